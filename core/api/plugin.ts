@@ -1,0 +1,24 @@
+import type { TSchema } from 'typebox';
+import type { Service } from './service.js';
+import type { Tool } from './tool.js';
+
+/** The version of this package's contract with plugins. A plugin that names another is not loaded. */
+export const API_VERSION = 1;
+
+export interface Plugin {
+  /** Lower-case name; its services are `qmcp.<id>.*`. */
+  readonly id: string;
+  readonly apiVersion: number;
+  readonly title: string;
+  readonly services: readonly Service[];
+  // biome-ignore lint/suspicious/noExplicitAny: a list of tools with different schemas has no narrower common type.
+  readonly tools: readonly Tool<any, any, any>[];
+  /** Ids of plugins that must be loaded for this one to make sense. */
+  readonly needs?: readonly string[];
+  /** The shape of this plugin's options in the config file. */
+  readonly options?: TSchema;
+}
+
+export function definePlugin(plugin: Plugin): Plugin {
+  return Object.freeze(plugin);
+}

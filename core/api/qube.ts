@@ -1,0 +1,42 @@
+import { Type } from 'typebox';
+import { QubeName } from './names.js';
+
+/** Power state as an agent sees it: `starting` until qrexec answers, `stopping` while it goes down. */
+export const PowerState = Type.Enum(['halted', 'starting', 'running', 'paused', 'stopping', 'unknown']);
+
+/** One line of a listing: what `step.list` yields for each qube. */
+export const QubeSummary = Type.Object(
+  { name: QubeName, class: Type.String({ maxLength: 32 }), state: PowerState },
+  { additionalProperties: false },
+);
+
+/**
+ * One qube in full: what `step.read` yields. `template` and `network` are a visible qube's name, `<out-of-scope>`, or
+ * null for none. `memory` and `maxmem` are MiB, `disk` is the private volume in bytes.
+ */
+export const QubeState = Type.Object(
+  {
+    name: QubeName,
+    class: Type.String({ maxLength: 32 }),
+    state: PowerState,
+    label: Type.String({ maxLength: 32 }),
+    template: Type.Union([Type.String({ maxLength: 32 }), Type.Null()]),
+    network: Type.Union([Type.String({ maxLength: 32 }), Type.Null()]),
+    memory: Type.Integer(),
+    maxmem: Type.Integer(),
+    vcpus: Type.Integer(),
+    disk: Type.Object({ size: Type.Integer(), used: Type.Integer() }, { additionalProperties: false }),
+  },
+  { additionalProperties: false },
+);
+
+/** The Admin API reads behind `step.read`. */
+export const READ_CALLS = [
+  'admin.vm.List',
+  'admin.vm.property.GetAll',
+  'admin.vm.tag.List',
+  'admin.vm.volume.Info',
+] as const;
+
+/** Parameters of a service that needs nothing but its target. */
+export const NoParams = Type.Object({}, { additionalProperties: false });

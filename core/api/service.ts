@@ -1,0 +1,90 @@
+import type { Static, TSchema } from 'typebox';
+import type { Invariant } from './invariant.js';
+import type { Tier } from './names.js';
+import type { Step } from './steps.js';
+
+/** What a service does to the host: looks, changes something that can be put back, or ends something. */
+export type Effect = 'read' | 'write' | 'destroy';
+
+interface ServiceBase<P extends TSchema, R extends TSchema> {
+  /** `qmcp.<plugin>.<Verb>`: the qrexec service name, and the name of its contract. */
+  readonly name: `qmcp.${string}.${string}`;
+  readonly effect: Effect;
+  readonly params: P;
+  readonly reply: R;
+  readonly invariants: readonly Invariant[];
+}
+
+/** Called on one qube; policy redirects it to dom0, so an operator can turn the line into `ask` for that qube. */
+export interface TargetService<P extends TSchema = TSchema, R extends TSchema = TSchema>
+  extends ServiceBase<P, R> {
+  readonly kind: 'target';
+  /** The least tier the target must have. */
+  readonly capability: Tier;
+  readonly qubes: Readonly<Record<string, Tier>>;
+  readonly calls: readonly string[];
+  readonly steps: readonly Step[];
+}
+
+/** Called on `@adminvm`: no target qube, or several, named in the parameters. */
+export interface HostService<P extends TSchema = TSchema, R extends TSchema = TSchema>
+  extends ServiceBase<P, R> {
+  readonly kind: 'host';
+  /** Parameters that name qubes, each with the least tier that qube must have. */
+  readonly qubes: Readonly<Record<string, Tier>>;
+  readonly calls: readonly string[];
+  readonly steps: readonly Step[];
+}
+
+/** Runs inside the target qube. dom0 never sees its bytes; the policy alone decides, so it has no steps. */
+export interface GuestService<P extends TSchema = TSchema, R extends TSchema = TSchema>
+  extends ServiceBase<P, R> {
+  readonly kind: 'guest';
+  readonly capability: Tier;
+}
+
+export type Service = TargetService | HostService | GuestService;
+
+type Defined<S, Defaulted extends keyof S> = Omit<S, 'kind' | 'name' | Defaulted> &
+  Partial<Pick<S, Defaulted>>;
+
+export function defineTargetService<P extends TSchema, R extends TSchema>(
+  name: TargetService['name'],
+  service: Defined<TargetService<P, R>, 'qubes' | 'calls'>,
+): TargetService<P, R> {
+  return Object.freeze({ qubes: {}, calls: [], ...service, kind: 'target' as const, name });
+}
+
+export function defineHostService<P extends TSchema, R extends TSchema>(
+  name: HostService['name'],
+  service: Defined<HostService<P, R>, 'qubes' | 'calls'>,
+): HostService<P, R> {
+  return Object.freeze({ qubes: {}, calls: [], ...service, kind: 'host' as const, name });
+}
+
+export function defineGuestService<P extends TSchema, R extends TSchema>(
+  name: GuestService['name'],
+  service: Defined<GuestService<P, R>, never>,
+): GuestService<P, R> {
+  return Object.freeze({ ...service, kind: 'guest' as const, name });
+}
+
+/** What a guest service streams while it runs, and how it is fed and stopped. */
+export interface GuestIo {
+  /** Bytes for the remote program's standard input. */
+  readonly stdin?: Uint8Array;
+  readonly onOutput?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
+  readonly signal?: AbortSignal;
+  /** Seconds until the call is given up. */
+  readonly timeout?: number;
+}
+
+/** A service as a tool holds it: a function. Holding it is the authority to call it; nothing else is in reach. */
+export type Port<S extends Service> =
+  S extends TargetService<infer P, infer R>
+    ? (qube: string, params: Static<P>, signal?: AbortSignal) => Promise<Static<R>>
+    : S extends HostService<infer P, infer R>
+      ? (params: Static<P>, signal?: AbortSignal) => Promise<Static<R>>
+      : S extends GuestService<infer P, infer R>
+        ? (qube: string, params: Static<P>, io?: GuestIo) => Promise<Static<R>>
+        : never;

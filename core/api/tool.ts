@@ -1,0 +1,61 @@
+import type { Static, TSchema } from 'typebox';
+import type { Invariant } from './invariant.js';
+import type { Effect, Port, Service } from './service.js';
+
+/** What a tool is told about the call it serves. */
+export interface ToolContext {
+  /** Aborted when the client cancels the call or goes away. */
+  readonly signal: AbortSignal;
+  /** Sends a progress line to the client, when the client asked for progress. */
+  progress(message: string): void;
+}
+
+export type Uses = Readonly<Record<string, Service>>;
+export type Ports<U extends Uses> = { readonly [K in keyof U]: Port<U[K]> };
+
+/** A tool whose behaviour is a class, resolved from its plugin's container: see `defineTool`. */
+export interface ToolHandler<I = unknown, O = unknown> {
+  run(input: I, context: ToolContext): Promise<O>;
+}
+
+export interface Tool<I extends TSchema = TSchema, O extends TSchema = TSchema, U extends Uses = Uses> {
+  /** `area_verb`, lower case: what the model calls it. */
+  readonly name: string;
+  readonly title: string;
+  /** For the model: what it does, what it needs, what comes back. Static text only. */
+  readonly description: string;
+  readonly effect: Effect;
+  readonly input: I;
+  readonly output: O;
+  /** The services this tool calls; each must be among its plugin's services. */
+  readonly uses: U;
+  /** The invariants that bound what this tool can do. A tool that writes or destroys must name at least one. */
+  readonly upholds: readonly Invariant[];
+  /** The tool reaches things outside the host it serves (a guest's network, say). */
+  readonly openWorld?: boolean;
+  readonly run?: (ports: Ports<U>, input: Static<I>, context: ToolContext) => Promise<Static<O>>;
+  readonly handler?: new (...args: never[]) => ToolHandler<Static<I>, Static<O>>;
+}
+
+/**
+ * Declares a tool. Give it `run`, a function over the ports of `uses`; or `handler`, an `@injectable()` class that takes
+ * its ports by `@inject(portOf(service))` and is resolved from the plugin's own container.
+ */
+export function defineTool<I extends TSchema, O extends TSchema, U extends Uses>(
+  tool: Tool<I, O, U> &
+    ({ run: NonNullable<Tool<I, O, U>['run']> } | { handler: NonNullable<Tool<I, O, U>['handler']> }),
+): Tool<I, O, U> {
+  return Object.freeze(tool);
+}
+
+const tokens = new WeakMap<Service, symbol>();
+
+/** The injection token of a service's port. Only the container of a plugin that declared the service knows it. */
+export function portOf(service: Service): symbol {
+  let token = tokens.get(service);
+  if (token === undefined) {
+    token = Symbol(`port ${service.name}`);
+    tokens.set(service, token);
+  }
+  return token;
+}
