@@ -14,7 +14,7 @@ export const REFUSALS = {
   busy: 'Another call is working on this; try again shortly.',
   frozen: 'The operator has frozen this world; nothing can be changed until it is thawed.',
   conflict: 'The qube is not in a state that allows this; look at qube_state and try again.',
-  failed: 'The call failed and what it began was undone; the operator can find the reason.',
+  failed: 'The call failed; the operator can find the reason. Look at qube_list before trying again.',
 } as const;
 
 export type RefusalCode = keyof typeof REFUSALS;

@@ -133,8 +133,6 @@ export const create = defineHostService('qmcp.spawn.Create', {
   calls: [
     ...READ_CALLS,
     'admin.vm.Create.AppVM',
-    'admin.vm.Kill',
-    'admin.vm.Remove',
     'admin.vm.Start',
     'admin.vm.property.Set',
     'admin.vm.tag.Set',

@@ -1,0 +1,98 @@
+"""The qrexec policy, generated from the installed contracts and qmcp.toml.
+
+What it says, world by world: a principal may call what its plugins' contracts name, on qubes at the tier they ask for, and
+nothing else anywhere; a qube of the world may call dom0's boot services and nothing else anywhere.
+
+    python3 policy.py --config /etc/qmcp/qmcp.toml --contracts /etc/qmcp/contracts > 30-qmcp.policy
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from qmcpd import config, contracts  # noqa: E402
+
+# What a qube asks of dom0 while it starts: how late it is, what it offers, what it can run.
+BOOT_SERVICES = (
+    "qubes.FeaturesRequest", "qubes.GetRandomizedTime", "qubes.NotifyTools", "qubes.NotifyUpdates", "qubes.SyncAppMenus",
+)
+HEADER = """\
+# What the agents of this host may ask of dom0 and of each other's qubes.
+# Generated from the installed contracts and qmcp.toml; a change here is lost when it is generated again.
+# To be asked before a call happens, copy its line into a file that sorts before this one and write `ask` for `allow`.
+# First match wins. A contract is in force only while its line below names the digest dom0 has installed.
+"""
+
+
+def render(worlds, installed):
+    lines = [HEADER]
+    lines += [f"# contract {name} {contract.digest}\n" for name, contract in sorted(installed.items())]
+    for _, world in sorted(worlds.items()):
+        lines += _world(world, installed)
+    return "".join(lines)
+
+
+def _world(world, installed):
+    yield f"\n# ---- world {world.name}: what its principals may call\n\n"
+    yield from (_rule("qmcp.Catalog", principal, "@adminvm", "allow") for principal in sorted(world.principals))
+    for name, contract in sorted(installed.items()):
+        callers = [p for p in sorted(world.principals) if contract.plugin in world.principals[p]]
+        for principal in callers:
+            yield from _service(world, name, contract, principal)
+
+    yield f"\n# ---- world {world.name}: its principals reach nothing else\n\n"
+    for principal in sorted(world.principals):
+        yield from _closure(principal)
+
+    yield f"\n# ---- world {world.name}: its qubes, living or removed, reach dom0 to boot, and nothing else\n\n"
+    for tag in (world.umbrella, world.tombstone):
+        yield from _closure(f"@tag:{tag}")
+
+
+def _service(world, name, contract, principal):
+    if contract.target is None:
+        yield _rule(name, principal, "@adminvm", "allow")
+        return
+    for excluded in sorted(world.excluded - {"dom0", principal}):
+        yield _rule(name, principal, excluded, "deny")
+    yield _rule(name, principal, f"@tag:{world.tombstone}", "deny")
+    # A guest service runs as root inside the qube and drops to the user it is asked for; it never starts a qube.
+    action = "allow target=@adminvm" if contract.route == "dom0" else "allow user=root autostart=no"
+    tiers = config.TIERS[config.TIERS.index(contract.capability):]
+    for tag in [world.umbrella] if tiers[0] == "read" else map(world.tier_tag, tiers):
+        yield _rule(name, principal, f"@tag:{tag}", action)
+
+
+def _closure(source):
+    yield _rule("qubes.GetDate", "@tag:anon-vm", "@anyvm", "deny")
+    for service in BOOT_SERVICES:
+        yield _rule(service, source, "@adminvm", "allow")
+    yield _rule("qubes.GetDate", source, "@default", "allow target=@adminvm")
+    # @anyvm is everything but dom0, @default and every form of @dispvm included.
+    yield _rule("*", source, "@anyvm", "deny")  # INVARIANT policy.closed
+    yield _rule("*", source, "@adminvm", "deny")  # INVARIANT policy.closed
+
+
+def _rule(service, source, target, action):
+    return f"{service:<24} * {source:<24} {target:<24} {action}\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Print the qrexec policy for the installed contracts.")
+    parser.add_argument("--config", type=Path, default=Path("/etc/qmcp/qmcp.toml"))
+    parser.add_argument("--contracts", type=Path, default=Path("/etc/qmcp/contracts"))
+    options = parser.parse_args()
+    try:
+        worlds = config.load(options.config).worlds
+    except config.Misconfigured as problem:
+        sys.exit(f"policy: {problem}")
+    installed, problems = contracts.load(options.contracts)
+    if problems:
+        sys.exit("policy: " + "\npolicy: ".join(problems))
+    sys.stdout.write(render(worlds, installed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+import json
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+from qmcpd.audit import AuditLog, verify
+
+
+class Chain(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name) / "audit.log"
+
+    def lines(self):
+        return self.path.read_text().splitlines()
+
+    def write(self, *kinds):
+        log = AuditLog(self.path)
+        for kind in kinds:
+            log.append(kind, call="c")
+
+    def test_a_log_continues_its_chain_over_restarts(self):
+        self.write("intent", "outcome")
+        self.write("refusal")
+        self.assertEqual([json.loads(line)["seq"] for line in self.lines()], [1, 2, 3])
+        self.assertEqual(verify(self.lines()), 0)
+
+    def test_a_changed_a_missing_and_a_swapped_line_are_found(self):
+        self.write(*["intent"] * 5)
+        lines = self.lines()
+        self.assertEqual(verify([lines[0], lines[1].replace("intent", "outcome"), *lines[2:]]), 2)
+        self.assertEqual(verify([lines[0], *lines[2:]]), 2)
+        self.assertEqual(verify([lines[0], lines[2], lines[1], *lines[3:]]), 2)
+        self.assertEqual(verify([lines[0], "not json"]), 2)
+        self.assertEqual(verify([lines[0], "[]"]), 2)
+
+    def test_a_line_cut_by_a_crash_goes_and_the_chain_stays_whole(self):
+        self.write("intent", "outcome")
+        with self.path.open("a") as file:
+            file.write('{"seq":3,"cut')
+        self.write("refusal")
+        self.assertEqual([json.loads(line)["kind"] for line in self.lines()], ["intent", "outcome", "refusal"])
+        self.assertEqual(verify(self.lines()), 0)
+
+    def test_a_last_line_that_was_changed_is_not_continued(self):
+        self.write("intent")
+        self.path.write_text(self.path.read_text().replace('"c"', '"d"'))
+        with self.assertRaisesRegex(ValueError, "does not match its hash"):
+            AuditLog(self.path)
+
+    def test_a_long_line_at_the_end_is_found_whole(self):
+        AuditLog(self.path).append("intent", names=["a" * 31] * 600)
+        self.write("outcome")
+        self.assertEqual(verify(self.lines()), 0)
+
+    def test_a_log_that_cannot_be_written_says_so(self):
+        log = AuditLog(self.path)
+        os.close(log._fd)
+        with self.assertRaises(OSError):
+            log.append("intent")

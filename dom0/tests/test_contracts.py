@@ -1,0 +1,143 @@
+import copy
+import json
+import re
+import tempfile
+import unittest
+from pathlib import Path
+
+from qmcpd import contracts
+from qmcpd.config import World
+from qmcpd.errors import CODES
+
+SHIPPED = Path(__file__).parent.parent / "contracts"
+EMPTY = {"type": "object", "properties": {}, "additionalProperties": False}
+NAME = {"type": "string", "pattern": "^[a-z]+$", "maxLength": 31}
+START = {
+    "format": 1, "service": "qmcp.spawn.Start", "plugin": "spawn", "effect": "write", "route": "dom0",
+    "target": {"capability": "exec"}, "qubes": {}, "params": EMPTY,
+    "invariants": [{"id": "scope.self-excluded", "with": {}}],
+    "calls": ["admin.vm.Start"],
+    "steps": [{"do": "power", "with": {"qube": "$target", "to": "running"}}],
+    "reply": EMPTY,
+}
+CREATE = {
+    **START, "service": "qmcp.spawn.Create", "target": None, "qubes": {"template": "exec"},
+    "params": {**EMPTY, "required": ["name", "template"],
+               "properties": {"name": NAME, "template": NAME, "go": {"type": "boolean"}}},
+    "invariants": [{"id": "birth.class", "with": {"classes": ["AppVM"]}}],
+    "calls": ["admin.vm.Create.AppVM", "admin.vm.Start"],
+    "steps": [{"do": "create", "with": {"name": "$name", "template": "$template"}},
+              {"do": "power", "with": {"qube": "$name", "to": "running"}, "when": "$go"}],
+}
+
+
+def changed(contract, **changes):
+    return {**copy.deepcopy(contract), **changes}
+
+
+class Vocabulary(unittest.TestCase):
+    def rejects(self, contract, message):
+        with self.assertRaises(contracts.BadContract) as caught:
+            contracts.parse(contract, "qmcp.spawn.Create" if contract.get("target") is None else "qmcp.spawn.Start")
+        self.assertIn(message, str(caught.exception))
+
+    def test_the_shipped_contracts_are_all_within_it(self):
+        loaded, problems = contracts.load(SHIPPED)
+        self.assertEqual(problems, [])
+        self.assertIn("qmcp.spawn.Create", loaded)
+
+    def test_a_good_contract_is_accepted_whatever_its_layout(self):
+        one = contracts.parse(START, "qmcp.spawn.Start")
+        other = contracts.parse(json.loads(json.dumps(dict(reversed(START.items())), indent=4)), "qmcp.spawn.Start")
+        self.assertEqual(one.digest, other.digest)
+        contracts.parse(CREATE, "qmcp.spawn.Create")
+
+    def test_any_change_is_another_digest(self):
+        one = contracts.parse(START, "qmcp.spawn.Start")
+        other = contracts.parse(changed(START, target={"capability": "read"}), "qmcp.spawn.Start")
+        self.assertNotEqual(one.digest, other.digest)
+
+    def test_a_key_more_or_less_is_rejected(self):
+        self.rejects(changed(START, code="print()"), "expected exactly the keys")
+        self.rejects({k: v for k, v in START.items() if k != "effect"}, "expected exactly the keys")
+
+    def test_a_service_outside_its_plugin_s_namespace_is_rejected(self):
+        self.rejects(changed(START, plugin="egress"), "outside the namespace")
+
+    def test_a_contract_installed_under_another_name_is_rejected(self):
+        with self.assertRaisesRegex(contracts.BadContract, "as the file is named"):
+            contracts.parse(START, "qmcp.spawn.Kill")
+
+    def test_an_unknown_step_is_rejected(self):
+        self.rejects(changed(START, steps=[{"do": "shell", "with": {}}]), "unknown step 'shell'")
+        self.rejects(changed(START, steps=[{"do": ["power"], "with": {}}]), "unknown step")
+        self.rejects(changed(START, steps=[]), "expected a list of steps")
+
+    def test_an_admin_api_method_its_steps_do_not_use_is_rejected(self):
+        self.rejects(changed(START, calls=["admin.vm.Start", "admin.vm.Remove"]), "may not use admin.vm.Remove")
+
+    def test_a_step_that_changes_the_host_cannot_call_itself_a_read(self):
+        self.rejects(changed(START, effect="read"), "changes the host, and effect is read")
+
+    def test_a_qube_argument_is_the_target_or_a_parameter_that_was_checked(self):
+        power = {"do": "power", "with": {"qube": "dom0", "to": "running"}}
+        self.rejects(changed(START, steps=[power]), "expected a qube in reach")
+        # a name that is only being given is no qube yet
+        self.rejects(changed(CREATE, steps=list(reversed(CREATE["steps"]))), "expected a qube in reach")
+        self.rejects(changed(CREATE, qubes={}), "expected a qube in reach")
+
+    def test_a_literal_where_a_parameter_belongs_is_rejected(self):
+        create = {"do": "create", "with": {"name": "ai-fixed", "template": "$template"}}
+        self.rejects(changed(CREATE, steps=[create]), "expected a reference to a parameter")
+
+    def test_a_keyword_off_the_schema_subset_is_rejected(self):
+        self.rejects(changed(START, params={**EMPTY, "$ref": "#"}), "not in the schema subset")
+        self.rejects(changed(START, reply={"type": "object"}), "reply.additionalProperties")
+
+    def test_an_invariant_the_kernel_lacks_or_has_otherwise_is_rejected(self):
+        self.rejects(changed(START, invariants=[{"id": "spawn.nice", "with": {}}]), "knows no invariant 'spawn.nice'")
+        wide = [{"id": "birth.class", "with": {"classes": ["AppVM", "TemplateVM"]}}]
+        self.rejects(changed(CREATE, invariants=wide), "birth.class cannot be had with")
+        self.rejects(changed(START, invariants=[{"id": "scope.self-excluded", "with": {"not": 1}}]), "cannot be had")
+
+
+class Loading(unittest.TestCase):
+    def test_a_bad_contract_is_left_out_and_named_and_the_rest_stay(self):
+        with tempfile.TemporaryDirectory() as directory:
+            where = Path(directory)
+            (where / "qmcp.spawn.Start.json").write_text(json.dumps(START))
+            (where / "qmcp.spawn.Kill.json").write_text(json.dumps(START))
+            (where / "qmcp.spawn.Broken.json").write_text("{")
+            loaded, problems = contracts.load(where)
+        self.assertEqual(list(loaded), ["qmcp.spawn.Start"])
+        self.assertEqual(len(problems), 2)
+        self.assertIn("qmcp.spawn.Kill.json", "".join(problems))
+
+
+class Catalog(unittest.TestCase):
+    world = World("ai", "ai-", {"mcp-control": frozenset({"exec"})})
+
+    def catalog(self, policy=""):
+        guest = changed(START, service="qmcp.exec.Run", plugin="exec", route="qube", steps=[], calls=[],
+                        invariants=[{"id": "policy.closed", "with": {}}])
+        both = {"qmcp.spawn.Start": contracts.parse(START, "qmcp.spawn.Start"),
+                "qmcp.exec.Run": contracts.parse(guest, "qmcp.exec.Run")}
+        return both, contracts.catalog(both, self.world, "mcp-control", policy)["services"]
+
+    def test_it_says_what_is_granted_to_the_principal_that_asks(self):
+        _, services = self.catalog()
+        self.assertFalse(services["qmcp.spawn.Start"]["granted"])
+
+    def test_what_the_policy_enforces_is_listed_only_while_the_policy_has_this_contract(self):
+        both, without = self.catalog("# contract qmcp.exec.Run sha256:00\n")
+        self.assertNotIn("qmcp.exec.Run", without)
+        _, services = self.catalog(f"# contract qmcp.exec.Run {both['qmcp.exec.Run'].digest}\n")
+        self.assertTrue(services["qmcp.exec.Run"]["granted"])
+
+
+class Codes(unittest.TestCase):
+    def test_the_refusal_codes_are_those_the_core_knows(self):
+        source = (Path(__file__).parents[2] / "core/api/errors.ts").read_text()
+        table = source.split("REFUSALS = {")[1].split("} as const")[0]
+        names = set(re.findall(r"^  '?([a-z-]+)'?:", table, re.MULTILINE))
+        self.assertEqual(names, CODES)

@@ -1,0 +1,33 @@
+import tempfile
+import unittest
+from pathlib import Path
+
+from qmcpd.journal import Journal
+
+
+class Intents(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = Path(directory.name) / "journal"
+        self.journal = Journal(self.path)
+
+    def test_what_was_opened_and_not_closed_is_unfinished_in_order(self):
+        first = self.journal.open(verb="create", qube="ai-one")
+        second = self.journal.open(verb="create", qube="ai-two")
+        third = self.journal.open(verb="entomb", qube="ai-three")
+        self.journal.close(second)
+        self.assertEqual(
+            Journal(self.path).unfinished(),
+            [(first, {"verb": "create", "qube": "ai-one"}), (third, {"verb": "entomb", "qube": "ai-three"})],
+        )
+
+    def test_a_draft_cut_by_a_crash_was_never_an_intent(self):
+        (self.path / "0123.draft").write_text('{"verb":"cre')
+        self.assertEqual(self.journal.unfinished(), [])
+        self.assertEqual(list(self.path.iterdir()), [])
+
+    def test_an_intent_that_cannot_be_written_says_so(self):
+        self.path.rmdir()
+        with self.assertRaises(OSError):
+            self.journal.open(verb="create")

@@ -1,0 +1,72 @@
+import unittest
+
+from qmcpd import schema
+
+CLOSED = {"type": "object", "additionalProperties": False}
+
+
+class Subset(unittest.TestCase):
+    def test_the_subset_is_accepted(self):
+        schema.check_schema({
+            **CLOSED, "required": ["name"],
+            "properties": {
+                "name": {"type": "string", "pattern": "^[a-z][a-z0-9-]*$", "maxLength": 31, "description": "a name"},
+                "size": {"type": "integer", "minimum": 1, "maximum": 2**50},
+                "label": {"enum": ["red", "blue"]},
+                "list": {"type": "array", "items": {"anyOf": [{"type": "boolean"}, {"type": "null"}]}, "maxItems": 3},
+            },
+        })
+
+    def test_everything_else_names_its_place(self):
+        for bad, place in (
+            ({"type": "object"}, "schema.additionalProperties"),
+            ({**CLOSED, "patternProperties": {}}, "patternProperties"),
+            ({"$ref": "#"}, "schema.type"),
+            ({"type": "number"}, "schema.type"),
+            ({"type": ["string"]}, "schema.type"),
+            ({"type": "array"}, "schema.items"),
+            ({"type": "string", "format": "uri"}, "format"),
+            ({"type": "string", "pattern": "(a+)+$"}, "schema.pattern"),
+            ({"type": "string", "pattern": "^[a]*[a]*[a]*$"}, "schema.pattern"),
+            ({"type": "string", "pattern": "^.*$"}, "schema.pattern"),
+            ({"type": "integer", "minimum": 1.5}, "schema.minimum"),
+            ({"type": "integer", "minimum": True}, "schema.minimum"),
+            ({**CLOSED, "required": ["a"]}, "schema.required"),
+            ({"enum": []}, "schema.enum"),
+            ({"enum": [1]}, "schema.enum"),
+            (True, "schema"),
+        ):
+            with self.subTest(schema=bad), self.assertRaisesRegex(ValueError, place.replace(".", r"\.")):
+                try:
+                    schema.check_schema(bad)
+                except TypeError as error:  # an unhashable `type`
+                    raise ValueError(f"schema.type: {error}") from None
+
+
+class Values(unittest.TestCase):
+    def fits(self, of, *values):
+        for value in values:
+            self.assertTrue(schema.fits(of, value), value)
+
+    def misfits(self, of, *values):
+        for value in values:
+            self.assertFalse(schema.fits(of, value), value)
+
+    def test_an_integer_is_neither_a_boolean_nor_a_float_nor_text(self):
+        self.fits({"type": "integer"}, 0, -1, 2**63)
+        self.misfits({"type": "integer"}, True, 1.5, 1.0, 1e30, "10", None)
+
+    def test_bounds_are_inclusive(self):
+        self.fits({"type": "integer", "minimum": 1, "maximum": 3}, 1, 3)
+        self.misfits({"type": "integer", "minimum": 1, "maximum": 3}, 0, 4)
+        self.fits({"type": "string", "minLength": 1, "maxLength": 2}, "a", "ab")
+        self.misfits({"type": "string", "minLength": 1, "maxLength": 2}, "", "abc")
+
+    def test_a_pattern_matches_the_whole_text_and_no_final_newline(self):
+        self.fits({"type": "string", "pattern": "^[a-z]+$"}, "dom")
+        self.misfits({"type": "string", "pattern": "^[a-z]+$"}, "dom\n", " dom", "")
+
+    def test_an_object_has_what_is_required_and_nothing_unknown(self):
+        of = {**CLOSED, "properties": {"a": {"type": "null"}, "b": {"type": "boolean"}}, "required": ["a"]}
+        self.fits(of, {"a": None}, {"a": None, "b": False})
+        self.misfits(of, {}, {"b": True}, {"a": None, "c": 1}, {"a": 0}, [])
