@@ -18,8 +18,7 @@ def _no_parameters(given):
 
 
 def _birth_classes(given):
-    classes = given.get("classes")
-    return set(given) == {"classes"} and isinstance(classes, list) and set(classes) <= set(BIRTH_CLASSES)
+    return given == {"classes": list(BIRTH_CLASSES)}
 
 
 # id → (where it is enforced, which parameters a contract may declare it with)

@@ -7,7 +7,8 @@ the disk before the first effect.
 import asyncio
 import secrets
 import sys
-from contextlib import asynccontextmanager
+import weakref
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from . import contracts, invariants, schema, steps, wire
 from .config import Config
@@ -55,7 +56,7 @@ class Kernel:
         self.config, self.contracts, self.qubesd = config, contracts, qubesd
         self.journal, self.audit, self.frozen, self.policy = journal, audit, frozen, policy
         self._running = {}
-        self._locks = {}
+        self._locks = weakref.WeakValueDictionary()  # a lock lives while somebody holds or awaits it
         self._later = set()
 
     async def answer(self, untrusted_header, untrusted_payload):
@@ -89,7 +90,7 @@ class Kernel:
         call.contract = self._contract(call)
         params = wire.parse_json(untrusted_payload)
         schema.check(call.contract.params, params)
-        new_names = self._new_names(call, params)
+        new_names = self._names(call, params)
 
         # May they have it? Every name asked about is looked up once, whatever it is.
         async with self._admission(call.world), self._sole_use(call, new_names):
@@ -109,8 +110,11 @@ class Kernel:
             raise Refused("not-found")
         return contract
 
-    def _new_names(self, call, params):
-        """The names this call would give: judged by shape, before anything is looked up."""
+    def _names(self, call, params):
+        """The names this call asks about, and those it would give: judged by shape, before anything is looked up."""
+        asked = [params[key] for key in call.contract.qubes]
+        if not all(isinstance(name, str) and wire.QUBE_NAME.fullmatch(name) for name in asked):
+            raise Refused("invalid-request")
         names = []
         for step in call.contract.steps:
             for argument, kind in steps.STEPS[step["do"]].arguments.items():
@@ -118,7 +122,7 @@ class Kernel:
                     name = params[step["with"][argument][1:]]
                     invariants.require_namespace(call.world, name)
                     names.append(name)
-        call.names = sorted({*names, *(params[key] for key in call.contract.qubes)})
+        call.names = sorted({*names, *asked})
         return names
 
     @asynccontextmanager
@@ -135,23 +139,14 @@ class Kernel:
     @asynccontextmanager
     async def _sole_use(self, call, new_names):
         """One change of a qube at a time. The name decides, not the qube, so that waiting tells nothing."""
-        names = sorted({*new_names, *([call.target] if call.contract.target else [])}) if call.contract.changes else []
-        held = []
-        try:
-            for name in names:
-                lock, users = self._locks.get(name, (asyncio.Lock(), 0))
-                self._locks[name] = (lock, users + 1)
-                held.append(name)
-                await lock.acquire()
+        names = {*new_names, *([call.target] if call.contract.target else [])} if call.contract.changes else ()
+        async with AsyncExitStack() as held:
+            for name in sorted(names):
+                await held.enter_async_context(self._lock(name))
             yield
-        finally:
-            for name in held:
-                lock, users = self._locks[name]
-                if lock.locked():
-                    lock.release()
-                self._locks[name] = (lock, users - 1)
-                if users == 1:
-                    del self._locks[name]
+
+    def _lock(self, name):
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def _reach(self, call, context, params):
         wanted = [(params[key], capability) for key, capability in call.contract.qubes.items()]
@@ -172,12 +167,15 @@ class Kernel:
             arguments = {}
             for name, value in entry["with"].items():
                 kind = step.arguments[name]
+                given = call.target if value == "$target" else params.get(value[1:])
                 if isinstance(kind, tuple):
                     arguments[name] = value
                 elif kind == "qube":
-                    arguments[name] = context.qubes[call.target if value == "$target" else params[value[1:]]]
-                elif value[1:] in params:
-                    arguments[name] = params[value[1:]]
+                    arguments[name] = context.qubes[given]
+                elif given is not None:
+                    if kind != "new":
+                        schema.check(kind, given)  # the contract's schema may be wider; the step's is the kernel's
+                    arguments[name] = given
             result.update(await step.run(context, **arguments) or {})
         if not schema.fits(call.contract.reply, result):
             raise ValueError("the reply does not fit the contract")
@@ -236,4 +234,5 @@ class Kernel:
 
     async def _settle_later(self, identity, intent, tries):
         await asyncio.sleep(tries[0])
-        await self._settle(identity, intent, tries[1:])
+        async with self._lock(intent["qube"]):
+            await self._settle(identity, intent, tries[1:])

@@ -27,7 +27,7 @@ class Qube(NamedTuple):
 
 
 class Step(NamedTuple):
-    """`arguments`: name → `new`, `qube`, `value` (a reference to a parameter), or the tuple of words it may be."""
+    """`arguments`: name → `new`, `qube`, the tuple of words it may be, or the schema of a parameter it refers to."""
 
     run: Callable
     writes: bool
@@ -248,6 +248,11 @@ async def settle_entomb(host, intent):
 
 # ---- tables
 
+def _integer(low, high):
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+LABELS = ["red", "orange", "yellow", "green", "gray", "blue", "purple", "black"]
 READS = frozenset({"admin.vm.List", "admin.vm.property.GetAll", "admin.vm.tag.List", "admin.vm.volume.Info"})
 
 STEPS = {
@@ -255,13 +260,14 @@ STEPS = {
     "read": Step(read, False, {"qube": "qube"}, frozenset({"qube"}), READS),
     "create": Step(
         create, True,
-        {"name": "new", "template": "qube", "label": "value", "network": "value", "memory": "value",
-         "vcpus": "value", "private_size": "value"},
+        {"name": "new", "template": "qube", "label": {"enum": LABELS}, "network": {"enum": ["inherit", "none"]},
+         "memory": _integer(64, 2**20), "vcpus": _integer(1, 64), "private_size": _integer(1, 2**50)},
         frozenset({"name", "template"}),
         READS | {"admin.vm.Create.AppVM", "admin.vm.property.Set", "admin.vm.tag.Set", "admin.vm.volume.Resize"},
     ),
     "power": Step(
-        power, True, {"qube": "qube", "to": ("running", "halted"), "timeout": "value"}, frozenset({"qube", "to"}),
+        power, True, {"qube": "qube", "to": ("running", "halted"), "timeout": _integer(1, 600)},
+        frozenset({"qube", "to"}),
         READS | {"admin.vm.Start", "admin.vm.Shutdown"},
     ),
     "entomb": Step(
