@@ -2,6 +2,7 @@
 export type { Static, TSchema } from 'typebox';
 export { Type } from 'typebox';
 export { isRefusalCode, REFUSALS, type RefusalCode, Refused } from './errors.js';
+export { inject, injectable } from './injection.js';
 export {
   defineInvariant,
   type EnforcedBy,

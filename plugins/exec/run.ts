@@ -1,5 +1,11 @@
-import { inject, injectable } from 'tsyringe';
-import { type Port, portOf, type ToolContext, type ToolHandler } from '../../core/api/index.js';
+import {
+  inject,
+  injectable,
+  type Port,
+  portOf,
+  type ToolContext,
+  type ToolHandler,
+} from '../../core/api/index.js';
 import { run } from './services.js';
 
 /** Bytes of each stream kept for the result; a flood beyond it is counted as truncated and dropped. */
