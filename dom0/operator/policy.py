@@ -3,16 +3,12 @@
 What it says, world by world: a principal may call what its plugins' contracts name, on qubes at the tier they ask for, and
 nothing else anywhere; a qube of the world may call dom0's boot services and nothing else anywhere.
 
-    python3 policy.py --config /etc/qmcp/qmcp.toml --contracts /etc/qmcp/contracts > 30-qmcp.policy
+    qmcp-admin policy render > 30-qmcp.policy
 """
 
-import argparse
 import sys
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-
-from qmcpd import config, contracts  # noqa: E402
+from qmcpd import config, contracts
 
 # What a qube asks of dom0 while it starts: how late it is, what it offers, what it can run.
 BOOT_SERVICES = (
@@ -79,20 +75,14 @@ def _rule(service, source, target, action):
     return f"{service:<24} * {source:<24} {target:<24} {action}\n"
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Print the qrexec policy for the installed contracts.")
-    parser.add_argument("--config", type=Path, default=Path("/etc/qmcp/qmcp.toml"))
-    parser.add_argument("--contracts", type=Path, default=Path("/etc/qmcp/contracts"))
-    options = parser.parse_args()
+def show(config_path, contracts_path):
     try:
-        worlds = config.load(options.config).worlds
+        worlds = config.load(config_path).worlds
     except config.Misconfigured as problem:
         sys.exit(f"policy: {problem}")
-    installed, problems = contracts.load(options.contracts)
+    installed, problems = contracts.load(contracts_path)
     if problems:
         sys.exit("policy: " + "\npolicy: ".join(problems))
     sys.stdout.write(render(worlds, installed))
+    return 0
 
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,83 @@
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from qmcpd import config, contracts
+from qmcpd.audit import AuditLog
+
+DOM0 = Path(__file__).parent.parent
+sys.path.append(str(DOM0 / "operator"))
+
+import policy  # noqa: E402
+
+
+def admin(*words):
+    return subprocess.run([sys.executable, "-B", DOM0 / "operator/qmcp-admin", *words], capture_output=True, text=True)
+
+
+class Audit(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = directory.name
+        (Path(self.root) / "var/log/qmcp").mkdir(parents=True)
+        self.path = Path(self.root) / "var/log/qmcp/audit.log"
+        log = AuditLog(self.path)
+        for target in ("ai-one", "ai-two\x1b[2J\u202e"):
+            log.append("refusal", code="not-found", principal="mcp-control", service="qmcp.spawn.Start", target=target, names=[])
+
+    def test_tail_shows_what_was_asked_and_nothing_a_terminal_would_act_on(self):
+        shown = admin("--root", self.root, "audit", "tail", "-n", "1")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("ai-two\\x1b[2J\\u202e", shown.stdout)
+        self.assertNotIn("ai-one", shown.stdout)
+        self.assertNotIn("\x1b", shown.stdout)
+
+    def test_tail_as_json_is_the_entries(self):
+        lines = admin("--root", self.root, "audit", "tail", "--json").stdout.splitlines()
+        self.assertEqual([json.loads(line)["seq"] for line in lines], [1, 2])
+
+    def test_verify_names_the_line_that_was_changed(self):
+        self.assertEqual(admin("--root", self.root, "audit", "verify").returncode, 0)
+        self.path.write_text(self.path.read_text().replace("ai-one", "ai-uno"))
+        shown = admin("--root", self.root, "audit", "verify")
+        self.assertEqual(shown.returncode, 1)
+        self.assertIn("breaks at line 1", shown.stdout)
+
+    def test_a_log_that_is_not_there_is_an_error_of_one_line(self):
+        shown = admin("--root", self.root + "/none", "audit", "tail")
+        self.assertNotEqual(shown.returncode, 0)
+        self.assertRegex(shown.stderr, r"^qmcp-admin: .*No such file")
+
+
+class Policy(unittest.TestCase):
+    worlds = config.load(DOM0 / "qmcp.toml").worlds
+    installed, _ = contracts.load(DOM0 / "contracts")
+
+    def rules(self, **without):
+        installed = {name: c for name, c in self.installed.items() if name not in without.get("services", ())}
+        text = policy.render(self.worlds, installed)
+        return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+    def test_the_shipped_policy_is_what_is_generated(self):
+        self.assertEqual((DOM0 / "policy/30-qmcp.policy").read_text(), policy.render(self.worlds, self.installed))
+
+    def test_every_contract_has_its_lines_and_no_other_service_of_ours_has_any(self):
+        named = {rule[0] for rule in self.rules() if rule[0].startswith("qmcp.")}
+        self.assertEqual(named, {"qmcp.Catalog", *self.installed})
+        self.assertNotIn("qmcp.spawn.Start", {rule[0] for rule in self.rules(services=["qmcp.spawn.Start"])})
+
+    def test_the_last_word_on_every_principal_and_every_qube_of_the_world_is_deny(self):
+        for source in ("mcp-control", "@tag:ai-managed", "@tag:ai-tombstone"):
+            mine = [rule for rule in self.rules() if rule[2] == source]
+            self.assertEqual([rule[0] for rule in mine[-2:]], ["*", "*"])
+            self.assertEqual([rule[3:] for rule in mine[-2:]], [["@anyvm", "deny"], ["@adminvm", "deny"]])
+
+    def test_nothing_a_guest_service_allows_starts_a_qube(self):
+        allows = [rule for rule in self.rules() if rule[0] == "qmcp.exec.Run" and rule[4] == "allow"]
+        self.assertEqual(len(allows), 3)
+        for rule in allows:
+            self.assertIn("autostart=no", rule)

@@ -1,0 +1,82 @@
+import { describe, expect, it } from 'vitest';
+import { seat } from './host.js';
+
+const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
+const host = seat();
+
+const TARGET_SERVICES = ['qmcp.inspect.State', 'qmcp.spawn.Start', 'qmcp.spawn.Shutdown', 'qmcp.spawn.Remove'];
+const HIDDEN = ['vault', 'work', 'sys-net', 'debian-13'];
+const NEVER_AN_OBJECT = ['mcp-control', 'sys-ai-net', 'dom0'];
+
+describe('a qube outside the world cannot be told from one that does not exist', () => {
+  for (const service of TARGET_SERVICES) {
+    it(`${service}, as qrexec answers it`, async () => {
+      const before = host().truth();
+      const missing = await host().call('no-such-qube', service);
+      for (const name of [...HIDDEN, ...NEVER_AN_OBJECT.filter((n) => n !== 'mcp-control')]) {
+        expect(await host().call(name, service)).toEqual(missing);
+      }
+      expect(missing).toEqual({ exit: 126, stdout: '' });
+      expect(host().truth()).toBe(before);
+    });
+
+    it(`${service}, as dom0 answers it should the policy ever let it through`, async () => {
+      const before = host().truth();
+      for (const name of ['no-such-qube', ...HIDDEN, ...NEVER_AN_OBJECT]) {
+        expect(await host().direct(service, name)).toBe(NOT_FOUND);
+      }
+      expect(host().truth()).toBe(before);
+    });
+  }
+
+  it('qmcp.spawn.Create, for its template', async () => {
+    const before = host().truth();
+    for (const template of ['no-such-template', ...HIDDEN, ...NEVER_AN_OBJECT]) {
+      const { stdout } = await host().call('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template });
+      expect(stdout).toBe(NOT_FOUND);
+    }
+    expect(host().truth()).toBe(before);
+  });
+
+  it('a name outside the prefix is refused on its shape, whether it is taken or free', async () => {
+    const before = host().truth();
+    for (const name of ['vault', 'free-name', 'dom0', 'default', 'ai-', 'ai-x-dm']) {
+      const { stdout } = await host().call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
+      expect(stdout).toBe('{"error":{"code":"name-not-allowed"},"ok":false}\n');
+    }
+    expect(host().truth()).toBe(before);
+  });
+
+  it('every refusal is one line in the audit log, and no refusal is an intent', async () => {
+    const before = host().audit().length;
+    await host().direct('qmcp.spawn.Start', 'vault');
+    await host().direct('qmcp.spawn.Start', 'no-such-qube');
+    const added = host().audit().slice(before);
+    expect(added.map(({ kind, code }) => [kind, code])).toEqual([
+      ['refusal', 'not-found'],
+      ['refusal', 'not-found'],
+    ]);
+  });
+});
+
+describe('what a reply says of other qubes', () => {
+  it('a list holds the world’s qubes and nothing else', async () => {
+    const { stdout } = await host().call('@adminvm', 'qmcp.inspect.List');
+    expect(JSON.parse(stdout)).toEqual({
+      ok: true,
+      result: { prefix: 'ai-', qubes: [{ name: 'ai-debian', class: 'TemplateVM', state: 'halted' }] },
+    });
+  });
+
+  it('a qube of the operator’s on an outside network and template shows neither by name', async () => {
+    await host().operator('admin.vm.tag.Set', 'work', 'ai-managed');
+    try {
+      const { stdout } = await host().call('work', 'qmcp.inspect.State');
+      const { result } = JSON.parse(stdout) as { result: Record<string, unknown> };
+      expect([result.template, result.network]).toEqual(['<out-of-scope>', '<out-of-scope>']);
+      expect(stdout).not.toMatch(/debian-13|sys-firewall/);
+    } finally {
+      await host().operator('admin.vm.tag.Remove', 'work', 'ai-managed');
+    }
+  });
+});

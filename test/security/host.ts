@@ -1,0 +1,86 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
+import { type SimHost, startHost } from '../../sim/index.js';
+
+/** A simulated host with the real qmcpd, and the moves an attacker in the control qube has. */
+export class Seat {
+  private constructor(
+    readonly sim: SimHost,
+    private readonly directory: string,
+  ) {}
+
+  static async take(world = 'demo'): Promise<Seat> {
+    const directory = mkdtempSync(join(tmpdir(), 'qmcp-'));
+    return new Seat(await startHost({ world, dir: directory }), directory);
+  }
+
+  async leave(): Promise<void> {
+    await this.sim.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** A call as the control qube makes it, policy included. */
+  async call(target: string, service: string, payload: unknown = {}, source = 'mcp-control') {
+    const stdin = typeof payload === 'string' ? payload : JSON.stringify(payload);
+    const { exit, stdout } = await this.sim.call(source, target, service, Buffer.from(stdin));
+    return { exit, stdout: Buffer.from(stdout).toString('utf8') };
+  }
+
+  /** A call that gets past the policy, or never met it: straight to qmcpd's socket. */
+  async direct(service: string, target: string, payload: unknown = {}, source = 'mcp-control'): Promise<string> {
+    const where = target === '@adminvm' ? 'keyword adminvm' : `name ${target}`;
+    const body = typeof payload === 'string' ? payload : JSON.stringify(payload);
+    return this.bytes(Buffer.from(`${service}+ ${source} ${where}\0${body}`));
+  }
+
+  /** Any bytes at all to qmcpd's socket, then end of file. */
+  bytes(bytes: Uint8Array): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const socket = createConnection({ path: join(this.sim.root, 'run/qmcp/qmcpd.sock'), allowHalfOpen: true });
+      const chunks: Buffer[] = [];
+      socket.on('data', (chunk) => chunks.push(chunk));
+      socket.on('end', () => {
+        socket.destroy();
+        resolve(Buffer.concat(chunks).toString('utf8'));
+      });
+      socket.on('error', reject);
+      socket.end(bytes);
+    });
+  }
+
+  /** An Admin API call as the operator makes it in dom0. Fails the test when qubesd refuses. */
+  async operator(method: string, dest: string, argument = '', payload = ''): Promise<string> {
+    const request = Buffer.from(`${method}+${argument} dom0 name ${dest}\0${payload}`);
+    const reply = Buffer.from(await this.sim.host.call(request)).toString('utf8');
+    if (!reply.startsWith('0\0')) throw new Error(`${method} ${dest} ${argument}: ${JSON.stringify(reply)}`);
+    return reply.slice(2);
+  }
+
+  audit(): Record<string, unknown>[] {
+    const text = readFileSync(join(this.sim.root, 'var/log/qmcp/audit.log'), 'utf8');
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  /** The host's truth, to hold against itself. */
+  truth(): string {
+    return JSON.stringify(this.sim.host.snapshot());
+  }
+}
+
+/** One host for a whole file of tests. */
+export function seat(world?: string): () => Seat {
+  let taken: Seat;
+  beforeAll(async () => {
+    taken = await Seat.take(world);
+  });
+  afterAll(async () => {
+    await taken.leave();
+  });
+  return () => taken;
+}

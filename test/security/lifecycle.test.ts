@@ -1,0 +1,131 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Seat } from './host.js';
+
+let seat: Seat;
+beforeEach(async () => {
+  seat = await Seat.take();
+});
+afterEach(async () => {
+  await seat.leave();
+});
+
+const reply = async (target: string, service: string, payload: unknown = {}) =>
+  JSON.parse((await seat.call(target, service, payload)).stdout || '{"ok":false,"error":{"code":"denied"}}') as {
+    ok: boolean;
+    result?: Record<string, unknown>;
+    error?: { code: string };
+  };
+const spawn = (name: string, more: object = {}) =>
+  reply('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
+const qube = (name: string) => seat.sim.host.snapshot().qubes.find((one) => one.name === name);
+
+describe('a qube an agent makes', () => {
+  it('is born tagged, on the birth gateway, without a way out, at its source’s tier', async () => {
+    expect((await spawn('ai-one')).ok).toBe(true);
+    const born = qube('ai-one')!;
+    expect([...born.tags].sort()).toEqual(['ai-born', 'ai-full', 'ai-managed', 'created-by-mcp-control']);
+    expect(born.klass).toBe('AppVM');
+    expect(born.properties.netvm).toBe('sys-ai-net');
+    for (const hatch of ['default_dispvm', 'guivm', 'audiovm', 'management_dispvm']) {
+      expect(born.properties[hatch] ?? '').toBe('');
+    }
+    expect(born.properties.provides_network).toBe('False');
+  });
+
+  it('is born on no network when that is asked', async () => {
+    await spawn('ai-one', { network: 'none' });
+    expect(qube('ai-one')!.properties.netvm).toBe('');
+  });
+
+  it('never inherits its template’s own network', async () => {
+    await seat.operator('admin.vm.property.Set', 'ai-debian', 'netvm', 'sys-firewall');
+    await spawn('ai-one');
+    expect(qube('ai-one')!.properties.netvm).toBe('sys-ai-net');
+  });
+
+  it('has no tier its source did not have', async () => {
+    await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
+    await seat.operator('admin.vm.tag.Set', 'ai-debian', 'ai-exec');
+    await spawn('ai-one');
+    expect(qube('ai-one')!.tags).not.toContain('ai-full');
+    expect(qube('ai-one')!.tags).toContain('ai-exec');
+  });
+
+  it('carries every restriction of its source', async () => {
+    await seat.operator('admin.vm.tag.Set', 'ai-debian', 'anon-vm');
+    await seat.operator('admin.vm.tag.Set', 'ai-debian', 'ai-egress-lock');
+    await spawn('ai-one');
+    expect(qube('ai-one')!.tags).toEqual(expect.arrayContaining(['anon-vm', 'ai-egress-lock']));
+  });
+
+  it('cannot be made from a template that may only be looked at', async () => {
+    await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
+    const before = seat.truth();
+    expect((await spawn('ai-one')).error?.code).toBe('not-found');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('cannot take a name that is taken, and the qube that has it stays as it was', async () => {
+    await spawn('ai-one', { memory: 500 });
+    const before = seat.truth();
+    expect((await spawn('ai-one')).error?.code).toBe('name-taken');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('does not start on a network the operator did not enrol', async () => {
+    await spawn('ai-one');
+    await seat.operator('admin.vm.property.Set', 'ai-one', 'netvm', 'sys-firewall');
+    expect((await reply('ai-one', 'qmcp.spawn.Start')).error?.code).toBe('not-permitted');
+    expect(qube('ai-one')!.state).toBe('Halted');
+  });
+});
+
+describe('removing', () => {
+  it('is a tombstone: halted, marked, stripped, and still on the disk', async () => {
+    await spawn('ai-one', { start: true });
+    expect(await reply('ai-one', 'qmcp.spawn.Remove')).toEqual({ ok: true, result: { removed: 'ai-one' } });
+    const left = qube('ai-one')!;
+    expect(left.state).toBe('Halted');
+    expect([...left.tags].sort()).toEqual(['ai-born', 'ai-tombstone', 'created-by-mcp-control']);
+    expect(left.features['qmcp-entombed']).toBe('ai-full ai-managed');
+  });
+
+  it('leaves a qube that looks as if it had never been', async () => {
+    await spawn('ai-one');
+    await reply('ai-one', 'qmcp.spawn.Remove');
+    for (const service of ['qmcp.inspect.State', 'qmcp.spawn.Start', 'qmcp.spawn.Remove']) {
+      expect(await seat.call('ai-one', service)).toEqual(await seat.call('no-such-qube', service));
+      expect(await seat.direct(service, 'ai-one')).toBe(await seat.direct(service, 'no-such-qube'));
+    }
+    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('ai-one');
+    expect((await spawn('ai-one')).error?.code).toBe('name-taken');
+  });
+});
+
+describe('the audit log', () => {
+  it('has an intent and an outcome for every change, and no value of it', async () => {
+    await spawn('ai-one', { memory: 567 });
+    const entries = seat.audit();
+    expect(entries.map(({ kind, service, code }) => [kind, service, code])).toEqual([
+      ['intent', 'qmcp.spawn.Create', undefined],
+      ['outcome', 'qmcp.spawn.Create', 'ok'],
+    ]);
+    expect(entries[0]!.call).toBe(entries[1]!.call);
+    expect(JSON.stringify(entries)).not.toContain('567');
+  });
+});
+
+describe('a frozen world', () => {
+  it('has no call with an effect, until it is thawed', async () => {
+    const { mkdirSync, rmSync, writeFileSync } = await import('node:fs');
+    const frozen = `${seat.sim.root}/var/lib/qmcp/frozen`;
+    mkdirSync(frozen, { recursive: true });
+    writeFileSync(`${frozen}/ai`, '');
+    const before = seat.truth();
+    expect((await spawn('ai-one')).error?.code).toBe('frozen');
+    expect((await reply('ai-debian', 'qmcp.spawn.Start')).error?.code).toBe('frozen');
+    expect(seat.truth()).toBe(before);
+    rmSync(`${frozen}/ai`);
+    expect((await spawn('ai-one')).ok).toBe(true);
+  });
+});

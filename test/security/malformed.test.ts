@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { seat } from './host.js';
+
+const host = seat();
+const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
+const MAX = 65_536;
+
+const CASES: Record<string, [bytes: string | Buffer, code: string]> = {
+  'nothing at all': ['', 'invalid-request'],
+  'one NUL': ['\0', 'invalid-request'],
+  'no NUL': ['qmcp.inspect.List+ mcp-control keyword adminvm', 'invalid-request'],
+  'a descriptor of noise': [Buffer.from([0xff, 0xfe, 0x20, 0x00, 0x7b, 0x7d]), 'invalid-request'],
+  'a blank source': ['qmcp.inspect.List+  keyword adminvm\0{}', 'invalid-request'],
+  'dom0 as the source': ['qmcp.inspect.List+ dom0 keyword adminvm\0{}', 'invalid-request'],
+  'an argument nobody asked for': ['qmcp.inspect.List+x mcp-control keyword adminvm\0{}', 'invalid-request'],
+  'a service of somebody else': ['admin.vm.List+ mcp-control keyword adminvm\0{}', 'invalid-request'],
+  'an unknown service': ['qmcp.inspect.Nothing+ mcp-control keyword adminvm\0{}', 'not-found'],
+  'an unknown principal': ['qmcp.inspect.List+ work keyword adminvm\0{}', 'not-found'],
+  'a principal that does not exist': ['qmcp.inspect.List+ nobody keyword adminvm\0{}', 'not-found'],
+  'a guest service': ['qmcp.exec.Run+ mcp-control name ai-debian\0{"command":"id"}', 'not-found'],
+  'a host service on a qube': ['qmcp.inspect.List+ mcp-control name ai-debian\0{}', 'not-found'],
+  'a target service on dom0': ['qmcp.inspect.State+ mcp-control keyword adminvm\0{}', 'not-found'],
+  'an empty payload': [HEAD, 'invalid-request'],
+  'a list': [`${HEAD}[]`, 'invalid-request'],
+  'a duplicate key': [`${HEAD}{"a":1,"a":1}`, 'invalid-request'],
+  'an unknown key': [`${HEAD}{"a":1}`, 'invalid-request'],
+  'two objects': [`${HEAD}{}{}`, 'invalid-request'],
+  'a NaN': [`${HEAD}{"a":NaN}`, 'invalid-request'],
+  'a lone surrogate': [`${HEAD}{"a":"\\ud800"}`, 'invalid-request'],
+  'ten thousand levels': [`${HEAD}${'['.repeat(10_000)}`, 'invalid-request'],
+  'one byte over 64 KiB': [`${HEAD}{${' '.repeat(MAX - 1)}}`, 'invalid-request'],
+  'a megabyte': [HEAD + 'x'.repeat(2 ** 20), 'invalid-request'],
+};
+
+describe('malformed bytes at qmcpd’s socket get a code, change nothing, and are in the audit log', () => {
+  for (const [what, [bytes, code]] of Object.entries(CASES)) {
+    it(`${what}: ${code}`, async () => {
+      const truth = host().truth();
+      const before = host().audit().length;
+      const reply = await host().bytes(typeof bytes === 'string' ? Buffer.from(bytes) : bytes).catch(() => 'closed');
+      if (what === 'a megabyte') expect(['closed', '', `{"error":{"code":"${code}"},"ok":false}\n`]).toContain(reply);
+      else expect(reply).toBe(`{"error":{"code":"${code}"},"ok":false}\n`);
+      const added = host().audit().slice(before);
+      expect(added.map((entry) => [entry.kind, entry.code])).toEqual([['refusal', code]]);
+      expect(host().truth()).toBe(truth);
+    });
+  }
+
+  it('exactly 64 KiB is read', async () => {
+    const reply = await host().bytes(Buffer.from(`${HEAD}{${' '.repeat(MAX - 2)}}`));
+    expect(JSON.parse(reply)).toMatchObject({ ok: true });
+  });
+
+  it('sizes that are not integers are refused before anything is looked up', async () => {
+    for (const memory of ['1.5', 'true', '-1', '1e30', '"10"', '9223372036854775808', '0']) {
+      const payload = `{"name":"ai-one","template":"ai-debian","memory":${memory}}`;
+      const { stdout } = await host().call('@adminvm', 'qmcp.spawn.Create', payload);
+      expect(stdout).toBe('{"error":{"code":"invalid-request"},"ok":false}\n');
+    }
+  });
+});
