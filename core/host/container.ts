@@ -1,0 +1,73 @@
+import '../api/injection.js';
+import { type DependencyContainer, container as registry } from 'tsyringe';
+import { type Plugin, portOf, type Service, type Tool, type ToolContext } from '../api/index.js';
+import type { Qrexec } from '../api/qrexec.js';
+import { dom0Port } from './dom0.js';
+import { guestPort } from './guest.js';
+import { type Problem, problem } from './problems.js';
+
+/** What runs a tool once its arguments have been checked. */
+export type Behaviour = (input: unknown, context: ToolContext) => Promise<unknown>;
+
+/** The container above every plugin's. What it held, every plugin could resolve: so it holds no authority at all. */
+export function rootContainer(): DependencyContainer {
+  return registry.createChildContainer();
+}
+
+/**
+ * What one plugin is given: ports of the services it declared. The transport stays on this side of them, and the other
+ * plugins' ports are in containers this one does not look into.
+ */
+export class PluginContainer {
+  private readonly container: DependencyContainer;
+
+  constructor(
+    private readonly plugin: Plugin,
+    root: DependencyContainer,
+    qrexec: Qrexec,
+    timeout: number,
+  ) {
+    this.container = root.createChildContainer();
+    for (const service of plugin.services)
+      this.container.register(portOf(service), { useValue: portTo(service, qrexec, timeout) });
+  }
+
+  /** What each tool does, by name; every handler is made now, so that a mistake in one is found before anybody calls it. */
+  behaviours(): { behaviours: Map<string, Behaviour>; problems: Problem[] } {
+    const behaviours = new Map<string, Behaviour>();
+    const problems: Problem[] = [];
+    for (const tool of this.plugin.tools) {
+      try {
+        behaviours.set(tool.name, this.behaviour(tool));
+      } catch (error) {
+        const why = (error as Error).message.replace(/\s+/g, ' ');
+        problems.push(problem('plugin-start-failed', this.plugin.id, { tool: tool.name, why }));
+      }
+    }
+    return { behaviours, problems };
+  }
+
+  async dispose(): Promise<void> {
+    await this.container.dispose();
+  }
+
+  private behaviour(tool: Tool): Behaviour {
+    if (tool.handler) {
+      const handler = tool.handler as new (...args: never[]) => { run: Behaviour };
+      this.container.registerSingleton(handler as never);
+      const instance = this.container.resolve<{ run: Behaviour }>(handler as never);
+      return (input, context) => instance.run(input, context);
+    }
+    const ports = Object.freeze(
+      Object.fromEntries(
+        Object.entries(tool.uses).map(([name, service]) => [name, this.container.resolve(portOf(service))]),
+      ),
+    );
+    const run = tool.run as (ports: unknown, input: unknown, context: ToolContext) => Promise<unknown>;
+    return (input, context) => run(ports, input, context);
+  }
+}
+
+function portTo(service: Service, qrexec: Qrexec, timeout: number): unknown {
+  return service.kind === 'guest' ? guestPort(service, qrexec, timeout) : dom0Port(service, qrexec, timeout);
+}

@@ -1,0 +1,187 @@
+import { API_VERSION, type Plugin, type Service, type Tool } from '../api/index.js';
+import { isObject } from './dom0.js';
+import { type Problem, problem } from './problems.js';
+
+const PLUGIN_ID = /^[a-z][a-z0-9]*$/;
+const TOOL_NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
+const VERB = /^[A-Z][A-Za-z]*$/;
+
+/** A plugin and where the configuration says it comes from: a built-in id, a package name or a path. */
+export interface Candidate {
+  readonly origin: string;
+  readonly plugin: unknown;
+}
+
+export interface Graph {
+  /** Each after the ones it needs, otherwise in the order given. Frozen all the way down. */
+  readonly plugins: readonly Plugin[];
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Looks at what the plugins say of themselves and of each other; runs nothing of theirs. A plugin with a problem is
+ * left out of `plugins`.
+ */
+export function graphOf(candidates: readonly Candidate[]): Graph {
+  const problems: Problem[] = [];
+  const shaped: { origin: string; plugin: Plugin }[] = [];
+  for (const { origin, plugin } of candidates) {
+    const found = shapeProblems(origin, plugin);
+    if (found.length > 0) problems.push(...found);
+    else shaped.push({ origin, plugin: sealed(plugin as Plugin) });
+  }
+
+  const unique = new Map<string, { origin: string; plugin: Plugin }>();
+  for (const entry of shaped) {
+    const first = unique.get(entry.plugin.id);
+    if (first === undefined) unique.set(entry.plugin.id, entry);
+    else
+      problems.push(
+        problem('plugin-duplicate', entry.plugin.id, { first: first.origin, second: entry.origin }),
+      );
+  }
+  const plugins = [...unique.values()].map(({ plugin }) => plugin);
+
+  for (const plugin of plugins) problems.push(...serviceProblems(plugin), ...toolProblems(plugin));
+  problems.push(...toolNameProblems(plugins), ...needsProblems(plugins));
+
+  const bad = new Set(problems.map(({ plugin }) => plugin));
+  return { plugins: inOrder(plugins).filter(({ id }) => !bad.has(id)), problems };
+}
+
+function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
+  const malformed = (name: string, where: string, expected: string) => [
+    problem('plugin-malformed', name, { where, expected }),
+  ];
+  if (!isObject(untrusted_plugin)) return malformed(origin, 'the default export', 'an object');
+  const { id, apiVersion, services, tools, needs } = untrusted_plugin;
+  if (typeof id !== 'string' || !PLUGIN_ID.test(id))
+    return malformed(origin, 'id', 'lower-case letters and digits, starting with a letter');
+  if (apiVersion !== API_VERSION)
+    return [problem('plugin-api-version', id, { declares: apiVersion, here: API_VERSION })];
+  if (!Array.isArray(services) || !services.every((service) => isObject(service) && 'kind' in service))
+    return malformed(id, 'services', 'a list of what defineTargetService and its siblings return');
+  if (!Array.isArray(tools) || !tools.every((tool) => isObject(tool) && isObject(tool.uses)))
+    return malformed(id, 'tools', 'a list of what defineTool returns');
+  if (needs !== undefined && !(Array.isArray(needs) && needs.every((need) => typeof need === 'string')))
+    return malformed(id, 'needs', 'a list of plugin ids');
+  return [];
+}
+
+function serviceProblems(plugin: Plugin): Problem[] {
+  const problems: Problem[] = [];
+  const seen = new Set<string>();
+  for (const { name } of plugin.services) {
+    const [root, namespace, verb, ...rest] = name.split('.');
+    if (root !== 'qmcp' || namespace !== plugin.id || !VERB.test(verb ?? '') || rest.length > 0)
+      problems.push(problem('service-namespace', plugin.id, { service: name, plugin: plugin.id }));
+    if (seen.has(name)) problems.push(problem('service-duplicate', plugin.id, { service: name }));
+    seen.add(name);
+  }
+  return problems;
+}
+
+function toolProblems(plugin: Plugin): Problem[] {
+  return plugin.tools.flatMap((tool: Tool) => {
+    const problems: Problem[] = [];
+    if (!TOOL_NAME.test(tool.name)) problems.push(problem('tool-name', plugin.id, { tool: tool.name }));
+    for (const which of ['input', 'output'] as const)
+      if ((tool[which] as { type?: unknown } | undefined)?.type !== 'object')
+        problems.push(problem('tool-schema', plugin.id, { tool: tool.name, which }));
+    if ((tool.run === undefined) === (tool.handler === undefined))
+      problems.push(problem('tool-behaviour', plugin.id, { tool: tool.name }));
+
+    const used: Service[] = Object.values(tool.uses);
+    for (const service of used)
+      if (!plugin.services.includes(service))
+        problems.push(problem('tool-uses-undeclared', plugin.id, { tool: tool.name, service: service.name }));
+
+    if (tool.effect !== 'read' && tool.upholds.length === 0)
+      problems.push(problem('tool-upholds-nothing', plugin.id, { tool: tool.name, effect: tool.effect }));
+    for (const invariant of tool.upholds)
+      if (!used.some((service) => service.invariants.includes(invariant)))
+        problems.push(
+          problem('tool-upholds-undeclared', plugin.id, { tool: tool.name, invariant: invariant.id }),
+        );
+    return problems;
+  });
+}
+
+/** Both sides of a collision are named, and neither is kept: which came first is an accident. */
+function toolNameProblems(plugins: readonly Plugin[]): Problem[] {
+  const owners = new Map<string, string[]>();
+  for (const plugin of plugins)
+    for (const { name } of plugin.tools) owners.set(name, [...(owners.get(name) ?? []), plugin.id]);
+  return [...owners].flatMap(([tool, ids]) =>
+    ids.length < 2
+      ? []
+      : ids.map((id, index) =>
+          problem('tool-duplicate', id, { tool, other: ids[(index + 1) % ids.length]! }),
+        ),
+  );
+}
+
+function needsProblems(plugins: readonly Plugin[]): Problem[] {
+  const ids = new Set(plugins.map(({ id }) => id));
+  const missing = plugins.flatMap(({ id, needs = [] }) =>
+    needs
+      .filter((need) => !ids.has(need))
+      .map((need) => problem('plugin-needs-missing', id, { needs: need })),
+  );
+  const circles = plugins.flatMap((plugin) => {
+    const path = pathBack(plugin.id, plugin.id, new Map(plugins.map((p) => [p.id, p.needs ?? []])));
+    return path ? [problem('plugin-cycle', plugin.id, { path: [plugin.id, ...path] })] : [];
+  });
+  return [...missing, ...circles];
+}
+
+/** The way along `needs` from one plugin to another, without the first, or undefined when there is none. */
+function pathBack(
+  from: string,
+  to: string,
+  needs: ReadonlyMap<string, readonly string[]>,
+  seen: Set<string> = new Set(),
+): string[] | undefined {
+  for (const next of needs.get(from) ?? []) {
+    if (next === to) return [to];
+    if (seen.has(next)) continue;
+    seen.add(next);
+    const rest = pathBack(next, to, needs, seen);
+    if (rest) return [next, ...rest];
+  }
+  return undefined;
+}
+
+function inOrder(plugins: readonly Plugin[]): Plugin[] {
+  const byId = new Map(plugins.map((plugin) => [plugin.id, plugin]));
+  const ordered = new Set<Plugin>();
+  const visiting = new Set<Plugin>();
+  const visit = (plugin: Plugin | undefined) => {
+    if (plugin === undefined || visiting.has(plugin)) return;
+    visiting.add(plugin);
+    for (const need of plugin.needs ?? []) visit(byId.get(need));
+    ordered.add(plugin);
+  };
+  for (const plugin of plugins) visit(plugin);
+  return [...ordered];
+}
+
+/**
+ * A plugin nobody can change any more, its author included. Services and invariants keep their identity (it is their
+ * authority), so they are frozen in place; the plugin and its tools are copies.
+ */
+function sealed(plugin: Plugin): Plugin {
+  return frozen({
+    ...plugin,
+    services: [...plugin.services],
+    tools: plugin.tools.map((tool) => ({ ...tool, uses: { ...tool.uses }, upholds: [...tool.upholds] })),
+    needs: [...(plugin.needs ?? [])],
+  });
+}
+
+function frozen<T>(value: T, seen: Set<unknown> = new Set()): T {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return value;
+  seen.add(value);
+  for (const part of Object.values(Object.freeze(value))) frozen(part, seen);
+  return value;
+}

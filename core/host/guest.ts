@@ -1,0 +1,89 @@
+import { Compile } from 'typebox/compile';
+import { type GuestIo, type GuestService, isRefusalCode, type Port, Refused } from '../api/index.js';
+import type { Qrexec } from '../api/qrexec.js';
+import { isObject, lazily, MAX_REQUEST, qubeName, requestOf, secondsAsked } from './dom0.js';
+import { type Frame, FrameDecoder } from './frames.js';
+
+/** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
+const MAX_OUTPUT = 268_435_456;
+/** Seconds a command has when the caller does not say (guest/PROTOCOL.md). */
+const DEFAULT_COMMAND_SECONDS = 60;
+
+/**
+ * The port of a service inside a qube. The policy alone decides whether the call gets there; a call that does not looks
+ * like a call to a qube that does not exist. What the qube answers is believed only as far as its framing holds.
+ */
+export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, timeout: number): Port<S> {
+  const reply = lazily(() => Compile(service.reply));
+  const port = async (qube: string, params: unknown, io: GuestIo = {}) => {
+    const target = qubeName(qube);
+    const stdin = requestLine(params, io.stdin);
+    const conversation = new Conversation(io.onOutput);
+    const signal = AbortSignal.any([conversation.broken, ...(io.signal ? [io.signal] : [])]);
+    await qrexec.call({
+      target,
+      service: service.name,
+      stdin,
+      signal,
+      timeout: io.timeout ?? timeout + (secondsAsked(params) || DEFAULT_COMMAND_SECONDS),
+      maxBytes: MAX_OUTPUT,
+      onStdout: (bytes) => conversation.hear(bytes),
+    });
+    const value = conversation.result();
+    if (!reply().Check(value)) throw new Refused('failed');
+    return value;
+  };
+  return port as unknown as Port<S>;
+}
+
+/** The request on one line, then the bytes for the program's own standard input. */
+function requestLine(params: unknown, stdin: Uint8Array = new Uint8Array()): Uint8Array {
+  const request = requestOf(params);
+  if (request.length + 1 > MAX_REQUEST) throw new Refused('invalid-request');
+  return Buffer.concat([request, Buffer.from('\n'), stdin]);
+}
+
+/** What a qube has said so far in one call. */
+class Conversation {
+  private readonly decoder = new FrameDecoder();
+  private readonly breaker = new AbortController();
+  private silent = true;
+  private last: Frame | undefined;
+
+  constructor(private readonly onOutput: GuestIo['onOutput']) {}
+
+  /** Aborted as soon as the framing breaks: nothing that follows could be believed. */
+  get broken(): AbortSignal {
+    return this.breaker.signal;
+  }
+
+  hear(bytes: Uint8Array): void {
+    this.silent = false;
+    try {
+      for (const frame of this.decoder.push(bytes)) {
+        if (frame.kind === 'stdout' || frame.kind === 'stderr') this.onOutput?.(frame.kind, frame.bytes);
+        else this.last = frame;
+      }
+    } catch (error) {
+      this.breaker.abort(error);
+    }
+  }
+
+  /** The reply's value, or the refusal: `not-found` for silence, `failed` for a conversation that broke off. */
+  result(): unknown {
+    if (this.silent) throw new Refused('not-found');
+    if (this.broken.aborted || !this.decoder.complete || this.last === undefined) throw new Refused('failed');
+    const untrusted_value = parse(this.last.bytes);
+    if (this.last.kind === 'reply') return untrusted_value;
+    const untrusted_code = isObject(untrusted_value) ? untrusted_value.code : undefined;
+    throw new Refused(isRefusalCode(untrusted_code) ? untrusted_code : 'failed');
+  }
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new Refused('failed');
+  }
+}

@@ -1,0 +1,96 @@
+import { canonical, contractOf, digestOf } from '../api/contract.js';
+import type { Invariant, Plugin, Service } from '../api/index.js';
+import type { Catalog, CatalogAnswer } from './catalog.js';
+import { type Problem, problem } from './problems.js';
+
+/**
+ * Holds what plugins declare against what dom0 says it enforces, and names every difference of every plugin. A plugin
+ * with one is refused, and so is every plugin that needs it. dom0 is asked, never the plugin and never a file here.
+ */
+export function refusals(plugins: readonly Plugin[], answer: CatalogAnswer): Problem[] {
+  if (!('catalog' in answer))
+    return plugins
+      .filter(({ services }) => services.length > 0)
+      .map(({ id }) => problem('catalog-unavailable', id, { why: answer.why }));
+  const problems = plugins.flatMap((plugin) =>
+    plugin.services.flatMap((service) => differences(plugin, service, answer.catalog)),
+  );
+  return [...problems, ...refusedWith(plugins, problems)];
+}
+
+function differences(plugin: Plugin, service: Service, catalog: Catalog): Problem[] {
+  const digest = digestOf(contractOf(plugin, service));
+  const installed = own(catalog.services, service.name);
+  if (installed === undefined)
+    return [problem('service-missing', plugin.id, { service: service.name, digest })];
+
+  const problems: Problem[] = [];
+  if (!installed.granted)
+    problems.push(
+      problem('service-not-granted', plugin.id, {
+        service: service.name,
+        world: catalog.world,
+        plugin: plugin.id,
+      }),
+    );
+  const finer = service.invariants.flatMap((invariant) =>
+    counterpart(plugin, service, invariant, installed.invariants, catalog),
+  );
+  if (finer.length > 0) problems.push(...finer);
+  else if (installed.digest !== digest)
+    problems.push(
+      problem('digest-mismatch', plugin.id, {
+        service: service.name,
+        plugin: digest,
+        dom0: installed.digest,
+      }),
+    );
+  return problems;
+}
+
+/** What keeps dom0's entry from being the counterpart of a declared invariant; empty when it is. */
+function counterpart(
+  plugin: Plugin,
+  service: Service,
+  { id, with: parameters, enforcedBy }: Invariant,
+  installed: Catalog['services'][string]['invariants'],
+  catalog: Catalog,
+): Problem[] {
+  const where = { service: service.name, invariant: id };
+  const known = own(catalog.invariants, id);
+  if (known === undefined) return [problem('invariant-unknown', plugin.id, where)];
+  const entry = installed.find((candidate) => candidate.id === id);
+  if (entry === undefined)
+    return [
+      problem('invariant-missing', plugin.id, { ...where, installed: installed.map((other) => other.id) }),
+    ];
+  const problems: Problem[] = [];
+  if (canonical(entry.with) !== canonical(parameters))
+    problems.push(
+      problem('invariant-parameters', plugin.id, {
+        ...where,
+        plugin: canonical(parameters),
+        dom0: canonical(entry.with),
+      }),
+    );
+  if (known.enforcedBy !== enforcedBy)
+    problems.push(
+      problem('invariant-place', plugin.id, { ...where, plugin: enforcedBy, dom0: known.enforcedBy }),
+    );
+  return problems;
+}
+
+/** The plugins that are fine themselves and need one that is not, however far down. `plugins` are in order of need. */
+function refusedWith(plugins: readonly Plugin[], problems: readonly Problem[]): Problem[] {
+  const refused = new Set(problems.map(({ plugin }) => plugin));
+  return plugins.flatMap(({ id, needs = [] }) => {
+    const lost = needs.filter((need) => refused.has(need));
+    if (lost.length > 0) refused.add(id);
+    return lost.map((need) => problem('plugin-needs-refused', id, { needs: need }));
+  });
+}
+
+/** A key of the catalog, and not something every object has. */
+function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}

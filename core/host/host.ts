@@ -1,0 +1,78 @@
+import type { Plugin } from '../api/index.js';
+import type { Qrexec } from '../api/qrexec.js';
+import type { ServedTool } from '../api/served.js';
+import { served } from './call.js';
+import { askCatalog, type CatalogAnswer } from './catalog.js';
+import { PluginContainer, rootContainer } from './container.js';
+import { type Candidate, graphOf } from './graph.js';
+import { refusals } from './handshake.js';
+import { BootError, type Problem } from './problems.js';
+
+export interface HostOptions {
+  readonly candidates: readonly Candidate[];
+  /** Problems found on the way to the candidates: a plugin that could not be imported. */
+  readonly problems?: readonly Problem[];
+  readonly qrexec: Qrexec;
+  /** Seconds a call may take beyond what it asks for. */
+  readonly timeout: number;
+  /** `exit`: any problem keeps the server from starting. `skip`: a plugin with one is left out. */
+  readonly onRefusal: 'exit' | 'skip';
+  /** Lines for the operator. */
+  readonly log: (line: string) => void;
+}
+
+export interface Host {
+  readonly plugins: readonly Plugin[];
+  /** In the order of the plugins, and of each plugin's list. */
+  readonly tools: readonly ServedTool[];
+  /** Why the plugins that are not here are not here. */
+  readonly problems: readonly Problem[];
+  readonly catalog: CatalogAnswer;
+  /** Lets go of every plugin, the last loaded first. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * From candidates to tools: what the plugins say of themselves, then what dom0 says of them, then a container for each
+ * that is left. A plugin that fails at any of these contributes nothing. Throws BootError with every problem at once.
+ */
+export async function loadHost(options: HostOptions): Promise<Host> {
+  const { candidates, qrexec, timeout, onRefusal, log } = options;
+  const graph = graphOf(candidates);
+  const catalog = await askCatalog(qrexec, timeout);
+  const problems = [...(options.problems ?? []), ...graph.problems, ...refusals(graph.plugins, catalog)];
+
+  const refused = new Set(problems.map(({ plugin }) => plugin));
+  const root = rootContainer();
+  const loaded: { plugin: Plugin; container: PluginContainer; tools: ServedTool[] }[] = [];
+  for (const plugin of graph.plugins) {
+    if (refused.has(plugin.id)) continue;
+    const container = new PluginContainer(plugin, root, qrexec, timeout);
+    const started = container.behaviours();
+    if (started.problems.length > 0) {
+      problems.push(...started.problems);
+      await container.dispose();
+      continue;
+    }
+    const tools = plugin.tools.map((tool) =>
+      served(plugin.id, tool, started.behaviours.get(tool.name)!, log),
+    );
+    loaded.push({ plugin, container, tools });
+  }
+
+  const dispose = async () => {
+    for (const { container } of loaded.toReversed()) await container.dispose();
+    await root.dispose();
+  };
+  if (problems.length > 0 && onRefusal === 'exit') {
+    await dispose();
+    throw new BootError(problems);
+  }
+  return {
+    plugins: loaded.map(({ plugin }) => plugin),
+    tools: loaded.flatMap(({ tools }) => tools),
+    problems,
+    catalog,
+    dispose,
+  };
+}

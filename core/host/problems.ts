@@ -1,0 +1,94 @@
+/**
+ * Everything that keeps a plugin from loading, with one stable code each. A message says what is wrong, where, what each
+ * side has, and what to run or edit next; it is for the person who runs the server, never for an agent.
+ */
+
+const quoted = (value: unknown) => JSON.stringify(value);
+/** Enough of a digest to compare two by eye. */
+const short = (digest: string) => digest.replace(/^(sha256:.{12}).*$/s, '$1…');
+
+const review = (service: string) =>
+  `In dom0: qmcp-admin contract review ${service}, then qmcp-admin contract install ${service}.`;
+
+export const PROBLEMS = {
+  // ---- the plugin itself
+  'plugin-not-found': (f: { name: string; known: readonly string[]; why: string }) =>
+    `the configuration names the plugin ${quoted(f.name)}: ${f.why}. The built-in ones are ${f.known.join(', ')}; any other is a package name or a path that starts with "./" or "/".`,
+  'plugin-malformed': (f: { where: string; expected: string }) =>
+    `${f.where}: expected ${f.expected}. A plugin module's default export is what definePlugin returns.`,
+  'plugin-api-version': (f: { declares: unknown; here: number }) =>
+    `it is written for API version ${quoted(f.declares)}, and this is version ${f.here}. Install a release of the plugin for version ${f.here}.`,
+  'plugin-duplicate': (f: { first: string; second: string }) =>
+    `two plugins call themselves this: ${quoted(f.first)} and ${quoted(f.second)}. List one of them.`,
+  'plugin-needs-missing': (f: { needs: string }) =>
+    `it needs the plugin ${quoted(f.needs)}, which is not loaded. Add ${quoted(f.needs)} to "plugins".`,
+  'plugin-cycle': (f: { path: readonly string[] }) =>
+    `plugins need each other in a circle: ${f.path.join(' → ')}. One of them must stop.`,
+  'plugin-start-failed': (f: { tool: string; why: string }) =>
+    `the handler of its tool ${f.tool} cannot be made: ${f.why}. A handler is injected with portOf(service) of its own plugin's services, and nothing else.`,
+  'service-namespace': (f: { service: string; plugin: string }) =>
+    `its service ${quoted(f.service)} is outside its namespace. Call it qmcp.${f.plugin}.<Verb>.`,
+  'service-duplicate': (f: { service: string }) =>
+    `it declares the service ${f.service} twice. Declare it once.`,
+  'tool-name': (f: { tool: string }) =>
+    `its tool ${quoted(f.tool)} has a name a client may not take. Use lower-case letters, digits and _, as in area_verb.`,
+  'tool-duplicate': (f: { tool: string; other: string }) =>
+    `its tool ${f.tool} has the name of a tool of the plugin ${quoted(f.other)}. Rename one, or list one of the two plugins.`,
+  'tool-schema': (f: { tool: string; which: string }) =>
+    `the ${f.which} schema of its tool ${f.tool} is not an object schema. MCP needs Type.Object at the root.`,
+  'tool-behaviour': (f: { tool: string }) => `its tool ${f.tool} needs exactly one of run and handler.`,
+  'tool-uses-undeclared': (f: { tool: string; service: string }) =>
+    `its tool ${f.tool} uses ${f.service}, which is not among the plugin's services. Add it there: the list is the plugin's whole authority.`,
+  'tool-upholds-nothing': (f: { tool: string; effect: string }) =>
+    `its tool ${f.tool} has effect ${quoted(f.effect)} and upholds no invariant. Name at least one in "upholds".`,
+  'tool-upholds-undeclared': (f: { tool: string; invariant: string }) =>
+    `its tool ${f.tool} says it upholds ${f.invariant}, and no service it uses declares that invariant. Declare it on a service, where dom0 enforces it.`,
+
+  // ---- the plugin against dom0's catalog
+  'catalog-unavailable': (f: { why: string }) =>
+    `dom0 did not say what it enforces: qmcp.Catalog on @adminvm ${f.why}. In dom0, check that qmcpd runs and that 30-qmcp.policy allows this qube; qmcp doctor looks closer.`,
+  'service-missing': (f: { service: string; digest: string }) =>
+    `dom0 has no contract for ${f.service} (the plugin's is ${short(f.digest)}). ${review(f.service)}`,
+  'service-not-granted': (f: { service: string; world: string; plugin: string }) =>
+    `dom0 has a contract for ${f.service}, and does not grant it to this qube. In dom0, add ${quoted(f.plugin)} to "plugins" of this qube under [world.${f.world}] in /etc/qmcp/qmcp.toml, then: qmcp-admin policy install.`,
+  'invariant-unknown': (f: { service: string; invariant: string }) =>
+    `${f.service} declares the invariant ${f.invariant}, and this dom0 enforces none of that name. Install a release of qmcp in dom0 that does; no contract can add it.`,
+  'invariant-missing': (f: { service: string; invariant: string; installed: readonly string[] }) =>
+    `${f.service} declares the invariant ${f.invariant}; the contract in dom0 has ${f.installed.join(', ') || 'none'}. ${review(f.service)}`,
+  'invariant-parameters': (f: { service: string; invariant: string; plugin: string; dom0: string }) =>
+    `${f.service} declares ${f.invariant} with ${f.plugin}; dom0 enforces it with ${f.dom0}. ${review(f.service)}`,
+  'invariant-place': (f: { service: string; invariant: string; plugin: string; dom0: string }) =>
+    `${f.service} declares ${f.invariant} as enforced by ${f.plugin}; here it is enforced by ${f.dom0}. Install releases of the plugin and of dom0 that belong together.`,
+  'digest-mismatch': (f: { service: string; plugin: string; dom0: string }) =>
+    `the contract of ${f.service} is ${short(f.plugin)} in the plugin and ${short(f.dom0)} in dom0, with the same invariants. ${review(f.service)}`,
+  'plugin-needs-refused': (f: { needs: string }) =>
+    `it needs the plugin ${quoted(f.needs)}, which was refused. Put that right first.`,
+} as const;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+type Facts<C extends ProblemCode> = Parameters<(typeof PROBLEMS)[C]>[0];
+
+export interface Problem {
+  readonly code: ProblemCode;
+  /** The id of the plugin it keeps out. */
+  readonly plugin: string;
+  readonly message: string;
+}
+
+export function problem<C extends ProblemCode>(code: C, plugin: string, facts: Facts<C>): Problem {
+  const build = PROBLEMS[code] as (facts: Facts<C>) => string;
+  return { code, plugin, message: `plugin ${quoted(plugin)}: ${build(facts)}` };
+}
+
+/** Every problem of every plugin, one paragraph each, as a person reads them. */
+export function report(problems: readonly Problem[]): string {
+  return problems.map(({ code, message }) => `${code}: ${message}`).join('\n');
+}
+
+/** The server cannot start. Carries every reason at once. */
+export class BootError extends Error {
+  override readonly name = 'BootError';
+  constructor(readonly problems: readonly Problem[]) {
+    super(report(problems));
+  }
+}
