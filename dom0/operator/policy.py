@@ -6,10 +6,13 @@ nothing else anywhere; a qube of the world may call dom0's boot services and not
     qmcp-admin policy render > 30-qmcp.policy
 """
 
+import os
+import shutil
 import sys
 
 from qmcpd import config, contracts
 
+INSTALLED = "etc/qubes/policy.d/30-qmcp.policy"
 # What a qube asks of dom0 while it starts: how late it is, what it offers, what it can run.
 BOOT_SERVICES = (
     "qubes.FeaturesRequest", "qubes.GetRandomizedTime", "qubes.NotifyTools", "qubes.NotifyUpdates", "qubes.SyncAppMenus",
@@ -76,13 +79,29 @@ def _rule(service, source, target, action):
 
 
 def show(config_path, contracts_path):
+    sys.stdout.write(_rendered(config_path, contracts_path))
+    return 0
+
+
+def install(root):
+    """Write the policy; the one before it stays beside it, under a name qrexec does not read."""
+    text = _rendered(root / "etc/qmcp/qmcp.toml", root / "etc/qmcp/contracts")
+    target = root / INSTALLED
+    draft = target.with_name(target.name + ".new")
+    draft.write_text(text, encoding="utf-8")
+    if target.exists():
+        shutil.copy2(target, target.with_name(target.name + ".old"))
+    os.replace(draft, target)  # at no moment is there no policy: without it a qube of the world is not closed
+    print(f"installed {target}")
+    return 0
+
+
+def _rendered(config_path, contracts_path):
     try:
         worlds = config.load(config_path).worlds
     except config.Misconfigured as problem:
-        sys.exit(f"policy: {problem}")
+        sys.exit(f"qmcp-admin: {problem}")
     installed, problems = contracts.load(contracts_path)
     if problems:
-        sys.exit("policy: " + "\npolicy: ".join(problems))
-    sys.stdout.write(render(worlds, installed))
-    return 0
-
+        sys.exit("qmcp-admin: " + "\nqmcp-admin: ".join(problems))
+    return render(worlds, installed)

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,3 +82,64 @@ class Policy(unittest.TestCase):
         self.assertEqual(len(allows), 3)
         for rule in allows:
             self.assertIn("autostart=no", rule)
+
+    def test_installing_keeps_the_policy_that_was_there(self):
+        with tempfile.TemporaryDirectory() as root:
+            where = Path(root) / "etc/qubes/policy.d"
+            where.mkdir(parents=True)
+            (Path(root) / "etc/qmcp").mkdir()
+            shutil.copy(DOM0 / "qmcp.toml", Path(root) / "etc/qmcp")
+            shutil.copytree(DOM0 / "contracts", Path(root) / "etc/qmcp/contracts")
+            (where / "30-qmcp.policy").write_text("# before\n")
+            self.assertEqual(admin("--root", root, "policy", "install").returncode, 0)
+            self.assertEqual((where / "30-qmcp.policy.old").read_text(), "# before\n")
+            self.assertEqual((where / "30-qmcp.policy").read_text(), (DOM0 / "policy/30-qmcp.policy").read_text())
+
+
+class Contract(unittest.TestCase):
+    start = DOM0 / "contracts/qmcp.spawn.Start.json"
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = Path(directory.name)
+        self.installed = self.root / "etc/qmcp/contracts"
+        self.installed.mkdir(parents=True)
+
+    def admin(self, *words):
+        return admin("--root", str(self.root), "contract", *words)
+
+    def test_a_review_says_what_an_agent_gains_and_changes_nothing(self):
+        shown = self.admin("review", self.start).stdout
+        self.assertIn("called on a qube that has at least the tier exec", shown)
+        self.assertIn("may use admin.vm.Start", shown)
+        self.assertEqual(list(self.installed.iterdir()), [])
+
+    def test_what_is_installed_has_the_digest_of_what_was_reviewed(self):
+        self.assertEqual(self.admin("install", self.start).returncode, 0)
+        mine, _ = contracts.load(self.installed)
+        shipped, _ = contracts.load(DOM0 / "contracts")
+        self.assertEqual(mine["qmcp.spawn.Start"].digest, shipped["qmcp.spawn.Start"].digest)
+        self.assertIn("this very contract is installed", self.admin("review", self.start).stdout)
+
+    def test_a_review_shows_what_would_change(self):
+        self.admin("install", self.start)
+        other = self.root / "qmcp.spawn.Start.json"
+        other.write_text(self.start.read_text().replace('"exec"', '"read"'))
+        shown = self.admin("review", other).stdout
+        self.assertIn('-    "capability": "exec"', shown)
+        self.assertIn('+    "capability": "read"', shown)
+
+    def test_one_bad_contract_and_none_is_installed(self):
+        bad = self.root / "qmcp.spawn.Kill.json"
+        bad.write_text(self.start.read_text())
+        refused = self.admin("install", self.start, bad)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("as the file is named", refused.stderr)
+        self.assertEqual(list(self.installed.iterdir()), [])
+
+    def test_what_is_removed_is_gone_and_only_a_service_can_be(self):
+        self.admin("install", self.start)
+        self.assertNotEqual(self.admin("remove", "../../qmcp").returncode, 0)
+        self.assertEqual(self.admin("remove", "qmcp.spawn.Start").returncode, 0)
+        self.assertEqual(list(self.installed.iterdir()), [])
