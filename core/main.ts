@@ -7,13 +7,13 @@ import type { Config } from './config/schema.js';
 import { selected } from './config/select.js';
 import type { Candidate } from './host/graph.js';
 import { type Host, loadHost } from './host/host.js';
-import { type Problem, problem } from './host/problems.js';
+import { type Problem, problem, report } from './host/problems.js';
 import { serveMcp } from './mcp/server.js';
 import { QrexecClient } from './qrexec/client.js';
 
 export { BadConfig } from './config/validate.js';
 export type { Host } from './host/host.js';
-export { BootError, type Problem } from './host/problems.js';
+export { BootError, type Problem, report } from './host/problems.js';
 
 /** Lines for the operator go to standard error; standard output belongs to MCP. */
 const log = (line: string): void => {
@@ -45,7 +45,7 @@ export async function load(config: Config): Promise<Host> {
 /** Serves MCP on standard input and output until the client goes. */
 export async function serve(config: Config): Promise<void> {
   const host = await load(config);
-  for (const { message } of host.problems) log(message);
+  if (host.problems.length > 0) log(`going on without\n${report(host.problems)}`);
   const connection = serveMcp({
     tools: selected(host.tools, config),
     version: VERSION,

@@ -40,6 +40,7 @@ export async function askCatalog(qrexec: Qrexec, timeout: number): Promise<Catal
   });
   if (result.ended === 'timeout') return { why: `gave no answer within ${timeout} s` };
   if (result.exit === 126) return { why: 'was refused by the qrexec policy, or does not exist' };
+  if (result.exit === 125) return { why: `could not be called (${result.stderr.trim() || 'exit code 125'})` };
   if (result.exit !== 0) {
     const said = result.stderr.trim().split('\n')[0];
     return { why: `failed with exit code ${result.exit}${said ? ` (${said})` : ''}` };

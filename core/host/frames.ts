@@ -8,11 +8,11 @@ export type Frame =
   | { readonly kind: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
   | { readonly kind: 'reply' | 'refusal'; readonly bytes: Uint8Array };
 
-const KINDS: Readonly<Record<number, Frame['kind']>> = {
-  [0x4f]: 'stdout',
-  [0x45]: 'stderr',
-  [0x58]: 'reply',
-  [0x52]: 'refusal',
+const KINDS: Readonly<Record<string, Frame['kind']>> = {
+  O: 'stdout',
+  E: 'stderr',
+  X: 'reply',
+  R: 'refusal',
 };
 
 /** The bytes are not frames: an unknown kind, a payload over the limit, or something after the last frame. */
@@ -37,7 +37,7 @@ export class FrameDecoder {
     this.pending = this.pending.length === 0 ? bytes : Buffer.concat([this.pending, bytes]);
     while (this.pending.length > 0) {
       if (this.finished) throw new BrokenFraming('bytes after the last frame');
-      const kind = KINDS[this.pending[0]!];
+      const kind = KINDS[String.fromCharCode(this.pending[0]!)];
       if (kind === undefined) throw new BrokenFraming('unknown kind of frame');
       if (this.pending.length < HEADER) return;
       const length = new DataView(this.pending.buffer, this.pending.byteOffset + 1, 4).getUint32(0);

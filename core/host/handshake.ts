@@ -9,9 +9,7 @@ import { type Problem, problem } from './problems.js';
  */
 export function refusals(plugins: readonly Plugin[], answer: CatalogAnswer): Problem[] {
   if (!('catalog' in answer))
-    return plugins
-      .filter(({ services }) => services.length > 0)
-      .map(({ id }) => problem('catalog-unavailable', id, { why: answer.why }));
+    return plugins.map(({ id }) => problem('catalog-unavailable', id, { why: answer.why }));
   const problems = plugins.flatMap((plugin) =>
     plugin.services.flatMap((service) => differences(plugin, service, answer.catalog)),
   );

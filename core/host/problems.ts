@@ -72,17 +72,30 @@ export interface Problem {
   readonly code: ProblemCode;
   /** The id of the plugin it keeps out. */
   readonly plugin: string;
+  /** One or more sentences that do not name the plugin. */
   readonly message: string;
 }
 
 export function problem<C extends ProblemCode>(code: C, plugin: string, facts: Facts<C>): Problem {
   const build = PROBLEMS[code] as (facts: Facts<C>) => string;
-  return { code, plugin, message: `plugin ${quoted(plugin)}: ${build(facts)}` };
+  return { code, plugin, message: build(facts) };
 }
 
-/** Every problem of every plugin, one paragraph each, as a person reads them. */
+/** Every problem of every plugin, one line each. What is wrong with several plugins alike is said once. */
 export function report(problems: readonly Problem[]): string {
-  return problems.map(({ code, message }) => `${code}: ${message}`).join('\n');
+  const lines = new Map<string, { problem: Problem; plugins: string[] }>();
+  for (const each of problems) {
+    const key = `${each.code} ${each.message}`;
+    const line = lines.get(key) ?? { problem: each, plugins: [] };
+    line.plugins.push(quoted(each.plugin));
+    lines.set(key, line);
+  }
+  return [...lines.values()]
+    .map(({ problem: { code, message }, plugins }) => {
+      const who = plugins.length > 1 ? 'plugins' : 'plugin';
+      return `${code}: ${who} ${plugins.join(', ')}: ${message}`;
+    })
+    .join('\n');
 }
 
 /** The server cannot start. Carries every reason at once. */

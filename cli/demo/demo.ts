@@ -1,0 +1,129 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type SimulatedHost, startSimulatedHost } from '../sim.js';
+import { paint, table } from '../terminal.js';
+import { Agent, type Answer } from './agent.js';
+import { Narrator } from './narrator.js';
+
+const QMCP_ADMIN = fileURLToPath(new URL('../../../dom0/operator/qmcp-admin', import.meta.url));
+/** Lines of the audit log shown at the end. */
+const AUDIT_LINES = 14;
+
+/** A session nobody has to believe: each scene checks what it claims, and a claim that fails ends it with exit code 1. */
+export async function demo(): Promise<void> {
+  const narrator = new Narrator(process.stdout);
+  narrator.title(
+    'qmcp: an agent, its world of qubes, and what it cannot see',
+    'A simulated Qubes host with the real dom0 kernel, and an MCP client at the other end of real standard input and output.',
+  );
+  const host = await startSimulatedHost({ world: 'demo', quiet: true });
+  try {
+    const agent = await Agent.connect(host.client);
+    try {
+      await session(agent, narrator);
+    } finally {
+      await agent.leave();
+    }
+    operatorsView(host, narrator);
+  } finally {
+    await host.stop();
+  }
+}
+
+async function session(agent: Agent, narrator: Narrator): Promise<void> {
+  /** Calls a tool, shows both sides, and insists on how it ends. */
+  const call = async (tool: string, args: Record<string, unknown>, refused = false): Promise<Answer> => {
+    narrator.sends(tool, args);
+    const answer = await agent.call(tool, args);
+    if (answer.refused) narrator.isRefused(answer.text);
+    if (answer.refused !== refused)
+      throw new Error(`demo: ${tool} was expected to be ${refused ? 'refused' : 'done'}: ${answer.text}`);
+    return answer;
+  };
+
+  narrator.scene(`The agent connects (MCP ${agent.protocol}) and asks what it can do`);
+  const tools = await agent.tools();
+  narrator.block(
+    table(
+      ['tool', 'what it does', 'hints'],
+      tools.map(({ name, title, annotations }) => [
+        { text: name, colour: 'cyan' },
+        { text: title ?? '' },
+        annotations?.readOnlyHint
+          ? { text: 'read only', colour: 'green' }
+          : annotations?.destructiveHint
+            ? { text: 'destructive', colour: 'red' }
+            : { text: 'writes', colour: 'yellow' },
+      ]),
+    ),
+  );
+
+  narrator.scene(
+    'It looks around',
+    'The host also has sys-net, vault, personal, work and debian-13. They are not in its world, so they are not there.',
+  );
+  const before = (await call('qube_list', {})).value as {
+    prefix: string;
+    qubes: { name: string; class: string; state: string }[];
+  };
+  narrator.gets(
+    before.qubes.map(({ name, class: klass, state }) => `${name} (${klass}, ${state})`).join(', '),
+  );
+
+  narrator.scene('It makes a qube, starts it and runs a command in it');
+  const born = await call('qube_spawn', { name: 'ai-one', template: 'ai-debian' });
+  const { template, network, state } = born.value;
+  narrator.gets(`ai-one: template ${template}, network ${network}, ${state}`);
+  narrator.gets(`ai-one: ${(await call('qube_start', { qube: 'ai-one' })).value.state}`);
+  const ran = await call('exec_run', { qube: 'ai-one', command: 'echo hello | tr a-z A-Z' });
+  narrator.gets(`exit ${ran.value.exit}, stdout ${JSON.stringify(ran.value.stdout)}`);
+  if (ran.value.stdout !== 'HELLO\n') throw new Error('demo: the command did not say HELLO');
+
+  narrator.scene(
+    'It asks for vault, which exists, and for no-such-qube, which does not',
+    'vault is outside its world. If the two answers differed in anything, the agent could map the host.',
+  );
+  const hidden = await call('qube_state', { qube: 'vault' }, true);
+  const missing = await call('qube_state', { qube: 'no-such-qube' }, true);
+  narrator.says(
+    hidden.bytes === missing.bytes,
+    hidden.bytes === missing.bytes
+      ? `the same ${Buffer.byteLength(hidden.bytes)} bytes`
+      : 'the answers differ',
+  );
+  if (hidden.bytes !== missing.bytes) throw new Error('demo: a hidden qube can be told from a missing one');
+
+  narrator.scene(
+    'It tries to make a qube called vault',
+    'Refused for the shape of the name, before anything is looked up: this says nothing about vault either.',
+  );
+  await call('qube_spawn', { name: 'vault', template: 'ai-debian' }, true);
+
+  narrator.scene(
+    'It cleans up',
+    'Removing leaves a tombstone: the operator can bring the qube back for a while.',
+  );
+  narrator.gets(`ai-one: ${(await call('qube_shutdown', { qube: 'ai-one' })).value.state}`);
+  narrator.gets(`removed ${(await call('qube_remove', { qube: 'ai-one' })).value.removed}`);
+  const after = (await call('qube_list', {})).value as { qubes: { name: string }[] };
+  narrator.gets(after.qubes.map(({ name }) => name).join(', '));
+}
+
+/** What dom0 wrote down meanwhile, through the operator's own command. */
+function operatorsView(host: SimulatedHost, narrator: Narrator): void {
+  narrator.scene(
+    'Meanwhile in dom0: what the operator sees',
+    `The last ${AUDIT_LINES} lines of the hash-chained audit log. Unlike the agent, the operator knows which refusal was which.`,
+  );
+  process.stdout.write(paint('   $ qmcp-admin audit tail\n', 'dim'));
+  const command = ['-B', QMCP_ADMIN, '--root', join(host.dir, 'dom0'), 'audit'];
+  for (const words of [['tail', '-n', String(AUDIT_LINES)], ['verify']]) {
+    const { status, error } = spawnSync('python3', [...command, ...words], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    if (error) throw error;
+    if (status !== 0) throw new Error('demo: the audit log cannot be shown');
+  }
+  process.stdout.write('\n');
+}

@@ -1,0 +1,32 @@
+import { type Asked, configuration, serve as serveConfigured } from '../core/main.js';
+import { chooseHost, type HostFlags } from './host.js';
+
+export interface ServeFlags extends HostFlags {
+  readonly config?: string;
+  readonly readOnly?: true;
+  readonly onRefusal?: 'exit' | 'skip';
+}
+
+export async function serve(flags: ServeFlags): Promise<void> {
+  // A configuration nobody can start from is found before a host is started for it.
+  await configuration(asked(flags));
+  const host = await chooseHost(flags);
+  try {
+    await serveConfigured(await configuration(asked(flags, host.client)));
+  } finally {
+    await host.stop();
+  }
+}
+
+/** What the command line says of the configuration. */
+export function asked(flags: Omit<ServeFlags, 'world'>, client?: string): Asked {
+  const { config, readOnly, onRefusal } = flags;
+  return {
+    file: config,
+    flags: {
+      ...(readOnly && { readOnly }),
+      ...(onRefusal && { onRefusal }),
+      ...(client !== undefined && { qrexec: { client } }),
+    },
+  };
+}

@@ -1,0 +1,17 @@
+import { once } from 'node:events';
+import { startSimulatedHost } from './sim.js';
+
+export async function simulate({ world, dir }: { world: string; dir?: string }): Promise<void> {
+  const host = await startSimulatedHost({ world, dir });
+  process.stdout.write(
+    [
+      `A simulated host is running in ${host.dir} (world ${world}). Ctrl-C ends it.`,
+      `  call dom0:     echo '{}' | ${host.client} @adminvm qmcp.inspect.List`,
+      `  serve MCP:     qmcp serve --client ${host.client}`,
+      `  the audit log: qmcp-admin --root ${host.dir}/dom0 audit tail`,
+      '',
+    ].join('\n'),
+  );
+  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
+  await host.stop();
+}

@@ -1,0 +1,50 @@
+/** Text for people: coloured on a terminal, plain when piped or when NO_COLOR asks for it. */
+
+const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, cyan: 36 } as const;
+export type Colour = keyof typeof CODES;
+
+const coloured = (stream: NodeJS.WriteStream): boolean =>
+  stream.isTTY === true && process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb';
+
+export function paint(text: string, colour: Colour, stream: NodeJS.WriteStream = process.stdout): string {
+  return coloured(stream) ? `\x1b[${CODES[colour]}m${text}\x1b[0m` : text;
+}
+
+/** Columns a person's terminal has; a fixed number when there is no terminal. */
+export function columns(): number {
+  return Math.min(process.stdout.columns ?? 100, 120);
+}
+
+export interface Cell {
+  readonly text: string;
+  readonly colour?: Colour;
+}
+
+/** Rows under headings, each column as wide as its widest cell. */
+export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const widths = headings.map((heading, column) =>
+    Math.max(heading.length, ...rows.map((row) => row[column]?.text.length ?? 0)),
+  );
+  const line = (cells: readonly Cell[]) =>
+    cells
+      .map(({ text, colour }, column) => {
+        const last = column === cells.length - 1;
+        const padded = last ? text : text.padEnd(widths[column]!);
+        return colour ? paint(padded, colour) : padded;
+      })
+      .join('  ');
+  return [line(headings.map((text) => ({ text, colour: 'bold' }))), ...rows.map(line)].join('\n');
+}
+
+/** Text broken between words so that no line is longer than `width`; every line starts with `indent`. */
+export function wrapped(text: string, indent: string, width = columns()): string {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/\s+/)) {
+    if (line !== '' && indent.length + line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line].map((each) => indent + each).join('\n');
+}

@@ -1,0 +1,104 @@
+/**
+ * Makes a source checkout ready to run: installs what package-lock.json names when it is not there or older, and compiles
+ * what changed. Says nothing when there is nothing to do, and never writes to standard output, which may be an MCP
+ * connection. One process does it at a time; the others wait.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const SOURCES = ['core', 'plugins', 'sim', 'cli'];
+const LOCK = join(ROOT, '.ready.lock');
+const STAMP = join(ROOT, 'dist', '.ready');
+
+export async function ready() {
+  if (installed() && built()) return;
+  await locked(() => {
+    if (!installed()) {
+      say('installing dependencies (once)');
+      run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+    }
+    if (!built()) {
+      say('compiling');
+      const started = new Date();
+      run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
+      writeFileSync(STAMP, '');
+      // A source saved while the compiler ran is newer than this.
+      utimesSync(STAMP, started, started);
+    }
+  });
+}
+
+function installed() {
+  return modified(join(ROOT, 'node_modules/.package-lock.json')) >= modified(join(ROOT, 'package-lock.json'));
+}
+
+function built() {
+  const since = modified(STAMP);
+  if (since === 0) return false;
+  const config = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
+  return [...config.map((name) => join(ROOT, name)), ...SOURCES.flatMap(sources)].every(
+    (path) => modified(path) <= since,
+  );
+}
+
+function sources(folder) {
+  return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.(ts|json)$/.test(entry.name) && !entry.name.endsWith('.test.ts'))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+}
+
+/** Milliseconds, 0 when there is no such file. */
+function modified(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
+async function locked(work) {
+  while (!take()) await new Promise((resolve) => setTimeout(resolve, 100));
+  try {
+    work();
+  } finally {
+    rmSync(LOCK, { recursive: true, force: true });
+  }
+}
+
+function take() {
+  try {
+    mkdirSync(LOCK);
+    writeFileSync(join(LOCK, 'pid'), String(process.pid));
+    return true;
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    if (abandoned()) rmSync(LOCK, { recursive: true, force: true });
+    return false;
+  }
+}
+
+/** Whoever took the lock is gone. Without a pid it was taken this instant. */
+function abandoned() {
+  try {
+    process.kill(Number(readFileSync(join(LOCK, 'pid'), 'utf8')), 0);
+    return false;
+  } catch (error) {
+    return error.code === 'ESRCH';
+  }
+}
+
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed`);
+}
+
+function say(line) {
+  process.stderr.write(`qmcp: ${line}\n`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await ready().catch((error) => {
+    say(error.message);
+    process.exitCode = 1;
+  });
+}
