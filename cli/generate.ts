@@ -3,14 +3,19 @@
  * Writes the files that are committed but derived: the contracts dom0 installs, the JSON Schema of the config file, the
  * default policy. With `--check` it writes nothing and exits 1 when one of them differs.
  */
+import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { contractOf } from '../core/api/contract.js';
+import { ConfigFile } from '../core/config/schema.js';
 import { BUILT_IN } from '../plugins/index.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CONTRACTS = join(ROOT, 'dom0', 'contracts');
+
+const POLICY = join(ROOT, 'dom0', 'policy', '30-qmcp.policy');
+const CONFIG_SCHEMA = join(ROOT, 'config', 'qmcp.schema.json');
 
 /** Pretty, because people review it; what is digested is the canonical form, whatever the spacing. */
 const pretty = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
@@ -21,6 +26,26 @@ function contracts(): Map<string, string> {
     for (const service of plugin.services)
       files.set(join(CONTRACTS, `${service.name}.json`), pretty(contractOf(plugin, service)));
   return files;
+}
+
+function configSchema(): Map<string, string> {
+  const head = {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'The configuration of qmcp',
+  };
+  return new Map([[CONFIG_SCHEMA, pretty({ ...head, ...ConfigFile })]]);
+}
+
+/** Made by dom0's own generator, from the contracts on disk: they are written first. */
+function policy(): Map<string, string> {
+  const admin = join(ROOT, 'dom0', 'operator', 'qmcp-admin');
+  const from = ['--config', join(ROOT, 'dom0', 'qmcp.toml'), '--contracts', CONTRACTS];
+  const { status, stdout, stderr, error } = spawnSync('python3', ['-B', admin, 'policy', 'render', ...from], {
+    encoding: 'utf8',
+  });
+  if (error) throw error;
+  if (status !== 0) throw new Error(stderr.trim());
+  return new Map([[POLICY, stdout]]);
 }
 
 async function read(path: string): Promise<string | undefined> {
@@ -40,8 +65,8 @@ async function leftovers(files: ReadonlyMap<string, string>): Promise<string[]> 
     .filter((path) => !files.has(path));
 }
 
-async function main(check: boolean): Promise<number> {
-  const files = new Map([...contracts()]);
+/** The files that were not as they should be; they are put right unless `check`. */
+async function settle(files: ReadonlyMap<string, string>, check: boolean): Promise<string[]> {
   const different: string[] = [];
   for (const [path, content] of files) {
     if ((await read(path)) === content) continue;
@@ -50,10 +75,17 @@ async function main(check: boolean): Promise<number> {
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, content);
   }
-  for (const path of await leftovers(files)) {
+  return different;
+}
+
+async function main(check: boolean): Promise<number> {
+  const ours = contracts();
+  const different = await settle(new Map([...ours, ...configSchema()]), check);
+  for (const path of await leftovers(ours)) {
     different.push(path);
     if (!check) await rm(path);
   }
+  different.push(...(await settle(policy(), check)));
   for (const path of different)
     process.stdout.write(`${check ? 'out of date' : 'wrote'}: ${relative(ROOT, path)}\n`);
   if (!check || different.length === 0) return 0;

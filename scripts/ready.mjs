@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const SOURCES = ['core', 'plugins', 'sim', 'cli'];
-const LOCK = join(ROOT, '.ready.lock');
+const LOCK = join(ROOT, 'dist', '.ready.lock');
 const STAMP = join(ROOT, 'dist', '.ready');
 
 export async function ready() {
@@ -56,6 +56,7 @@ function modified(path) {
 }
 
 async function locked(work) {
+  mkdirSync(dirname(LOCK), { recursive: true });
   while (!take()) await new Promise((resolve) => setTimeout(resolve, 100));
   try {
     work();
