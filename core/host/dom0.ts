@@ -33,7 +33,7 @@ export function dom0Port<S extends Dom0Service>(service: S, qrexec: Qrexec, time
   const port =
     service.kind === 'host'
       ? (params: unknown, signal?: AbortSignal) => call('@adminvm', params, signal)
-      : (qube: string, params: unknown, signal?: AbortSignal) => call(qubeName(qube), params, signal);
+      : async (qube: string, params: unknown, signal?: AbortSignal) => call(qubeName(qube), params, signal);
   return port as unknown as Port<S>;
 }
 

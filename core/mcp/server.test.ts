@@ -1,0 +1,180 @@
+import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
+import { afterEach, describe, expect, test } from 'vitest';
+import { BUILT_IN } from '../../plugins/index.js';
+import { OneQube, serviceOf, toolOf } from '../../test/support/plugins.js';
+import { Refused, type Tool, type ToolContext } from '../api/index.js';
+import type { ServedTool } from '../api/served.js';
+import { annotationsOf } from './annotations.js';
+import { mcpServer } from './server.js';
+
+const service = serviceOf('a');
+const open: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0)) await close();
+});
+
+const logged: string[] = [];
+type Run = (input: unknown, context: ToolContext) => Promise<Record<string, unknown>>;
+const served = (name: string, call: Run, changes: Partial<Tool> = {}): ServedTool => ({
+  plugin: 'a',
+  tool: toolOf(name, service, changes),
+  call,
+});
+
+async function connected(...tools: ServedTool[]): Promise<Client> {
+  const [near, far] = InMemoryTransport.createLinkedPair();
+  await mcpServer({ tools, version: '1.2.3', log: (line) => logged.push(line) }).connect(far);
+  const client = new Client({ name: 'test', version: '0' });
+  await client.connect(near);
+  open.push(() => client.close());
+  return client;
+}
+
+describe('tools as a client sees them', () => {
+  test('are listed in their order with schemas, hints and plain words', async () => {
+    const client = await connected(
+      served('b_say', async () => ({ word: '' })),
+      served('a_say', async () => ({ word: '' }), { effect: 'read' }),
+    );
+    const { tools } = await client.listTools();
+    expect(tools.map(({ name }) => name)).toEqual(['b_say', 'a_say']);
+    expect(tools[0]).toMatchObject({
+      title: 'Say a word',
+      description: 'Says a word.',
+      inputSchema: JSON.parse(JSON.stringify(OneQube)),
+      annotations: { readOnlyHint: false, destructiveHint: false, openWorldHint: false },
+    });
+    expect(tools[0]!.outputSchema).toMatchObject({
+      type: 'object',
+      properties: { word: { type: 'string' }, error: { type: 'object' } },
+      anyOf: [{ required: ['word'] }, { required: ['error'] }],
+      additionalProperties: false,
+    });
+  });
+
+  test('have hints that follow from the effect alone', () => {
+    const hints = (effect: Tool['effect'], openWorld?: boolean) =>
+      annotationsOf({ title: 't', effect, ...(openWorld === undefined ? {} : { openWorld }) });
+    expect(hints('read')).toMatchObject({ readOnlyHint: true, destructiveHint: false, openWorldHint: false });
+    expect(hints('write')).toMatchObject({ readOnlyHint: false, destructiveHint: false });
+    expect(hints('destroy', true)).toMatchObject({ destructiveHint: true, openWorldHint: true });
+  });
+
+  test('the built-in ones are these, with these hints and schemas', () => {
+    expect(
+      BUILT_IN.flatMap(({ id, tools }) =>
+        tools.map((tool: Tool) => ({
+          plugin: id,
+          name: tool.name,
+          description: tool.description,
+          ...annotationsOf(tool),
+          input: JSON.parse(JSON.stringify(tool.input)),
+          output: JSON.parse(JSON.stringify(tool.output)),
+        })),
+      ),
+    ).toMatchSnapshot();
+  });
+});
+
+describe('a tool call over MCP', () => {
+  test('answers with structured content and the same as text', async () => {
+    const client = await connected(served('say', async () => ({ word: 'hello' })));
+    const result = await client.callTool({ name: 'say', arguments: { qube: 'x' } });
+    expect(result).toMatchObject({
+      structuredContent: { word: 'hello' },
+      content: [{ type: 'text', text: '{"word":"hello"}' }],
+    });
+    expect(result.isError).toBeUndefined();
+  });
+
+  test('that is refused is a result with the code, the fixed sentence and nothing of the call', async () => {
+    const client = await connected(
+      served('say', async () => {
+        throw new Refused('not-found');
+      }),
+    );
+    const answers = await Promise.all(
+      ['vault', 'no-such-qube'].map((qube) => client.callTool({ name: 'say', arguments: { qube } })),
+    );
+    expect(JSON.stringify(answers[0])).toBe(JSON.stringify(answers[1]));
+    expect(answers[0]).toMatchObject({
+      isError: true,
+      structuredContent: { error: { code: 'not-found' } },
+      content: [{ type: 'text', text: expect.stringMatching(/^not-found: There is no such qube here/) }],
+    });
+  });
+
+  test('says where malformed arguments are malformed', async () => {
+    const data = { problems: [{ at: '/qube', problem: 'must be string' }] };
+    const client = await connected(
+      served('say', async () => {
+        throw new Refused('invalid-request', data);
+      }),
+    );
+    const result = await client.callTool({ name: 'say', arguments: {} });
+    expect(result).toMatchObject({
+      isError: true,
+      structuredContent: { error: { code: 'invalid-request', data } },
+      content: [{ text: expect.stringContaining('/qube must be string.') }],
+    });
+  });
+
+  test('that ends in anything else is `failed`, and the reason is in the log only', async () => {
+    logged.length = 0;
+    const client = await connected(
+      served('say', async () => {
+        throw new Error('secret');
+      }),
+    );
+    const result = await client.callTool({ name: 'say', arguments: {} });
+    expect(result).toMatchObject({ isError: true, structuredContent: { error: { code: 'failed' } } });
+    expect(JSON.stringify(result)).not.toContain('secret');
+    expect(logged.join()).toContain('secret');
+  });
+
+  test('of an unknown tool is a protocol error', async () => {
+    const client = await connected(served('say', async () => ({ word: '' })));
+    await expect(client.callTool({ name: 'shout', arguments: {} })).rejects.toMatchObject({ code: -32602 });
+  });
+
+  test('reports progress to a client that asked for it', async () => {
+    const client = await connected(
+      served('say', async (_input, { progress }) => {
+        progress('one');
+        progress('two');
+        return { word: 'x' };
+      }),
+    );
+    const heard: unknown[] = [];
+    await client.callTool({ name: 'say', arguments: {} }, { onprogress: (update) => heard.push(update) });
+    expect(heard).toEqual([
+      { progress: 1, message: 'one' },
+      { progress: 2, message: 'two' },
+    ]);
+    await client.callTool({ name: 'say', arguments: {} });
+  });
+
+  test('is told to stop when the client cancels it', async () => {
+    let stopped!: () => void;
+    const stopping = new Promise<void>((resolve) => {
+      stopped = resolve;
+    });
+    const client = await connected(
+      served(
+        'say',
+        (_input, { signal }) =>
+          new Promise((_resolve, reject) => {
+            signal.addEventListener('abort', () => {
+              stopped();
+              reject(new Refused('failed'));
+            });
+          }),
+      ),
+    );
+    const controller = new AbortController();
+    const call = client.callTool({ name: 'say', arguments: {} }, { signal: controller.signal });
+    setTimeout(() => controller.abort(), 50);
+    await expect(call).rejects.toThrow();
+    await stopping;
+  });
+});

@@ -1,0 +1,189 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseSync } from 'oxc-parser';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Which way each layer may look: the table of docs/architecture.md, section 4. A layer may always look at itself. */
+const LAYERS: readonly {
+  readonly layer: string;
+  readonly files: RegExp;
+  readonly looksAt: readonly string[];
+  /** Packages and Node built-ins. `null` means any built-in. */
+  readonly packages: readonly RegExp[];
+}[] = [
+  {
+    layer: 'core/api',
+    files: /^core\/api\//,
+    looksAt: [],
+    packages: [/^typebox$/, /^tsyringe$/, /^reflect-metadata$/, /^canonicalize$/, /^node:crypto$/],
+  },
+  {
+    layer: 'core/host',
+    files: /^core\/host\//,
+    looksAt: ['core/api'],
+    packages: [/^typebox(\/compile)?$/, /^tsyringe$/],
+  },
+  {
+    layer: 'core/config',
+    files: /^core\/config\//,
+    looksAt: ['core/api'],
+    packages: [/^typebox(\/compile)?$/, /^cosmiconfig$/, /^smol-toml$/, /^node:(module|path)$/],
+  },
+  {
+    layer: 'core/mcp',
+    files: /^core\/mcp\//,
+    looksAt: ['core/api'],
+    packages: [/^@modelcontextprotocol\/server(\/stdio)?$/, /^node:stream$/],
+  },
+  {
+    layer: 'core/qrexec',
+    files: /^core\/qrexec\//,
+    looksAt: ['core/api'],
+    packages: [/^node:(child_process|net)$/],
+  },
+  {
+    layer: 'core/main.ts',
+    files: /^core\/main\.ts$/,
+    looksAt: ['core/api', 'core/host', 'core/config', 'core/mcp', 'core/qrexec', 'plugins'],
+    packages: [/^node:(fs|url)$/],
+  },
+  {
+    layer: 'plugins',
+    files: /^plugins\//,
+    looksAt: ['core/api'],
+    packages: [/^tsyringe$/, /^typebox$/],
+  },
+  {
+    layer: 'sim',
+    files: /^sim\//,
+    looksAt: ['core/api'],
+    packages: [/^node:/, /^typebox(\/.*)?$/, /^just-bash$/, /^smol-toml$/],
+  },
+  {
+    layer: 'cli',
+    files: /^cli\//,
+    // The generator writes down what core knows: contracts and the shape of the configuration.
+    looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins'],
+    packages: [/^node:/, /^commander$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
+  },
+];
+
+interface Module {
+  readonly path: string;
+  readonly source: string;
+  readonly imports: readonly string[];
+}
+
+const modules: Module[] = ['core', 'plugins', 'sim', 'cli']
+  .flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true }))
+  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.test.ts'))
+  .map((entry) => read(join(entry.parentPath, entry.name)));
+
+function read(file: string): Module {
+  const path = relative(ROOT, file);
+  const source = readFileSync(file, 'utf8');
+  const { module, errors } = parseSync(path, source);
+  if (errors.length > 0) throw new Error(`${path}: ${errors[0]!.message}`);
+  const dynamic = module.dynamicImports
+    .map(({ moduleRequest }) => source.slice(moduleRequest.start, moduleRequest.end))
+    .filter((text) => /^['"]/.test(text))
+    .map((text) => text.slice(1, -1));
+  const required = [...source.matchAll(/createRequire\([^)]*\)\('([^']+)'\)/g)].map((match) => match[1]!);
+  const reexported = module.staticExports.flatMap(({ entries }) =>
+    entries.flatMap(({ moduleRequest }) => (moduleRequest ? [moduleRequest.value] : [])),
+  );
+  const stated = module.staticImports.map(({ moduleRequest }) => moduleRequest.value);
+  return { path, source, imports: [...stated, ...reexported, ...dynamic, ...required] };
+}
+
+const layerOf = (path: string) => LAYERS.find(({ files }) => files.test(path));
+
+/** Why a module may not import this, or undefined when it may. */
+function objection({ path }: Module, specifier: string): string | undefined {
+  const from = layerOf(path);
+  if (from === undefined) return 'the file is in no layer';
+  if (!specifier.startsWith('.')) {
+    const name = isBuiltin(specifier) && !specifier.startsWith('node:') ? `node:${specifier}` : specifier;
+    const bare = name.replace(/\/dist\/.*$/, '');
+    return from.packages.some((pattern) => pattern.test(bare)) ? undefined : `not a package of ${from.layer}`;
+  }
+  const target = relative(ROOT, resolve(ROOT, dirname(path), specifier));
+  const to = layerOf(target.replace(/\.js$/, '.ts'));
+  if (to === undefined) return `${target} is in no layer`;
+  if (from.layer === 'plugins' && to.layer === 'plugins' && path !== 'plugins/index.ts') {
+    const [own, other] = [path, target].map((each) => each.split('/')[1]);
+    return own === other ? undefined : 'another plugin';
+  }
+  return to === from || from.looksAt.includes(to.layer)
+    ? undefined
+    : `${from.layer} does not look at ${to.layer}`;
+}
+
+describe('the layers', () => {
+  test('hold every module', () => {
+    expect(modules.length).toBeGreaterThan(40);
+    expect(modules.map(({ path }) => path).filter((path) => layerOf(path) === undefined)).toEqual([]);
+  });
+
+  test('look only the way the table says', () => {
+    const wrong = modules.flatMap((module) =>
+      module.imports.flatMap((specifier) => {
+        const why = objection(module, specifier);
+        return why === undefined ? [] : [`${module.path} imports ${specifier}: ${why}`];
+      }),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test.each([
+    ['plugins/spawn/plugin.ts', 'node:fs'],
+    ['plugins/spawn/plugin.ts', 'fs'],
+    ['plugins/spawn/plugin.ts', '../exec/services.js'],
+    ['plugins/spawn/plugin.ts', '../../core/host/host.js'],
+    ['plugins/spawn/plugin.ts', '@modelcontextprotocol/server'],
+    ['core/host/host.ts', '@modelcontextprotocol/server'],
+    ['core/host/host.ts', 'node:child_process'],
+    ['core/mcp/server.ts', '../host/host.js'],
+    ['core/qrexec/client.ts', '../main.js'],
+    ['core/api/index.ts', '../host/host.js'],
+    ['sim/index.ts', '../core/main.js'],
+    ['cli/serve.ts', '../sim/index.js'],
+    ['cli/serve.ts', '@modelcontextprotocol/server'],
+  ])('would fail if %s imported %s', (path, specifier) => {
+    expect(objection({ path, source: '', imports: [] }, specifier)).toBeDefined();
+  });
+});
+
+describe('the edges', () => {
+  const mentions = (pattern: RegExp, files: RegExp) =>
+    modules
+      .filter(({ path, source }) => files.test(path) && pattern.test(withoutComments(source)))
+      .map(({ path }) => path);
+
+  test('only the composition root reads process, in core and the plugins', () => {
+    expect(mentions(/\bprocess\b\s*[.[]/, /^(core|plugins)\//)).toEqual(['core/main.ts']);
+    expect(mentions(/globalThis\b/, /^(core|plugins)\//)).toEqual([]);
+  });
+
+  test('nothing in core or the plugins knows that a host can be simulated', () => {
+    expect(mentions(/\bsim\b|simulat/i, /^(core|plugins)\//)).toEqual([]);
+  });
+
+  test('only core/qrexec starts processes or opens sockets, in core and the plugins', () => {
+    const importers = modules
+      .filter(({ path }) => /^(core|plugins)\//.test(path))
+      .filter(({ imports }) =>
+        imports.some((each) => /^(node:)?(child_process|net|http|https|dgram|tls)$/.test(each)),
+      )
+      .map(({ path }) => path);
+    expect(importers).toEqual(['core/qrexec/client.ts']);
+  });
+});
+
+function withoutComments(source: string): string {
+  return source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+}
