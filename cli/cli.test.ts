@@ -1,0 +1,198 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Catalog } from '../core/host/catalog.js';
+import { BUILT_IN } from '../plugins/index.js';
+import { catalogOf } from '../test/support/fake-host.js';
+import { CatalogOnlyHost, QMCP, qmcp } from '../test/support/qmcp.js';
+
+const hosts: CatalogOnlyHost[] = [];
+afterEach(() => {
+  for (const host of hosts.splice(0)) host.remove();
+});
+
+/** A host whose dom0 has the built-in contracts, changed like this. */
+function hostWith(change: (catalog: Catalog) => void = () => {}): CatalogOnlyHost {
+  const catalog = structuredClone(catalogOf(BUILT_IN)) as Catalog;
+  change(catalog);
+  const host = new CatalogOnlyHost(catalog);
+  hosts.push(host);
+  return host;
+}
+
+const CHANGES: readonly [string, string, RegExp, (catalog: Catalog) => void][] = [
+  [
+    'one contract is not there',
+    'service-missing',
+    /plugin "spawn": dom0 has no contract for qmcp\.spawn\.Remove .*qmcp-admin contract install/,
+    ({ services }) => delete services['qmcp.spawn.Remove'],
+  ],
+  [
+    'one parameter of an invariant is another',
+    'invariant-parameters',
+    /plugin "spawn": qmcp\.spawn\.Create declares birth\.class with \{"classes":\["AppVM"\]\}; dom0 enforces it with \{"classes":\["AppVM","StandaloneVM"\]\}/,
+    ({ services }) => {
+      const create = services['qmcp.spawn.Create']!;
+      create.digest = `sha256:${'1'.repeat(64)}`;
+      create.invariants.find(({ id }) => id === 'birth.class')!.with = { classes: ['AppVM', 'StandaloneVM'] };
+    },
+  ],
+  [
+    'one digest is another',
+    'digest-mismatch',
+    /plugin "spawn": the contract of qmcp\.spawn\.Start is sha256:[0-9a-f]{12}… in the plugin and sha256:222222222222… in dom0/,
+    ({ services }) => Object.assign(services['qmcp.spawn.Start']!, { digest: `sha256:${'2'.repeat(64)}` }),
+  ],
+];
+
+describe('qmcp serve', () => {
+  test.each(CHANGES)('does not start when in dom0 %s', async (_what, code, message, change) => {
+    const { client, folder } = hostWith(change);
+    const ran = await qmcp(['serve', '--client', client], { cwd: folder });
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toBe('');
+    expect(ran.stderr).toContain(`${code}: `);
+    expect(ran.stderr).toMatch(message);
+    for (const [, other] of CHANGES.filter((each) => each[1] !== code))
+      expect(ran.stderr).not.toContain(other);
+  });
+
+  test('names every difference of every plugin before it gives up', async () => {
+    const { client, folder } = hostWith((catalog) => {
+      for (const [, , , change] of CHANGES) change(catalog);
+      delete catalog.services['qmcp.inspect.List'];
+    });
+    const { code, stderr } = await qmcp(['serve', '--client', client], { cwd: folder });
+    expect(code).toBe(1);
+    for (const part of ['qmcp.inspect.List', ...CHANGES.map((each) => each[1])])
+      expect(stderr).toContain(part);
+  });
+
+  test('goes on without the refused plugin when told to, and its tools are gone', async () => {
+    const { client, folder } = hostWith(CHANGES[0]![3]);
+    const mcp = new Client({ name: 'test', version: '0' });
+    const args = [QMCP, 'serve', '--client', client, '--on-refusal', 'skip'];
+    await mcp.connect(
+      new StdioClientTransport({ command: process.execPath, args, cwd: folder, stderr: 'ignore' }),
+    );
+    const { tools } = await mcp.listTools();
+    expect(tools.map(({ name }) => name)).toEqual(['qube_list', 'qube_state', 'exec_run']);
+    await mcp.close();
+  });
+
+  test('a denied call is a not-found result, whatever qube it was about', async () => {
+    const { client, folder } = hostWith();
+    const mcp = new Client({ name: 'test', version: '0' });
+    const args = [QMCP, 'serve', '--client', client];
+    await mcp.connect(
+      new StdioClientTransport({ command: process.execPath, args, cwd: folder, stderr: 'ignore' }),
+    );
+    const results = [];
+    for (const qube of ['vault', 'no-such-qube'])
+      for (const [name, more] of [
+        ['qube_state', {}],
+        ['exec_run', { command: 'id' }],
+      ] as const)
+        results.push(await mcp.callTool({ name, arguments: { qube, ...more } }));
+    expect(new Set(results.map((result) => JSON.stringify(result))).size).toBe(1);
+    expect(results[0]).toMatchObject({ isError: true, structuredContent: { error: { code: 'not-found' } } });
+    await mcp.close();
+  });
+
+  test('a configuration with a fault starts nothing', async () => {
+    const { client, folder } = hostWith();
+    writeFileSync(join(folder, 'qmcp.config.yaml'), 'readonly: true\n');
+    const ran = await qmcp(['serve', '--client', client], { cwd: folder });
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain('qmcp.config.yaml: readonly: unknown key; did you mean "readOnly"?');
+  });
+
+  test('a plugin that cannot be found is named, with the ones there are', async () => {
+    const { client, folder } = hostWith();
+    writeFileSync(join(folder, 'qmcp.config.yaml'), 'plugins: [inspect, ./nowhere.js, qmcp-none]\n');
+    const ran = await qmcp(['serve', '--client', client], { cwd: folder });
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toMatch(/plugin-not-found: .*nowhere\.js/);
+    expect(ran.stderr).toMatch(/plugin-not-found: .*qmcp-none.*built-in ones are inspect, spawn, exec/);
+  });
+
+  test('a plugin from a path is held to the same catalog', async () => {
+    const { client, folder } = hostWith();
+    const api = new URL('../dist/core/api/index.js', import.meta.url).href;
+    writeFileSync(
+      join(folder, 'mine.mjs'),
+      `import { definePlugin, defineHostService, step, Type } from '${api}';
+       const look = defineHostService('qmcp.mine.Look', { effect: 'read', params: Type.Object({}), invariants: [],
+         steps: [step.list()], reply: Type.Object({}) });
+       export default definePlugin({ id: 'mine', apiVersion: 1, title: 'Mine', services: [look], tools: [] });`,
+    );
+    writeFileSync(join(folder, 'qmcp.config.yaml'), 'plugins: [inspect, ./mine.mjs]\n');
+    const ran = await qmcp(['plugins', '--client', client], { cwd: folder });
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toMatch(/inspect +loaded +qube_list qube_state/);
+    expect(ran.stdout).toMatch(/mine +refused +service-missing/);
+  });
+});
+
+describe('qmcp plugins', () => {
+  test('shows what is loaded, and exits 0 when all is', async () => {
+    const { client, folder } = hostWith();
+    const ran = await qmcp(['plugins', '--client', client], { cwd: folder });
+    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    expect(ran.stdout).toMatch(/spawn +loaded +qube_spawn qube_start qube_shutdown qube_remove/);
+  });
+
+  test.each(CHANGES)(
+    'shows what is refused and why when in dom0 %s',
+    async (_what, code, message, change) => {
+      const { client, folder } = hostWith(change);
+      const ran = await qmcp(['plugins', '--client', client], { cwd: folder });
+      expect(ran.code).toBe(1);
+      expect(ran.stdout).toMatch(new RegExp(`spawn +refused +${code}`));
+      expect(ran.stdout).toMatch(message);
+      expect(ran.stdout).toMatch(/exec +loaded +exec_run/);
+    },
+  );
+});
+
+describe('qmcp doctor', () => {
+  test('follows the way to dom0 and finds nothing when nothing is wrong', async () => {
+    const { client, folder } = hostWith();
+    const ran = await qmcp(['doctor', '--client', client], { cwd: folder });
+    expect(ran.code).toBe(0);
+    expect(ran.stdout).toMatch(/ok +dom0’s catalog: world ai, names start with ai-, 7 services/);
+    expect(ran.stdout).not.toContain('FAIL');
+  });
+
+  test('stops at a client that is not there, and says where it comes from', async () => {
+    const { folder } = hostWith();
+    const ran = await qmcp(['doctor', '--client', join(folder, 'none')], { cwd: folder });
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toMatch(/FAIL +qrexec client: .*none is not an executable here\n.*qubes-core-qrexec/);
+  });
+
+  test('says what to look at in dom0 when the catalog is denied', async () => {
+    const host = new CatalogOnlyHost();
+    hosts.push(host);
+    const ran = await qmcp(['doctor', '--client', host.client], { cwd: host.folder });
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toMatch(/FAIL +dom0’s catalog: .*refused by the qrexec policy/);
+    expect(ran.stdout).toContain('30-qmcp.policy');
+  });
+
+  test('names a fault in the configuration', async () => {
+    const { client, folder } = hostWith();
+    writeFileSync(join(folder, '.qmcprc.json'), '{"onRefusal":"maybe"}');
+    const ran = await qmcp(['doctor', '--client', client], { cwd: folder });
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toMatch(/FAIL +configuration: .*onRefusal: must be one of "exit", "skip"/);
+  });
+});
+
+test('an unknown command is the command line’s fault: exit code 2, and a way to learn more', async () => {
+  const ran = await qmcp(['sevre']);
+  expect(ran.code).toBe(2);
+  expect(ran.stderr).toMatch(/unknown command 'sevre'[\s\S]*serve/);
+});
