@@ -39,6 +39,9 @@ export async function startSimulatedHost(options: {
     if (!options.quiet) process.stderr.write(chunk);
   });
 
+  const forget = cleanUpOnExit(() => {
+    if (!options.dir) rmSync(dir, { recursive: true, force: true });
+  });
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null) {
       const gone = once(child, 'exit');
@@ -47,7 +50,7 @@ export async function startSimulatedHost(options: {
       await gone;
       clearTimeout(timer);
     }
-    if (!options.dir) rmSync(dir, { recursive: true, force: true });
+    forget();
   };
 
   try {
@@ -66,4 +69,23 @@ export async function startSimulatedHost(options: {
     await stop();
     throw error;
   }
+}
+
+/**
+ * Runs `work` once: when the returned function is called, or when this process ends first. A signal nobody else
+ * listens to ends it properly; the host notices that its parent is gone.
+ */
+function cleanUpOnExit(work: () => void): () => void {
+  const codes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+  const onSignal = (signal: keyof typeof codes) => {
+    if (process.listenerCount(signal) === 1) process.exit(codes[signal]);
+  };
+  const signals = Object.keys(codes) as (keyof typeof codes)[];
+  for (const signal of signals) process.on(signal, onSignal);
+  process.once('exit', work);
+  return () => {
+    for (const signal of signals) process.off(signal, onSignal);
+    process.off('exit', work);
+    work();
+  };
 }

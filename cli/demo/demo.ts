@@ -84,15 +84,19 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
     'It asks for vault, which exists, and for no-such-qube, which does not',
     'vault is outside its world. If the two answers differed in anything, the agent could map the host.',
   );
-  const hidden = await call('qube_state', { qube: 'vault' }, true);
-  const missing = await call('qube_state', { qube: 'no-such-qube' }, true);
-  narrator.says(
-    hidden.bytes === missing.bytes,
-    hidden.bytes === missing.bytes
-      ? `the same ${Buffer.byteLength(hidden.bytes)} bytes`
-      : 'the answers differ',
+  const same = (hidden: Answer, missing: Answer) => {
+    const equal = hidden.bytes === missing.bytes;
+    narrator.says(equal, equal ? `the same ${Buffer.byteLength(hidden.bytes)} bytes` : 'the answers differ');
+    if (!equal) throw new Error('demo: a hidden qube can be told from a missing one');
+  };
+  same(
+    await call('qube_state', { qube: 'vault' }, true),
+    await call('qube_state', { qube: 'no-such-qube' }, true),
   );
-  if (hidden.bytes !== missing.bytes) throw new Error('demo: a hidden qube can be told from a missing one');
+  same(
+    await call('qube_spawn', { name: 'ai-two', template: 'debian-13' }, true),
+    await call('qube_spawn', { name: 'ai-two', template: 'no-such-template' }, true),
+  );
 
   narrator.scene(
     'It tries to make a qube called vault',
@@ -114,7 +118,7 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 function operatorsView(host: SimulatedHost, narrator: Narrator): void {
   narrator.scene(
     'Meanwhile in dom0: what the operator sees',
-    `The last ${AUDIT_LINES} lines of the hash-chained audit log. Unlike the agent, the operator knows which refusal was which.`,
+    `The last ${AUDIT_LINES} lines of the hash-chained audit log. The calls on vault and no-such-qube are not in it: qrexec policy denied both before the kernel saw a byte. What ran inside ai-one is not in it either: that went from qube to qube.`,
   );
   process.stdout.write(paint('   $ qmcp-admin audit tail\n', 'dim'));
   const command = ['-B', QMCP_ADMIN, '--root', join(host.dir, 'dom0'), 'audit'];
