@@ -18,7 +18,8 @@ export async function ready() {
   await locked(() => {
     if (!installed()) {
       say('installing dependencies (once)');
-      run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+      // Not `npm ci`: it wants the binaries of every platform in the lock file, also those a registry does not carry.
+      run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
     }
     if (!built()) {
       say('compiling');
