@@ -7,7 +7,7 @@ import type { Config } from './config/schema.js';
 import { selected } from './config/select.js';
 import type { Candidate } from './host/graph.js';
 import { type Host, loadHost } from './host/host.js';
-import { type Problem, problem, report } from './host/problems.js';
+import { type Problem, printable, problem, report } from './host/problems.js';
 import { serveMcp } from './mcp/server.js';
 import { QrexecClient } from './qrexec/client.js';
 
@@ -15,9 +15,9 @@ export { BadConfig } from './config/validate.js';
 export type { Host } from './host/host.js';
 export { BootError, type Problem, report } from './host/problems.js';
 
-/** Lines for the operator go to standard error; standard output belongs to MCP. */
+/** Lines for the operator go to standard error, escaped: an agent may have chosen some of them. */
 const log = (line: string): void => {
-  process.stderr.write(`qmcp: ${line}\n`);
+  process.stderr.write(`qmcp: ${printable(line)}\n`);
 };
 
 export const VERSION: string = packageVersion();

@@ -1,5 +1,5 @@
 import type { TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Compile } from 'typebox/schema';
 import { ConfigFile } from './schema.js';
 
 /** A configuration nobody can start from. The message names the source, the path in it, and what was expected. */
@@ -12,8 +12,8 @@ const shape = Compile(ConfigFile);
 /** `source` is the file, or what else the value came from, as the message shall call it. */
 export function validated(source: string, untrusted_value: unknown): ConfigFile {
   if (shape.Check(untrusted_value)) return untrusted_value;
-  const lines = shape
-    .Errors(untrusted_value)
+  const [, faults] = shape.Errors(untrusted_value);
+  const lines = faults
     .filter(({ keyword }) => keyword !== 'boolean')
     .flatMap((fault) => faultLines(fault, untrusted_value));
   throw new BadConfig(lines.map((line) => `${source}: ${line}`).join('\n'));

@@ -1,4 +1,4 @@
-import { Compile } from 'typebox/compile';
+import { Compile } from 'typebox/schema';
 import { Refused, type Tool, type ToolContext } from '../api/index.js';
 import type { ServedTool } from '../api/served.js';
 import type { Behaviour } from './container.js';
@@ -22,7 +22,7 @@ export function served(
   const output = lazily(() => Compile(tool.output));
 
   const call = async (untrusted_input: unknown, context: ToolContext) => {
-    if (!input().Check(untrusted_input)) throw malformed(input().Errors(untrusted_input));
+    if (!input().Check(untrusted_input)) throw malformed(input().Errors(untrusted_input)[1]);
     try {
       const result = await behaviour(untrusted_input, context);
       if (isObject(result) && output().Check(result)) return result;

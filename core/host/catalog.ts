@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Compile } from 'typebox/schema';
 import type { Qrexec } from '../api/qrexec.js';
 import { resultOf } from './dom0.js';
 

@@ -1,4 +1,4 @@
-import { Compile } from 'typebox/compile';
+import { Compile } from 'typebox/schema';
 import { isRefusalCode, type Port, QubeName, Refused, type Service } from '../api/index.js';
 import type { Qrexec, QrexecResult } from '../api/qrexec.js';
 

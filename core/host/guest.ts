@@ -1,4 +1,4 @@
-import { Compile } from 'typebox/compile';
+import { Compile } from 'typebox/schema';
 import { type GuestIo, type GuestService, isRefusalCode, type Port, Refused } from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
 import { isObject, lazily, MAX_REQUEST, qubeName, requestOf, secondsAsked } from './dom0.js';

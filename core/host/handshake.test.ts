@@ -107,16 +107,6 @@ describe('the refusal handshake', () => {
     ]);
   });
 
-  test('refuses what needs a refused plugin, however far down', () => {
-    const plugins = [pluginOf('a'), pluginOf('b', { needs: ['a'] }), pluginOf('c', { needs: ['b'] })];
-    const problems = changed((catalog) => delete catalog.services['qmcp.a.Say'], plugins);
-    expect(problems.map(({ plugin, code }) => `${plugin} ${code}`)).toEqual([
-      'a service-missing',
-      'b plugin-needs-refused',
-      'c plugin-needs-refused',
-    ]);
-  });
-
   test('without a catalog refuses every plugin, and says so once', () => {
     const problems = refusals([pluginOf('a'), pluginOf('b')], { why: 'gave no answer within 5 s' });
     expect(problems.map(({ code }) => code)).toEqual(['catalog-unavailable', 'catalog-unavailable']);

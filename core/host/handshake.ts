@@ -5,15 +5,14 @@ import { type Problem, problem } from './problems.js';
 
 /**
  * Holds what plugins declare against what dom0 says it enforces, and names every difference of every plugin. A plugin
- * with one is refused, and so is every plugin that needs it. dom0 is asked, never the plugin and never a file here.
+ * with one is refused. dom0 is asked, never the plugin and never a file here.
  */
 export function refusals(plugins: readonly Plugin[], answer: CatalogAnswer): Problem[] {
   if (!('catalog' in answer))
     return plugins.map(({ id }) => problem('catalog-unavailable', id, { why: answer.why }));
-  const problems = plugins.flatMap((plugin) =>
+  return plugins.flatMap((plugin) =>
     plugin.services.flatMap((service) => differences(plugin, service, answer.catalog)),
   );
-  return [...problems, ...refusedWith(plugins, problems)];
 }
 
 function differences(plugin: Plugin, service: Service, catalog: Catalog): Problem[] {
@@ -76,16 +75,6 @@ function counterpart(
       problem('invariant-place', plugin.id, { ...where, plugin: enforcedBy, dom0: known.enforcedBy }),
     );
   return problems;
-}
-
-/** The plugins that are fine themselves and need one that is not, however far down. `plugins` are in order of need. */
-function refusedWith(plugins: readonly Plugin[], problems: readonly Problem[]): Problem[] {
-  const refused = new Set(problems.map(({ plugin }) => plugin));
-  return plugins.flatMap(({ id, needs = [] }) => {
-    const lost = needs.filter((need) => refused.has(need));
-    if (lost.length > 0) refused.add(id);
-    return lost.map((need) => problem('plugin-needs-refused', id, { needs: need }));
-  });
 }
 
 /** A key of the catalog, and not something every object has. */

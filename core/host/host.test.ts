@@ -106,6 +106,27 @@ describe('a host of plugins', () => {
     expect(host.problems).toMatchObject([{ code: 'plugin-start-failed', plugin: 'own' }]);
   });
 
+  test('refuses what needs a refused plugin, however far down and whatever it was refused for', async () => {
+    const chain = (first: Plugin) => [
+      first,
+      pluginOf('b', { needs: [first.id] }),
+      pluginOf('c', { needs: ['b'] }),
+      pluginOf('d'),
+    ];
+    const reasons = async (first: Plugin, installed: readonly Plugin[]) => {
+      const host = await hostOf(chain(first), { installed, onRefusal: 'skip' });
+      expect(host.plugins.map(({ id }) => id)).toEqual(['d']);
+      return host.problems.map(({ plugin, code }) => `${plugin} ${code}`);
+    };
+    const rest = ['b plugin-needs-refused', 'c plugin-needs-refused'];
+    const missing = pluginOf('a');
+    expect(await reasons(missing, chain(missing).slice(1))).toEqual(['a service-missing', ...rest]);
+    const malformed = pluginOf('a', { services: [serviceOf('z')], tools: [] });
+    expect(await reasons(malformed, chain(malformed))).toEqual(['a service-namespace', ...rest]);
+    const broken = withHandler('own', own, Thief);
+    expect(await reasons(broken, chain(broken))).toEqual(['own plugin-start-failed', ...rest]);
+  });
+
   test('a handler gets the ports of its own plugin, and is let go of at the end', async () => {
     const host = await hostOf([withHandler('own', own, Sayer)]);
     expect(await host.tools[0]!.call({ qube: 'ai-one' }, context)).toEqual({ word: 'hello' });

@@ -6,7 +6,7 @@ import { askCatalog, type CatalogAnswer } from './catalog.js';
 import { PluginContainer, rootContainer } from './container.js';
 import { type Candidate, graphOf } from './graph.js';
 import { refusals } from './handshake.js';
-import { BootError, type Problem } from './problems.js';
+import { BootError, type Problem, problem } from './problems.js';
 
 export interface HostOptions {
   readonly candidates: readonly Candidate[];
@@ -46,11 +46,15 @@ export async function loadHost(options: HostOptions): Promise<Host> {
   const root = rootContainer();
   const loaded: { plugin: Plugin; container: PluginContainer; tools: ServedTool[] }[] = [];
   for (const plugin of graph.plugins) {
+    const lost = (plugin.needs ?? []).filter((need) => refused.has(need));
+    problems.push(...lost.map((needs) => problem('plugin-needs-refused', plugin.id, { needs })));
+    if (lost.length > 0) refused.add(plugin.id);
     if (refused.has(plugin.id)) continue;
     const container = new PluginContainer(plugin, root, qrexec, timeout);
     const started = container.behaviours();
     if (started.problems.length > 0) {
       problems.push(...started.problems);
+      refused.add(plugin.id);
       await container.dispose();
       continue;
     }

@@ -78,7 +78,14 @@ export interface Problem {
 
 export function problem<C extends ProblemCode>(code: C, plugin: string, facts: Facts<C>): Problem {
   const build = PROBLEMS[code] as (facts: Facts<C>) => string;
-  return { code, plugin, message: build(facts) };
+  return { code, plugin, message: printable(build(facts)) };
+}
+
+/** Text that cannot move a terminal's cursor, hide or turn around: what is not a visible character is spelled out. */
+export function printable(text: string): string {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>
+    character === '\n' ? character : `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
 }
 
 /** Every problem of every plugin, one line each. What is wrong with several plugins alike is said once. */

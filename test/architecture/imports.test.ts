@@ -25,13 +25,13 @@ const LAYERS: readonly {
     layer: 'core/host',
     files: /^core\/host\//,
     looksAt: ['core/api'],
-    packages: [/^typebox(\/compile)?$/, /^tsyringe$/],
+    packages: [/^typebox(\/schema)?$/, /^tsyringe$/],
   },
   {
     layer: 'core/config',
     files: /^core\/config\//,
     looksAt: ['core/api'],
-    packages: [/^typebox(\/compile)?$/, /^cosmiconfig$/, /^smol-toml$/, /^node:(module|path)$/],
+    packages: [/^typebox(\/schema)?$/, /^cosmiconfig$/, /^smol-toml$/, /^node:(module|path)$/],
   },
   {
     layer: 'core/mcp',
