@@ -1,0 +1,45 @@
+import type { DeviceClass } from '../host/devices.js';
+import type { Api, Host } from '../host/host.js';
+import type { Klass, Qube } from '../host/qube.js';
+
+/** A call whose caller, destination, argument and payload have passed what the method's row says of them. */
+export interface Call {
+  readonly host: Host;
+  readonly source: Qube;
+  readonly dest: Qube;
+  readonly argument: string;
+  readonly payload: Uint8Array;
+  /** What stands for the braces of a method's name. */
+  readonly endpoint: string;
+}
+
+export type Answer = string | Uint8Array | undefined;
+
+/** true: must be there; false: must not; null: either. */
+type Wanted = boolean | null;
+
+/** One method: the rules the daemon checks before it runs, and what it does. */
+export interface Method {
+  readonly name: string;
+  readonly arg: Wanted;
+  readonly payload: Wanted;
+  /** true: only on dom0; false: never on dom0. */
+  readonly dom0: Wanted;
+  readonly since: Api;
+  readonly until: Api;
+  readonly endpoints?: 'classes' | 'devices';
+  readonly run: (call: Call) => Answer | Promise<Answer>;
+}
+
+type Rules = Partial<Pick<Method, 'arg' | 'payload' | 'dom0' | 'since' | 'until' | 'endpoints'>>;
+
+/** A row of the method table; by default no argument, no payload, on any qube. */
+export function method(name: string, rules: Rules, run: Method['run']): Method {
+  return { arg: false, payload: false, dom0: null, since: '4.2', until: '4.4', ...rules, name, run };
+}
+
+export const textOf = (payload: Uint8Array): string => Buffer.from(payload).toString('latin1');
+export const isAscii = (payload: Uint8Array): boolean => !payload.some((byte) => byte > 127);
+export const lines = (items: Iterable<string>): string => [...items].map((item) => `${item}\n`).join('');
+export const classOf = (call: Call): Klass => call.endpoint as Klass;
+export const deviceClassOf = (call: Call): DeviceClass => call.endpoint as DeviceClass;

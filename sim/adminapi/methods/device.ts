@@ -1,0 +1,202 @@
+import { parseInterfaces } from '../../host/denied.js';
+import * as devices from '../../host/devices.js';
+import { ApiError, errors } from '../../host/errors.js';
+import type { Host } from '../../host/host.js';
+import { assign as assignProperty } from '../../host/properties/access.js';
+import { type Call, deviceClassOf, isAscii, lines, type Method, method, textOf } from '../method.js';
+
+const each = { endpoints: 'devices' } as const;
+const one = { ...each, arg: true } as const;
+
+function enforceDevices({ dest }: Call): void {
+  if (dest.klass === 'RemoteVM') throw errors.exception("This qube doesn't support devices");
+}
+
+export const DEVICE_METHODS: readonly Method[] = [
+  method('admin.vm.device.{}.Available', { ...each, arg: null }, (call) => {
+    const { host, dest, argument } = call;
+    const found = devices
+      .exposed(host, dest, deviceClassOf(call))
+      .filter((device) => argument === '' || device.port === argument);
+    return sortedLines(
+      found.map((device) => (host.since('4.3') ? available(host, device) : available42(device))),
+    );
+  }),
+  method('admin.vm.device.{}.Attached', { ...each, arg: null, since: '4.3' }, (call) => {
+    const devclass = deviceClassOf(call);
+    const { dest } = call;
+    return sortedLines(
+      (dest.devices.attached.get(devclass) ?? [])
+        .filter(({ device }) => selected(call, device.backend.name, device.port))
+        .map(({ device, options }) => {
+          const assignment = (dest.devices.assigned.get(devclass) ?? []).find(
+            (given) =>
+              given.id === device.id && given.port === device.port && given.backend === device.backend.name,
+          );
+          return assigned(
+            { backend: device.backend.name, port: device.port, id: device.id },
+            devclass,
+            assignment?.mode ?? 'manual',
+            assignment?.options ?? options,
+            assignment === undefined ? dest.name : null,
+          );
+        }),
+    );
+  }),
+  method('admin.vm.device.{}.Assigned', { ...each, arg: null, since: '4.3' }, (call) => {
+    const devclass = deviceClassOf(call);
+    return sortedLines(
+      (call.dest.devices.assigned.get(devclass) ?? [])
+        .filter((given) => selected(call, given.backend, given.port))
+        .map((given) => assigned(given, devclass, given.mode, given.options, null)),
+    );
+  }),
+  method('admin.vm.device.{}.List', { ...each, arg: null, until: '4.2' }, (call) =>
+    sortedLines(
+      (call.dest.devices.attached.get(deviceClassOf(call)) ?? []).map(({ device, options }) => {
+        const given = [...options].map(([key, value]) => `${key}=${value}`);
+        return [`${device.backend.name}+${device.port}`, ...given, 'persistent=no'].join(' ');
+      }),
+    ),
+  ),
+  method('admin.vm.device.{}.Attach', { ...one, payload: null }, (call) => {
+    const { host, dest, argument, payload } = call;
+    const devclass = deviceClassOf(call);
+    const ref = devices.parseRef(host, argument);
+    const wish = host.since('4.3') ? devices.parseWish(ref, devclass, payload) : wish42(ref, textOf(payload));
+    devices.enforceDenied(host, dest, devclass, wish);
+    enforceDevices(call);
+    devices.attach(host, dest, devclass, wish);
+    return undefined;
+  }),
+  method('admin.vm.device.{}.Detach', one, (call) => {
+    enforceDevices(call);
+    devices.detach(call.host, call.dest, deviceClassOf(call), devices.parseRef(call.host, call.argument));
+    return undefined;
+  }),
+  method('admin.vm.device.{}.Assign', { ...one, payload: true, since: '4.3' }, (call) => {
+    const { host, dest, argument, payload } = call;
+    const devclass = deviceClassOf(call);
+    const wish = devices.parseWish(devices.parseRef(host, argument), devclass, payload);
+    enforceDevices(call);
+    devices.assign(host, dest, devclass, wish);
+    return undefined;
+  }),
+  method('admin.vm.device.{}.Unassign', { ...one, since: '4.3' }, (call) => {
+    enforceDevices(call);
+    devices.unassign(call.host, call.dest, deviceClassOf(call), devices.parseRef(call.host, call.argument));
+    return undefined;
+  }),
+  method('admin.vm.device.{}.Set.assignment', { ...one, payload: true, since: '4.3' }, (call) => {
+    const mode = textOf(call.payload);
+    if (mode !== 'required' && mode !== 'ask-to-attach' && mode !== 'auto-attach') {
+      throw new ApiError('QubesUnrecognizedDeviceAssignmentMode', 'Invalid assignment mode');
+    }
+    const ref = devices.parseRef(call.host, call.argument);
+    devices.reassign(call.host, call.dest, deviceClassOf(call), ref, mode);
+    return undefined;
+  }),
+  method('admin.vm.device.denied.List', { since: '4.3' }, (call) => denied(call).join('\n')),
+  method('admin.vm.device.denied.Add', { payload: null, since: '4.3' }, (call) => {
+    const added = interfacesOf(call.payload);
+    setDenied(call, [...denied(call), ...added]);
+    return undefined;
+  }),
+  method('admin.vm.device.denied.Remove', { payload: null, since: '4.3' }, (call) => {
+    const before = denied(call);
+    const removed = textOf(call.payload) === 'all' ? before : interfacesOf(call.payload);
+    const left = before.filter((code) => !removed.includes(code));
+    if (left.length !== before.length) setDenied(call, left);
+    return undefined;
+  }),
+];
+
+function denied({ host, dest }: Call): string[] {
+  return parseInterfaces(String(host.property(dest, 'devices_denied') ?? ''));
+}
+
+function setDenied({ host, dest }: Call, codes: readonly string[]): void {
+  assignProperty(host, dest, 'devices_denied', codes.join(''));
+}
+
+function interfacesOf(untrusted_payload: Uint8Array): string[] {
+  if (!isAscii(untrusted_payload)) throw errors.protocol('Device interface contains non-ASCII characters');
+  const codes = parseInterfaces(textOf(untrusted_payload));
+  if (new Set(codes).size !== codes.length) throw errors.protocol('Duplicated device interfaces in payload.');
+  return codes;
+}
+
+function selected({ argument }: Call, backend: string, port: string): boolean {
+  return argument === '' || argument === `${backend}+${port}`;
+}
+
+/** Sorted by what a line begins with, as the daemon's dictionaries are. */
+function sortedLines(items: readonly string[]): string {
+  const key = (line: string) => line.slice(0, line.indexOf(' '));
+  return lines([...items].sort((a, b) => (key(a) < key(b) ? -1 : 1)));
+}
+
+const packed = (key: string, value: string): string =>
+  `${key}='${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+
+function available(host: Host, device: devices.Device): string {
+  const holder = devices.holderOf(host, device);
+  return [
+    `${device.port}:${device.id}`,
+    packed('device_id', device.id),
+    packed('port_id', device.port),
+    packed('devclass', device.devclass),
+    packed('backend_domain', device.backend.name),
+    ...[...device.labels].map(([key, value]) => packed(key, value)),
+    ...(holder === undefined ? [] : [packed('attachment', holder.name)]),
+    packed('interfaces', device.interfaces),
+    ...(device.parent === null
+      ? []
+      : [packed('parent_port_id', device.parent), packed('parent_devclass', device.devclass)]),
+  ].join(' ');
+}
+
+/** 4.2: `IDENT key=value … description=…`; spaces survive only in the description. */
+function available42(device: devices.Device): string {
+  const label = (key: string) => device.labels.get(key);
+  const name = label('name');
+  const description = `${(label('serial') ?? label('product') ?? label('manufacturer') ?? device.port).replaceAll(' ', '_')}${name === undefined ? '' : ` (${name})`}`;
+  return [
+    device.port,
+    ...(device.devclass === 'block'
+      ? [`mode=${device.mode}`, `device_node=/dev/${device.port}`, `size=${device.size}`]
+      : []),
+    `description=${description}`,
+  ].join(' ');
+}
+
+function assigned(
+  ref: devices.DeviceRef,
+  devclass: string,
+  mode: string,
+  options: ReadonlyMap<string, string>,
+  frontend: string | null,
+): string {
+  return [
+    `${ref.backend}+${ref.port}:${ref.id}`,
+    packed('device_id', ref.id),
+    packed('port_id', ref.port),
+    packed('devclass', devclass),
+    packed('backend_domain', ref.backend),
+    packed('mode', mode),
+    ...(frontend === null ? [] : [packed('frontend_domain', frontend)]),
+    ...[...options].map(([key, value]) => packed(`_${key}`, value)),
+  ].join(' ');
+}
+
+/** 4.2: `option=value` pairs; `persistent=yes` is an assignment there, which this host does not keep for 4.2. */
+function wish42(ref: devices.DeviceRef, untrusted_text: string): devices.Wish {
+  const options = new Map<string, string>();
+  for (const pair of untrusted_text.split(' ').filter((text) => text !== '')) {
+    const equals = pair.indexOf('=');
+    if (equals < 0) throw errors.protocol(`option without a value: ${pair}`);
+    options.set(pair.slice(0, equals), pair.slice(equals + 1));
+  }
+  options.delete('persistent');
+  return { mode: 'manual', options, ref };
+}

@@ -1,0 +1,67 @@
+import { chmod, rm } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import type { Host } from '../host/host.js';
+import { isStream } from './exchange.js';
+import { MAX_REQUEST } from './wire.js';
+
+export interface AdminApiServer {
+  close(): Promise<void>;
+}
+
+/**
+ * The daemon's socket: one request to a connection, read up to its end, answered, closed. Group members may connect; as
+ * on a real host, the file's mode is the only guard.
+ */
+export async function serveAdminApi(
+  host: Host,
+  socketPath: string,
+  options: { mode?: number } = {},
+): Promise<AdminApiServer> {
+  const open = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    open.add(socket);
+    socket.on('close', () => open.delete(socket));
+    serve(host, socket);
+  });
+  await rm(socketPath, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(socketPath, resolve);
+  });
+  await chmod(socketPath, options.mode ?? 0o770);
+  return {
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        for (const socket of open) socket.destroy();
+      }),
+  };
+}
+
+function serve(host: Host, socket: Socket): void {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  const gone = new AbortController();
+  // A caller that goes away is not a reason to stop what it asked for; only streams end with their caller.
+  socket.on('close', () => gone.abort());
+  socket.on('error', () => socket.destroy());
+  socket.on('data', (chunk) => {
+    length += chunk.length;
+    if (length > MAX_REQUEST) {
+      chunks.length = 0;
+      socket.destroy();
+    } else chunks.push(chunk);
+  });
+  socket.on('end', () => {
+    const request = Buffer.concat(chunks);
+    const done = isStream(request)
+      ? host.stream(request, (bytes) => socket.write(bytes), gone.signal)
+      : host.call(request).then((reply) => {
+          if (reply.length > 0 && socket.writable) socket.write(reply);
+        });
+    done.then(
+      () => socket.end(),
+      () => socket.destroy(),
+    );
+  });
+}

@@ -1,0 +1,101 @@
+import { errors } from './errors.js';
+import type { Host } from './host.js';
+import { describe, propertiesOf } from './properties/access.js';
+import { type Klass, Qube } from './qube.js';
+import { createVolumes, type VolumeName } from './storage.js';
+import { addTag } from './tags.js';
+
+/** What a new qube is made from. */
+export interface Birth {
+  readonly klass: Klass;
+  readonly name: string;
+  readonly label: string | null;
+  readonly template: Qube | null;
+  readonly pools?: (volume: VolumeName) => string | undefined;
+}
+
+export const BASED: ReadonlySet<Klass> = new Set(['AppVM', 'DispVM']);
+
+/** The template a class takes when none is asked for. */
+export function defaultTemplate(host: Host, klass: Klass): Qube | null {
+  if (!BASED.has(klass)) return null;
+  const name = host.global(klass === 'DispVM' ? 'default_dispvm' : 'default_template');
+  if (name === null) throw errors.value('Template for the qube not specified, nor default template set.');
+  return host.domain(String(name));
+}
+
+/** Makes a qube on behalf of another: it is in the listing, tagged with its maker, and has its volumes. */
+export function create(host: Host, birth: Birth, by: string): Qube {
+  const qube = conceive(host, birth);
+  enroll(host, qube);
+  addTag(host, qube, `created-by-${by}`);
+  furnish(host, qube, birth.pools);
+  return qube;
+}
+
+/** The qube as it is before anyone can see it. What happens to it here is no event. */
+export function conceive(host: Host, { klass, name, label, template }: Birth): Qube {
+  if (klass === 'AdminVM') throw errors.propertyValue("property 'qid' on AdminVM instance cannot be set");
+  if (klass === 'AppVM' && template !== null && template.klass !== 'TemplateVM') {
+    throw errors.propertyValue(
+      `wrong VM class: domains[${describe(host, template)}] is of type ${template.klass} and not TemplateVM`,
+    );
+  }
+  const dispvm = klass === 'DispVM';
+  if (dispvm && (template === null || host.property(template, 'template_for_dispvms') !== true)) {
+    const word = host.since('4.3') ? 'disposable' : 'DispVM';
+    throw errors.value(
+      `template for ${word} (${template?.name}) needs to be an AppVM with template_for_dispvms=True`,
+    );
+  }
+  const dispid = dispvm ? host.freeDispid() : null;
+  const qube = new Qube(
+    dispvm && name === '' ? `disp${dispid}` : name,
+    klass,
+    host.random.uuid(),
+    host.freeQid(),
+  );
+  qube.set.set('name', qube.name).set('qid', qube.qid).set('uuid', qube.uuid);
+  if (dispid !== null) qube.set.set('dispid', dispid);
+  if (label !== null) qube.set.set('label', label);
+  if (template !== null) qube.set.set('template', template.name);
+  if (host.global('check_updates_vm') === false) qube.features.set('check-updates', '');
+  tagServers(host, qube);
+  if (dispvm && template !== null) inherit(host, qube, template);
+  return qube;
+}
+
+/** `guivm-x` and `audiovm-x` are there from the start. */
+export function tagServers(host: Host, qube: Qube): void {
+  for (const kind of ['audiovm', 'guivm'] as const) {
+    const server = host.property(qube, kind);
+    if (typeof server === 'string') qube.tags.add(`${kind}-${server}`);
+  }
+}
+
+/** A disposable is like its template in everything the template was given. */
+function inherit(host: Host, qube: Qube, template: Qube): void {
+  const rows = propertiesOf(host.api, 'DispVM');
+  for (const [name, value] of template.set) {
+    const row = rows.get(name);
+    if (row === undefined || !row.clone || name === 'template' || qube.set.has(name)) continue;
+    qube.set.set(name, value);
+  }
+  qube.firewall = [...template.firewall];
+  for (const [feature, value] of template.features) {
+    if (!feature.startsWith('preload-dispvm')) qube.features.set(feature, value);
+  }
+  for (const tag of template.tags) qube.tags.add(tag);
+}
+
+export function enroll(host: Host, qube: Qube): void {
+  host.enroll(qube);
+  host.fire(null, 'domain-add', { vm: qube.name });
+}
+
+/** Volumes; a qube on another machine has none. */
+export function furnish(host: Host, qube: Qube, pools?: Birth['pools']): void {
+  if (qube.klass === 'RemoteVM') return;
+  createVolumes(host, qube, pools);
+  host.fire(qube, 'domain-create-on-disk');
+}

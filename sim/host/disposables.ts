@@ -1,0 +1,177 @@
+import { conceive, enroll, furnish } from './create.js';
+import { errors } from './errors.js';
+import { findFeature, removeFeature, setFeature } from './features.js';
+import type { Host } from './host.js';
+import { kill, start, unpause } from './power.js';
+import type { Qube } from './qube.js';
+import { expunge } from './remove.js';
+import { addTag } from './tags.js';
+
+const SERVICES = ['qubes.WaitForRunningSystem', 'qubes.WaitForSession'];
+
+/** A disposable for a caller: one that waits preloaded, or a new one, not started. */
+export async function createDisposable(host: Host, template: Qube | null, by: string): Promise<Qube> {
+  enforceTemplate(host, template);
+  const qube = (await takePreloaded(host, template as Qube)) ?? generate(host, template as Qube);
+  addTag(host, qube, `created-by-${by}`);
+  addTag(host, qube, `disp-created-by-${by}`);
+  return qube;
+}
+
+function enforceTemplate(host: Host, template: Qube | null): void {
+  if (template !== null && host.property(template, 'template_for_dispvms') === true) return;
+  throw errors.exception(
+    'Refusing to create disposable out of app qube which has template_for_dispvms=False',
+  );
+}
+
+function generate(host: Host, template: Qube): Qube {
+  const qube = unnamed(host, template);
+  furnish(host, qube);
+  return qube;
+}
+
+function unnamed(host: Host, template: Qube): Qube {
+  const qube = conceive(host, { klass: 'DispVM', name: '', label: null, template });
+  qube.set.set('auto_cleanup', true);
+  enroll(host, qube);
+  return qube;
+}
+
+/** A disposable that has `auto_cleanup` goes when its domain does. */
+export async function cleanUp(host: Host, qube: Qube): Promise<void> {
+  if (host.find(qube.name) !== qube) return;
+  const template = host.related(qube, 'template');
+  if (template !== null) unlist(host, template, [qube.name]);
+  await expunge(host, qube);
+}
+
+// Preloading: disposables started ahead of need, paused, and listed in a feature of their template.
+
+export function preloaded(template: Qube): string[] {
+  return (template.features.get('preload-dispvm') ?? '').split(' ').filter((name) => name !== '');
+}
+
+/** How many a template should have waiting. For the default disposable template dom0's word goes first. */
+export function wanted(host: Host, template: Qube): number {
+  const global = isGlobal(host, template) ? host.dom0.features.get('preload-dispvm-max') : undefined;
+  return Number(global ?? template.features.get('preload-dispvm-max') ?? 0);
+}
+
+export function isGlobal(host: Host, template: Qube): boolean {
+  return host.global('default_dispvm') === template.name && host.dom0.features.has('preload-dispvm-max');
+}
+
+export function missingServices(host: Host, template: Qube): string[] {
+  return SERVICES.filter((service) => !findFeature(host, template, `supported-rpc.${service}`, 'template'));
+}
+
+function canPreload(host: Host, template: Qube): boolean {
+  return preloaded(template).length < wanted(host, template);
+}
+
+/** Tells everyone, then brings the number of waiting disposables to what is wanted. */
+export async function refill(
+  host: Host,
+  template: Qube,
+  cause: { used: string; delay: number } | { reason: string },
+): Promise<void> {
+  if ('used' in cause) {
+    const delay = Number.isInteger(cause.delay) ? `${cause.delay}.0` : String(cause.delay);
+    host.fire(template, 'domain-preload-dispvm-used', { dispvm: cause.used, delay });
+    await host.wait(Math.abs(cause.delay));
+    if (host.find(template.name) !== template) return;
+  } else host.fire(template, 'domain-preload-dispvm-start', { reason: cause.reason });
+  const missing = missingServices(host, template);
+  if (missing.length > 0) {
+    throw errors.value(
+      `Qube does not support the RPC(s) '${missing.join(', ')}' but tried to preload, check if template is outdated`,
+    );
+  }
+  if (!canPreload(host, template)) await trim(host, template, wanted(host, template));
+  for (let left = wanted(host, template) - preloaded(template).length; left > 0; left--) {
+    await preload(host, template);
+  }
+}
+
+async function preload(host: Host, template: Qube): Promise<void> {
+  const qube = unnamed(host, template);
+  setFeature(host, qube, 'preload-dispvm-in-progress', '1');
+  setFeature(host, template, 'preload-dispvm', [...preloaded(template), qube.name].join(' '));
+  setFeature(host, qube, 'internal', '1');
+  furnish(host, qube);
+  await start(host, qube);
+}
+
+/** A preloaded disposable that is up rests until it is asked for. */
+export async function rest(host: Host, qube: Qube): Promise<void> {
+  if (!qube.preloadRequested) {
+    host.announce(qube, 'domain-cmd-pre-run', { start_guid: false });
+    host.announce(qube, 'domain-pre-paused');
+    qube.power = 'Paused';
+  }
+  setFeature(host, qube, 'preload-dispvm-completed', '1');
+  if (!qube.preloadRequested) {
+    setFeature(host, qube, 'preload-dispvm-in-progress', '');
+    host.fire(qube, 'domain-paused');
+  }
+}
+
+async function takePreloaded(host: Host, template: Qube): Promise<Qube | null> {
+  for (const name of preloaded(template)) {
+    const qube = host.find(name);
+    if (qube === undefined || !qube.features.has('preload-dispvm-completed')) continue;
+    setFeature(host, qube, 'preload-dispvm-in-progress', '1');
+    unlist(host, template, [name]);
+    request(host, qube, true);
+    if (qube.power === 'Paused') await unpause(host, qube);
+    else await used(host, qube);
+    return qube;
+  }
+  return null;
+}
+
+function request(host: Host, qube: Qube, requested: boolean): void {
+  qube.preloadRequested = requested;
+  host.fire(qube, 'property-reset:is_preload', { name: 'is_preload' });
+}
+
+/** From now on it is a disposable like any other. */
+export async function used(host: Host, qube: Qube): Promise<void> {
+  const template = host.related(qube, 'template');
+  if (template === null) return;
+  const requested = qube.preloadRequested;
+  if (qube.features.has('internal') && !template.features.get('internal')) {
+    removeFeature(host, qube, 'internal');
+  }
+  if (requested) {
+    request(host, qube, false);
+    removeFeature(host, qube, 'preload-dispvm-in-progress');
+  } else {
+    unlist(host, template, [qube.name]);
+    setFeature(host, qube, 'preload-dispvm-in-progress', '');
+  }
+  const delay = Number(findFeature(host, template, 'preload-dispvm-delay', null, true) ?? 3);
+  if (delay < 0 && preloaded(template).length > 0) return;
+  host.defer(() => refill(host, template, { used: qube.name, delay }));
+}
+
+export function unlist(host: Host, template: Qube, names: readonly string[]): void {
+  const list = preloaded(template);
+  const left = list.filter((name) => !names.includes(name));
+  if (left.length < list.length) setFeature(host, template, 'preload-dispvm', left.join(' '));
+}
+
+/** Keeps the first `keep`; the others end. */
+export async function trim(host: Host, template: Qube, keep: number): Promise<void> {
+  const list = preloaded(template);
+  const excess = list.slice(keep);
+  if (excess.length === 0) return;
+  setFeature(host, template, 'preload-dispvm', list.slice(0, keep).join(' '));
+  for (const name of excess) {
+    const qube = host.find(name);
+    if (qube === undefined) continue;
+    if (qube.halted) await cleanUp(host, qube);
+    else await kill(host, qube);
+  }
+}

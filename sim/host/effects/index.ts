@@ -1,0 +1,15 @@
+import type { Events } from '../events.js';
+import { disposableEffects } from './disposables.js';
+import { networkEffects } from './network.js';
+import { propertyEffects } from './properties.js';
+import { serverEffects } from './servers.js';
+import { tagEffects } from './tags.js';
+
+/** What the host does of its own accord when something happens. */
+export function installEffects(events: Events): void {
+  propertyEffects(events);
+  networkEffects(events);
+  serverEffects(events);
+  tagEffects(events);
+  disposableEffects(events);
+}

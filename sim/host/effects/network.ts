@@ -1,0 +1,81 @@
+import { ApiError, errors } from '../errors.js';
+import type { EventArgs, Events } from '../events.js';
+import { get, read } from '../properties/access.js';
+
+/** A qube's netvm: what has to be up, and who hears of a change of it or of an address. */
+export function networkEffects(events: Events): void {
+  events.react('property-pre-set:netvm', (host, qube, { newvalue }) => {
+    if (qube === null || typeof newvalue !== 'string' || !qube.running) return;
+    const netvm = host.domain(newvalue);
+    if (netvm.halted) {
+      throw new ApiError(
+        'QubesVMNotStartedError',
+        'Cannot dynamically attach to stopped NetVM: '.concat(netvm.name),
+      );
+    }
+  });
+  events.react('property-pre-reset:netvm', (host, qube, { oldvalue = null }) => {
+    if (qube === null) return;
+    const newvalue = host.global('default_netvm');
+    if (newvalue === oldvalue) return;
+    host.announce(qube, 'property-pre-set:netvm', { name: 'netvm', newvalue, oldvalue });
+  });
+  events.react('property-reset:netvm', (host, qube, { oldvalue = null }) => {
+    if (qube === null) return;
+    const newvalue = get(host, qube, 'netvm');
+    if (newvalue === oldvalue) return;
+    host.fire(qube, 'property-set:netvm', { name: 'netvm', newvalue, oldvalue });
+  });
+  const inheritors = (args: EventArgs) => ({
+    newvalue: args.newvalue ?? null,
+    oldvalue: args.oldvalue ?? null,
+  });
+  events.react('property-pre-set:default_netvm', (host, subject, args) => {
+    if (subject !== null) return;
+    for (const qube of host.qubes()) {
+      if (read(host, qube, 'netvm') === undefined || qube.set.has('netvm')) continue;
+      host.announce(qube, 'property-pre-set:netvm', { name: 'netvm', ...inheritors(args) });
+    }
+  });
+  events.react('property-set:default_netvm', (host, subject, args) => {
+    if (subject !== null) return;
+    for (const qube of host.qubes()) {
+      if (read(host, qube, 'netvm') === undefined || qube.set.has('netvm')) continue;
+      host.fire(qube, 'property-reset:netvm', { name: 'netvm', oldvalue: inheritors(args).oldvalue });
+    }
+  });
+  for (const [name, suffix] of [
+    ['ip', ''],
+    ['ip6', '6'],
+  ] as const) {
+    for (const change of ['set', 'reset'] as const) {
+      if (name === 'ip6' && change === 'reset') continue;
+      events.react(`property-${change}:${name}`, (host, qube, args) => {
+        if (qube === null || (args.newvalue ?? null) === (args.oldvalue ?? null)) return;
+        const gateway = `gateway${suffix}`;
+        if (get(host, qube, 'provides_network') === true) {
+          host.fire(qube, `property-reset:${gateway}`, { name: gateway });
+        }
+        host.fire(qube, `property-reset:visible_${name}`, { name: `visible_${name}` });
+        for (const client of host.connectedTo(qube)) {
+          host.fire(client, `property-reset:visible_${gateway}`, { name: `visible_${gateway}` });
+        }
+      });
+    }
+  }
+  events.react('property-set:provides_network', (host, qube, { newvalue, oldvalue }) => {
+    if (qube === null || newvalue === oldvalue) return;
+    host.fire(qube, 'property-reset:gateway', { name: 'gateway' });
+    host.fire(qube, 'property-reset:gateway6', { name: 'gateway6' });
+  });
+  events.react('domain-pre-shutdown', (host, qube, { force }) => {
+    if (qube === null || force === true || get(host, qube, 'provides_network') !== true) return;
+    const running = host
+      .connectedTo(qube)
+      .filter((client) => client.running && get(host, client, 'is_preload') !== true)
+      .map((client) => client.name);
+    if (running.length === 0) return;
+    const message = `There are other VMs connected to this VM: ${running.join(', ')}`;
+    throw host.since('4.3') ? errors.inUse(message) : new ApiError('QubesVMError', message);
+  });
+}

@@ -1,0 +1,23 @@
+import type { Events } from '../events.js';
+import { read } from '../properties/access.js';
+import { retag } from '../tags.js';
+
+/** The tags that say which qube shows the windows, plays the sound, or carries the calls of another. */
+export function serverEffects(events: Events): void {
+  for (const kind of ['guivm', 'audiovm', 'relayvm'] as const) {
+    for (const change of ['set', 'reset'] as const) {
+      events.react(`property-${change}:${kind}`, (host, qube) => {
+        if (qube !== null) retag(host, qube, `${kind}-`, (read(host, qube, kind) ?? null) as string | null);
+      });
+    }
+  }
+  for (const kind of ['guivm', 'audiovm'] as const) {
+    events.react(`property-set:default_${kind}`, (host, subject, { newvalue = null, oldvalue = null }) => {
+      if (subject !== null) return;
+      for (const qube of host.qubes()) {
+        if (read(host, qube, kind) === undefined || qube.set.has(kind)) continue;
+        host.fire(qube, `property-set:${kind}`, { name: kind, newvalue, oldvalue });
+      }
+    });
+  }
+}

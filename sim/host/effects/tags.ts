@@ -1,0 +1,19 @@
+import { errors } from '../errors.js';
+import type { Events } from '../events.js';
+import { assign } from '../properties/access.js';
+import { addTag } from '../tags.js';
+
+/** A qube may have what it creates tagged, and given a guivm, by features of its own. */
+export function tagEffects(events: Events): void {
+  events.react('domain-tag-add:created-by-*', (host, qube, { tag }) => {
+    if (qube === null) return;
+    const name = String(tag).slice('created-by-'.length);
+    const creator = host.find(name);
+    if (creator === undefined) throw errors.noDomain(name);
+    for (const extra of (creator.features.get('tag-created-vm-with') ?? '').split(/\s+/)) {
+      if (extra !== '') addTag(host, qube, extra);
+    }
+    const guivm = creator.features.get('set-created-guivm');
+    if (guivm) assign(host, qube, 'guivm', guivm);
+  });
+}

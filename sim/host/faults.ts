@@ -1,0 +1,104 @@
+import type { Random } from './random.js';
+
+/** One thing that goes wrong, at the Admin API. */
+export interface Fault {
+  /** A method; one that ends in `*` means all with that beginning. */
+  readonly method: string;
+  /** Only for calls on this qube. */
+  readonly dest?: string;
+  /** How many calls it hits; all of them unless said. */
+  readonly count?: number;
+  /** How many calls go well first. */
+  readonly after?: number;
+  /** One call in so many is hit, by the host's seeded chance. */
+  readonly oneIn?: number;
+  /** Refuse with this exception: before anything happens. */
+  readonly error?: { readonly type: string; readonly message: string };
+  /** Close the connection without a reply, before or after doing what was asked. */
+  readonly drop?: 'before' | 'after';
+  /** Wait this many milliseconds first. */
+  readonly delay?: number;
+}
+
+/** Where a start can fail: no memory, the hypervisor says no (in these words), or qrexec never answers. */
+export type StartFailure = 'memory' | 'hypervisor' | 'qrexec';
+
+interface Armed {
+  readonly fault: Fault;
+  after: number;
+  count: number;
+}
+
+/** What goes wrong on purpose. Nothing here happens unless a test asked for it. */
+export class Faults {
+  readonly #armed = new Set<Armed>();
+  readonly #starts = new Map<string, { at: StartFailure; text: string; count: number }[]>();
+  readonly #hung = new Set<string>();
+
+  constructor(private readonly random: Random) {}
+
+  /** Returns a function that takes it back. */
+  add(fault: Fault): () => void {
+    const armed = { fault, after: fault.after ?? 0, count: fault.count ?? Number.POSITIVE_INFINITY };
+    this.#armed.add(armed);
+    return () => this.#armed.delete(armed);
+  }
+
+  /** The next starts of a qube fail. */
+  failStart(qube: string, at: StartFailure, options: { count?: number; text?: string } = {}): void {
+    const list = this.#starts.get(qube) ?? [];
+    const text = options.text ?? 'internal error: libxenlight failed to create new domain';
+    list.push({ at, text, count: options.count ?? 1 });
+    this.#starts.set(qube, list);
+  }
+
+  /** The qube ignores requests to shut down, until `unhang`. */
+  hangShutdown(qube: string): void {
+    this.#hung.add(qube);
+  }
+
+  unhang(qube: string): void {
+    this.#hung.delete(qube);
+  }
+
+  isHung(qube: string): boolean {
+    return this.#hung.has(qube);
+  }
+
+  clear(): void {
+    this.#armed.clear();
+    this.#starts.clear();
+    this.#hung.clear();
+  }
+
+  /** What hits this call. */
+  take(method: string, dest: string): Fault | undefined {
+    for (const armed of this.#armed) {
+      const { fault } = armed;
+      if (!hits(fault, method, dest)) continue;
+      if (armed.after > 0) {
+        armed.after--;
+        continue;
+      }
+      if (fault.oneIn !== undefined && this.random.below(fault.oneIn) !== 0) continue;
+      armed.count--;
+      if (armed.count <= 0) this.#armed.delete(armed);
+      return fault;
+    }
+    return undefined;
+  }
+
+  takeStart(qube: string, at: StartFailure): string | undefined {
+    const list = this.#starts.get(qube);
+    const next = list?.[0];
+    if (list === undefined || next === undefined || next.at !== at) return undefined;
+    next.count--;
+    if (next.count <= 0) list.shift();
+    return next.text;
+  }
+}
+
+function hits(fault: Fault, method: string, dest: string): boolean {
+  if (fault.dest !== undefined && fault.dest !== dest) return false;
+  return fault.method.endsWith('*') ? method.startsWith(fault.method.slice(0, -1)) : method === fault.method;
+}

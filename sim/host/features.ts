@@ -1,0 +1,36 @@
+import { errors } from './errors.js';
+import type { Host } from './host.js';
+import type { Qube } from './qube.js';
+
+export function setFeature(host: Host, qube: Qube, feature: string, value: string): void {
+  const old = qube.features.get(feature);
+  const args = old === undefined ? { feature, value } : { feature, value, oldvalue: old };
+  host.announce(qube, `domain-feature-pre-set:${feature}`, args);
+  qube.features.set(feature, value);
+  host.fire(qube, `domain-feature-set:${feature}`, args);
+}
+
+/** The announcement goes out even when there is nothing to remove. */
+export function removeFeature(host: Host, qube: Qube, feature: string): void {
+  host.fire(qube, `domain-feature-pre-delete:${feature}`, { feature });
+  if (!qube.features.delete(feature)) throw errors.noFeature(feature, qube.name);
+  host.fire(qube, `domain-feature-delete:${feature}`, { feature });
+}
+
+/** Looks along a chain of qubes: the qube, its template or netvm, theirs, and so on; then dom0, if asked. */
+export function findFeature(
+  host: Host,
+  qube: Qube,
+  feature: string,
+  along: 'template' | 'netvm' | null,
+  dom0 = false,
+): string | undefined {
+  const seen = new Set<Qube>();
+  for (let at: Qube | undefined = qube; at !== undefined && !seen.has(at); ) {
+    seen.add(at);
+    const value = at.features.get(feature);
+    if (value !== undefined) return value;
+    at = along === null ? undefined : (host.related(at, along) ?? undefined);
+  }
+  return dom0 ? host.dom0.features.get(feature) : undefined;
+}

@@ -1,0 +1,226 @@
+import { attachAssigned, devicesOf, nameOf, releaseDevices } from './devices.js';
+import { ApiError, errors, NoReply } from './errors.js';
+import { findFeature } from './features.js';
+import type { Host } from './host.js';
+import type { Qube } from './qube.js';
+import { settleVolumes, startVolumes } from './storage.js';
+
+/** The states the Admin API reports. A domain whose qrexec has not answered yet is in transition. */
+export function powerState(host: Host, qube: Qube): string {
+  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') return 'Running';
+  if (qube.power === 'Running' && !qube.usable && findFeature(host, qube, 'qrexec', 'template'))
+    return 'Transient';
+  return qube.power;
+}
+
+/** Starts and removals of one qube take turns. */
+export async function inTurn<T>(qube: Qube, act: () => Promise<T>): Promise<T> {
+  const before = qube.startup;
+  let done: () => void = () => {};
+  qube.startup = new Promise<void>((resolve) => {
+    done = resolve;
+  });
+  await before;
+  try {
+    return await act();
+  } finally {
+    done();
+  }
+}
+
+/** Starts a qube, its netvms first. Does nothing to a qube that is up, or paused. */
+export function start(host: Host, qube: Qube): Promise<void> {
+  if (qube.klass === 'AdminVM') {
+    throw errors.notHalted(qube.name, 'Cannot start Dom0 fake domain!');
+  }
+  if (qube.klass === 'RemoteVM') throw errors.notHalted(qube.name, 'Cannot start a RemoteVM.');
+  return inTurn(qube, async () => {
+    if (host.find(qube.name) !== qube) throw errors.noDomain(qube.name);
+    if (!qube.halted) return;
+    const prohibited = host.since('4.3') ? qube.features.get('prohibit-start') : undefined;
+    if (prohibited) {
+      const reason = `Qube start is prohibited. Rationale: ${prohibited}`;
+      host.fire(qube, 'domain-start-failed', { reason });
+      throw errors.exception(reason);
+    }
+    host.announce(qube, 'domain-pre-start', { start_guid: true, mem_required: null });
+    await failing(host, qube, () => prepare(host, qube));
+    await failing(host, qube, () => spawn(host, qube));
+    await failing(host, qube, () => boot(host, qube), true);
+    host.fire(qube, 'domain-start', { start_guid: true });
+    attachAssigned(host, qube);
+    await host.settled();
+  });
+}
+
+/** Runs one phase of a start; what goes wrong is told to subscribers, and a domain that exists by then is destroyed. */
+async function failing(host: Host, qube: Qube, phase: () => Promise<void>, spawned = false): Promise<void> {
+  try {
+    await phase();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    host.fire(qube, 'domain-start-failed', {
+      reason: error instanceof StartFailed ? error.reason : error.message,
+    });
+    if (spawned) await stopped(host, qube);
+    throw error;
+  }
+}
+
+/** Subscribers are told the hypervisor's own text; the caller gets it with an explanation around it. */
+class StartFailed extends ApiError {
+  constructor(readonly reason: string) {
+    super(
+      'QubesException',
+      `Start failed: ${reason}, see /var/log/libvirt/libxl/libxl-driver.log for details`,
+    );
+  }
+}
+
+async function prepare(host: Host, qube: Qube): Promise<void> {
+  for (const [devclass, assignments] of qube.devices.assigned) {
+    for (const assignment of assignments) {
+      if (assignment.mode === 'required' && devicesOf(host, devclass, assignment).length === 0) {
+        const title = devclass.charAt(0).toUpperCase() + devclass.slice(1);
+        throw errors.exception(`${title} device ${nameOf(assignment)} not available`);
+      }
+    }
+  }
+  host.fire(qube, 'domain-verify-files');
+  const netvm = host.related(qube, 'netvm');
+  if (netvm?.halted && netvm.klass !== 'AdminVM') await start(host, netvm);
+  if (host.faults.takeStart(qube.name, 'memory') !== undefined) throw errors.memory(qube.name);
+  startVolumes(host, qube);
+}
+
+async function spawn(host: Host, qube: Qube): Promise<void> {
+  host.announce(qube, 'domain-pre-spawn', { start_guid: true });
+  const failure = host.faults.takeStart(qube.name, 'hypervisor');
+  if (failure !== undefined) throw new StartFailed(failure);
+  qube.power = 'Running';
+  qube.usable = false;
+  qube.xid = host.nextXid();
+  qube.startTime = host.now();
+  resetRuntime(host, qube);
+}
+
+async function boot(host: Host, qube: Qube): Promise<void> {
+  host.fire(qube, 'domain-spawn', { start_guid: true });
+  host.fire(qube, 'domain-qdb-create');
+  host.announce(qube, 'domain-pre-unpaused');
+  host.fire(qube, 'domain-unpaused');
+  const late = host.faults.takeStart(qube.name, 'qrexec') !== undefined;
+  const up = late ? false : await host.powered(qube.name, 'started').catch(() => false);
+  if (!qube.running)
+    throw new ApiError('QubesVMError', 'qubesdb not connected, VM was killed in the meantime');
+  if (up === false) {
+    throw new ApiError(
+      'QubesVMError',
+      `Cannot connect to qrexec agent for ${host.property(qube, 'qrexec_timeout')} seconds, see /var/log/xen/console/guest-${qube.name}.log for details`,
+    );
+  }
+  qube.usable = true;
+}
+
+function resetRuntime(host: Host, qube: Qube): void {
+  for (const name of ['xid', 'stubdom_xid', 'start_time'])
+    host.fire(qube, `property-reset:${name}`, { name });
+}
+
+/** The domain is gone, however it went. */
+export async function stopped(host: Host, qube: Qube): Promise<void> {
+  if (qube.halted) return;
+  qube.power = 'Halted';
+  qube.usable = false;
+  qube.xid = -1;
+  qube.startTime = null;
+  settleVolumes(host, qube);
+  host.fire(qube, 'domain-stopped');
+  resetRuntime(host, qube);
+  releaseDevices(host, qube);
+  host.fire(qube, 'domain-shutdown');
+  await host.powered(qube.name, 'stopped');
+  await host.settled();
+}
+
+export async function shutdown(host: Host, qube: Qube, force: boolean, wait: boolean): Promise<void> {
+  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM')
+    throw new NoReply('there is nothing to shut down');
+  if (qube.halted) throw errors.notStarted(qube.name);
+  try {
+    host.announce(qube, 'domain-pre-shutdown', { force });
+    if (
+      qube.power === 'Paused' &&
+      !force &&
+      host.since('4.3') &&
+      host.property(qube, 'is_preload') !== true
+    ) {
+      throw errors.notRunning(qube.name);
+    }
+    if (qube.power === 'Paused') {
+      await stopped(host, qube);
+      return;
+    }
+    const hung = host.faults.isHung(qube.name);
+    const ending = hung ? never : host.wait(host.timing.shutdown).then(() => stopped(host, qube));
+    if (!wait) {
+      if (host.timing.shutdown === 0) await (hung ? undefined : ending);
+      return;
+    }
+    if (qube.waiterCancelled) throw new NoReply('the future to wait for was cancelled before');
+    const limit = host.wait(Number(host.property(qube, 'shutdown_timeout'))).then(() => 'late' as const);
+    if ((await Promise.race([ending, limit])) === 'late' && qube.running) {
+      // The wait was cancelled with the very future that the end of the domain will try to complete.
+      qube.waiterCancelled = true;
+      throw errors.shutdownTimeout(qube.name);
+    }
+  } catch (error) {
+    if (error instanceof ApiError) host.fire(qube, 'domain-shutdown-failed', { reason: error.message });
+    throw error;
+  }
+}
+
+const never = new Promise<never>(() => {});
+
+/**
+ * Destroys the domain. After a shutdown that was waited for in vain the domain still dies, but the caller, who waits on
+ * a future that was cancelled then, gets no reply; so does every later one.
+ */
+export async function kill(host: Host, qube: Qube): Promise<void> {
+  if (qube.klass === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot kill Dom0 fake domain!');
+  if (qube.klass === 'RemoteVM') throw new NoReply('there is nothing to kill');
+  if (qube.halted) throw errors.notStarted(qube.name);
+  await stopped(host, qube);
+  if (qube.waiterCancelled) throw new NoReply('the future to wait for was cancelled before');
+}
+
+export async function pause(host: Host, qube: Qube): Promise<void> {
+  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') throw new NoReply('there is nothing to pause');
+  if (qube.halted) throw errors.notRunning(qube.name);
+  if (qube.power === 'Paused') {
+    host.announce(qube, 'domain-pre-paused');
+    return;
+  }
+  host.announce(qube, 'domain-pre-paused');
+  qube.power = 'Paused';
+  host.fire(qube, 'domain-paused');
+}
+
+export async function unpause(host: Host, qube: Qube): Promise<void> {
+  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') throw new NoReply('there is nothing to unpause');
+  if (qube.power !== 'Paused') throw errors.notPaused(qube.name);
+  host.announce(qube, 'domain-pre-unpaused');
+  qube.power = 'Running';
+  host.fire(qube, 'domain-unpaused');
+  await host.settled();
+}
+
+/** Without ACPI sleep, which domains here do not have, suspending is pausing after asking the qube to get ready. */
+export async function suspend(host: Host, qube: Qube): Promise<void> {
+  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') throw new NoReply('there is nothing to suspend');
+  if (qube.halted) throw errors.notRunning(qube.name);
+  if (qube.power === 'Running' && findFeature(host, qube, 'qrexec', 'template')) {
+    host.announce(qube, 'domain-cmd-pre-run', { start_guid: false });
+  }
+  await pause(host, qube);
+}

@@ -1,0 +1,59 @@
+import type { Api, Host } from '../host.js';
+import type { Klass, PropertyValue, Qube } from '../qube.js';
+
+/** How a value is written on the wire, and how a payload is read. `uuid`, `ip` and `ip6` travel as `str`. */
+export type PropertyType = 'str' | 'int' | 'bool' | 'vm' | 'label' | 'uuid' | 'ip' | 'ip6';
+
+/** The holder of a property: a qube, or the host itself (null) for the global ones. */
+export interface Property<H extends Qube | null = Qube> {
+  readonly name: string;
+  readonly type: PropertyType;
+  readonly classes: readonly Klass[];
+  /** `forbidden`: computed, no one sets it. `write-once`: set at creation. */
+  readonly access: 'rw' | 'forbidden' | 'write-once';
+  /** The value while it is not set. Without one the property has no default at all. */
+  readonly default?: (host: Host, holder: H) => PropertyValue;
+  /** Judges, and may rewrite, a parsed value. Throws what the caller gets to read. */
+  readonly check?: (host: Host, holder: H, value: PropertyValue, property: Property<H>) => PropertyValue;
+  /** A qube-valued property that may be none. */
+  readonly noneable: boolean;
+  /** The class a qube-valued property insists on. */
+  readonly target?: Klass;
+  /** Copied from a template to its disposables, and by clients when they clone. */
+  readonly clone: boolean;
+  /** Listed after all others: values that need the other qubes to be loaded. */
+  readonly late: boolean;
+  readonly since: Api;
+  /** Worked out at every read, never stored. */
+  readonly computed?: boolean;
+  readonly help: string;
+}
+
+export const ALL_LOCAL: readonly Klass[] = ['AppVM', 'TemplateVM', 'StandaloneVM', 'DispVM'];
+
+type Row<H extends Qube | null> = Omit<
+  Property<H>,
+  'name' | 'type' | 'classes' | 'access' | 'noneable' | 'clone' | 'late' | 'since' | 'help'
+> &
+  Partial<Property<H>>;
+
+/** One row of a table; what is left out is what most properties have. */
+export function property<H extends Qube | null>(
+  name: string,
+  type: PropertyType,
+  help: string,
+  row: Row<H> = {},
+): Property<H> {
+  return {
+    classes: ALL_LOCAL,
+    access: 'rw',
+    noneable: false,
+    clone: true,
+    late: type === 'vm',
+    since: '4.2',
+    ...row,
+    name,
+    type,
+    help,
+  };
+}

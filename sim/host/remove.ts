@@ -1,0 +1,78 @@
+import { errors, repr } from './errors.js';
+import type { Host } from './host.js';
+import { inTurn } from './power.js';
+import { listProperties } from './properties/access.js';
+import type { Qube } from './qube.js';
+
+/** Takes a qube out of the host, unless something needs it. The announcement goes out even if it is then refused. */
+export function remove(host: Host, qube: Qube): Promise<void> {
+  if (qube.klass === 'AdminVM') throw errors.inUse("'dom0' cannot be removed");
+  return inTurn(qube, async () => {
+    if (host.property(qube, 'installed_by_rpm') === true) {
+      throw errors.inUse(`VM installed by package manager: ${qube.name}`);
+    }
+    await expunge(host, qube);
+  });
+}
+
+export async function expunge(host: Host, qube: Qube): Promise<void> {
+  if (host.find(qube.name) !== qube) throw errors.noDomain(qube.name);
+  if (!qube.halted) throw errors.notHalted(qube.name);
+  host.announce(null, 'domain-pre-delete', { vm: qube.name });
+  refuseIfNeeded(host, qube);
+  host.dismiss(qube);
+  host.fire(null, 'domain-delete', { vm: qube.name });
+  await host.powered(qube.name, 'removed');
+}
+
+function refuseIfNeeded(host: Host, qube: Qube): void {
+  if (systemUses(host, qube).length > 0 || qubeUses(host, qube).length > 0) {
+    throw errors.inUse(
+      `Domain is in use: ${repr(qube.name)};  see 'journalctl -u qubesd -e' in dom0 for details`,
+    );
+  }
+  const ports: string[] = [];
+  for (const other of host.qubes()) {
+    for (const list of other.devices.assigned.values()) {
+      for (const assignment of list) if (assignment.backend === qube.name) ports.push(assignment.port);
+    }
+  }
+  if (ports.length > 0) throw errors.inUse(`VM has devices assigned to other VMs: ${ports.join(', ')}`);
+}
+
+/** Global properties that name the qube, by default or not. */
+export function systemUses(host: Host, qube: Qube, among?: readonly string[]): string[] {
+  return listProperties(host, null)
+    .filter(
+      ({ type, name }) => type === 'vm' && (among?.includes(name) ?? true) && host.global(name) === qube.name,
+    )
+    .map(({ name }) => name);
+}
+
+/** Other qubes' own settings that name it. A preloaded disposable does not hold its template. */
+export function qubeUses(
+  host: Host,
+  qube: Qube,
+  among?: readonly string[],
+): { by: Qube; property: string }[] {
+  const uses: { by: Qube; property: string }[] = [];
+  for (const other of host.qubes()) {
+    if (other === qube) continue;
+    for (const [name, value] of other.set) {
+      if (value !== qube.name || !QUBE_VALUED.has(name) || !(among?.includes(name) ?? true)) continue;
+      if (name === 'template' && host.property(other, 'is_preload') === true) continue;
+      uses.push({ by: other, property: name });
+    }
+  }
+  return uses;
+}
+
+const QUBE_VALUED: ReadonlySet<string> = new Set([
+  'audiovm',
+  'default_dispvm',
+  'guivm',
+  'management_dispvm',
+  'netvm',
+  'relayvm',
+  'template',
+]);

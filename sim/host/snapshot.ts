@@ -1,0 +1,28 @@
+import type { HostSnapshot } from '../../core/api/index.js';
+import type { Host } from './host.js';
+import { powerState } from './power.js';
+import { listProperties, read } from './properties/access.js';
+import { shown } from './properties/serialize.js';
+import { diskOf } from './storage.js';
+
+/** The host's truth, in the form invariants are checked against. */
+export function snapshotOf(host: Host): HostSnapshot {
+  return {
+    qubes: host.sorted().map((qube) => {
+      const properties: Record<string, string> = {};
+      for (const { name } of listProperties(host, qube)) {
+        properties[name] = shown(read(host, qube, name) ?? null);
+      }
+      return {
+        name: qube.name,
+        klass: qube.klass,
+        state: powerState(host, qube),
+        tags: [...qube.tags].sort(),
+        features: Object.fromEntries(qube.features),
+        properties,
+        firewall: [...qube.firewall],
+        disk: diskOf(qube),
+      };
+    }),
+  };
+}

@@ -1,0 +1,209 @@
+import { errors } from './errors.js';
+import type { Host } from './host.js';
+import type { Klass, Qube } from './qube.js';
+
+/** The volumes every qube has, in the order they are listed. */
+export const VOLUMES = ['root', 'private', 'volatile', 'kernel'] as const;
+export type VolumeName = (typeof VOLUMES)[number];
+
+const ROOT_SIZE = 10 * 1024 ** 3;
+const PRIVATE_SIZE = 2 * 1024 ** 3;
+
+export interface Volume {
+  readonly name: string;
+  pool: string;
+  vid: string;
+  size: number;
+  usage: number;
+  rw: boolean;
+  /** The volume it is a snapshot of, as `qube/volume`; its contents come from there at every start. */
+  source: string | null;
+  saveOnStop: boolean;
+  snapOnStart: boolean;
+  revisionsToKeep: number;
+  ephemeral: boolean;
+  /** Older states that can be gone back to, oldest first. */
+  revisions: string[];
+  /** Changes whenever the volume's persistent contents do; a snapshot taken from an older one is outdated. */
+  generation: number;
+  /** The generation of the source that a running snapshot was taken from. */
+  taken: number | null;
+}
+
+export interface Pool {
+  readonly name: string;
+  readonly driver: string;
+  /** The options it was added with, beyond name and driver. */
+  readonly options: Map<string, string>;
+  size: number | null;
+  usage: number | null;
+}
+
+/** What each driver may be configured with; the first ones of `required` must be. */
+export const DRIVERS: Readonly<Record<string, { options: readonly string[]; required: readonly string[] }>> =
+  {
+    callback: { options: ['conf_id'], required: ['conf_id'] },
+    file: { options: ['revisions_to_keep', 'dir_path', 'ephemeral_volatile'], required: ['dir_path'] },
+    'file-reflink': {
+      options: ['revisions_to_keep', 'dir_path', 'setup_check', 'ephemeral_volatile'],
+      required: ['dir_path'],
+    },
+    'linux-kernel': { options: ['dir_path'], required: ['dir_path'] },
+    lvm_thin: {
+      options: ['revisions_to_keep', 'volume_group', 'thin_pool', 'ephemeral_volatile'],
+      required: ['volume_group', 'thin_pool'],
+    },
+    zfs: {
+      options: ['revisions_to_keep', 'container', 'ephemeral_volatile', 'snap_on_start_forensics'],
+      required: ['container'],
+    },
+  };
+
+/** How the volumes of a class behave. */
+function shape(klass: Klass, name: VolumeName): Pick<Volume, 'saveOnStop' | 'snapOnStart' | 'rw' | 'size'> {
+  const based = klass === 'AppVM' || klass === 'DispVM';
+  switch (name) {
+    case 'root':
+      return { saveOnStop: !based, snapOnStart: based, rw: true, size: ROOT_SIZE };
+    case 'private':
+      return {
+        saveOnStop: klass !== 'DispVM',
+        snapOnStart: klass === 'DispVM',
+        rw: true,
+        size: PRIVATE_SIZE,
+      };
+    case 'volatile':
+      return {
+        saveOnStop: false,
+        snapOnStart: false,
+        rw: true,
+        size: klass === 'DispVM' ? ROOT_SIZE + PRIVATE_SIZE : ROOT_SIZE,
+      };
+    case 'kernel':
+      return { saveOnStop: false, snapOnStart: false, rw: false, size: 0 };
+  }
+}
+
+export class Storage {
+  /** In the order they were added. */
+  readonly pools = new Map<string, Pool>();
+  /** Volumes offered for copying, by token. A token works once and is never taken back. */
+  readonly offers = new Map<string, { qube: Qube; volume: Volume }>();
+
+  pool(name: string): Pool {
+    const pool = this.pools.get(name);
+    if (pool === undefined) throw errors.exception(`Unknown storage pool ${name}`);
+    return pool;
+  }
+}
+
+/** Gives a new qube its volumes: in the pools asked for, else in the host's default pool for each kind. */
+export function createVolumes(
+  host: Host,
+  qube: Qube,
+  poolFor: (volume: VolumeName) => string | undefined = () => undefined,
+): void {
+  const template = host.related(qube, 'template');
+  for (const name of VOLUMES) {
+    const form = shape(qube.klass, name);
+    const origin = form.snapOnStart ? (template?.volumes.get(name) ?? null) : null;
+    const like = qube.klass === 'DispVM' ? template?.volumes.get(name) : undefined;
+    const pool = poolFor(name) ?? origin?.pool ?? like?.pool ?? String(host.global(`default_pool_${name}`));
+    qube.volumes.set(name, {
+      ...form,
+      name,
+      pool,
+      vid: name === 'kernel' ? String(host.property(qube, 'kernel') ?? '') : `${directory(qube)}/${name}`,
+      size: origin?.size ?? form.size,
+      usage: 0,
+      rw: like?.rw ?? form.rw,
+      source: origin === null ? null : origin.vid,
+      revisionsToKeep:
+        name === 'kernel' ? 0 : Number(host.storage.pools.get(pool)?.options.get('revisions_to_keep') ?? 1),
+      ephemeral: like?.ephemeral ?? false,
+      revisions: [],
+      generation: 0,
+      taken: null,
+    });
+  }
+}
+
+function directory(qube: Qube): string {
+  return `${qube.klass === 'TemplateVM' ? 'vm-templates' : 'appvms'}/${qube.name}`;
+}
+
+/** A qube that changed its template takes its snapshots from the new one. */
+export function rebase(host: Host, qube: Qube): void {
+  const template = host.related(qube, 'template');
+  for (const volume of qube.volumes.values()) {
+    if (!volume.snapOnStart) continue;
+    const origin = template?.volumes.get(volume.name);
+    if (origin === undefined) continue;
+    volume.source = origin.vid;
+    volume.size = origin.size;
+  }
+}
+
+export function originOf(host: Host, qube: Qube, volume: Volume): Volume | null {
+  return volume.snapOnStart ? (host.related(qube, 'template')?.volumes.get(volume.name) ?? null) : null;
+}
+
+/** The file or device behind a volume. */
+export function pathOf(host: Host, volume: Volume): string {
+  const pool = host.storage.pools.get(volume.pool);
+  const dir = pool?.options.get('dir_path') ?? '';
+  switch (pool?.driver) {
+    case 'linux-kernel':
+      return `${dir}/${volume.vid}/modules.img`;
+    case 'file-reflink':
+      return `${dir}/${volume.vid}-dirty.img`;
+    case 'lvm_thin':
+      return `/dev/${pool.options.get('volume_group')}/vm-${volume.vid.replace(/^[^/]*\//, '').replaceAll('/', '-')}`;
+    case 'zfs':
+      return `/dev/zvol/${pool.options.get('container')}/${volume.vid}`;
+    default:
+      return volume.snapOnStart
+        ? `${dir}/${volume.source}.img:${dir}/${volume.vid}-cow.img`
+        : `${dir}/${volume.vid}.img`;
+  }
+}
+
+/** Whether a running snapshot has fallen behind its source. */
+export function isOutdated(host: Host, qube: Qube, volume: Volume): boolean {
+  const origin = originOf(host, qube, volume);
+  return origin !== null && volume.taken !== null && volume.taken !== origin.generation;
+}
+
+/** The end of a domain: what was written stays as a new state, or is gone. */
+export function settleVolumes(host: Host, qube: Qube): void {
+  for (const volume of qube.volumes.values()) {
+    volume.taken = null;
+    if (!volume.saveOnStop) continue;
+    keepRevision(host, volume);
+    volume.generation++;
+  }
+}
+
+export function startVolumes(host: Host, qube: Qube): void {
+  for (const volume of qube.volumes.values()) {
+    const origin = originOf(host, qube, volume);
+    if (origin === null) continue;
+    volume.taken = origin.generation;
+    volume.size = Math.max(volume.size, origin.size);
+  }
+}
+
+function keepRevision(host: Host, volume: Volume): void {
+  if (volume.revisionsToKeep <= 0) return;
+  volume.revisions.push(host.revisionName());
+  if (volume.revisions.length > volume.revisionsToKeep) {
+    volume.revisions.splice(0, volume.revisions.length - volume.revisionsToKeep);
+  }
+}
+
+/** Bytes of persistent disk, counted at their full size. */
+export function diskOf(qube: Qube): number {
+  let sum = 0;
+  for (const volume of qube.volumes.values()) if (volume.saveOnStop) sum += volume.size;
+  return sum;
+}

@@ -1,0 +1,46 @@
+import type { Host } from './host.js';
+import { powerState } from './power.js';
+import type { PropertyValue, Qube } from './qube.js';
+
+/** A qube as the other parts of the simulation may look at it. Live: every read is of the moment. */
+export interface QubeView {
+  readonly name: string;
+  readonly klass: string;
+  readonly uuid: string;
+  readonly state: string;
+  readonly template: string | null;
+  readonly netvm: string | null;
+  readonly default_user: string;
+  readonly tags: ReadonlySet<string>;
+  readonly features: ReadonlyMap<string, string>;
+  /** In the Admin API's line format. */
+  readonly firewall: readonly string[];
+  property(name: string): PropertyValue;
+}
+
+export function viewOf(host: Host, qube: Qube): QubeView {
+  const name = (property: 'template' | 'netvm') => host.related(qube, property)?.name ?? null;
+  return {
+    name: qube.name,
+    klass: qube.klass,
+    uuid: qube.uuid,
+    get state() {
+      return powerState(host, qube);
+    },
+    get template() {
+      return name('template');
+    },
+    get netvm() {
+      return name('netvm');
+    },
+    get default_user() {
+      return String(host.property(qube, 'default_user') ?? 'user');
+    },
+    tags: qube.tags,
+    features: qube.features,
+    get firewall() {
+      return qube.firewall;
+    },
+    property: (property) => host.property(qube, property),
+  };
+}
