@@ -1,0 +1,141 @@
+import type { Policy } from './load.js';
+import type { Rule } from './rule.js';
+import { DISPOSABLE_OF, defaultDisposable, isAdminVm, nameOf, type PolicySystem, qubeOf } from './system.js';
+import type { Requested } from './tokens.js';
+
+export interface PolicyRequest {
+  readonly service: string;
+  /** Without its `+`; empty for none. */
+  readonly argument: string;
+  readonly source: string;
+  readonly target: Requested;
+}
+
+export type Verdict =
+  | { readonly verdict: 'deny'; readonly rule: Rule | null; readonly why: string }
+  | {
+      readonly verdict: 'allow';
+      readonly rule: Rule;
+      /** A qube's name, `dom0`, or `@dispvm:<template>`. */
+      readonly target: string;
+      readonly user: string | null;
+      readonly autostart: boolean;
+    }
+  | {
+      readonly verdict: 'ask';
+      readonly rule: Rule;
+      /** What the operator may choose from, sorted. */
+      readonly targets: readonly string[];
+      readonly defaultTarget: string | null;
+      readonly user: string | null;
+      readonly autostart: boolean;
+    };
+
+/** First match wins; no match is deny. */
+export function evaluate(policy: Policy, system: PolicySystem, request: PolicyRequest): Verdict {
+  const target = verified(system, request.target === '' ? '@default' : request.target);
+  if (target === undefined) return denied(null, 'not a template for disposables');
+  const asked: Asked = { ...request, target };
+  const rule = policy.rules.find(
+    (candidate) => covers(candidate, system, asked) && candidate.target.matches(target, { system, ...asked }),
+  );
+  if (rule === undefined) return denied(null, 'no rule matches');
+  if (rule.action === 'deny') return denied(rule, 'denied');
+  return rule.action === 'allow' ? allow(rule, system, asked) : ask(policy, rule, system, asked);
+}
+
+/** What becomes of an `ask` the operator agreed to: the same checks an `allow` goes through. */
+export function agreed(asked: Extract<Verdict, { verdict: 'ask' }>, source: string, target: string): Verdict {
+  const { rule, targets, user, autostart } = asked;
+  if (!targets.includes(target)) return denied(rule, 'not among the targets that were offered');
+  return source === target ? denied(rule, 'loopback') : { verdict: 'allow', rule, target, user, autostart };
+}
+
+type Asked = PolicyRequest;
+
+const denied = (rule: Rule | null, why: string): Verdict => ({ verdict: 'deny', rule, why });
+
+/** Everything about a rule but its target column. */
+function covers(rule: Rule, system: PolicySystem, { service, argument, source }: Asked): boolean {
+  return (
+    (rule.service === null || rule.service === service) &&
+    (rule.argument === null || rule.argument === `+${argument}`) &&
+    rule.source.matches(source, { system, source })
+  );
+}
+
+/** A name that does not exist is `@default`; a disposable of what is no template for them is nothing. */
+function verified(system: PolicySystem, target: Requested): Requested | undefined {
+  if (target === '@default' || target === '@dispvm' || isAdminVm(target)) return target;
+  if (target.startsWith(DISPOSABLE_OF))
+    return qubeOf(system, target.slice(DISPOSABLE_OF.length))?.template_for_dispvms ? target : undefined;
+  if (target.startsWith('@')) return undefined;
+  return qubeOf(system, target) === undefined ? '@default' : target;
+}
+
+function allow(rule: Rule, system: PolicySystem, { source, target }: Asked): Verdict {
+  let resolved = verified(system, rule.redirect?.text ?? target);
+  if (resolved === '@default') return denied(rule, 'neither the caller nor the rule names a target');
+  if (resolved === '@dispvm') resolved = defaultDisposable(system, source);
+  if (resolved === undefined) return denied(rule, 'no template for the disposable');
+  if (isAdminVm(resolved)) resolved = 'dom0';
+  if (!rule.autostart && !isReady(system, resolved)) return denied(rule, 'it would have to be started');
+  if (resolved === source) return denied(rule, 'loopback');
+  return { verdict: 'allow', rule, target: resolved, user: rule.user, autostart: rule.autostart };
+}
+
+function ask(policy: Policy, rule: Rule, system: PolicySystem, asked: Asked): Verdict {
+  const redirect = rule.redirect?.text;
+  const offered =
+    redirect === undefined ? choices(policy, system, asked) : [isAdminVm(redirect) ? 'dom0' : redirect];
+  const targets = (rule.autostart ? offered : offered.filter((one) => isReady(system, one))).sort();
+  if (targets.length === 0) return denied(rule, 'there is nothing to choose from');
+  return {
+    verdict: 'ask',
+    rule,
+    targets,
+    defaultTarget: preselected(rule, system, asked.source, targets),
+    user: rule.user,
+    autostart: rule.autostart,
+  };
+}
+
+function preselected(
+  rule: Rule,
+  system: PolicySystem,
+  source: string,
+  targets: readonly string[],
+): string | null {
+  let wanted: string | undefined = rule.defaultTarget?.text;
+  if (wanted === '@dispvm') wanted = defaultDisposable(system, source);
+  else if (wanted !== undefined && isAdminVm(wanted)) wanted = 'dom0';
+  return wanted !== undefined && targets.includes(wanted) ? wanted : null;
+}
+
+/** Every target the rules would let this source have: last rule first, so that an earlier deny takes away. */
+function choices(policy: Policy, system: PolicySystem, asked: Asked): string[] {
+  const targets = new Set<string>();
+  for (const rule of [...policy.rules].reverse()) {
+    if (!covers(rule, system, asked)) continue;
+    for (const one of (rule.redirect ?? rule.target).offers(system)) {
+      if (rule.action === 'deny') targets.delete(one);
+      else targets.add(one);
+    }
+  }
+  if (targets.delete('@dispvm')) {
+    const disposable = defaultDisposable(system, asked.source);
+    if (disposable !== undefined) targets.add(disposable);
+  }
+  if (targets.delete('@adminvm')) targets.add('dom0');
+  targets.delete(nameOf(system, asked.source) ?? asked.source);
+  return [...targets].filter((one) => {
+    const name = one.startsWith(DISPOSABLE_OF) ? one.slice(DISPOSABLE_OF.length) : one;
+    return qubeOf(system, name)?.internal !== true;
+  });
+}
+
+/** Can be called without starting anything. */
+function isReady(system: PolicySystem, target: string): boolean {
+  if (isAdminVm(target)) return true;
+  return !target.startsWith('@dispvm') && qubeOf(system, target)?.power_state === 'Running';
+}

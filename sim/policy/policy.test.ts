@@ -1,0 +1,154 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { packageFile } from '../root.js';
+import { evaluate } from './evaluate.js';
+import { loadPolicy, type PolicyFiles, policyOf } from './load.js';
+import { PolicySyntaxError } from './rule.js';
+import { compare, readCases } from './verdicts.js';
+
+const system = {
+  dom0: { type: 'AdminVM', tags: [], power_state: 'Running' },
+  work: { type: 'AppVM', tags: ['t'], power_state: 'Running', default_dispvm: 'dvm' },
+  vault: { type: 'AppVM', tags: [], power_state: 'Halted', default_dispvm: null },
+  dvm: { type: 'AppVM', tags: ['t'], power_state: 'Halted', template_for_dispvms: true },
+};
+const verdict = (text: string, target: string, source = 'work') => {
+  const result = evaluate(policyOf({ '10-a.policy': text }), system, {
+    service: 'a.B',
+    argument: '',
+    source,
+    target,
+  });
+  return result.verdict === 'allow' ? `allow ${result.target}` : result.verdict;
+};
+
+describe('the recorded verdicts of the real policy daemon', () => {
+  it('are ours, every one', () => {
+    const text = readFileSync(packageFile('test/recordings/qrexec-verdicts.jsonl'), 'utf8');
+    const { agree, of, differences } = compare(readCases(text));
+    expect(differences).toEqual([]);
+    expect(of).toBeGreaterThan(2900);
+    expect(agree).toBe(of);
+  });
+});
+
+describe('evaluation', () => {
+  it('takes the first rule that matches, and denies when none does', () => {
+    expect(verdict('a.B * work vault allow\na.B * work vault deny', 'vault')).toBe('allow vault');
+    expect(verdict('a.C * work vault allow', 'vault')).toBe('deny');
+  });
+
+  it('reads a name that does not exist as @default', () => {
+    expect(verdict('a.B * work @default allow target=vault', 'tpyo')).toBe('allow vault');
+    expect(verdict('a.B * work tpyo allow', 'tpyo')).toBe('deny');
+  });
+
+  it('never connects a qube to itself', () => {
+    expect(verdict('* * * * allow', 'work')).toBe('deny');
+  });
+
+  it('makes @anyvm everything but dom0, the keywords included', () => {
+    for (const target of ['vault', '@dispvm', '@dispvm:dvm', '@default'])
+      expect(verdict('a.B * work @anyvm allow target=vault', target)).toBe('allow vault');
+    for (const target of ['dom0', '@adminvm'])
+      expect(verdict('a.B * work @anyvm allow', target)).toBe('deny');
+  });
+
+  it('does not let a tag match a disposable that is only asked for', () => {
+    expect(verdict('a.B * work @tag:t allow', '@dispvm:dvm')).toBe('deny');
+    expect(verdict('a.B * work @dispvm:@tag:t allow', '@dispvm')).toBe('allow @dispvm:dvm');
+  });
+
+  it('starts nothing under autostart=no', () => {
+    expect(verdict('a.B * work vault allow autostart=no', 'vault')).toBe('deny');
+    expect(verdict('a.B * work @dispvm allow autostart=no', '@dispvm')).toBe('deny');
+    expect(verdict('a.B * vault work allow autostart=no', 'work', 'vault')).toBe('allow work');
+  });
+});
+
+describe('a policy that cannot be read', () => {
+  for (const [what, text] of Object.entries({
+    'a trailing comment': 'a.B * work vault allow # why',
+    'a glob': 'a.* * work vault allow',
+    'an argument without plus': 'a.B x work vault allow',
+    'an argument for every service': '* +x work vault allow',
+    'an unknown keyword': 'a.B * @work vault allow',
+    'a disposable as source': 'a.B * @dispvm vault allow',
+    '@default as source': 'a.B * @default vault allow',
+    'a tag as redirect': 'a.B * work vault allow target=@tag:t',
+    'an upper-case action': 'a.B * work vault Allow',
+    'too few fields': 'a.B * work vault',
+    'a parameter twice': 'a.B * work vault allow user=a user=b',
+    'a parameter of another action': 'a.B * work vault deny user=a',
+    'a boolean of its own': 'a.B * work vault allow notify=true',
+    'allow on @default without a target': 'a.B * work @default allow',
+    'an unknown directive': '!include-all x',
+    'an include that is not there': '!include nowhere',
+  }))
+    it(`is one with ${what}`, () => {
+      expect(() => policyOf({ '10-a.policy': text })).toThrow(PolicySyntaxError);
+      expect(() => policyOf({ '10-a.policy': '* * * * allow', '20-b.policy': text })).toThrow(
+        /20-b.policy:1/,
+      );
+    });
+
+  it('is one with a file of a bad name', () => {
+    expect(() => policyOf({ 'A.policy': '' })).toThrow(/invalid file name/);
+  });
+
+  it('is one that includes itself', () => {
+    expect(() => policyOf({ '10-a.policy': '!include 10-a.policy' })).toThrow(/includes itself/);
+  });
+});
+
+describe('files', () => {
+  const disk = (files: Record<string, string>): PolicyFiles => ({
+    list: (directory) =>
+      Object.keys(files)
+        .filter((path) => path.startsWith(`${directory}/`) && !path.slice(directory.length + 1).includes('/'))
+        .map((path) => path.slice(directory.length + 1)),
+    read: (path) => files[path]!,
+    isFile: (path) => path in files,
+  });
+  const order = (files: Record<string, string>, legacy?: string) =>
+    loadPolicy(['/run', '/etc'], { files: disk(files), ...(legacy && { legacy }) }).rules.map(
+      ({ service, argument, target, action }) => `${service}${argument ?? ''} ${target.text} ${action}`,
+    );
+
+  it('are tried by base name, and one in /run stands for its namesake in /etc', () => {
+    expect(
+      order({
+        '/etc/20-b.policy': 'b * work vault allow',
+        '/etc/10-a.policy': 'a * work vault allow',
+        '/run/20-b.policy': 'c * work vault allow',
+        '/etc/.hidden.policy': 'nonsense',
+        '/etc/notes.txt': 'nonsense',
+      }),
+    ).toEqual(['a vault allow', 'c vault allow']);
+  });
+
+  it('can include files, directories and services in the old format', () => {
+    expect(
+      order({
+        '/etc/10-a.policy': '!include include/x\n!include-dir more\n!include-service s +y include/old',
+        '/etc/include/x': '# why\n\nx * work vault allow',
+        '/etc/more/1.policy': 'm * work vault allow',
+        '/etc/include/old': '$anyvm $adminvm allow,user=root',
+      }),
+    ).toEqual(['x vault allow', 'm vault allow', 's+y @adminvm allow']);
+  });
+
+  it('bring in the policy of 4.0 where one says so', () => {
+    expect(
+      order(
+        {
+          '/etc/10-a.policy': '!compat-4.0',
+          '/old/s': '$anyvm $anyvm ask',
+          '/old/s+y': 'work vault allow',
+          '/old/s.rpmnew': 'nonsense',
+        },
+        '/old',
+      ),
+    ).toEqual(['s+y vault allow', 's+y @anyvm deny', 's+y @adminvm deny', 's @anyvm ask']);
+  });
+});
