@@ -162,9 +162,12 @@ export async function shutdown(host: Host, qube: Qube, force: boolean, wait: boo
       return;
     }
     const hung = host.faults.isHung(qube.name);
-    const ending = hung ? never : host.wait(host.timing.shutdown).then(() => stopped(host, qube));
+    const ending = hung ? never : end(host, qube);
     if (!wait) {
-      if (host.timing.shutdown === 0) await (hung ? undefined : ending);
+      // Returns at once; only a host whose qubes take no time to shut down is done by then.
+      if (hung) return;
+      if (host.timing.shutdown === 0) await ending;
+      else host.defer(() => ending);
       return;
     }
     if (qube.waiterCancelled) throw new NoReply('the future to wait for was cancelled before');
@@ -181,6 +184,11 @@ export async function shutdown(host: Host, qube: Qube, force: boolean, wait: boo
 }
 
 const never = new Promise<never>(() => {});
+
+async function end(host: Host, qube: Qube): Promise<void> {
+  if (host.timing.shutdown > 0) await host.wait(host.timing.shutdown);
+  await stopped(host, qube);
+}
 
 /**
  * Destroys the domain. After a shutdown that was waited for in vain the domain still dies, but the caller, who waits on

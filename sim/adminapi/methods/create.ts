@@ -61,7 +61,9 @@ function createQube(call: Call, allowPool: boolean): undefined {
       name: options.name,
       label: options.label,
       template: argument === '' ? defaultTemplate(host, klass) : template,
-      pools: (volume) => options.pools.get(volume) ?? options.pool ?? undefined,
+      // A kernel volume is never moved by `pool=`: it belongs where the kernels are.
+      pools: (volume) =>
+        options.pools.get(volume) ?? (volume === 'kernel' ? undefined : (options.pool ?? undefined)),
     },
     source.name,
   );

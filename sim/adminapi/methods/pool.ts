@@ -1,4 +1,4 @@
-import { errors, NoReply } from '../../host/errors.js';
+import { ApiError, errors, NoReply } from '../../host/errors.js';
 import type { Host } from '../../host/host.js';
 import { DRIVERS, type Pool } from '../../host/storage.js';
 import { type Call, isAscii, lines, method, textOf } from '../method.js';
@@ -121,19 +121,18 @@ function add({ host, argument: driver, payload }: Call): undefined {
   return undefined;
 }
 
-/** While a qube without volumes exists the daemon stumbles over it; a pool in use it cannot describe. Both are silent. */
+/** While a qube without volumes exists the daemon stumbles over it, and says nothing. */
 function removePool(call: Call): undefined {
   const { host } = call;
   const pool = poolOf(call);
-  for (const qube of host.qubes()) {
-    if (qube.klass === 'RemoteVM') throw new NoReply('a qube without volumes');
-    for (const volume of qube.volumes.values()) {
-      if (volume.pool === pool.name) throw new NoReply('the pool is in use');
-    }
+  const qubes = [...host.qubes()];
+  if (qubes.some((qube) => qube.klass === 'RemoteVM')) throw new NoReply('a qube without volumes');
+  if (qubes.some((qube) => [...qube.volumes.values()].some((volume) => volume.pool === pool.name))) {
+    throw errors.poolInUse(pool.name);
   }
   for (const suffix of ['', '_kernel', '_private', '_root', '_volatile']) {
     if (host.global(`default_pool${suffix}`) === pool.name) {
-      throw errors.exception(`Storage pool is in use: set as default_pool${suffix}`);
+      throw new ApiError('QubesPoolInUseError', `Storage pool is in use: set as default_pool${suffix}`);
     }
   }
   host.announce(null, 'pool-pre-delete', { pool: pool.name });

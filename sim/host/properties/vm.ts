@@ -356,6 +356,7 @@ export const VM_PROPERTIES: readonly Property[] = [
   property('stubdom_xid', 'int', 'Xen ID of the domain that emulates devices for this qube.', {
     ...forbidden,
     default: () => -1,
+    computed: true,
   }),
   property('template', 'vm', 'Template, on which this AppVM is based.', {
     classes: ['AppVM'],
@@ -447,5 +448,6 @@ export const VM_PROPERTIES: readonly Property[] = [
   property('xid', 'int', 'Xen ID. Or not Xen, but ID.', {
     ...forbidden,
     default: (_host, qube) => qube.xid,
+    computed: true,
   }),
 ];

@@ -1,0 +1,48 @@
+/** What a host makes up: uuids, tokens for copying a volume, names of unnamed disposables. */
+const DRAWN =
+  /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|(?<=^0\0)[A-Za-z0-9]{32}$|\bdisp\d{1,4}\b/g;
+
+/** The same wherever they are in a request. */
+const KNOWN =
+  /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|(?<=\0)[A-Za-z0-9]{32}$|\bdisp\d{1,4}\b/g;
+
+/**
+ * Which of the recorded host's inventions stands for which of ours. Learnt from the first reply that shows both; from
+ * then on the same must always stand for the same.
+ */
+export class Translation {
+  readonly #ours = new Map<string, string>();
+  readonly #theirs = new Map<string, string>();
+
+  /** A request that names what its own host never invented means just that. */
+  pinned(request: string): void {
+    for (const [name] of request.matchAll(/\bname=(disp\d{1,4})\b/g)) {
+      const word = name.slice('name='.length);
+      this.#pair(word, word);
+    }
+  }
+
+  /** A recorded request, as our host has to be asked. */
+  request(recorded: string): string {
+    return recorded.replace(KNOWN, (word) => this.#ours.get(word) ?? word);
+  }
+
+  /** Whether two replies say the same; what they invent at the same places is learnt. */
+  same(recorded: string, ours: string): boolean {
+    const [a, b] = [recorded.match(DRAWN) ?? [], ours.match(DRAWN) ?? []];
+    if (recorded.replace(DRAWN, '\u0001') !== ours.replace(DRAWN, '\u0001') || a.length !== b.length) {
+      return false;
+    }
+    return a.every((word, at) => this.#pair(word, b[at] as string));
+  }
+
+  #pair(theirs: string, ours: string): boolean {
+    const [known, back] = [this.#ours.get(theirs), this.#theirs.get(ours)];
+    if (known === undefined && back === undefined) {
+      this.#ours.set(theirs, ours);
+      this.#theirs.set(ours, theirs);
+      return true;
+    }
+    return known === ours && back === theirs;
+  }
+}
