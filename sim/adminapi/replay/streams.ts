@@ -1,0 +1,104 @@
+import { readFileSync } from 'node:fs';
+import { Host } from '../../host/host.js';
+import { loadWorld } from '../../world.js';
+import { isStream } from '../exchange.js';
+import { prepareEnvironment } from './environment.js';
+import type { Exchange } from './recording.js';
+import { soon } from './replay.js';
+import { Translation } from './translate.js';
+
+/** One event off the wire. */
+export interface WireEvent {
+  readonly subject: string;
+  readonly name: string;
+  readonly args: readonly (readonly [string, string])[];
+}
+
+/** What a recorder of events did for one line of its file, as requests of the recording of exchanges. */
+export interface Action {
+  readonly action: string;
+  /** A subscriber connects to a host nothing has happened to. */
+  readonly host?: 'new';
+  /** The first and the last request of it. */
+  readonly requests?: readonly [number, number];
+  /** Up to this one nobody was listening. */
+  readonly unheard?: number;
+  /** What no request did: a domain that dies. */
+  readonly outside?: { readonly crash: string };
+}
+
+export function readActions(file: string): Action[] {
+  return JSON.parse(readFileSync(file, 'utf8')) as Action[];
+}
+
+/** `1 SUBJECT EVENT (KEY VALUE)*`, every field ended by a NUL and the event by one more. */
+export function parseEvents(stream: string): WireEvent[] {
+  const fields = stream.split('\0');
+  const events: WireEvent[] = [];
+  for (let at = 0; fields[at] === '1'; at++) {
+    const [subject = '', name = ''] = fields.slice(at + 1, at + 3);
+    const args: [string, string][] = [];
+    at += 3;
+    while (fields[at] !== '' && fields[at] !== undefined) {
+      args.push([fields[at] as string, fields[at + 1] ?? '']);
+      at += 2;
+    }
+    events.push({ subject, name, args });
+  }
+  return events;
+}
+
+/** Does what the recorder did, one line at a time, and hands back what a subscriber heard meanwhile. */
+export async function hearActions(
+  exchanges: readonly Exchange[],
+  actions: readonly Action[],
+): Promise<{ stream: string; translation: Translation }[]> {
+  const heard: { stream: string; translation: Translation }[] = [];
+  let session: Session | undefined;
+  for (const action of actions) {
+    if (action.host === 'new') session = await connect();
+    if (session === undefined) throw new Error('the first action must connect to a host');
+    const [first, last] = action.requests ?? [0, -1];
+    for (let at = first; at <= last; at++) {
+      await session.ask(exchanges[at] as Exchange);
+      if (at === action.unheard) session.take();
+    }
+    if (action.outside !== undefined) await session.host.crash(action.outside.crash);
+    heard.push({ stream: session.take(), translation: session.translation });
+  }
+  return heard;
+}
+
+interface Session {
+  readonly host: Host;
+  readonly translation: Translation;
+  ask(exchange: Exchange): Promise<void>;
+  take(): string;
+}
+
+async function connect(): Promise<Session> {
+  const host = Host.load(loadWorld('recorded'), { wait: soon });
+  const translation = new Translation();
+  let chunks: Uint8Array[] = [];
+  const subscribe = Buffer.from('admin.Events+ dom0 name dom0\0');
+  void host.stream(subscribe, (bytes) => chunks.push(bytes), new AbortController().signal);
+  await soon();
+  return {
+    host,
+    translation,
+    async ask(exchange) {
+      translation.pinned(exchange.request);
+      const request = translation.request(exchange.request);
+      if (isStream(Buffer.from(request, 'latin1'))) return;
+      prepareEnvironment(host, { ...exchange, request });
+      const reply = await host.call(Buffer.from(request, 'latin1'));
+      await host.idle();
+      translation.same(exchange.response, Buffer.from(reply).toString('latin1'));
+    },
+    take() {
+      const stream = Buffer.concat(chunks).toString('latin1');
+      chunks = [];
+      return stream;
+    },
+  };
+}
