@@ -33,6 +33,10 @@ class Context:
         self.intents[self._journal.open(**intent)] = intent
         return intent
 
+    def intended(self, name):
+        """An intent about this qube is open: what becomes of the qube is settled with it, once, and not twice."""
+        return any(intent["qube"] == name for intent in self.intents.values())
+
 
 class Call:
     """What is known of a call so far; what the audit log can say of it."""

@@ -163,7 +163,7 @@ async def _start(context, qube):
     host = context.host
     properties = await host.properties(qube.name)
     invariants.require_gateway(context.world, properties["netvm"].value)
-    if await host.state(qube.name) == "Halted":
+    if await host.state(qube.name) == "Halted" and not context.intended(qube.name):
         context.intend("start", qube=qube.name)
     await host.start(qube.name)
     state = await host.state(qube.name)

@@ -1,0 +1,28 @@
+import { execRun } from './exec-run.js';
+import type { Guest, ServiceCall } from './guest.js';
+
+/** A service of the in-memory guests: the exit code it ends with. */
+export type MemoryService = (guest: Guest, call: ServiceCall) => Promise<number>;
+
+/** A shell that reads its script from the caller: what `qubes.VMShell` is. */
+const shell =
+  (user?: string): MemoryService =>
+  async (guest, call) => {
+    const script = Buffer.from(await collect(call.stdin)).toString('utf8');
+    const result = await guest.run({ command: script, user: user ?? call.user, signal: call.signal });
+    call.stdout(result.stdout);
+    call.stderr(result.stderr);
+    return result.exit;
+  };
+
+export const SERVICES: Readonly<Record<string, MemoryService>> = {
+  'qmcp.exec.Run': execRun,
+  'qubes.VMShell': shell(),
+  'qubes.VMRootShell': shell('root'),
+};
+
+export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,156 @@
+/** A simulated Qubes host in one directory: qubesd, qrexec, guests, and the real dom0 daemon. */
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { serveAdminApi } from './adminapi/server.js';
+import { MemoryEngine } from './guests/memory.js';
+import { Host } from './host/host.js';
+import { Qmcpd } from './qmcpd.js';
+import { Qrexec } from './qrexec/daemon.js';
+import { Endpoint } from './qrexec/endpoint.js';
+import { Insides } from './qrexec/insides.js';
+import { packageFile } from './root.js';
+import { loadWorld, type World } from './world.js';
+
+export { Host } from './host/host.js';
+export type { Operator, Question } from './qrexec/daemon.js';
+export { loadWorld, type World } from './world.js';
+
+export interface SimOptions {
+  /** The name of a shipped world, the path of a file, or a world. */
+  readonly world: string | World;
+  /** Where the host keeps everything. Kept short by the caller: paths of sockets have at most 107 bytes. */
+  readonly dir: string;
+  readonly seed?: number;
+  /** Do to dom0's files what an operator might have done, before qmcpd reads them. */
+  readonly prepare?: (root: string) => void | Promise<void>;
+  /** What qmcpd says on standard error. */
+  readonly echo?: (text: string) => void;
+}
+
+export interface CallResult {
+  readonly exit: number;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+}
+
+export interface SimHost {
+  readonly dir: string;
+  /** dom0's root: `etc`, `run`, `var` as on a real machine. */
+  readonly root: string;
+  readonly host: Host;
+  readonly qrexec: Qrexec;
+  readonly qmcpd: Qmcpd;
+  /** The path of a qrexec-client-vm that calls from inside this qube. */
+  client(source: string): Promise<string>;
+  /** A call as that qube would make it. */
+  call(source: string, target: string, service: string, stdin: Uint8Array): Promise<CallResult>;
+  close(): Promise<void>;
+}
+
+export async function startHost({ world, dir, seed, prepare, echo }: SimOptions): Promise<SimHost> {
+  const loaded = typeof world === 'string' ? loadWorld(world) : world;
+  const root = join(dir, 'dom0');
+  layOut(root, loaded.qmcp);
+  await prepare?.(root);
+
+  const host = Host.load(loaded, seed === undefined ? {} : { seed });
+  const closing: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const one of closing.splice(0).reverse()) await one();
+  };
+  try {
+    const qubesd = await serveAdminApi(host, join(root, 'run/qubesd.sock'));
+    closing.push(() => qubesd.close());
+    const insides = await Insides.of(host, new MemoryEngine());
+    closing.push(() => insides.close());
+    const qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qubes/qrexec.log'));
+    const qmcpd = new Qmcpd(root, echo);
+    closing.push(() => qmcpd.kill());
+    await qmcpd.start();
+    link(join(root, 'run/qubesd.sock'), join(dir, 'qubesd.sock'));
+    link(join(root, 'run/qmcp/qmcpd.sock'), join(dir, 'qmcpd.sock'));
+
+    const endpoints = new Map<string, Promise<Endpoint>>();
+    closing.push(async () => {
+      for (const endpoint of endpoints.values()) await (await endpoint).close();
+    });
+    return {
+      dir,
+      root,
+      host,
+      qrexec,
+      qmcpd,
+      close,
+      client: async (source) => {
+        const endpoint =
+          endpoints.get(source) ?? Endpoint.listen(qrexec, source, join(dir, 'qrexec', source));
+        endpoints.set(source, endpoint);
+        return (await endpoint).client;
+      },
+      call: (source, target, service, stdin) => once(qrexec, { source, target, service }, stdin),
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function once(
+  qrexec: Qrexec,
+  call: { source: string; target: string; service: string },
+  stdin: Uint8Array,
+): Promise<CallResult> {
+  const out: Uint8Array[] = [];
+  const err: Uint8Array[] = [];
+  const exit = await qrexec.call(call, {
+    stdin: (async function* () {
+      yield stdin;
+    })(),
+    stdout: (bytes) => out.push(bytes),
+    stderr: (bytes) => err.push(bytes),
+    signal: new AbortController().signal,
+  });
+  return { exit, stdout: Buffer.concat(out), stderr: Buffer.concat(err) };
+}
+
+/** dom0 as our installer would leave it, with the platform's default policy after ours. */
+function layOut(root: string, config = packageFile('dom0/qmcp.toml')): void {
+  for (const directory of [
+    'etc/qubes/policy.d',
+    'etc/qubes-rpc',
+    'etc/qmcp',
+    'run/qmcp',
+    'var/lib/qmcp',
+    'var/log/qmcp',
+  ])
+    mkdirSync(join(root, directory), { recursive: true });
+  copyFileSync(config, join(root, 'etc/qmcp/qmcp.toml'));
+  cpSync(packageFile('dom0/contracts'), join(root, 'etc/qmcp/contracts'), { recursive: true });
+  for (const policy of ['dom0/policy/30-qmcp.policy', 'sim/policy/90-default.policy'])
+    copyFileSync(packageFile(policy), join(root, 'etc/qubes/policy.d', basename(policy)));
+  const socket = join(root, 'run/qmcp/qmcpd.sock');
+  for (const service of ['qmcp.Catalog', ...dom0Services(join(root, 'etc/qmcp/contracts'))])
+    link(socket, join(root, 'etc/qubes-rpc', service));
+}
+
+function dom0Services(contracts: string): string[] {
+  return readdirSync(contracts)
+    .map(
+      (file) => JSON.parse(readFileSync(join(contracts, file), 'utf8')) as { service: string; route: string },
+    )
+    .filter(({ route }) => route === 'dom0')
+    .map(({ service }) => service);
+}
+
+function link(target: string, path: string): void {
+  rmSync(path, { force: true });
+  symlinkSync(target, path);
+}

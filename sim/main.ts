@@ -1,0 +1,40 @@
+/**
+ * Keeps a simulated host running: `node dist/sim/main.js --world NAME|FILE --dir D [--source QUBE]`. Ends on SIGTERM and
+ * SIGINT, and when the process that started it goes. Started with an IPC channel it says there when it is up.
+ */
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startHost } from './index.js';
+
+const { values } = parseArgs({
+  options: {
+    world: { type: 'string', default: 'demo' },
+    dir: { type: 'string' },
+    source: { type: 'string', default: 'mcp-control' },
+  },
+});
+
+async function main(): Promise<void> {
+  if (values.dir === undefined) throw new Error('--dir is needed');
+  const dir = resolve(values.dir);
+  mkdirSync(dir, { recursive: true });
+  const ended = new Promise<void>((resolve) => {
+    for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.once(event, () => resolve());
+  });
+  const echo = (text: string) => {
+    if (text !== 'qmcpd: ready\n') process.stderr.write(text);
+  };
+  const sim = await startHost({ world: values.world, dir, echo });
+  const client = await sim.client(values.source);
+  if (process.send) process.send({ ready: true, dir, client });
+  else process.stdout.write(`ready: ${client}\n`);
+  await ended;
+  await sim.close();
+}
+
+main().catch((error: Error) => {
+  process.stderr.write(`sim: ${error.message}\n`);
+  process.exitCode = 1;
+  if (process.connected) process.disconnect();
+});

@@ -1,0 +1,65 @@
+/** dom0's daemon, the one that ships, as a process beside the simulated host. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { packageFile } from './root.js';
+
+/** Seconds it has to say that it is ready. */
+const START = 20;
+
+export class Qmcpd {
+  private child: ChildProcess | undefined;
+  private said = '';
+
+  constructor(
+    private readonly root: string,
+    private readonly echo: (text: string) => void = () => {},
+  ) {}
+
+  /** Everything it has written to standard error since it was last started. */
+  get stderr(): string {
+    return this.said;
+  }
+
+  /** Resolves when it listens. Throws with what it said when it does not come up. */
+  async start(): Promise<void> {
+    this.said = '';
+    const child = spawn('python3', ['-B', '-m', 'qmcpd', '--root', this.root], {
+      cwd: packageFile('dom0'),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.child = child;
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.said += text;
+      this.echo(text);
+    });
+    const trouble = new Promise<string>((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('close', (code, signal) => resolve(`it ended with ${signal ?? `exit code ${code}`}`));
+      setTimeout(() => resolve(`it was not ready within ${START} s`), START * 1000).unref();
+    });
+    const ready = new Promise<undefined>((resolve) => {
+      child.stderr.on('data', () => {
+        if (this.said.includes('qmcpd: ready\n')) resolve(undefined);
+      });
+    });
+    const problem = await Promise.race([ready, trouble]);
+    if (problem === undefined) return;
+    await this.kill();
+    throw new Error(`qmcpd did not start: ${problem}\n${this.said.trim()}`);
+  }
+
+  /** At once, as a crash or a power cut would. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const { child } = this;
+    this.child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    await gone;
+  }
+
+  async restart(): Promise<void> {
+    await this.kill();
+    await this.start();
+  }
+}

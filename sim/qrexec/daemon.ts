@@ -1,0 +1,136 @@
+/** The qrexec daemon: who may call what, and then the call. */
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Host } from '../host/host.js';
+import { agreed, evaluate, type Verdict } from '../policy/evaluate.js';
+import { DISPOSABLE_OF } from '../policy/system.js';
+import { type Call, type CallIo, NO_SUCH_SERVICE, REFUSED, type Sanitised, sanitised } from './call.js';
+import { dom0Service } from './dom0.js';
+import type { Insides } from './insides.js';
+import { Policies } from './policies.js';
+
+/** A question the operator is asked; the answer is a target out of `targets`, or null for no. */
+export interface Question {
+  readonly source: string;
+  readonly service: string;
+  readonly argument: string;
+  readonly requested: string;
+  readonly targets: readonly string[];
+  readonly preselected: string | null;
+}
+export type Operator = (question: Question) => string | null | Promise<string | null>;
+
+export class Qrexec {
+  /** Whoever sits in front of the machine. Nobody, unless a test says otherwise: the answer is no. */
+  operator: Operator = () => null;
+  private readonly policies: Policies;
+
+  constructor(
+    private readonly host: Host,
+    private readonly root: string,
+    private readonly insides: Insides,
+    private readonly log: string,
+  ) {
+    this.policies = new Policies(root);
+    mkdirSync(dirname(log), { recursive: true });
+  }
+
+  /** Makes a call and resolves with its exit code. Every way of not getting through looks the same to the caller. */
+  async call(call: Call, io: CallIo): Promise<number> {
+    const asked = sanitised(call);
+    if (asked === undefined || this.host.qube(call.source)?.state !== 'Running') return this.refuse(io);
+    const verdict = await this.decide(call.source, asked);
+    this.record(call.source, asked, verdict);
+    if (verdict.verdict !== 'allow') return this.refuse(io);
+    const { target } = verdict;
+    if (target === 'dom0') {
+      const requested = this.requestedAs(asked.target);
+      return dom0Service(this.root, { ...asked, source: call.source, requested }, io);
+    }
+    return target.startsWith(DISPOSABLE_OF)
+      ? this.inDisposable(call.source, target.slice(DISPOSABLE_OF.length), asked, verdict.user, io)
+      : this.inQube(call.source, target, asked, verdict.user, io);
+  }
+
+  private async decide(source: string, { service, argument, target }: Sanitised): Promise<Verdict> {
+    try {
+      const system = this.host.system();
+      const request = { service, argument, source, target };
+      const verdict = evaluate(this.policies.current(), system, request);
+      if (verdict.verdict !== 'ask') return verdict;
+      const { targets, defaultTarget: preselected } = verdict;
+      const answer = await this.operator({
+        source,
+        service,
+        argument,
+        requested: target,
+        targets,
+        preselected,
+      });
+      if (answer === null) return { verdict: 'deny', rule: verdict.rule, why: 'the operator said no' };
+      return agreed(verdict, source, answer);
+    } catch (error) {
+      return { verdict: 'deny', rule: null, why: (error as Error).message };
+    }
+  }
+
+  /** A name that does not exist has become @default before anyone looks at it. */
+  private requestedAs(target: string): string {
+    return target.startsWith('@') || this.host.qube(target) !== undefined ? target : '@default';
+  }
+
+  private async inQube(
+    source: string,
+    target: string,
+    asked: Sanitised,
+    user: string | null,
+    io: CallIo,
+  ): Promise<number> {
+    if (this.host.qube(target)?.state !== 'Running' && !(await this.admin('admin.vm.Start', target)))
+      return this.refuse(io);
+    const guest = this.insides.of(target);
+    if (guest === undefined) return this.refuse(io);
+    const as = user ?? this.host.qube(target)?.default_user ?? 'user';
+    const { service, argument } = asked;
+    return (await guest.serve({ ...io, service, argument, source, user: as })) ?? NO_SUCH_SERVICE;
+  }
+
+  /** A disposable that lives for one call. */
+  private async inDisposable(
+    source: string,
+    template: string,
+    asked: Sanitised,
+    user: string | null,
+    io: CallIo,
+  ): Promise<number> {
+    const name = await this.admin('admin.vm.CreateDisposable', template, source);
+    if (!name) return this.refuse(io);
+    try {
+      return await this.inQube(source, name, asked, user, io);
+    } finally {
+      if (!(await this.admin('admin.vm.Kill', name))) await this.admin('admin.vm.Remove', name);
+    }
+  }
+
+  /** The data of an Admin API call made as dom0 (or in a qube's name), true when there is none, false when refused. */
+  private async admin(method: string, dest: string, source = 'dom0'): Promise<string | false> {
+    const reply = await this.host.call(Buffer.from(`${method}+ ${source} name ${dest}\0`));
+    const text = Buffer.from(reply).toString('utf8');
+    return text.startsWith('0\0') ? text.slice(2) || 'done' : false;
+  }
+
+  private refuse(io: CallIo): number {
+    io.stderr(Buffer.from('Request refused\n'));
+    return REFUSED;
+  }
+
+  private record(source: string, { service, argument, target }: Sanitised, verdict: Verdict): void {
+    const result = verdict.verdict === 'allow' ? `allowed to ${verdict.target}` : 'denied';
+    const rule = verdict.rule === null ? '' : ` (${verdict.rule.file}:${verdict.rule.line})`;
+    const why = verdict.verdict === 'deny' ? `: ${verdict.why}` : '';
+    appendFileSync(
+      this.log,
+      `${new Date().toISOString()} qrexec: ${service}+${argument}: ${source} -> ${target}: ${result}${why}${rule}\n`,
+    );
+  }
+}

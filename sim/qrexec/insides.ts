@@ -1,0 +1,48 @@
+import type { Guest, GuestEngine } from '../guests/guest.js';
+import type { Host } from '../host/host.js';
+
+/** The insides of every qube that is up: made when it starts, ended when it stops, forgotten when it is removed. */
+export class Insides {
+  private readonly guests = new Map<string, Guest>();
+  private readonly detach: () => void;
+
+  private constructor(
+    private readonly host: Host,
+    private readonly engine: GuestEngine,
+  ) {
+    this.detach = host.onPower(async (name, change) => {
+      await this.stop(name);
+      if (change === 'started') await this.start(name);
+      else if (change === 'removed') this.engine.forget(name);
+    });
+  }
+
+  /** Qubes that run when the simulation begins have insides too. */
+  static async of(host: Host, engine: GuestEngine): Promise<Insides> {
+    const insides = new Insides(host, engine);
+    for (const [name, { type, power_state }] of Object.entries(host.system()))
+      if (type !== 'AdminVM' && type !== 'RemoteVM' && power_state === 'Running') await insides.start(name);
+    return insides;
+  }
+
+  of(name: string): Guest | undefined {
+    return this.guests.get(name);
+  }
+
+  async close(): Promise<void> {
+    this.detach();
+    for (const name of [...this.guests.keys()]) await this.stop(name);
+  }
+
+  private async start(name: string): Promise<void> {
+    const qube = this.host.qube(name);
+    if (qube === undefined) return;
+    this.guests.set(name, await this.engine.start({ name, template: qube.template, klass: qube.klass }));
+  }
+
+  private async stop(name: string): Promise<void> {
+    const guest = this.guests.get(name);
+    this.guests.delete(name);
+    await guest?.stop();
+  }
+}
