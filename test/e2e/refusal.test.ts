@@ -1,0 +1,100 @@
+import { mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { type SimHost, startHost } from '../../sim/index.js';
+import { qmcp } from '../support/qmcp.js';
+
+const closing: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+/** A host whose dom0 was changed by its operator before its daemon started, and a folder to run `qmcp` in. */
+async function hostWith(
+  prepare: (root: string) => void,
+): Promise<{ sim: SimHost; client: string; cwd: string }> {
+  const cwd = mkdtempSync(join(tmpdir(), 'qmcp-'));
+  closing.push(() => rmSync(cwd, { recursive: true, force: true }));
+  const sim = await startHost({ world: 'demo', dir: join(cwd, 'host'), prepare });
+  closing.push(() => sim.close());
+  return { sim, client: await sim.client('mcp-control'), cwd };
+}
+
+const contract = (root: string, service: string) => join(root, `etc/qmcp/contracts/${service}.json`);
+
+function edit(path: string, change: (text: string) => string): void {
+  const before = readFileSync(path, 'utf8');
+  const after = change(before);
+  expect(after).not.toBe(before);
+  writeFileSync(path, after);
+}
+
+describe('against the real dom0, the server does not start', () => {
+  const refused = async (prepare: (root: string) => void, config?: (cwd: string) => void) => {
+    const { client, cwd } = await hostWith(prepare);
+    config?.(cwd);
+    const served = await qmcp(['serve', '--client', client], { cwd });
+    expect(served).toMatchObject({ code: 1, stdout: '' });
+    const { stdout } = await qmcp(['plugins', '--client', client], { cwd });
+    return { stderr: served.stderr, plugins: stdout };
+  };
+
+  test('when a contract is missing', async () => {
+    const { stderr, plugins } = await refused((root) => unlinkSync(contract(root, 'qmcp.spawn.Remove')));
+    expect(stderr).toMatch(/service-missing: plugin "spawn": dom0 has no contract for qmcp\.spawn\.Remove/);
+    expect(plugins).toMatch(/inspect +loaded[\s\S]*spawn +refused +service-missing/);
+  });
+
+  test('when a contract’s digest is another', async () => {
+    const { stderr, plugins } = await refused((root) =>
+      edit(contract(root, 'qmcp.spawn.Shutdown'), (text) => text.replace('"maximum": 600', '"maximum": 601')),
+    );
+    expect(stderr).toMatch(
+      /digest-mismatch: plugin "spawn": the contract of qmcp\.spawn\.Shutdown is sha256:/,
+    );
+    expect(plugins).toMatch(/spawn +refused +digest-mismatch/);
+  });
+
+  test('when a plugin declares an invariant with parameters dom0 does not enforce it with', async () => {
+    const { stderr } = await refused(
+      () => {},
+      (cwd) => {
+        const spawn = new URL('../../dist/plugins/spawn/plugin.js', import.meta.url).href;
+        writeFileSync(
+          join(cwd, 'generous.mjs'),
+          `import plugin from '${spawn}';
+           const wider = (each) => each.id === 'birth.class' ? { ...each, with: { classes: ['AppVM', 'StandaloneVM'] } } : each;
+           const services = plugin.services.map((each) => ({ ...each, invariants: each.invariants.map(wider) }));
+           export default { ...plugin, services, tools: [] };`,
+        );
+        writeFileSync(join(cwd, 'qmcp.config.yaml'), 'plugins: [inspect, ./generous.mjs]\n');
+      },
+    );
+    expect(stderr).toContain(
+      'invariant-parameters: plugin "spawn": qmcp.spawn.Create declares birth.class with {"classes":["AppVM","StandaloneVM"]}; dom0 enforces it with {"classes":["AppVM"]}',
+    );
+  });
+
+  test('when the operator did not grant a plugin to this qube', async () => {
+    const { stderr } = await refused((root) =>
+      edit(join(root, 'etc/qmcp/qmcp.toml'), (text) => text.replace('"spawn", ', '')),
+    );
+    expect(stderr).toMatch(/service-not-granted: plugin "spawn": .*qmcp\.spawn\.Create/);
+  });
+
+  test('when the policy was generated from another contract of a guest service', async () => {
+    const { stderr } = await refused((root) =>
+      edit(contract(root, 'qmcp.exec.Run'), (text) => text.replace('"maximum": 3600', '"maximum": 3601')),
+    );
+    expect(stderr).toMatch(/service-missing: plugin "exec": dom0 has no contract for qmcp\.exec\.Run/);
+  });
+
+  test('when dom0’s daemon is gone', async () => {
+    const { sim, client, cwd } = await hostWith(() => {});
+    await sim.qmcpd.kill();
+    const { code, stderr } = await qmcp(['serve', '--client', client], { cwd });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/catalog-unavailable: plugins "inspect", "spawn", "exec"/);
+  });
+});
