@@ -63,20 +63,20 @@ function resolve(host: Host, name: string): Qube {
 }
 
 function enforce(method: Method, { host, dest, argument, payload }: Call): void {
+  if (method.payload === true && payload.length === 0 && host.since('4.4')) {
+    throw errors.protocol('expected payload');
+  }
+  if (method.payload === false && payload.length > 0) throw errors.protocol('unexpected payload');
+  if (method.arg === true && argument === '' && host.since('4.4')) {
+    throw errors.protocol('expected an argument');
+  }
+  if (method.arg === false && argument !== '') throw errors.protocol('unexpected argument');
   if (method.dom0 === true && dest.klass !== 'AdminVM') {
     throw errors.protocol('expected destination to be AdminVM');
   }
   if (method.dom0 === false && dest.klass === 'AdminVM') {
     throw errors.protocol('expected destination to not be AdminVM');
   }
-  if (method.arg === true && argument === '' && host.since('4.4')) {
-    throw errors.protocol('expected an argument');
-  }
-  if (method.arg === false && argument !== '') throw errors.protocol('unexpected argument');
-  if (method.payload === true && payload.length === 0 && host.since('4.4')) {
-    throw errors.protocol('expected a payload');
-  }
-  if (method.payload === false && payload.length > 0) throw errors.protocol('unexpected payload');
 }
 
 /** A stream ends with its subscriber, or with a refusal, which may come after the first event. */

@@ -30,6 +30,8 @@ export interface Assignment {
   readonly id: string;
   readonly mode: Mode;
   readonly options: ReadonlyMap<string, string>;
+  /** The qube it is for, when whoever assigned it said so; it is shown only then. */
+  readonly frontend: string | null;
 }
 
 export interface Attachment {
@@ -55,6 +57,7 @@ export interface Wish {
   readonly mode: Mode;
   readonly options: Map<string, string>;
   readonly ref: DeviceRef;
+  readonly frontend: string | null;
 }
 
 export const nameOf = (ref: DeviceRef): string => `${ref.backend}:${ref.port}:${ref.id}`;
@@ -82,11 +85,17 @@ export function parseRef(host: Host, argument: string): DeviceRef {
 }
 
 /** The payload of Attach and Assign: `key='value'` pairs, options with a leading underscore. */
-export function parseWish(ref: DeviceRef, devclass: DeviceClass, untrusted_payload: Uint8Array): Wish {
+export function parseWish(
+  host: Host,
+  ref: DeviceRef,
+  devclass: DeviceClass,
+  untrusted_payload: Uint8Array,
+): Wish {
   const text = Buffer.from(untrusted_payload).toString('latin1');
   const options = new Map<string, string>();
   let mode: Mode = 'manual';
   let id = ref.id;
+  let frontend: string | null = null;
   for (const [key, value] of pairs(text)) {
     if (key.startsWith('_')) options.set(key.slice(1), value);
     else if (key === 'mode') mode = modeOf(value);
@@ -99,11 +108,14 @@ export function parseWish(ref: DeviceRef, devclass: DeviceClass, untrusted_paylo
       const expected = key === 'port_id' ? ref.port : key === 'devclass' ? devclass : ref.backend;
       if (value !== expected)
         throw errors.protocol(`Got ${key} ${repr(value)} when expected ${repr(expected)}.`);
-    } else if (key !== 'frontend_domain') {
+    } else if (key === 'frontend_domain') {
+      if (host.find(value) === undefined) throw errors.protocol(`No such domain: ${repr(value)}`);
+      frontend = value;
+    } else {
       throw errors.protocol(`DeviceAssignment.__init__() got an unexpected keyword argument ${repr(key)}`);
     }
   }
-  return { mode, options, ref: { ...ref, id } };
+  return { mode, options, ref: { ...ref, id }, frontend };
 }
 
 function modeOf(text: string): Mode {
@@ -272,7 +284,7 @@ export function assign(host: Host, qube: Qube, devclass: DeviceClass, wish: Wish
     );
   }
   if (wish.mode === 'manual') throw new NoReply('Only auto-attachable devices can be assigned.');
-  const assignment = { ...wish.ref, mode: wish.mode, options: wish.options };
+  const assignment = { ...wish.ref, mode: wish.mode, options: wish.options, frontend: wish.frontend };
   list.push(assignment);
   const args = { device: shown, options: dict(wish.options) };
   try {

@@ -7,7 +7,8 @@ export function validateName(name: string, api: Api = '4.4'): void {
   if (api !== '4.2' && /^[0-9_.-]/.test(name)) {
     throw errors.value('VM name cannot start with hyphen, underscore, dot or numbers');
   }
-  if (!/^[a-zA-Z][a-zA-Z0-9_.-]*$/.test(name) || name.endsWith('\n')) {
+  const shape = api === '4.2' ? /^[a-zA-Z][a-zA-Z0-9_-]*$/ : /^[a-zA-Z][a-zA-Z0-9_.-]*$/;
+  if (!shape.test(name)) {
     throw errors.value('VM name contains illegal characters');
   }
   if (name === 'Domain-0') throw errors.value("VM name cannot be 'Domain-0'");

@@ -196,7 +196,7 @@ async function end(host: Host, qube: Qube): Promise<void> {
  */
 export async function kill(host: Host, qube: Qube): Promise<void> {
   if (qube.klass === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot kill Dom0 fake domain!');
-  if (qube.klass === 'RemoteVM') throw new NoReply('there is nothing to kill');
+  if (qube.klass === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot kill a RemoteVM.');
   if (qube.halted) throw errors.notStarted(qube.name);
   await stopped(host, qube);
   if (qube.waiterCancelled) throw new NoReply('the future to wait for was cancelled before');

@@ -38,7 +38,7 @@ export const DEVICE_METHODS: readonly Method[] = [
             devclass,
             assignment?.mode ?? 'manual',
             assignment?.options ?? options,
-            assignment === undefined ? dest.name : null,
+            assignment === undefined ? dest.name : assignment.frontend,
           );
         }),
     );
@@ -48,7 +48,7 @@ export const DEVICE_METHODS: readonly Method[] = [
     return sortedLines(
       (call.dest.devices.assigned.get(devclass) ?? [])
         .filter((given) => selected(call, given.backend, given.port))
-        .map((given) => assigned(given, devclass, given.mode, given.options, null)),
+        .map((given) => assigned(given, devclass, given.mode, given.options, given.frontend)),
     );
   }),
   method('admin.vm.device.{}.List', { ...each, arg: null, until: '4.2' }, (call) =>
@@ -63,7 +63,9 @@ export const DEVICE_METHODS: readonly Method[] = [
     const { host, dest, argument, payload } = call;
     const devclass = deviceClassOf(call);
     const ref = devices.parseRef(host, argument);
-    const wish = host.since('4.3') ? devices.parseWish(ref, devclass, payload) : wish42(ref, textOf(payload));
+    const wish = host.since('4.3')
+      ? devices.parseWish(host, ref, devclass, payload)
+      : wish42(ref, textOf(payload));
     devices.enforceDenied(host, dest, devclass, wish);
     enforceDevices(call);
     devices.attach(host, dest, devclass, wish);
@@ -77,7 +79,7 @@ export const DEVICE_METHODS: readonly Method[] = [
   method('admin.vm.device.{}.Assign', { ...one, payload: true, since: '4.3' }, (call) => {
     const { host, dest, argument, payload } = call;
     const devclass = deviceClassOf(call);
-    const wish = devices.parseWish(devices.parseRef(host, argument), devclass, payload);
+    const wish = devices.parseWish(host, devices.parseRef(host, argument), devclass, payload);
     enforceDevices(call);
     devices.assign(host, dest, devclass, wish);
     return undefined;
@@ -198,5 +200,5 @@ function wish42(ref: devices.DeviceRef, untrusted_text: string): devices.Wish {
     options.set(pair.slice(0, equals), pair.slice(equals + 1));
   }
   options.delete('persistent');
-  return { mode: 'manual', options, ref };
+  return { mode: 'manual', options, ref, frontend: null };
 }

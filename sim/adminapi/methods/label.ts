@@ -25,7 +25,7 @@ export const LABEL_METHODS = [
     if (label.index <= BUILT_IN) throw errors.protocol('Can only remove custom labels');
     for (const qube of host.qubes()) {
       if (qube.set.get('label') === label.name) {
-        throw host.since('4.4') ? errors.labelInUse(label.name) : errors.value('label still in use');
+        throw host.since('4.4') ? errors.labelInUse(label.name) : errors.exception('label still in use');
       }
     }
     host.labels.splice(host.labels.indexOf(label), 1);

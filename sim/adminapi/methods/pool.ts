@@ -86,7 +86,11 @@ function parentOf(host: Host, pool: Pool): Pool | null {
 
 function add({ host, argument: driver, payload }: Call): undefined {
   const form = DRIVERS[driver];
-  if (form === undefined) throw errors.denied("Argument not in 'available drivers'");
+  if (form === undefined) {
+    throw host.since('4.4')
+      ? errors.denied("Argument not in 'available drivers'")
+      : errors.exception(`unexpected driver name: ${driver}`);
+  }
   if (!isAscii(payload)) throw errors.protocol('Pool parameters contains non-ASCII characters');
   const untrusted_lines = textOf(payload).split('\n');
   if (untrusted_lines.at(-1) === '') untrusted_lines.pop();
@@ -101,8 +105,11 @@ function add({ host, argument: driver, payload }: Call): undefined {
   if (name === undefined) throw errors.protocol('Pool configuration must contain key: name');
   if (!/^[A-Za-z0-9_.-]*$/.test(name)) throw errors.protocol('Pool name must be in safe set');
   options.delete('name');
-  if ([...options.keys()].some((key) => !form.options.includes(key))) {
-    throw errors.protocol('Unexpected driver options found');
+  const unexpected = [...options.keys()].filter((key) => !form.options.includes(key));
+  if (unexpected.length > 0) {
+    throw host.since('4.4')
+      ? errors.protocol('Unexpected driver options found')
+      : errors.exception(`unexpected driver options: ${unexpected.join(' ')}`);
   }
   const unmet = form.required.filter((key) => !options.has(key));
   if (unmet.length > 0) throw errors.exception(`missing required driver options: ${unmet.join(' ')}`);

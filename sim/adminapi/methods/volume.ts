@@ -1,4 +1,4 @@
-import { errors, NoReply } from '../../host/errors.js';
+import { ApiError, errors, NoReply } from '../../host/errors.js';
 import { parseBool } from '../../host/properties/access.js';
 import { isOutdated, pathOf, type Volume } from '../../host/storage.js';
 import { type Call, isAscii, lines, method, textOf } from '../method.js';
@@ -43,13 +43,16 @@ export const VOLUME_METHODS = [
   method('admin.vm.volume.Resize', change, (call) => {
     const volume = volumeOf(call);
     const size = numberOf(textOf(call.payload).trim(), 'volume size');
-    if (!volume.rw) throw errors.exception(`Can not resize reaonly volume ${volume.vid}`);
+    if (!volume.rw) {
+      throw new ApiError('StoragePoolException', `Cannot resize: ${volume.vid} is read-only`);
+    }
     volume.size = size;
     return undefined;
   }),
   method('admin.vm.volume.Clear', one, async (call) => {
     const { host, dest } = call;
     const volume = volumeOf(call);
+    if (!volume.saveOnStop) throw new NoReply('only volumes that are saved can be imported to');
     host.fire(dest, 'domain-volume-import-begin', { volume: volume.name, size: volume.size });
     await host.imported({ qube: dest.name, volume: volume.name }, null);
     volume.generation++;
@@ -60,6 +63,9 @@ export const VOLUME_METHODS = [
   method('admin.vm.volume.Set.revisions_to_keep', change, (call) => {
     const volume = volumeOf(call);
     const count = numberOf(textOf(call.payload), 'revisions to keep', true);
+    if (count < -1) throw errors.value('Invalid value for revisions_to_keep');
+    const toggles = count !== volume.revisionsToKeep && (count === -1 || volume.revisionsToKeep === -1);
+    if (toggles && call.dest.running) throw errors.notHalted(call.dest.name);
     volume.revisionsToKeep = count;
     if (count >= 0) volume.revisions = volume.revisions.slice(Math.max(0, volume.revisions.length - count));
     return undefined;
@@ -67,12 +73,19 @@ export const VOLUME_METHODS = [
   method('admin.vm.volume.Set.rw', change, (call) => {
     const volume = volumeOf(call);
     const value = boolOf(call.payload);
-    if (!call.dest.halted && call.host.since('4.3')) throw errors.notHalted(call.dest.name);
+    if (!call.dest.halted) throw errors.notHalted(call.dest.name);
     volume.rw = value;
     return undefined;
   }),
   method('admin.vm.volume.Set.ephemeral', change, (call) => {
-    volumeOf(call).ephemeral = boolOf(call.payload);
+    const volume = volumeOf(call);
+    const value = boolOf(call.payload);
+    if (value && (volume.snapOnStart || volume.saveOnStop || !volume.rw)) {
+      throw errors.value(
+        'Cannot enable ephemeral on snap_on_start or save_on_stop or non-dom0 or not writable volume',
+      );
+    }
+    volume.ephemeral = value;
     return undefined;
   }),
   method('admin.vm.volume.CloneFrom', one, (call) => {
@@ -96,13 +109,16 @@ async function cloneTo(call: Call): Promise<undefined> {
   if (host.find(offer.qube.name) !== offer.qube || !offer.qube.volumes.has(offer.volume.name)) {
     throw new NoReply('the volume offered is gone');
   }
-  volume.size = Math.max(offer.volume.size, 0);
-  volume.usage = offer.volume.usage;
-  volume.generation++;
-  await host.imported(
-    { qube: dest.name, volume: volume.name },
-    { qube: offer.qube.name, volume: offer.volume.name },
-  );
+  if (volume.saveOnStop) {
+    if (!offer.volume.saveOnStop) throw new NoReply('the volume offered cannot be exported');
+    volume.size = offer.volume.size;
+    volume.usage = offer.volume.usage;
+    volume.generation++;
+    await host.imported(
+      { qube: dest.name, volume: volume.name },
+      { qube: offer.qube.name, volume: offer.volume.name },
+    );
+  }
   host.fire(dest, 'domain-import-volume', { name: volume.name, source: offer.volume.vid });
   return undefined;
 }
@@ -121,6 +137,10 @@ export function numberOf(untrusted_text: string, what: string, negative = false)
   if (!(negative ? /^-?\d+$/ : /^\d+$/).test(untrusted_text)) {
     throw errors.protocol(`${title} contains non ASCII digits`);
   }
+  const digits = untrusted_text.replace('-', '');
+  if (digits.length >= 20) throw errors.protocol(`${title} is bigger than 19 decimal digits`);
+  if (digits.length > 1 && digits.startsWith('0'))
+    throw errors.protocol(`${title} contains spurious leading zeros`);
   return Number(untrusted_text);
 }
 

@@ -62,7 +62,7 @@ function templateEffects(events: Events): void {
     if (qube === null) return;
     const template = qube.klass === 'AppVM' ? host.global('default_template') : null;
     throw errors.value(
-      template === null || !host.since('4.4')
+      template === null
         ? 'Cannot unset template'
         : `Cannot unset template. You can set it to the current default (${template}) instead`,
     );

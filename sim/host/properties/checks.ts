@@ -102,7 +102,7 @@ export const disposableTemplate = <H extends Qube | null>(
   property: Property<H>,
 ): PropertyValue => {
   const template = host.domain(value as string);
-  if (host.since('4.3') && get(host, template, 'template_for_dispvms') !== true) {
+  if (host.since('4.4') && get(host, template, 'template_for_dispvms') !== true) {
     const target = holder === null ? 'system' : `qube ${repr(holder.name)}`;
     throw errors.propertyValue(
       `Cannot set invalid property to ${target}, ${property.name} ${repr(template.name)} has template_for_dispvms set to False`,

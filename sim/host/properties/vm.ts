@@ -30,10 +30,22 @@ function icon(host: Host, qube: Qube): PropertyValue {
   return `${qube.klass.toLowerCase()}-${label}`;
 }
 
+/** Memory is balanced unless the qube has hardware of its own, or shows no sign of the tools that balancing needs. */
+function isBalanced(host: Host, qube: Qube): boolean {
+  if ((qube.devices.assigned.get('pci')?.length ?? 0) > 0) return false;
+  if (get(host, qube, 'virt_mode') !== 'hvm') return true;
+  if (!findFeature(host, qube, 'qrexec', 'template')) return false;
+  const announces = (at: Qube | null): boolean =>
+    at !== null &&
+    ([...at.features.keys()].some((name) => name.startsWith('supported-service.')) ||
+      announces(host.related(at, 'template')));
+  return !announces(qube) || Boolean(findFeature(host, qube, 'supported-service.meminfo-writer', 'template'));
+}
+
 function defaultMaxmem(host: Host, qube: Qube): PropertyValue {
-  if ((qube.devices.assigned.get('pci')?.length ?? 0) > 0) return 0;
+  if (!isBalanced(host, qube)) return 0;
   const own = Math.min(
-    qube.features.get('os') === 'Linux' && host.since('4.3') ? Number(get(host, qube, 'memory')) * 10 : 4000,
+    qube.features.get('os') === 'Linux' ? Number(get(host, qube, 'memory')) * 10 : 4000,
     Math.floor(host.machine.memory / 2),
   );
   return fromTemplate('maxmem', () => own)(host, qube);
