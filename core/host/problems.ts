@@ -7,8 +7,9 @@ const quoted = (value: unknown) => JSON.stringify(value);
 /** Enough of a digest to compare two by eye. */
 const short = (digest: string) => digest.replace(/^(sha256:.{12}).*$/s, '$1…');
 
+/** A built-in plugin's contracts are in dom0/contracts of this package; another plugin brings its own. */
 const review = (service: string) =>
-  `In dom0: qmcp-admin contract review ${service}, then qmcp-admin contract install ${service}.`;
+  `Bring the plugin's ${service}.json to dom0, then there: qmcp-admin contract review ${service}.json, qmcp-admin contract install ${service}.json, qmcp-admin policy install.`;
 
 export const PROBLEMS = {
   // ---- the plugin itself
