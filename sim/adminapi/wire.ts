@@ -62,3 +62,28 @@ export function hostEventReply({ subject, name, args }: HostEvent): Uint8Array {
     Object.entries(args).map(([key, value]) => [key, pythonStr(value)] as const),
   );
 }
+
+/** The bytes of a request, for those who ask. */
+export function encodeRequest(
+  method: string,
+  dest: string,
+  options: { argument?: string; source?: string; payload?: string | Uint8Array } = {},
+): Uint8Array {
+  const { argument = '', source = 'dom0', payload = '' } = options;
+  return Buffer.concat([
+    Buffer.from(`${method}+${argument} ${source} name ${dest}\0`, 'latin1'),
+    typeof payload === 'string' ? Buffer.from(payload, 'utf8') : payload,
+  ]);
+}
+
+export type Reply =
+  | { readonly kind: 'ok'; readonly data: string }
+  | { readonly kind: 'error'; readonly type: string; readonly message: string }
+  | { readonly kind: 'none' };
+
+export function decodeReply(bytes: Uint8Array): Reply {
+  const text = Buffer.from(bytes).toString('utf8');
+  if (text.startsWith('0\0')) return { kind: 'ok', data: text.slice(2) };
+  const [status, type = '', , message = ''] = text.split('\0');
+  return status === '2' ? { kind: 'error', type, message } : { kind: 'none' };
+}

@@ -29,11 +29,13 @@ export async function inTurn<T>(qube: Qube, act: () => Promise<T>): Promise<T> {
 }
 
 /** Starts a qube, its netvms first. Does nothing to a qube that is up, or paused. */
-export function start(host: Host, qube: Qube): Promise<void> {
+export function start(host: Host, qube: Qube, chain: readonly Qube[] = []): Promise<void> {
   if (qube.klass === 'AdminVM') {
     throw errors.notHalted(qube.name, 'Cannot start Dom0 fake domain!');
   }
   if (qube.klass === 'RemoteVM') throw errors.notHalted(qube.name, 'Cannot start a RemoteVM.');
+  // Netvms that are each other's, which defaults can bring about, wait for each other for ever on a real host.
+  if (chain.includes(qube)) throw new NoReply(`${qube.name} is its own netvm`);
   return inTurn(qube, async () => {
     if (host.find(qube.name) !== qube) throw errors.noDomain(qube.name);
     if (!qube.halted) return;
@@ -44,7 +46,7 @@ export function start(host: Host, qube: Qube): Promise<void> {
       throw errors.exception(reason);
     }
     host.announce(qube, 'domain-pre-start', { start_guid: true, mem_required: null });
-    await failing(host, qube, () => prepare(host, qube));
+    await failing(host, qube, () => prepare(host, qube, [...chain, qube]));
     await failing(host, qube, () => spawn(host, qube));
     await failing(host, qube, () => boot(host, qube), true);
     host.fire(qube, 'domain-start', { start_guid: true });
@@ -77,7 +79,7 @@ class StartFailed extends ApiError {
   }
 }
 
-async function prepare(host: Host, qube: Qube): Promise<void> {
+async function prepare(host: Host, qube: Qube, chain: readonly Qube[]): Promise<void> {
   for (const [devclass, assignments] of qube.devices.assigned) {
     for (const assignment of assignments) {
       if (assignment.mode === 'required' && devicesOf(host, devclass, assignment).length === 0) {
@@ -88,7 +90,7 @@ async function prepare(host: Host, qube: Qube): Promise<void> {
   }
   host.fire(qube, 'domain-verify-files');
   const netvm = host.related(qube, 'netvm');
-  if (netvm?.halted && netvm.klass !== 'AdminVM') await start(host, netvm);
+  if (netvm?.halted && netvm.klass !== 'AdminVM') await start(host, netvm, chain);
   if (host.faults.takeStart(qube.name, 'memory') !== undefined) throw errors.memory(qube.name);
   startVolumes(host, qube);
 }
@@ -225,7 +227,8 @@ export async function unpause(host: Host, qube: Qube): Promise<void> {
 
 /** Without ACPI sleep, which domains here do not have, suspending is pausing after asking the qube to get ready. */
 export async function suspend(host: Host, qube: Qube): Promise<void> {
-  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') throw new NoReply('there is nothing to suspend');
+  if (qube.klass === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot suspend Dom0 fake domain!');
+  if (qube.klass === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot suspend a RemoteVM.');
   if (qube.halted) throw errors.notRunning(qube.name);
   if (qube.power === 'Running' && findFeature(host, qube, 'qrexec', 'template')) {
     host.announce(qube, 'domain-cmd-pre-run', { start_guid: false });
