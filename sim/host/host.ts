@@ -271,8 +271,15 @@ export class Host {
     this.#events.announce(this, subject, name, args);
   }
 
+  /** Only a start can be spoilt by whoever is told of it; the end of a domain has happened already. */
   async powered(name: string, change: PowerChange): Promise<void> {
-    for (const listener of [...this.#power]) await listener(name, change);
+    for (const listener of [...this.#power]) {
+      try {
+        await listener(name, change);
+      } catch (error) {
+        if (change === 'started') throw error;
+      }
+    }
   }
 
   async imported(to: VolumeRef, from: VolumeRef | null): Promise<void> {

@@ -1,0 +1,170 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Host } from '../host/host.js';
+import { loadWorld } from '../world.js';
+import { type AdminApiServer, serveAdminApi } from './server.js';
+import { decodeReply, encodeRequest } from './wire.js';
+
+let dir: string;
+let path: string;
+let host: Host;
+let server: AdminApiServer;
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'qubesd-'));
+  path = join(dir, 'qubesd.sock');
+  host = Host.load(loadWorld('demo'));
+  server = await serveAdminApi(host, path);
+});
+
+afterEach(async () => {
+  await server.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+async function open(): Promise<Socket> {
+  const socket = connect({ path, allowHalfOpen: true });
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** Sends, says that this was all, and reads to the end. A connection that is cut counts as an empty reply. */
+async function ask(...chunks: Uint8Array[]): Promise<Buffer> {
+  const socket = await open();
+  const received: Buffer[] = [];
+  socket.on('data', (chunk) => received.push(chunk));
+  socket.on('error', () => {});
+  for (const chunk of chunks) socket.write(chunk);
+  socket.end();
+  await once(socket, 'close');
+  return Buffer.concat(received);
+}
+
+const list = encodeRequest('admin.vm.List', 'dom0');
+
+describe('the socket of the Admin API', () => {
+  test('is open to root and its group only', () => {
+    expect(statSync(path).mode & 0o777).toBe(0o770);
+  });
+
+  test('answers when the caller has said everything, however it was cut up', async () => {
+    const reply = await ask(...[...list].map((byte) => Uint8Array.of(byte)));
+    expect(decodeReply(reply)).toMatchObject({
+      kind: 'ok',
+      data: expect.stringContaining('work class=AppVM'),
+    });
+  });
+
+  test('says nothing before that', async () => {
+    const socket = await open();
+    let heard = 0;
+    socket.on('data', (chunk) => {
+      heard += chunk.length;
+    });
+    socket.write(list);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(heard).toBe(0);
+    socket.destroy();
+  });
+
+  test('answers 200 callers at once, each its own', async () => {
+    const replies = await Promise.all(
+      Array.from({ length: 200 }, async (_, at) => {
+        const feature = `f${at}`;
+        await ask(encodeRequest('admin.vm.feature.Set', 'work', { argument: feature, payload: `v${at}` }));
+        return decodeReply(await ask(encodeRequest('admin.vm.feature.Get', 'work', { argument: feature })));
+      }),
+    );
+    expect(replies).toEqual(replies.map((_, at) => ({ kind: 'ok', data: `v${at}` })));
+  });
+
+  test('starts a qube once for callers who all want it started', async () => {
+    let booted = 0;
+    host.onPower(async (_name, change) => {
+      if (change === 'started') booted++;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    });
+    const replies = await Promise.all(
+      Array.from({ length: 4 }, () => ask(encodeRequest('admin.vm.Start', 'vault'))),
+    );
+    expect(replies.map((reply) => decodeReply(reply).kind)).toEqual(['ok', 'ok', 'ok', 'ok']);
+    expect(booted).toBe(1);
+  });
+
+  test('lets one of several creates of a name win', async () => {
+    const replies = await Promise.all(
+      Array.from({ length: 3 }, () =>
+        ask(encodeRequest('admin.vm.Create.AppVM', 'dom0', { payload: 'name=x label=red' })),
+      ),
+    );
+    expect(replies.map((reply) => decodeReply(reply).kind).sort()).toEqual(['error', 'error', 'ok']);
+  });
+
+  test.each([
+    ['nothing at all', Buffer.alloc(0)],
+    ['no header', Buffer.from('admin.vm.List')],
+    ['noise', Buffer.from(Array.from({ length: 4096 }, (_, at) => (at * 97) % 256))],
+    ['the format of 4.0', Buffer.from('dom0\0admin.vm.List\0dom0\0\0')],
+    ['an unknown keyword', Buffer.from('admin.vm.List+ dom0 keyword default\0')],
+    ['more than it reads', Buffer.concat([list, Buffer.alloc(70_000, 120)])],
+  ])('meets %s with silence, and goes on', async (_what, bytes) => {
+    expect(await ask(bytes)).toHaveLength(0);
+    expect(decodeReply(await ask(list)).kind).toBe('ok');
+  });
+
+  test('finishes what a caller asked who did not stay for the reply', async () => {
+    const socket = await open();
+    socket.end(encodeRequest('admin.vm.tag.Set', 'work', { argument: 'left' }));
+    socket.destroySoon();
+    await expect
+      .poll(async () =>
+        decodeReply(await ask(encodeRequest('admin.vm.tag.Get', 'work', { argument: 'left' }))),
+      )
+      .toEqual({ kind: 'ok', data: '1' });
+  });
+
+  test('is not held up by callers who never finish', async () => {
+    const idle = await Promise.all(Array.from({ length: 50 }, open));
+    for (const socket of idle) socket.write('admin.vm.Li');
+    expect(decodeReply(await ask(list)).kind).toBe('ok');
+    for (const socket of idle) socket.destroy();
+  });
+
+  test('tells every subscriber what happens, until it hangs up', async () => {
+    const [first, second] = [await open(), await open()];
+    const heard: [string, string] = ['', ''];
+    first.on('data', (chunk) => {
+      heard[0] += chunk.toString();
+    });
+    second.on('data', (chunk) => {
+      heard[1] += chunk.toString();
+    });
+    first.end(encodeRequest('admin.Events', 'dom0'));
+    second.end(encodeRequest('admin.Events', 'work'));
+    const established = '1\0\0connection-established\0\0';
+    await expect.poll(() => heard).toEqual([established, established]);
+    await ask(encodeRequest('admin.vm.tag.Set', 'work', { argument: 'a' }));
+    await ask(encodeRequest('admin.vm.tag.Set', 'vault', { argument: 'b' }));
+    const event = (qube: string, tag: string) => `1\0${qube}\0domain-tag-add:${tag}\0tag\0${tag}\0\0`;
+    await expect.poll(() => heard[0]).toBe(established + event('work', 'a') + event('vault', 'b'));
+    expect(heard[1]).toBe(established + event('work', 'a'));
+    second.destroy();
+    await ask(encodeRequest('admin.vm.tag.Set', 'work', { argument: 'c' }));
+    await expect.poll(() => heard[0].endsWith(event('work', 'c'))).toBe(true);
+    first.destroy();
+  });
+
+  test('closes while subscribers are connected', async () => {
+    const socket = await open();
+    socket.on('error', () => {});
+    socket.end(encodeRequest('admin.Events', 'dom0'));
+    await once(socket, 'data');
+    await server.close();
+    await expect(open()).rejects.toThrow();
+    server = await serveAdminApi(host, path);
+  });
+});

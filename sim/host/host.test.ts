@@ -1,0 +1,217 @@
+import { describe, expect, test } from 'vitest';
+import { decodeReply, encodeRequest } from '../adminapi/wire.js';
+import { loadWorld, parseWorld, type World } from '../world.js';
+import { Host } from './host.js';
+
+function hostOf(world: World | string = 'demo', options = {}) {
+  const host = Host.load(typeof world === 'string' ? loadWorld(world) : world, options);
+  const ask = async (...request: Parameters<typeof encodeRequest>) =>
+    decodeReply(await host.call(encodeRequest(...request)));
+  return { host, ask };
+}
+
+function large(count: number): World {
+  return {
+    properties: { default_template: 'tpl', default_netvm: 'net' },
+    qubes: [
+      { name: 'tpl', class: 'TemplateVM', label: 'black' },
+      {
+        name: 'net',
+        class: 'AppVM',
+        label: 'red',
+        template: 'tpl',
+        properties: { provides_network: true, netvm: null },
+      },
+      ...Array.from({ length: count }, (_, at) => ({
+        name: `q${at}`,
+        class: 'AppVM' as const,
+        label: 'red',
+        template: 'tpl',
+        tags: ['one', 'two'],
+      })),
+    ],
+  };
+}
+
+describe('a world', () => {
+  test('demo has one world of one principal, its template and its gateway, and everything else outside', () => {
+    const { host } = hostOf();
+    const tagged = host.snapshot().qubes.filter(({ tags }) => tags.includes('ai-managed'));
+    expect(tagged.map(({ name }) => name)).toEqual(['ai-debian']);
+    expect(host.qube('mcp-control')?.features.get('tag-created-vm-with')).toBe('ai-managed');
+    expect(host.qube('sys-ai-net')).toMatchObject({ state: 'Running', netvm: 'sys-firewall' });
+    expect(host.qube('vault')).toMatchObject({ state: 'Halted', netvm: null });
+  });
+
+  test.each([
+    [{ qubes: [] }, '/qubes'],
+    [{ qubes: [{ name: 'a', class: 'AppVM', label: 'red', color: 1 }] }, '/qubes/0'],
+    [{ qubes: [{ name: 'a', class: 'Nope', label: 'red' }] }, '/qubes/0/class'],
+  ])('that is not one is refused with the place of the mistake: %#', (value, place) => {
+    expect(() => parseWorld(value, 'w.json')).toThrow(`w.json: ${place}`);
+  });
+
+  test.each([
+    [{ name: 'a', class: 'AppVM', label: 'red' }, 'a: /template: AppVM needs one'],
+    [
+      { name: 'a', class: 'AppVM', label: 'red', template: 'b' },
+      'a: /properties/template: there is no qube b',
+    ],
+    [{ name: 'a', class: 'TemplateVM', label: 'pink' }, 'a: /label: there is no label pink'],
+    [{ name: 'a', class: 'TemplateVM', label: 'red', properties: { nope: 1 } }, 'a: /properties/nope'],
+  ] as const)('that refers to what is not there is refused: %#', (qube, message) => {
+    expect(() => Host.load({ qubes: [qube] })).toThrow(message);
+  });
+
+  test('that does not exist is refused by name', () => {
+    expect(() => loadWorld('no-such-world')).toThrow('there is no world no-such-world');
+  });
+});
+
+describe('a qube created by another', () => {
+  test('is born with its creator’s tags, and disposables with their template’s besides', async () => {
+    const { host, ask } = hostOf();
+    await ask('admin.vm.tag.Set', 'default-dvm', { argument: 'dvm-tag' });
+    const tags: Record<string, string[]> = {};
+    host.onEvent(({ name, subject }) => {
+      if (name === 'domain-create-on-disk' && subject !== null) tags[subject.name] = [...subject.tags].sort();
+    });
+    await ask('admin.vm.Create.AppVM', 'dom0', {
+      argument: 'ai-debian',
+      source: 'mcp-control',
+      payload: 'name=ai-x label=red',
+    });
+    expect(tags['ai-x']).toEqual(['ai-managed', 'audiovm-dom0', 'created-by-mcp-control', 'guivm-dom0']);
+    const made = await ask('admin.vm.CreateDisposable', 'default-dvm', { source: 'mcp-control' });
+    const disposable = host.qube(made.kind === 'ok' ? made.data : '');
+    expect([...(disposable?.tags ?? [])].sort()).toEqual([
+      'ai-managed',
+      'audiovm-dom0',
+      'created-by-mcp-control',
+      'disp-created-by-mcp-control',
+      'dvm-tag',
+      'guivm-dom0',
+    ]);
+    expect(disposable?.features.get('appmenus-dispvm')).toBe('1');
+  });
+});
+
+describe('starting', () => {
+  test('waits for what watches power, and is in transition until then', async () => {
+    const { host, ask } = hostOf();
+    let release: () => void = () => {};
+    host.onPower(
+      (_name, change) =>
+        change === 'started' &&
+        new Promise<void>((resolve) => {
+          release = resolve;
+        }),
+    );
+    const started = ask('admin.vm.Start', 'vault');
+    await expect.poll(() => host.qube('vault')?.state).toBe('Transient');
+    expect(await ask('admin.vm.List', 'vault')).toMatchObject({
+      data: expect.stringContaining('state=Transient'),
+    });
+    release();
+    expect(await started).toEqual({ kind: 'ok', data: '' });
+    expect(host.qube('vault')?.state).toBe('Running');
+  });
+
+  test('fails as one whose qrexec never answers when what watches power fails', async () => {
+    const { host, ask } = hostOf();
+    host.onPower(() => Promise.reject(new Error('no shell')));
+    expect(await ask('admin.vm.Start', 'vault')).toMatchObject({ kind: 'error', type: 'QubesVMError' });
+    expect(host.qube('vault')?.state).toBe('Halted');
+  });
+});
+
+describe('what a qube may see', () => {
+  test('is nothing, unless a policy says otherwise', async () => {
+    const { host, ask } = hostOf();
+    expect(await ask('admin.vm.List', 'dom0', { source: 'work' })).toEqual({ kind: 'ok', data: '' });
+    host.visible = (service, _argument, source, target) =>
+      service === 'admin.vm.List' && source === 'work' && target === 'vault';
+    expect(await ask('admin.vm.List', 'dom0', { source: 'work' })).toMatchObject({
+      data: expect.stringMatching(/^vault class=AppVM state=Halted uuid=\S+\n$/),
+    });
+  });
+
+  test('policy sees each qube under the policy daemon’s own field names', () => {
+    expect(hostOf().host.system()['default-dvm']).toMatchObject({
+      type: 'AppVM',
+      tags: ['audiovm-dom0', 'guivm-dom0'],
+      power_state: 'Halted',
+      default_dispvm: 'default-dvm',
+      template_for_dispvms: true,
+    });
+  });
+});
+
+describe('a volume', () => {
+  test('tells the guests whose contents it took over', async () => {
+    const { host, ask } = hostOf();
+    const imports: unknown[] = [];
+    host.onImport((to, from) => imports.push([to, from]));
+    const offer = await ask('admin.vm.volume.CloneFrom', 'work', { argument: 'private' });
+    const token = offer.kind === 'ok' ? offer.data : '';
+    await ask('admin.vm.volume.CloneTo', 'vault', { argument: 'private', payload: token });
+    await ask('admin.vm.volume.Clear', 'vault', { argument: 'private' });
+    const [vault, work] = ['vault', 'work'].map((qube) => ({ qube, volume: 'private' }));
+    expect(imports).toEqual([
+      [vault, work],
+      [vault, null],
+    ]);
+  });
+
+  test('keeps the revisions it was told to, and can go back to one', async () => {
+    const { ask } = hostOf();
+    await ask('admin.vm.volume.Set.revisions_to_keep', 'vault', { argument: 'private', payload: '2' });
+    for (let at = 0; at < 3; at++) {
+      await ask('admin.vm.Start', 'vault');
+      await ask('admin.vm.Shutdown', 'vault', { argument: 'wait' });
+    }
+    const listed = await ask('admin.vm.volume.ListSnapshots', 'vault', { argument: 'private' });
+    const revisions = (listed.kind === 'ok' ? listed.data : '').trim().split('\n');
+    expect(revisions).toHaveLength(2);
+    const revert = { argument: 'private', payload: revisions[0] as string };
+    expect(await ask('admin.vm.volume.Revert', 'vault', revert)).toEqual({ kind: 'ok', data: '' });
+  });
+
+  test('of a running qube is outdated when its template has changed', async () => {
+    const { ask } = hostOf();
+    const info = async () => {
+      const reply = await ask('admin.vm.volume.Info', 'work', { argument: 'root' });
+      return /is_outdated=(\w+)/.exec(reply.kind === 'ok' ? reply.data : '')?.[1];
+    };
+    expect(await info()).toBe('False');
+    await ask('admin.vm.Start', 'debian-13');
+    await ask('admin.vm.Shutdown', 'debian-13', { argument: 'wait' });
+    expect(await info()).toBe('True');
+  });
+});
+
+describe('a large host', () => {
+  test('of 2,000 qubes loads in under a second', () => {
+    const world = large(2000);
+    const begun = performance.now();
+    Host.load(world);
+    expect(performance.now() - begun).toBeLessThan(1000);
+  });
+
+  test('lists in time that grows with its size and no faster', async () => {
+    const time = async (count: number) => {
+      const { ask } = hostOf(large(count));
+      await ask('admin.vm.List', 'dom0');
+      let best = Number.POSITIVE_INFINITY;
+      for (let at = 0; at < 20; at++) {
+        const begun = performance.now();
+        await ask('admin.vm.List', 'dom0');
+        best = Math.min(best, performance.now() - begun);
+      }
+      return best;
+    };
+    const [small, big] = [await time(500), await time(4000)];
+    // Eight times the qubes; a square would be sixty-four.
+    expect(big / small).toBeLessThan(24);
+  });
+});
