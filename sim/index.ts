@@ -1,13 +1,5 @@
 /** A simulated Qubes host in one directory: qubesd, qrexec, guests, and the real dom0 daemon. */
-import {
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { serveAdminApi } from './adminapi/server.js';
 import { MemoryEngine } from './guests/memory.js';

@@ -118,7 +118,7 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 function operatorsView(host: SimulatedHost, narrator: Narrator): void {
   narrator.scene(
     'Meanwhile in dom0: what the operator sees',
-    `The last ${AUDIT_LINES} lines of the hash-chained audit log. The calls on vault and no-such-qube are not in it: qrexec policy denied both before the kernel saw a byte. What ran inside ai-one is not in it either: that went from qube to qube.`,
+    `The end of the hash-chained audit log. The calls on vault and no-such-qube are not in it: qrexec policy denied both before the kernel saw a byte. What ran inside ai-one is not in it either: that went from qube to qube.`,
   );
   process.stdout.write(paint('   $ qmcp-admin audit tail\n', 'dim'));
   const command = ['-B', QMCP_ADMIN, '--root', join(host.dir, 'dom0'), 'audit'];

@@ -22,6 +22,8 @@ const Catalog = Type.Object({
       ),
     }),
   ),
+  /** Contracts dom0 has and does not carry out, each with the reason. */
+  unusable: Type.Record(Type.String(), Type.String()),
   invariants: Type.Record(Type.String(), Type.Object({ enforcedBy: Type.Enum(['dom0', 'policy']) })),
 });
 export type Catalog = Static<typeof Catalog>;

@@ -18,8 +18,12 @@ export function refusals(plugins: readonly Plugin[], answer: CatalogAnswer): Pro
 function differences(plugin: Plugin, service: Service, catalog: Catalog): Problem[] {
   const digest = digestOf(contractOf(plugin, service));
   const installed = own(catalog.services, service.name);
-  if (installed === undefined)
-    return [problem('service-missing', plugin.id, { service: service.name, digest })];
+  if (installed === undefined) {
+    const why = own(catalog.unusable, service.name);
+    return why === undefined
+      ? [problem('service-missing', plugin.id, { service: service.name, digest })]
+      : [problem('service-unusable', plugin.id, { service: service.name, why })];
+  }
 
   const problems: Problem[] = [];
   if (!installed.granted)

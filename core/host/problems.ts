@@ -50,6 +50,8 @@ export const PROBLEMS = {
     `dom0 did not say what it enforces: qmcp.Catalog on @adminvm ${f.why}. In dom0, check that qmcpd runs and that 30-qmcp.policy allows this qube; qmcp doctor looks closer.`,
   'service-missing': (f: { service: string; digest: string }) =>
     `dom0 has no contract for ${f.service} (the plugin's is ${short(f.digest)}). ${review(f.service)}`,
+  'service-unusable': (f: { service: string; why: string }) =>
+    `dom0 has a contract for ${f.service} and does not carry it out: ${f.why}. ${review(f.service)}`,
   'service-not-granted': (f: { service: string; world: string; plugin: string }) =>
     `dom0 has a contract for ${f.service}, and does not grant it to this qube. In dom0, add ${quoted(f.plugin)} to "plugins" of this qube under [world.${f.world}] in /etc/qmcp/qmcp.toml, then: qmcp-admin policy install.`,
   'invariant-unknown': (f: { service: string; invariant: string }) =>

@@ -23,12 +23,12 @@ RESTART = "systemctl restart qmcpd; qmcp-admin policy install"
 
 def listing(root):
     """Every installed contract, with its digest; what cannot be used, and why."""
-    installed, problems = contracts.load(root / DIRECTORY)
+    installed, unusable = contracts.load(root / DIRECTORY)
     for name, contract in sorted(installed.items()):
         print(f"{name:<28} {contract.effect:<8} {contract.digest}")
-    for problem in problems:
-        print(f"not usable: {safe(problem)}", file=sys.stderr)
-    return 1 if problems else 0
+    for service, why in unusable.items():
+        print(f"{safe(service)} is left out: {safe(why)}", file=sys.stderr)
+    return 1 if unusable else 0
 
 
 def review(root, paths):

@@ -101,7 +101,7 @@ def _rendered(config_path, contracts_path):
         worlds = config.load(config_path).worlds
     except config.Misconfigured as problem:
         sys.exit(f"qmcp-admin: {problem}")
-    installed, problems = contracts.load(contracts_path)
-    if problems:
-        sys.exit("qmcp-admin: " + "\nqmcp-admin: ".join(problems))
+    installed, unusable = contracts.load(contracts_path)
+    if unusable:
+        sys.exit("\n".join(f"qmcp-admin: contract {service}: {why}" for service, why in unusable.items()))
     return render(worlds, installed)

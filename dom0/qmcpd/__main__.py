@@ -108,11 +108,11 @@ async def main():
     options = arguments()
     etc, var = options.root / "etc/qmcp", options.root / "var/lib/qmcp"
     worlds = config.load(options.config or etc / "qmcp.toml")
-    installed, problems = contracts.load(etc / "contracts")
-    for problem in problems:
-        print(f"qmcpd: contract left out: {problem}", file=sys.stderr, flush=True)
+    installed, unusable = contracts.load(etc / "contracts")
+    for service, why in unusable.items():
+        print(f"qmcpd: contract {service} is left out: {why}", file=sys.stderr, flush=True)
     kernel = Kernel(
-        worlds, installed,
+        worlds, installed, unusable,
         Qubesd(str(options.qubesd or options.root / "run/qubesd.sock")),
         Journal(var / "journal"),
         AuditLog(options.root / "var/log/qmcp/audit.log"),

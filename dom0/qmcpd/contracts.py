@@ -136,24 +136,25 @@ def _checked(check, value, where):
 
 
 def load(directory):
-    """`({service: Contract}, [problem])`. A contract that cannot be used is left out: its service does not exist."""
-    contracts, problems = {}, []
+    """`({service: Contract}, {service: why not})`. A contract that cannot be used is left out: its service does not exist."""
+    contracts, unusable = {}, {}
     for path in sorted(Path(directory).glob("*.json")):
         try:
-            contract = parse(wire.parse_json(path.read_bytes()), path.stem)
-        except (OSError, BadContract, Refused) as error:
-            problems.append(f"{path}: {'not a JSON object within limits' if isinstance(error, Refused) else error}")
-        else:
-            contracts[path.stem] = contract
-    return contracts, problems
+            contracts[path.stem] = parse(wire.parse_json(path.read_bytes()), path.stem)
+        except BadContract as error:
+            unusable[path.stem] = str(error)
+        except (OSError, Refused):
+            unusable[path.stem] = "contract: expected one JSON object of at most 64 KiB, without duplicate keys"
+    return contracts, unusable
 
 
-def catalog(contracts, world, principal, policy):
-    """What dom0 enforces for this principal. A service the policy decides is listed only while `policy`, the installed
-    text, was generated from this very contract."""
-    services = {}
+def catalog(contracts, unusable, world, principal, policy):
+    """What dom0 enforces for this principal, and which of its contracts are not in force. A service that the policy decides
+    is in force only while `policy`, the installed text, was generated from this very contract."""
+    services, unusable = {}, dict(unusable)
     for name, contract in contracts.items():
         if contract.route == "qube" and f"# contract {name} {contract.digest}\n" not in policy:
+            unusable[name] = "the installed policy was not generated from this contract: qmcp-admin policy install"
             continue
         services[name] = {
             "plugin": contract.plugin,
@@ -166,5 +167,6 @@ def catalog(contracts, world, principal, policy):
         "world": world.name,
         "prefix": world.prefix,
         "services": services,
+        "unusable": unusable,
         "invariants": {identity: {"enforcedBy": place} for identity, (place, _) in REGISTRY.items()},
     }

@@ -9,7 +9,8 @@ from .errors import Refused
 from . import wire
 
 OUT_OF_SCOPE = "<out-of-scope>"
-BIRTH_CLASSES = ("AppVM",)
+# The classes a contract may ever let be born; each contract declares which.
+BIRTH_CLASSES = ("AppVM", "DispVM")
 ESCAPE_HATCHES = ("default_dispvm", "guivm", "audiovm", "management_dispvm")
 
 
@@ -18,7 +19,10 @@ def _no_parameters(given):
 
 
 def _birth_classes(given):
-    return given == {"classes": list(BIRTH_CLASSES)}
+    classes = given.get("classes")
+    return set(given) == {"classes"} and isinstance(classes, list) and bool(classes) and all(
+        one in BIRTH_CLASSES for one in classes
+    )
 
 
 # id → (where it is enforced, which parameters a contract may declare it with)
@@ -102,11 +106,11 @@ def birth_network(world, wanted):
     return "" if wanted == "none" else world.birth_gateway  # INVARIANT birth.egress-inherited
 
 
-def require_birth(world, stamp, network, klass, tags, properties):
+def require_birth(world, declared, stamp, network, klass, tags, properties):
     """What was made is what was meant: read back before anyone hears of it. A failure here undoes the birth."""
     value = {key: read.value for key, read in properties.items()}
     made = all((
-        klass in BIRTH_CLASSES,  # INVARIANT birth.class
+        klass in declared.get("classes", ()),  # INVARIANT birth.class
         {world.umbrella, stamp} <= tags,  # INVARIANT birth.tagged-before-named
         not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),
         value["netvm"] == network,  # INVARIANT birth.egress-inherited

@@ -25,6 +25,7 @@ class Context:
     def __init__(self, kernel, call, host):
         self.world, self.principal = call.world, call.principal
         self.host, self.qubes = host, {}
+        self._invariants = {entry["id"]: entry["with"] for entry in call.contract.invariants}
         self.intents = {}
         self._journal = kernel.journal
 
@@ -32,6 +33,10 @@ class Context:
         intent = {"verb": verb, **facts}
         self.intents[self._journal.open(**intent)] = intent
         return intent
+
+    def declared(self, invariant):
+        """The parameters the contract declares this invariant with; none when it does not."""
+        return self._invariants.get(invariant, {})
 
     def intended(self, name):
         """An intent about this qube is open: what becomes of the qube is settled with it, once, and not twice."""
@@ -55,9 +60,9 @@ class Call:
 
 
 class Kernel:
-    def __init__(self, config: Config, contracts, qubesd, journal, audit, frozen, policy):
-        """`frozen(world name)` says whether the operator froze it; `policy()` is the installed policy's text."""
-        self.config, self.contracts, self.qubesd = config, contracts, qubesd
+    def __init__(self, config: Config, contracts, unusable, qubesd, journal, audit, frozen, policy):
+        """`unusable` are the contracts left out, and why; `frozen(world name)` says whether the operator froze it; `policy()` is the installed policy's text."""
+        self.config, self.contracts, self.unusable, self.qubesd = config, contracts, unusable, qubesd
         self.journal, self.audit, self.frozen, self.policy = journal, audit, frozen, policy
         self._running = {}
         self._locks = weakref.WeakValueDictionary()  # a lock lives while somebody holds or awaits it
@@ -90,7 +95,7 @@ class Kernel:
         # What do they ask for, and is it well formed?
         if call.service == CATALOG:
             schema.check({"type": "object"}, wire.parse_json(untrusted_payload))
-            return contracts.catalog(self.contracts, call.world, call.principal, self.policy())
+            return contracts.catalog(self.contracts, self.unusable, call.world, call.principal, self.policy())
         call.contract = self._contract(call)
         params = wire.parse_json(untrusted_payload)
         schema.check(call.contract.params, params)

@@ -127,7 +127,7 @@ async def create(context, name, template, label="red", network="inherit", memory
         await host.add_tag(name, tag)
     klass, _ = (await host.list(name))[name]
     tags, properties = await host.tags(name), await host.properties(name)
-    invariants.require_birth(world, stamp, netvm, klass, tags, properties)
+    invariants.require_birth(world, context.declared("birth.class"), stamp, netvm, klass, tags, properties)
     context.qubes[name] = Qube(name, tags)
 
 

@@ -42,8 +42,8 @@ class Vocabulary(unittest.TestCase):
         self.assertIn(message, str(caught.exception))
 
     def test_the_shipped_contracts_are_all_within_it(self):
-        loaded, problems = contracts.load(SHIPPED)
-        self.assertEqual(problems, [])
+        loaded, unusable = contracts.load(SHIPPED)
+        self.assertEqual(unusable, {})
         self.assertIn("qmcp.spawn.Create", loaded)
 
     def test_a_good_contract_is_accepted_whatever_its_layout(self):
@@ -108,10 +108,10 @@ class Loading(unittest.TestCase):
             (where / "qmcp.spawn.Start.json").write_text(json.dumps(START))
             (where / "qmcp.spawn.Kill.json").write_text(json.dumps(START))
             (where / "qmcp.spawn.Broken.json").write_text("{")
-            loaded, problems = contracts.load(where)
+            loaded, unusable = contracts.load(where)
         self.assertEqual(list(loaded), ["qmcp.spawn.Start"])
-        self.assertEqual(len(problems), 2)
-        self.assertIn("qmcp.spawn.Kill.json", "".join(problems))
+        self.assertEqual(set(unusable), {"qmcp.spawn.Broken", "qmcp.spawn.Kill"})
+        self.assertIn("as the file is named", unusable["qmcp.spawn.Kill"])
 
 
 class Catalog(unittest.TestCase):
@@ -122,7 +122,9 @@ class Catalog(unittest.TestCase):
                         invariants=[{"id": "policy.closed", "with": {}}])
         both = {"qmcp.spawn.Start": contracts.parse(START, "qmcp.spawn.Start"),
                 "qmcp.exec.Run": contracts.parse(guest, "qmcp.exec.Run")}
-        return both, contracts.catalog(both, self.world, "mcp-control", policy)["services"]
+        catalog = contracts.catalog(both, {"qmcp.spawn.Kill": "why"}, self.world, "mcp-control", policy)
+        self.assertEqual(catalog["unusable"]["qmcp.spawn.Kill"], "why")
+        return both, catalog["services"]
 
     def test_it_says_what_is_granted_to_the_principal_that_asks(self):
         _, services = self.catalog()

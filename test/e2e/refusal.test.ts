@@ -56,6 +56,27 @@ describe('against the real dom0, the server does not start', () => {
     expect(plugins).toMatch(/spawn +refused +digest-mismatch/);
   });
 
+  test('when a contract has other parameters of an invariant', async () => {
+    const { stderr, plugins } = await refused((root) =>
+      edit(contract(root, 'qmcp.spawn.Create'), (text) =>
+        text.replace('"AppVM"\n', '"AppVM",\n          "DispVM"\n'),
+      ),
+    );
+    expect(stderr).toContain(
+      'invariant-parameters: plugin "spawn": qmcp.spawn.Create declares birth.class with {"classes":["AppVM"]}; dom0 enforces it with {"classes":["AppVM","DispVM"]}',
+    );
+    expect(plugins).toMatch(/spawn +refused +invariant-parameters/);
+  });
+
+  test('when a contract has parameters that dom0 enforces for nobody', async () => {
+    const { stderr } = await refused((root) =>
+      edit(contract(root, 'qmcp.spawn.Create'), (text) => text.replace('"AppVM"\n', '"TemplateVM"\n')),
+    );
+    expect(stderr).toContain(
+      'service-unusable: plugin "spawn": dom0 has a contract for qmcp.spawn.Create and does not carry it out: invariants[2]: birth.class cannot be had with {"classes": ["TemplateVM"]}',
+    );
+  });
+
   test('when a plugin declares an invariant with parameters dom0 does not enforce it with', async () => {
     const { stderr } = await refused(
       () => {},
@@ -87,7 +108,9 @@ describe('against the real dom0, the server does not start', () => {
     const { stderr } = await refused((root) =>
       edit(contract(root, 'qmcp.exec.Run'), (text) => text.replace('"maximum": 3600', '"maximum": 3601')),
     );
-    expect(stderr).toMatch(/service-missing: plugin "exec": dom0 has no contract for qmcp\.exec\.Run/);
+    expect(stderr).toMatch(
+      /service-unusable: plugin "exec": dom0 has a contract for qmcp\.exec\.Run and does not carry it out: the installed policy was not generated from this contract/,
+    );
   });
 
   test('when dom0’s daemon is gone', async () => {

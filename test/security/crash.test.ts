@@ -44,7 +44,8 @@ const born = (at: Seat) => {
   const one = qube(at);
   if (one === undefined) return 'none';
   const tags = [...one.tags].sort().join(' ');
-  const whole = tags === 'ai-born ai-full ai-managed created-by-mcp-control' && one.properties.netvm === 'sys-ai-net';
+  const whole =
+    tags === 'ai-born ai-full ai-managed created-by-mcp-control' && one.properties.netvm === 'sys-ai-net';
   return whole ? 'whole' : `${one.state}: ${tags}`;
 };
 
@@ -62,7 +63,8 @@ const VERBS: Record<string, Verb> = {
   start: {
     prepare: (at) => create(at),
     call: (at) => at.call('ai-one', 'qmcp.spawn.Start'),
-    outcome: (at) => (qube(at)?.state === 'Running' ? 'whole' : qube(at)?.state === 'Halted' ? 'none' : 'between'),
+    outcome: (at) =>
+      qube(at)?.state === 'Running' ? 'whole' : qube(at)?.state === 'Halted' ? 'none' : 'between',
   },
   remove: {
     prepare: (at) => create(at, { start: true }),
@@ -70,7 +72,8 @@ const VERBS: Record<string, Verb> = {
     outcome: (at) => {
       const one = qube(at)!;
       const tags = [...one.tags].sort().join(' ');
-      if (one.state === 'Running' && tags === 'ai-born ai-full ai-managed created-by-mcp-control') return 'none';
+      if (one.state === 'Running' && tags === 'ai-born ai-full ai-managed created-by-mcp-control')
+        return 'none';
       if (one.state === 'Halted' && tags === 'ai-born ai-tombstone created-by-mcp-control') return 'whole';
       return `${one.state}: ${tags}`;
     },
@@ -106,7 +109,9 @@ describe('qmcpd killed at any of its calls to qubesd leaves, once it is back, th
           seat = undefined;
         }
       }
-      console.log(`${name}: ${calls} calls, killed before and after each: ${[...outcomes].sort().join(', ')}`);
+      console.log(
+        `${name}: ${calls} calls, killed before and after each: ${[...outcomes].sort().join(', ')}`,
+      );
     }, 120_000);
   }
 
@@ -120,7 +125,8 @@ describe('qmcpd killed at any of its calls to qubesd leaves, once it is back, th
     });
     const { qmcpd } = seat.sim;
     host.call = async (request) => {
-      if (!Buffer.from(request).toString('latin1').startsWith('admin.vm.Create.AppVM')) return original(request);
+      if (!Buffer.from(request).toString('latin1').startsWith('admin.vm.Create.AppVM'))
+        return original(request);
       await qmcpd.kill();
       await held;
       return original(request);
@@ -132,7 +138,9 @@ describe('qmcpd killed at any of its calls to qubesd leaves, once it is back, th
     host.call = original;
     // Unfinished, so out of everybody's reach from the first moment.
     expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('ai-one');
-    expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toBe(await seat.direct('qmcp.spawn.Start', 'no-such-qube'));
+    expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toBe(
+      await seat.direct('qmcp.spawn.Start', 'no-such-qube'),
+    );
     await expect.poll(() => qube(seat!), { timeout: 15_000, interval: 250 }).toBeUndefined();
   });
 });

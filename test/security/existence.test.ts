@@ -4,7 +4,12 @@ import { seat } from './host.js';
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
 const host = seat();
 
-const TARGET_SERVICES = ['qmcp.inspect.State', 'qmcp.spawn.Start', 'qmcp.spawn.Shutdown', 'qmcp.spawn.Remove'];
+const TARGET_SERVICES = [
+  'qmcp.inspect.State',
+  'qmcp.spawn.Start',
+  'qmcp.spawn.Shutdown',
+  'qmcp.spawn.Remove',
+];
 const HIDDEN = ['vault', 'work', 'sys-net', 'debian-13'];
 const NEVER_AN_OBJECT = ['mcp-control', 'sys-ai-net', 'dom0'];
 

@@ -30,7 +30,12 @@ export class Seat {
   }
 
   /** A call that gets past the policy, or never met it: straight to qmcpd's socket. */
-  async direct(service: string, target: string, payload: unknown = {}, source = 'mcp-control'): Promise<string> {
+  async direct(
+    service: string,
+    target: string,
+    payload: unknown = {},
+    source = 'mcp-control',
+  ): Promise<string> {
     const where = target === '@adminvm' ? 'keyword adminvm' : `name ${target}`;
     const body = typeof payload === 'string' ? payload : JSON.stringify(payload);
     return this.bytes(Buffer.from(`${service}+ ${source} ${where}\0${body}`));
@@ -39,7 +44,10 @@ export class Seat {
   /** Any bytes at all to qmcpd's socket, then end of file. */
   bytes(bytes: Uint8Array): Promise<string> {
     return new Promise((resolve, reject) => {
-      const socket = createConnection({ path: join(this.sim.root, 'run/qmcp/qmcpd.sock'), allowHalfOpen: true });
+      const socket = createConnection({
+        path: join(this.sim.root, 'run/qmcp/qmcpd.sock'),
+        allowHalfOpen: true,
+      });
       const chunks: Buffer[] = [];
       socket.on('data', (chunk) => chunks.push(chunk));
       socket.on('end', () => {

@@ -10,7 +10,9 @@ afterEach(async () => {
 });
 
 const reply = async (target: string, service: string, payload: unknown = {}) =>
-  JSON.parse((await seat.call(target, service, payload)).stdout || '{"ok":false,"error":{"code":"denied"}}') as {
+  JSON.parse(
+    (await seat.call(target, service, payload)).stdout || '{"ok":false,"error":{"code":"denied"}}',
+  ) as {
     ok: boolean;
     result?: Record<string, unknown>;
     error?: { code: string };

@@ -37,8 +37,11 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
     it(`${what}: ${code}`, async () => {
       const truth = host().truth();
       const before = host().audit().length;
-      const reply = await host().bytes(typeof bytes === 'string' ? Buffer.from(bytes) : bytes).catch(() => 'closed');
-      if (what === 'a megabyte') expect(['closed', '', `{"error":{"code":"${code}"},"ok":false}\n`]).toContain(reply);
+      const reply = await host()
+        .bytes(typeof bytes === 'string' ? Buffer.from(bytes) : bytes)
+        .catch(() => 'closed');
+      if (what === 'a megabyte')
+        expect(['closed', '', `{"error":{"code":"${code}"},"ok":false}\n`]).toContain(reply);
       else expect(reply).toBe(`{"error":{"code":"${code}"},"ok":false}\n`);
       const added = host().audit().slice(before);
       expect(added.map((entry) => [entry.kind, entry.code])).toEqual([['refusal', code]]);

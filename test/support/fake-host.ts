@@ -46,7 +46,7 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
       };
       for (const { id, enforcedBy } of service.invariants) invariants[id] = { enforcedBy };
     }
-  return { format: 1, world: 'ai', prefix: 'ai-', services, invariants };
+  return { format: 1, world: 'ai', prefix: 'ai-', services, unusable: {}, invariants };
 }
 
 /** One frame of a guest service's reply. */

@@ -1,0 +1,54 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { startHost } from '../../sim/index.js';
+
+const directories: string[] = [];
+afterEach(() => {
+  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
+});
+
+function startWith(change: (root: string) => void) {
+  const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+  directories.push(dir);
+  return startHost({ world: 'demo', dir, prepare: change });
+}
+
+const edit = (path: string, change: (text: string) => string) =>
+  writeFileSync(path, change(readFileSync(path, 'utf8')));
+
+describe('qmcpd does not start', () => {
+  const config = (root: string) => join(root, 'etc/qmcp/qmcp.toml');
+  for (const [what, change, message] of [
+    [
+      'that is not TOML',
+      (text: string) => text.replace('prefix = "ai-"', 'prefix = ai-'),
+      /qmcp\.toml:6: not TOML/,
+    ],
+    [
+      'with a key it does not know',
+      (text: string) => text.replace('gateways =', 'gatewayz ='),
+      /qmcp\.toml:10: unknown key 'gatewayz'; did you mean 'gateways'\?/,
+    ],
+    [
+      'with a value it cannot use',
+      (text: string) => text.replace('"full"', '"root"'),
+      /qmcp\.toml:8: birth_ceiling = 'root': expected one of read, exec, net, full/,
+    ],
+  ] as const)
+    it(`on a qmcp.toml ${what}, and says which line`, async () => {
+      await expect(startWith((root) => edit(config(root), change))).rejects.toThrow(message);
+    });
+
+  it('without its qmcp.toml', async () => {
+    await expect(startWith((root) => rmSync(config(root)))).rejects.toThrow(/qmcp\.toml: cannot be read/);
+  });
+
+  it('on an audit log whose end was changed', async () => {
+    const log = (root: string) => join(root, 'var/log/qmcp/audit.log');
+    await expect(startWith((root) => writeFileSync(log(root), '{"hash":"00","seq":1}\n'))).rejects.toThrow(
+      /does not match its hash/,
+    );
+  });
+});
