@@ -58,7 +58,12 @@ function accept(host: Host, request: Request, endpoint: string): Call {
 function resolve(host: Host, name: string): Qube {
   const found = host.find(name);
   if (found !== undefined) return found;
-  if (host.since('4.3') && !name.startsWith('uuid:')) validateName(name, host.api);
+  if (host.since('4.3')) {
+    if (!name.startsWith('uuid:')) validateName(name, host.api);
+    else if (!/^uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name)) {
+      throw new ApiError('QubesVMInvalidUUIDError', `VM UUID is not valid: ${repr(name.slice(5))}`);
+    }
+  }
   throw errors.noDomain(name);
 }
 

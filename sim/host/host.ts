@@ -9,7 +9,7 @@ import { type EventArgs, Events, type HostEvent, type Subject } from './events.j
 import { Faults } from './faults.js';
 import { populate } from './populate.js';
 import { stopped } from './power.js';
-import { get } from './properties/access.js';
+import { get, read } from './properties/access.js';
 import { type PropertyValue, Qube } from './qube.js';
 import { Random } from './random.js';
 import { snapshotOf } from './snapshot.js';
@@ -247,6 +247,11 @@ export class Host {
 
   property(qube: Qube, name: string): PropertyValue {
     return get(this, qube, name);
+  }
+
+  /** Undefined for a property the qube does not have, or one that is unset and has no default. */
+  propertyOrUndefined(qube: Qube, name: string): PropertyValue | undefined {
+    return read(this, qube, name);
   }
 
   /** The qube that a property of another names. */

@@ -27,8 +27,9 @@ export async function expunge(host: Host, qube: Qube): Promise<void> {
 
 function refuseIfNeeded(host: Host, qube: Qube): void {
   if (systemUses(host, qube).length > 0 || qubeUses(host, qube).length > 0) {
+    const gap = host.since('4.3') ? '  ' : '';
     throw errors.inUse(
-      `Domain is in use: ${repr(qube.name)};  see 'journalctl -u qubesd -e' in dom0 for details`,
+      `Domain is in use: ${repr(qube.name)};${gap}see 'journalctl -u qubesd -e' in dom0 for details`,
     );
   }
   const ports: string[] = [];
@@ -37,7 +38,10 @@ function refuseIfNeeded(host: Host, qube: Qube): void {
       for (const assignment of list) if (assignment.backend === qube.name) ports.push(assignment.port);
     }
   }
-  if (ports.length > 0) throw errors.inUse(`VM has devices assigned to other VMs: ${ports.join(', ')}`);
+  if (ports.length > 0) {
+    const how = host.since('4.3') ? 'assigned' : 'attached persistently';
+    throw errors.inUse(`VM has devices ${how} to other VMs: ${ports.join(', ')}`);
+  }
 }
 
 /** Global properties that name the qube, by default or not. */

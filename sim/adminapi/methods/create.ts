@@ -113,7 +113,7 @@ function parseOptions(host: Host, untrusted_text: string, allowPool: boolean): O
 
 /** Since 4.4 a label that does not exist counts as none given. */
 function labelOf(host: Host, untrusted_label: string): string | null {
-  validateLabelName(untrusted_label, host.since('4.4'));
+  validateLabelName(untrusted_label, true);
   const found = host.labels.find(
     ({ name, index }) => name === untrusted_label || String(index) === untrusted_label,
   );

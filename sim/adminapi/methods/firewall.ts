@@ -1,14 +1,21 @@
-import { errors } from '../../host/errors.js';
+import { errors, NoReply } from '../../host/errors.js';
 import { canonicalRule, isExpired } from '../../host/firewall.js';
-import { isAscii, lines, method, textOf } from '../method.js';
+import { type Call, isAscii, lines, method, textOf } from '../method.js';
 
 const onQube = { dom0: false } as const;
 
+function enforceLocal({ dest }: Call): void {
+  if (dest.klass === 'RemoteVM') throw new NoReply('no firewall');
+}
+
 export const FIREWALL_METHODS = [
-  method('admin.vm.firewall.Get', onQube, ({ host, dest }) =>
-    lines(dest.firewall.filter((rule) => !isExpired(rule, host.now()))),
-  ),
-  method('admin.vm.firewall.Set', { ...onQube, payload: true }, ({ host, dest, payload }) => {
+  method('admin.vm.firewall.Get', onQube, (call) => {
+    enforceLocal(call);
+    return lines(call.dest.firewall.filter((rule) => !isExpired(rule, call.host.now())));
+  }),
+  method('admin.vm.firewall.Set', { ...onQube, payload: true }, (call) => {
+    const { host, dest, payload } = call;
+    enforceLocal(call);
     if (!isAscii(payload)) throw errors.protocol('Rules contains non-ASCII characters');
     const untrusted_lines = textOf(payload).split(/\r\n|\r|\n/);
     if (untrusted_lines.at(-1) === '') untrusted_lines.pop();

@@ -1,5 +1,6 @@
 import type { Events } from '../events.js';
 import { disposableEffects } from './disposables.js';
+import { featureEffects } from './features.js';
 import { networkEffects } from './network.js';
 import { propertyEffects } from './properties.js';
 import { serverEffects } from './servers.js';
@@ -11,5 +12,6 @@ export function installEffects(events: Events): void {
   networkEffects(events);
   serverEffects(events);
   tagEffects(events);
+  featureEffects(events);
   disposableEffects(events);
 }

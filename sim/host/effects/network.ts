@@ -1,19 +1,32 @@
 import { ApiError, errors } from '../errors.js';
 import type { EventArgs, Events } from '../events.js';
+import { removeFeature, setFeature } from '../features.js';
+import type { Host } from '../host.js';
 import { get, read } from '../properties/access.js';
+import type { Qube } from '../qube.js';
 
 /** A qube's netvm: what has to be up, and who hears of a change of it or of an address. */
 export function networkEffects(events: Events): void {
-  events.react('property-pre-set:netvm', (host, qube, { newvalue }) => {
-    if (qube === null || typeof newvalue !== 'string' || !qube.running) return;
-    const netvm = host.domain(newvalue);
-    if (netvm.halted) {
-      throw new ApiError(
-        'QubesVMNotStartedError',
-        'Cannot dynamically attach to stopped NetVM: '.concat(netvm.name),
-      );
+  events.react('property-pre-set:netvm', (host, qube, { newvalue, oldvalue = null }) => {
+    if (qube === null) return;
+    if (typeof newvalue === 'string' && qube.running && host.domain(newvalue).halted) {
+      throw new ApiError('QubesVMNotStartedError', `Cannot dynamically attach to stopped qube ${newvalue}`);
+    }
+    // A paused qube changes its network when it wakes up; what it has until then is remembered.
+    if (host.since('4.3') && qube.power === 'Paused' && !qube.features.has(DEFERRED)) {
+      setFeature(host, qube, DEFERRED, typeof oldvalue === 'string' ? oldvalue : '');
     }
   });
+  events.react('property-set:netvm', (host, qube, { newvalue }) => {
+    if (qube === null || typeof newvalue !== 'string' || !qube.running) return;
+    host.fire(qube, 'domain-qdb-create');
+    host.fire(host.domain(newvalue), 'net-domain-connect', { vm: qube.name });
+  });
+  for (const change of ['domain-unpaused', 'domain-shutdown']) {
+    events.react(change, (host, qube) => {
+      if (qube?.features.has(DEFERRED)) host.follow(async () => reconnect(host, qube));
+    });
+  }
   events.react('property-pre-reset:netvm', (host, qube, { oldvalue = null }) => {
     if (qube === null) return;
     const newvalue = host.global('default_netvm');
@@ -78,4 +91,17 @@ export function networkEffects(events: Events): void {
     const message = `There are other VMs connected to this VM: ${running.join(', ')}`;
     throw host.since('4.3') ? errors.inUse(message) : new ApiError('QubesVMError', message);
   });
+}
+
+const DEFERRED = 'deferred-netvm-original';
+
+function reconnect(host: Host, qube: Qube): void {
+  const oldvalue = qube.features.get(DEFERRED) || null;
+  const newvalue = get(host, qube, 'netvm');
+  if (qube.running && host.property(qube, 'is_preload') !== true) {
+    if (typeof newvalue === 'string' && host.domain(newvalue).halted) return;
+    host.announce(qube, 'property-pre-set:netvm', { name: 'netvm', newvalue, oldvalue });
+    if (newvalue !== null) host.fire(qube, 'property-set:netvm', { name: 'netvm', newvalue, oldvalue });
+  }
+  if (qube.features.has(DEFERRED)) removeFeature(host, qube, DEFERRED);
 }

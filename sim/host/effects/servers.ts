@@ -1,3 +1,4 @@
+import { ApiError } from '../errors.js';
 import type { Events } from '../events.js';
 import { read } from '../properties/access.js';
 import { retag } from '../tags.js';
@@ -10,6 +11,20 @@ export function serverEffects(events: Events): void {
         if (qube !== null) retag(host, qube, `${kind}-`, (read(host, qube, kind) ?? null) as string | null);
       });
     }
+  }
+  for (const [kind, title, type] of [
+    ['guivm', 'GuiVM', 'QubesVMError'],
+    ['audiovm', 'AudioVM', 'QubesVMInUseError'],
+  ] as const) {
+    events.react('domain-pre-shutdown', (host, server, { force }) => {
+      if (server === null || force === true) return;
+      const served = [...host.qubes()].filter(
+        (qube) => qube.running && read(host, qube, kind) === server.name,
+      );
+      if (served.length === 0) return;
+      const names = served.map(({ name }) => name).join(', ');
+      throw new ApiError(type, `There are running VMs using this VM as ${title}: ${names}`);
+    });
   }
   for (const kind of ['guivm', 'audiovm'] as const) {
     events.react(`property-set:default_${kind}`, (host, subject, { newvalue = null, oldvalue = null }) => {

@@ -1,9 +1,9 @@
 import { parseInterfaces } from '../denied.js';
-import { errors, repr } from '../errors.js';
+import { errors, NoReply, repr } from '../errors.js';
 import type { Host } from '../host.js';
 import { LETTERS } from '../names.js';
 import type { PropertyValue, Qube } from '../qube.js';
-import { get } from './access.js';
+import { get, read } from './access.js';
 import type { Property } from './definition.js';
 
 // The judgements on values, each in the words of the daemon.
@@ -78,7 +78,9 @@ export const label: Check = (host, _holder, value) => {
 /** A netvm provides network and does not, through its own netvm, get it from here. */
 export const netvm: Check = (host, qube, value) => {
   const name = value as string;
-  if (get(host, host.domain(name), 'provides_network') !== true) {
+  const provides = read(host, host.domain(name), 'provides_network');
+  if (provides === undefined) throw new NoReply(`${name} has no such property`);
+  if (provides !== true) {
     throw errors.value(`The ${name} qube does not provide network`);
   }
   for (let at: string | null = name, hops = 0; at !== null && hops < 10000; hops++) {

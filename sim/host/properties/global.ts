@@ -1,22 +1,24 @@
-import { errors, repr } from '../errors.js';
+import { errors } from '../errors.js';
 import type { Host } from '../host.js';
 import { disposableTemplate } from './checks.js';
 import { type Property, property } from './definition.js';
 
 const forbidden = { access: 'forbidden' } as const;
-const positive: NonNullable<Property<null>['check']> = (_host, _holder, value, { name }) => {
-  if (Number(value) <= 0) throw errors.propertyValue(`${name} must be positive`);
-  return value;
-};
 const pool: NonNullable<Property<null>['check']> = (host, _holder, value) => {
-  if (!host.storage.pools.has(String(value))) throw errors.exception(`Unknown storage pool ${value}`);
+  if (!host.storage.pools.has(String(value))) throw errors.propertyValue('No such storage pool');
   return value;
 };
 const defaultPool = (host: Host) => host.global('default_pool');
-const provider: NonNullable<Property<null>['check']> = (host, _holder, value) => {
-  const name = value as string;
-  if (host.property(host.domain(name), 'provides_network') !== true) {
-    throw errors.value(`The ${name} qube does not provide network`);
+/** Who has no netvm of its own would get this one; nobody may get itself that way. */
+const unlooped: NonNullable<Property<null>['check']> = (host, _holder, value) => {
+  for (const qube of host.qubes()) {
+    if (qube.set.has('netvm') || host.propertyOrUndefined(qube, 'netvm') === undefined) continue;
+    const seen = new Set<string>();
+    for (let at = value as string | null; at !== null && !seen.has(at); ) {
+      if (at === qube.name) throw errors.propertyValue(`Network loop on '${qube.name}'`);
+      seen.add(at);
+      at = host.related(host.domain(at), 'netvm')?.name ?? null;
+    }
   }
   return value;
 };
@@ -35,21 +37,14 @@ export const GLOBAL_PROPERTIES: readonly Property<null>[] = [
     check: disposableTemplate<null>,
   }),
   global('default_guivm', 'vm', 'Default GuiVM for VMs.', { default: () => 'dom0' }),
-  global('default_kernel', 'str', 'Which kernel to use when not overriden in VM', {
-    check: (host, _holder, value) => {
-      if (value !== '' && !host.kernels.includes(String(value))) {
-        throw errors.propertyValue(`Kernel ${repr(String(value))} not installed`);
-      }
-      return value;
-    },
-  }),
+  global('default_kernel', 'str', 'Which kernel to use when not overriden in VM', {}),
   global(
     'default_netvm',
     'vm',
     'Default NetVM for AppVMs. Initial state is `None`, which means that AppVMs are not connected to the Internet.',
     {
       default: () => null,
-      check: provider,
+      check: unlooped,
     },
   ),
   global('default_pool', 'str', 'Default storage pool', { default: () => 'varlibqubes', check: pool }),
@@ -75,12 +70,10 @@ export const GLOBAL_PROPERTIES: readonly Property<null>[] = [
     'Default time in seconds after which qrexec connection attempt is deemed failed',
     {
       default: () => 60,
-      check: positive,
     },
   ),
   global('default_shutdown_timeout', 'int', 'Default time in seconds for VM shutdown to complete', {
     default: () => 60,
-    check: positive,
   }),
   global('default_template', 'vm', 'Default template for new AppVMs', { target: 'TemplateVM' }),
   global('management_dispvm', 'vm', 'Default DispVM base for managing VMs', {
@@ -99,7 +92,6 @@ export const GLOBAL_PROPERTIES: readonly Property<null>[] = [
   }),
   global('stats_interval', 'int', 'Interval in seconds for VM stats reporting (memory, CPU usage)', {
     default: () => 3,
-    check: positive,
   }),
   global('updatevm', 'vm', 'Which VM to use as `yum` proxy for updating AdminVM and TemplateVMs', {
     default: () => null,

@@ -21,7 +21,8 @@ function fromTemplate(name: string, otherwise: Default): Default {
 }
 
 function icon(host: Host, qube: Qube): PropertyValue {
-  const label = String(get(host, qube, 'label') ?? '');
+  const label = get(host, qube, 'label');
+  if (label === null) return null;
   if (qube.klass === 'AdminVM') return `adminvm-${label}`;
   if (qube.klass === 'TemplateVM') return `templatevm-${label}`;
   if (qube.klass === 'AppVM' && get(host, qube, 'template_for_dispvms') === true)
