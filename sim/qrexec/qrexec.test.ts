@@ -1,0 +1,342 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MemoryEngine } from '../guests/memory.js';
+import { Host } from '../host/host.js';
+import type { World } from '../world.js';
+import { Qrexec } from './daemon.js';
+import { Endpoint } from './endpoint.js';
+import { Insides } from './insides.js';
+
+const WORLD: World = {
+  properties: { default_template: 'tpl', default_netvm: null },
+  qubes: [
+    { name: 'dom0', class: 'AdminVM', label: 'black' },
+    { name: 'tpl', class: 'TemplateVM', label: 'black' },
+    {
+      name: 'dvm',
+      class: 'AppVM',
+      label: 'red',
+      template: 'tpl',
+      properties: { template_for_dispvms: true },
+    },
+    {
+      name: 'caller',
+      class: 'AppVM',
+      label: 'red',
+      template: 'tpl',
+      state: 'Running',
+      properties: { default_dispvm: 'dvm' },
+    },
+    { name: 'up', class: 'AppVM', label: 'red', template: 'tpl', state: 'Running', tags: ['t'] },
+    { name: 'down', class: 'AppVM', label: 'red', template: 'tpl', tags: ['t'] },
+  ],
+};
+
+let directory: string;
+let root: string;
+let host: Host;
+let insides: Insides;
+let qrexec: Qrexec;
+let endpoint: Endpoint;
+const servers: Server[] = [];
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'qrexec-'));
+  root = join(directory, 'dom0');
+  for (const one of ['etc/qubes/policy.d', 'etc/qubes-rpc', 'etc/qubes/rpc-config', 'run/qubes-rpc'])
+    mkdirSync(join(root, one), { recursive: true });
+  host = Host.load(WORLD);
+  insides = await Insides.of(host, new MemoryEngine());
+  qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qrexec.log'));
+  endpoint = await Endpoint.listen(qrexec, 'caller', join(directory, 'caller'));
+});
+afterEach(async () => {
+  await endpoint.close();
+  await insides.close();
+  for (const server of servers.splice(0)) server.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const policy = (text: string, name = '10-test.policy') =>
+  writeFileSync(join(root, 'etc/qubes/policy.d', name), text);
+const log = () => readFileSync(join(root, 'var/log/qrexec.log'), 'utf8');
+
+interface Result {
+  exit: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** A call through the executable, as a program in the qube `caller` makes it. */
+function call(target: string, service: string, stdin: string | Buffer = ''): Promise<Result> {
+  return new Promise((resolve) => {
+    const child = spawn(endpoint.client, [target, service]);
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('latin1').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.once('close', (exit) => resolve({ exit, stdout, stderr }));
+    child.stdin.on('error', () => {});
+    child.stdin.end(stdin);
+  });
+}
+
+const REFUSED: Result = { exit: 126, stdout: '', stderr: 'Request refused\n' };
+
+/** A socket service of dom0 that answers with what it was sent. */
+function socketService(name: string, answer: (socket: Socket, heard: Buffer) => void): Promise<void> {
+  const path = join(directory, `${servers.length}.sock`);
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('end', () => answer(socket, Buffer.concat(chunks)));
+    socket.on('error', () => {});
+  });
+  servers.push(server);
+  symlinkSync(path, join(root, 'etc/qubes-rpc', name));
+  return new Promise((resolve) => server.listen(path, resolve));
+}
+
+function executable(name: string, script: string, folder = 'etc/qubes-rpc', mode = 0o755): void {
+  writeFileSync(join(root, folder, name), `#!/bin/sh\n${script}\n`);
+  chmodSync(join(root, folder, name), mode);
+}
+
+const echo = (socket: Socket, heard: Buffer) => socket.end(heard);
+
+describe('a call that does not get through looks the same, whatever the reason', () => {
+  const setUp: Record<string, () => void> = {
+    'no policy at all': () => rmSync(join(root, 'etc/qubes/policy.d'), { recursive: true }),
+    'no rule': () => policy(''),
+    'a deny': () => policy('a.B * caller up deny'),
+    'a syntax error in another file': () => {
+      policy('a.B * caller up allow');
+      policy('nonsense', '20-broken.policy');
+    },
+    'a file of a bad name': () => {
+      policy('a.B * caller up allow');
+      policy('', 'Upper.policy');
+    },
+    'an ask nobody answers': () => policy('a.B * caller up ask'),
+    'a target that does not exist': () => policy('a.B * caller nowhere allow'),
+    'a target that would have to be started': () => policy('a.B * caller up allow target=down autostart=no'),
+    loopback: () => policy('a.B * caller up allow target=caller'),
+  };
+  for (const [what, change] of Object.entries(setUp))
+    it(what, async () => {
+      change();
+      const before = JSON.stringify(host.snapshot());
+      expect(await call('up', 'a.B')).toEqual(REFUSED);
+      expect(JSON.stringify(host.snapshot())).toBe(before);
+    });
+
+  it('a start that fails', async () => {
+    policy('qubes.VMShell * caller down allow');
+    host.faults.add({ method: 'admin.vm.Start', error: 'QubesMemoryError' });
+    expect(await call('down', 'qubes.VMShell', 'echo up')).toEqual(REFUSED);
+  });
+
+  it('a service name too long to carry', async () => {
+    policy('* * * * allow');
+    expect(await call('up', `a.${'x'.repeat(300)}`)).toEqual(REFUSED);
+  });
+});
+
+describe('a service of a qube', () => {
+  it('gives its output, its errors and its exit code', async () => {
+    policy('qubes.VMShell * caller up allow');
+    expect(await call('up', 'qubes.VMShell', 'echo out; echo err >&2; exit 7')).toEqual({
+      exit: 7,
+      stdout: 'out\n',
+      stderr: 'err\n',
+    });
+  });
+
+  it('that is not there exits 127 and says nothing', async () => {
+    policy('a.B * caller up allow');
+    expect(await call('up', 'a.B')).toEqual({ exit: 127, stdout: '', stderr: '' });
+  });
+
+  it('starts its qube unless the rule says otherwise', async () => {
+    policy('qubes.VMShell * caller down allow');
+    expect((await call('down', 'qubes.VMShell', 'hostname')).stdout).toBe('down\n');
+    expect(host.qube('down')?.state).toBe('Running');
+  });
+
+  it('runs as the user the rule names, or as the qube’s own', async () => {
+    policy('qubes.VMShell +root caller up allow user=root\nqubes.VMShell * caller up allow');
+    expect((await call('up', 'qubes.VMShell', 'whoami')).stdout).toBe('user\n');
+    expect((await call('up', 'qubes.VMShell+root', 'whoami')).stdout).toBe('root\n');
+  });
+});
+
+describe('a disposable', () => {
+  it('lives for one call', async () => {
+    policy('qubes.VMShell * caller @dispvm allow');
+    const before = host.snapshot().qubes.map(({ name }) => name);
+    const { exit, stdout } = await call('@dispvm', 'qubes.VMShell', 'hostname');
+    expect(exit).toBe(0);
+    expect(stdout).toMatch(/^disp\d+\n$/);
+    await host.idle();
+    expect(host.snapshot().qubes.map(({ name }) => name)).toEqual(before);
+  });
+
+  it('is of the template that was asked for', async () => {
+    policy('qubes.VMShell * caller @dispvm:dvm allow\nqubes.VMShell * caller @dispvm deny');
+    expect((await call('@dispvm:dvm', 'qubes.VMShell', 'hostname')).exit).toBe(0);
+    expect(await call('@dispvm:tpl', 'qubes.VMShell', 'hostname')).toEqual(REFUSED);
+  });
+});
+
+describe('a service of dom0 behind a socket', () => {
+  it('reads who calls what on what, then the caller’s bytes, and ends in 0', async () => {
+    await socketService('a.B', echo);
+    policy('a.B * caller @adminvm allow');
+    expect(await call('@adminvm', 'a.B', 'payload')).toEqual({
+      exit: 0,
+      stdout: 'a.B+ caller keyword adminvm\0payload',
+      stderr: '',
+    });
+  });
+
+  it('hears the target that was asked for, where the policy sent the call to dom0', async () => {
+    await socketService('a.B', echo);
+    policy('a.B * caller @tag:t allow target=@adminvm\na.B * caller @default allow target=@adminvm');
+    expect((await call('up', 'a.B+x.y')).stdout).toBe('a.B+x.y caller name up\0');
+    expect((await call('nowhere', 'a.B')).stdout).toBe('a.B+ caller keyword default\0');
+  });
+
+  it('hears characters it does not allow as underscores', async () => {
+    await socketService('a.B_', echo);
+    policy('a.B_ * caller @adminvm allow');
+    expect((await call('@adminvm', 'a.B!+ä;')).stdout).toBe('a.B_+__ caller keyword adminvm\0');
+  });
+
+  it('can do without the descriptor', async () => {
+    await socketService('a.B', echo);
+    writeFileSync(join(root, 'etc/qubes/rpc-config/a.B'), 'skip-service-descriptor=true\n');
+    policy('a.B * caller @adminvm allow');
+    expect((await call('@adminvm', 'a.B', 'payload')).stdout).toBe('payload');
+  });
+
+  it('that nobody listens on exits 125', async () => {
+    await socketService('a.B', echo);
+    servers[0]!.close();
+    policy('a.B * caller @adminvm allow');
+    expect((await call('@adminvm', 'a.B')).exit).not.toBe(0);
+  });
+
+  it('carries every byte both ways', async () => {
+    await socketService('a.B', (socket, heard) => socket.end(heard.subarray(heard.indexOf(0) + 1)));
+    policy('a.B * caller @adminvm allow');
+    const bytes = Buffer.from(Array.from({ length: 500_000 }, (_, index) => index % 256));
+    expect((await call('@adminvm', 'a.B', bytes)).stdout).toBe(bytes.toString('latin1'));
+  });
+});
+
+describe('an executable service of dom0', () => {
+  beforeEach(() => policy('a.B * caller * allow target=@adminvm'));
+
+  it('gives its exit code and not its errors', async () => {
+    executable('a.B', 'cat; echo secret >&2; exit 9');
+    expect(await call('up', 'a.B', 'in')).toEqual({ exit: 9, stdout: 'in', stderr: '' });
+  });
+
+  it('that dies of a signal exits 128 and its number', async () => {
+    executable('a.B', 'kill -TERM $$');
+    expect((await call('up', 'a.B')).exit).toBe(143);
+  });
+
+  it('is told of the call in its environment', async () => {
+    executable(
+      'a.B',
+      'echo "$QREXEC_SERVICE_FULL_NAME $QREXEC_SERVICE_ARGUMENT $QREXEC_REMOTE_DOMAIN $QREXEC_REQUESTED_TARGET_TYPE $QREXEC_REQUESTED_TARGET$QREXEC_REQUESTED_TARGET_KEYWORD $1"',
+    );
+    expect((await call('up', 'a.B+x')).stdout).toBe('a.B+x x caller name up x\n');
+    expect((await call('@adminvm', 'a.B')).stdout).toBe('a.B  caller keyword adminvm \n');
+  });
+
+  it('is looked for with its argument in every place first, then without', async () => {
+    executable('a.B', 'echo general', 'run/qubes-rpc');
+    executable('a.B+x', 'echo particular');
+    expect((await call('up', 'a.B+x')).stdout).toBe('particular\n');
+    expect((await call('up', 'a.B+y')).stdout).toBe('general\n');
+  });
+
+  it('that cannot be executed exits 125, and one that is not there 127', async () => {
+    executable('a.B', 'true', 'etc/qubes-rpc', 0o644);
+    expect((await call('up', 'a.B')).exit).toBe(125);
+    rmSync(join(root, 'etc/qubes-rpc/a.B'));
+    expect((await call('up', 'a.B')).exit).toBe(127);
+  });
+});
+
+describe('ask', () => {
+  it('puts the choices to the operator and goes where the answer says', async () => {
+    policy('qubes.VMShell * caller @tag:t ask default_target=up');
+    const asked: unknown[] = [];
+    qrexec.operator = (question) => {
+      asked.push(question);
+      return 'up';
+    };
+    expect((await call('down', 'qubes.VMShell', 'hostname')).stdout).toBe('up\n');
+    expect(asked).toEqual([
+      {
+        source: 'caller',
+        service: 'qubes.VMShell',
+        argument: '',
+        requested: 'down',
+        targets: ['down', 'up'],
+        preselected: 'up',
+      },
+    ]);
+  });
+
+  it('takes no answer that was not offered', async () => {
+    policy('qubes.VMShell * caller up ask');
+    qrexec.operator = () => 'down';
+    expect(await call('up', 'qubes.VMShell', 'hostname')).toEqual(REFUSED);
+  });
+});
+
+describe('the daemon', () => {
+  it('reads the policy again when a file of it changes', async () => {
+    policy('qubes.VMShell * caller up deny');
+    expect((await call('up', 'qubes.VMShell', 'true')).exit).toBe(126);
+    policy('qubes.VMShell * caller up allow');
+    expect((await call('up', 'qubes.VMShell', 'true')).exit).toBe(0);
+  });
+
+  it('writes every verdict into the platform’s log', async () => {
+    policy('qubes.VMShell * caller up allow');
+    await call('up', 'qubes.VMShell', 'true');
+    await call('down', 'qubes.VMShell', 'true');
+    expect(log()).toMatch(/qubes\.VMShell\+: caller -> up: allowed to up .*10-test\.policy:1/);
+    expect(log()).toMatch(/qubes\.VMShell\+: caller -> down: denied: no rule matches/);
+  });
+
+  it('takes the pipes of a caller that was killed away from the service, and does not kill it', async () => {
+    executable('a.B', `cat > ${join(directory, 'heard')}; echo over > ${join(directory, 'over')}`);
+    policy('a.B * caller @adminvm allow');
+    const child = spawn(endpoint.client, ['@adminvm', 'a.B']);
+    child.stdin.write('some');
+    const heard = () => {
+      try {
+        return readFileSync(join(directory, 'heard'), 'utf8');
+      } catch {
+        return '';
+      }
+    };
+    await expect.poll(heard).toBe('some');
+    child.kill('SIGKILL');
+    await expect.poll(() => readFileSync(join(directory, 'over'), 'utf8')).toBe('over\n');
+  });
+});
