@@ -192,13 +192,13 @@ export function attach(host: Host, qube: Qube, devclass: DeviceClass, wish: Wish
     );
   }
   host.announce(qube, `device-pre-attach:${devclass}`, { device: shown, options: dict(wish.options) });
-  const options = prepare(host, qube, device, wish.options);
+  const options = prepareAttachment(host, qube, device, wish.options);
   list.push({ device, options });
   host.fire(qube, `device-attach:${devclass}`, { device: shown, options: dict(options) });
 }
 
 /** What the extension of the device class makes of the options, or why it will not. */
-function prepare(
+export function prepareAttachment(
   host: Host,
   qube: Qube,
   device: Device,
@@ -399,7 +399,7 @@ export function attachAssigned(host: Host, qube: Qube): void {
       if (assignment.mode === 'ask-to-attach') continue;
       for (const device of devicesOf(host, devclass, assignment)) {
         if (holderOf(host, device) !== undefined) continue;
-        const options = prepare(host, qube, device, assignment.options);
+        const options = prepareAttachment(host, qube, device, assignment.options);
         listOf(qube.devices.attached, devclass).push({ device, options });
         host.fire(qube, `device-attach:${devclass}`, {
           device: nameOf(refOf(device)),
@@ -426,6 +426,6 @@ export function listOf<T>(map: Map<DeviceClass, T[]>, devclass: DeviceClass): T[
   return list;
 }
 
-function dict(options: ReadonlyMap<string, string>): string {
+export function dict(options: ReadonlyMap<string, string>): string {
   return `{${[...options].map(([key, value]) => `${repr(key)}: ${repr(value)}`).join(', ')}}`;
 }

@@ -2,7 +2,8 @@ import { parseInterfaces } from '../../host/denied.js';
 import * as devices from '../../host/devices.js';
 import { ApiError, errors } from '../../host/errors.js';
 import type { Host } from '../../host/host.js';
-import { assign as assignProperty } from '../../host/properties/access.js';
+import * as old from '../../host/persistent.js';
+import { assign as assignProperty, parseBool } from '../../host/properties/access.js';
 import { type Call, deviceClassOf, isAscii, lines, type Method, method, textOf } from '../method.js';
 
 const each = { endpoints: 'devices' } as const;
@@ -51,29 +52,39 @@ export const DEVICE_METHODS: readonly Method[] = [
         .map((given) => assigned(given, devclass, given.mode, given.options, given.frontend)),
     );
   }),
-  method('admin.vm.device.{}.List', { ...each, arg: null, until: '4.2' }, (call) =>
+  method('admin.vm.device.{}.List', { ...each, arg: null, until: '4.2' }, ({ dest, ...call }) =>
     sortedLines(
-      (call.dest.devices.attached.get(deviceClassOf(call)) ?? []).map(({ device, options }) => {
-        const given = [...options].map(([key, value]) => `${key}=${value}`);
-        return [`${device.backend.name}+${device.port}`, ...given, 'persistent=no'].join(' ');
-      }),
+      old
+        .listDevices(dest, call.endpoint as devices.DeviceClass)
+        .filter((line) => call.argument === '' || line.startsWith(`${call.argument} `)),
     ),
   ),
   method('admin.vm.device.{}.Attach', { ...one, payload: null }, (call) => {
     const { host, dest, argument, payload } = call;
     const devclass = deviceClassOf(call);
-    const ref = devices.parseRef(host, argument);
-    const wish = host.since('4.3')
-      ? devices.parseWish(host, ref, devclass, payload)
-      : wish42(ref, textOf(payload));
+    if (!host.since('4.3')) {
+      const { options, persistent } = parseOptions(payload);
+      old.attachDevice(host, dest, devclass, old.parseIdent(host, argument), options, persistent);
+      return undefined;
+    }
+    const wish = devices.parseWish(host, devices.parseRef(host, argument), devclass, payload);
     devices.enforceDenied(host, dest, devclass, wish);
     enforceDevices(call);
     devices.attach(host, dest, devclass, wish);
     return undefined;
   }),
   method('admin.vm.device.{}.Detach', one, (call) => {
+    const { host, dest, argument } = call;
     enforceDevices(call);
-    devices.detach(call.host, call.dest, deviceClassOf(call), devices.parseRef(call.host, call.argument));
+    if (host.since('4.3')) devices.detach(host, dest, deviceClassOf(call), devices.parseRef(host, argument));
+    else old.detachDevice(host, dest, deviceClassOf(call), old.parseIdent(host, argument));
+    return undefined;
+  }),
+  method('admin.vm.device.{}.Set.persistent', { ...one, payload: true, until: '4.2' }, (call) => {
+    const value = textOf(call.payload);
+    if (value !== 'True' && value !== 'False') throw errors.protocol('neither True nor False');
+    const ident = old.parseIdent(call.host, call.argument);
+    old.setPersistent(call.dest, deviceClassOf(call), ident, value === 'True');
     return undefined;
   }),
   method('admin.vm.device.{}.Assign', { ...one, payload: true, since: '4.3' }, (call) => {
@@ -191,14 +202,20 @@ function assigned(
   ].join(' ');
 }
 
-/** 4.2: `option=value` pairs; `persistent=yes` is an assignment there, which this host does not keep for 4.2. */
-function wish42(ref: devices.DeviceRef, untrusted_text: string): devices.Wish {
+/** 4.2: `option=value` pairs; `persistent` is one of them. */
+function parseOptions(untrusted_payload: Uint8Array): { options: Map<string, string>; persistent: boolean } {
   const options = new Map<string, string>();
-  for (const pair of untrusted_text.split(' ').filter((text) => text !== '')) {
+  let persistent = false;
+  for (const pair of textOf(untrusted_payload)
+    .split(/\s+/)
+    .filter((text) => text !== '')) {
     const equals = pair.indexOf('=');
-    if (equals < 0) throw errors.protocol(`option without a value: ${pair}`);
-    options.set(pair.slice(0, equals), pair.slice(equals + 1));
+    const [key, value] = [pair.slice(0, equals), pair.slice(equals + 1)];
+    if (equals < 0 || !/^[A-Za-z0-9._-]+$/.test(key) || !/^[A-Za-z0-9._,+:-]*$/.test(value)) {
+      throw errors.protocol(`Invalid option ${pair}`);
+    }
+    if (key === 'persistent') persistent = parseBool(value);
+    else options.set(key, value);
   }
-  options.delete('persistent');
-  return { mode: 'manual', options, ref, frontend: null };
+  return { options, persistent };
 }
