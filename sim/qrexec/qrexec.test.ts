@@ -140,7 +140,10 @@ describe('a call that does not get through looks the same, whatever the reason',
 
   it('a start that fails', async () => {
     policy('qubes.VMShell * caller down allow');
-    host.faults.add({ method: 'admin.vm.Start', error: 'QubesMemoryError' });
+    host.faults.add({
+      method: 'admin.vm.Start',
+      error: { type: 'QubesMemoryError', message: 'Not enough memory to start domain' },
+    });
     expect(await call('down', 'qubes.VMShell', 'echo up')).toEqual(REFUSED);
   });
 
