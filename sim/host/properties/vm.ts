@@ -66,6 +66,17 @@ function bootmode(host: Host, qube: Qube): PropertyValue {
   return 'default';
 }
 
+/** As in the qube that shows its windows. A qube that shows its own would look there for ever; the daemon does. */
+function keyboardLayout(host: Host, qube: Qube): PropertyValue {
+  const seen = new Set([qube]);
+  for (let at = host.related(qube, 'guivm'); at !== null && !seen.has(at); at = host.related(at, 'guivm')) {
+    const own = at.set.get('keyboard_layout');
+    if (own !== undefined) return own;
+    seen.add(at);
+  }
+  return 'us++';
+}
+
 function kernelopts(host: Host, qube: Qube): PropertyValue {
   if (!get(host, qube, 'kernel')) return '';
   if ((qube.devices.assigned.get('pci')?.length ?? 0) > 0) return 'nopat iommu=soft swiotlb=8192';
@@ -219,10 +230,7 @@ export const VM_PROPERTIES: readonly Property[] = [
   ),
   property('keyboard_layout', 'str', 'Keyboard layout for this VM', {
     classes: [...ALL_LOCAL, 'AdminVM'],
-    default: (host, qube) =>
-      qube.klass === 'AdminVM'
-        ? 'us++'
-        : get(host, host.related(qube, 'guivm') ?? host.dom0, 'keyboard_layout'),
+    default: keyboardLayout,
     check: check.keyboardLayout,
   }),
   property('klass', 'str', 'Domain class name', {
