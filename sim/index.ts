@@ -3,7 +3,9 @@ import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, sym
 import { basename, join } from 'node:path';
 import { serveAdminApi } from './adminapi/server.js';
 import { MemoryEngine } from './guests/memory.js';
+import { type Outside, reachOn } from './guests/outside.js';
 import { Host } from './host/host.js';
+import type { Destination, Reach } from './network/reach.js';
 import { Qmcpd } from './qmcpd.js';
 import { Qrexec } from './qrexec/daemon.js';
 import { Endpoint } from './qrexec/endpoint.js';
@@ -42,6 +44,8 @@ export interface SimHost {
   readonly qmcpd: Qmcpd;
   /** The path of a qrexec-client-vm that calls from inside this qube. */
   client(source: string): Promise<string>;
+  /** Would a packet from that qube arrive? */
+  reach(from: string, destination: Destination): Reach;
   /** A call as that qube would make it. */
   call(source: string, target: string, service: string, stdin: Uint8Array): Promise<CallResult>;
   close(): Promise<void>;
@@ -61,7 +65,13 @@ export async function startHost({ world, dir, seed, prepare, echo }: SimOptions)
   try {
     const qubesd = await serveAdminApi(host, join(root, 'run/qubesd.sock'));
     closing.push(() => qubesd.close());
-    const insides = await Insides.of(host, new MemoryEngine());
+    // Guests call out through the daemon, and the daemon calls into guests: this end of the circle is tied later.
+    const outside: Outside = {
+      call: (source, target, service, stdin) => once(qrexec, { source, target, service }, stdin),
+      reach: (from, destination) => reachOn(host, from, destination),
+    };
+    const engine = new MemoryEngine(outside, (name) => host.qube(name)?.template ?? null);
+    const insides = await Insides.of(host, engine);
     closing.push(() => insides.close());
     const qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qubes/qrexec.log'));
     const qmcpd = new Qmcpd(root, echo);
@@ -81,6 +91,7 @@ export async function startHost({ world, dir, seed, prepare, echo }: SimOptions)
       qrexec,
       qmcpd,
       close,
+      reach: outside.reach,
       client: async (source) => {
         const endpoint =
           endpoints.get(source) ?? Endpoint.listen(qrexec, source, join(dir, 'qrexec', source));

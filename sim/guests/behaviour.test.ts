@@ -47,7 +47,7 @@ const shipped: Engine = (request, stdin = Buffer.alloc(0)) =>
   });
 
 const inMemory: Engine = async (request, stdin = Buffer.alloc(0)) => {
-  const guest = await new MemoryEngine().start({ name: 'ai-one' });
+  const guest = await new MemoryEngine().start({ name: 'ai-one', template: null, klass: 'AppVM' });
   const chunks: Uint8Array[] = [];
   await guest.serve({
     service: 'qmcp.exec.Run',

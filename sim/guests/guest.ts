@@ -41,13 +41,20 @@ export interface Guest {
   stop(): Promise<void>;
 }
 
+export interface QubeToStart {
+  readonly name: string;
+  readonly template: string | null;
+  readonly klass: string;
+}
+
 /** Makes and keeps the insides of qubes. */
 export interface GuestEngine {
-  start(qube: {
-    readonly name: string;
-    readonly template: string | null;
-    readonly klass: string;
-  }): Promise<Guest>;
-  /** The qube is gone for good, and its private volume with it. */
+  start(qube: QubeToStart): Promise<Guest>;
+  /** A volume's contents were replaced: by another volume's, or (null) by nothing. */
+  import(
+    to: { readonly qube: string; readonly volume: string },
+    from: { readonly qube: string; readonly volume: string } | null,
+  ): Promise<void>;
+  /** The qube is gone for good, and its disk with it. */
   forget(name: string): void;
 }

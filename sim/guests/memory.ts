@@ -1,60 +1,61 @@
-import { Bash, defineCommand, InMemoryFs, MountableFs } from 'just-bash';
-import type { Command, CommandResult, Guest, GuestEngine, ServiceCall } from './guest.js';
+import { Bash, MountableFs } from 'just-bash';
+import { commandsOf } from './commands.js';
+import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
+import { fetchFrom, type Outside } from './outside.js';
 import { SERVICES } from './services.js';
+import { Volumes } from './volumes.js';
 
 /** Users every qube has. */
-const USERS: Readonly<Record<string, { uid: number; home: string }>> = {
+export const USERS: Readonly<Record<string, { uid: number; home: string }>> = {
   root: { uid: 0, home: '/root' },
   user: { uid: 1000, home: '/home/user' },
 };
 
-/** What of a qube outlives a restart: the private volume. */
-interface PrivateVolume {
-  readonly home: InMemoryFs;
-  readonly rw: InMemoryFs;
-}
+/** Directories a shell may rely on. */
+const LAYOUT = ['/home/user', '/root', '/tmp', '/var/tmp', '/rw/config'];
 
 /** Guests without a process: a shell and a file system in memory, the same on every machine. */
 export class MemoryEngine implements GuestEngine {
-  private readonly volumes = new Map<string, PrivateVolume>();
+  private readonly volumes: Volumes;
 
-  async start({ name }: { name: string }): Promise<Guest> {
-    const volume = this.volumes.get(name) ?? { home: new InMemoryFs(), rw: new InMemoryFs() };
-    this.volumes.set(name, volume);
-    return MemoryGuest.boot(name, volume);
+  constructor(
+    private readonly outside?: Outside,
+    templateOf: (name: string) => string | null = () => null,
+  ) {
+    this.volumes = new Volumes(templateOf);
   }
 
-  forget(name: string): void {
-    this.volumes.delete(name);
-  }
-}
-
-class MemoryGuest implements Guest {
-  private readonly stopped = new AbortController();
-
-  private constructor(
-    private readonly name: string,
-    private readonly fs: MountableFs,
-  ) {}
-
-  /** The root file system is the template's and starts afresh; /home and /rw are the qube's own. */
-  static async boot(name: string, { home, rw }: PrivateVolume): Promise<MemoryGuest> {
-    const base = new InMemoryFs({
-      '/etc/hostname': `${name}\n`,
-      '/etc/passwd':
-        'root:x:0:0:root:/root:/bin/bash\nuser:x:1000:1000:user:/home/user:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n',
-    });
+  async start(qube: QubeToStart): Promise<Guest> {
+    const { root, home, rw } = await this.volumes.forStart(qube);
+    root.writeFileSync('/etc/hostname', `${qube.name}\n`);
     const fs = new MountableFs({
-      base,
+      base: root,
       mounts: [
         { mountPoint: '/home', filesystem: home },
         { mountPoint: '/rw', filesystem: rw },
       ],
     });
-    for (const directory of ['/home/user', '/root', '/tmp', '/var/tmp', '/rw/config'])
-      await fs.mkdir(directory, { recursive: true });
-    return new MemoryGuest(name, fs);
+    for (const directory of LAYOUT) await fs.mkdir(directory, { recursive: true });
+    return new MemoryGuest(qube.name, fs, this.outside);
   }
+
+  import(to: { qube: string; volume: string }, from: { qube: string; volume: string } | null): Promise<void> {
+    return this.volumes.import(to, from);
+  }
+
+  forget(name: string): void {
+    this.volumes.forget(name);
+  }
+}
+
+export class MemoryGuest implements Guest {
+  private readonly stopped = new AbortController();
+
+  constructor(
+    private readonly name: string,
+    readonly fs: MountableFs,
+    private readonly outside: Outside | undefined,
+  ) {}
 
   async serve(call: ServiceCall): Promise<number | undefined> {
     const service = SERVICES[call.service];
@@ -75,8 +76,9 @@ class MemoryGuest implements Guest {
       cwd: where,
       env: { HOME: account.home, USER: user, LOGNAME: user, PATH: '/usr/local/bin:/usr/bin:/bin', ...env },
       processInfo: { pid: 1, uid: account.uid, gid: account.uid },
-      customCommands: identity(user, account.uid, this.name),
+      customCommands: commandsOf({ name: this.name, user, uid: account.uid, outside: this.outside }),
       executionLimits: { maxCommandCount: 10_000_000, maxLoopIterations: 10_000_000 },
+      ...(this.outside && { fetch: fetchFrom(this.outside, this.name) }),
     });
     const ended = AbortSignal.any([this.stopped.signal, ...(signal ? [signal] : [])]);
     const { stdout, stderr, exitCode, stdoutKind } = await shell.exec(line, {
@@ -121,15 +123,4 @@ const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 function bytesOf(output: string, kind: string | undefined): Uint8Array {
   const isBytes = kind === 'bytes' || ![...output].some((character) => character > '\xff');
   return isBytes ? Buffer.from(output, 'latin1') : Buffer.from(output, 'utf8');
-}
-
-/** The commands by which a program learns who and where it is. */
-function identity(user: string, uid: number, hostname: string) {
-  const says = (name: string, text: string) =>
-    defineCommand(name, async () => ({ stdout: `${text}\n`, stderr: '', exitCode: 0 }));
-  return [
-    says('whoami', user),
-    says('id', `uid=${uid}(${user}) gid=${uid}(${user}) groups=${uid}(${user})`),
-    says('hostname', hostname),
-  ];
 }

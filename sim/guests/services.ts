@@ -1,8 +1,10 @@
 import { execRun } from './exec-run.js';
-import type { Guest, ServiceCall } from './guest.js';
+import { receive } from './filecopy.js';
+import type { ServiceCall } from './guest.js';
+import type { MemoryGuest } from './memory.js';
 
 /** A service of the in-memory guests: the exit code it ends with. */
-export type MemoryService = (guest: Guest, call: ServiceCall) => Promise<number>;
+export type MemoryService = (guest: MemoryGuest, call: ServiceCall) => Promise<number>;
 
 /** A shell that reads its script from the caller: what `qubes.VMShell` is. */
 const shell =
@@ -15,8 +17,16 @@ const shell =
     return result.exit;
   };
 
+/** Files from another qube, into a directory of its name. */
+const filecopy: MemoryService = async (guest, call) => {
+  const stream = await collect(call.stdin);
+  call.stdout(await receive(stream, guest.fs, `/home/user/QubesIncoming/${call.source}`));
+  return 0;
+};
+
 export const SERVICES: Readonly<Record<string, MemoryService>> = {
   'qmcp.exec.Run': execRun,
+  'qubes.Filecopy': filecopy,
   'qubes.VMShell': shell(),
   'qubes.VMRootShell': shell('root'),
 };

@@ -4,17 +4,18 @@ import type { Host } from '../host/host.js';
 /** The insides of every qube that is up: made when it starts, ended when it stops, forgotten when it is removed. */
 export class Insides {
   private readonly guests = new Map<string, Guest>();
-  private readonly detach: () => void;
+  private readonly detach: (() => void)[];
 
   private constructor(
     private readonly host: Host,
     private readonly engine: GuestEngine,
   ) {
-    this.detach = host.onPower(async (name, change) => {
+    const power = host.onPower(async (name, change) => {
       await this.stop(name);
       if (change === 'started') await this.start(name);
       else if (change === 'removed') this.engine.forget(name);
     });
+    this.detach = [power, host.onImport((to, from) => this.engine.import(to, from))];
   }
 
   /** Qubes that run when the simulation begins have insides too. */
@@ -30,7 +31,7 @@ export class Insides {
   }
 
   async close(): Promise<void> {
-    this.detach();
+    for (const detach of this.detach) detach();
     for (const name of [...this.guests.keys()]) await this.stop(name);
   }
 

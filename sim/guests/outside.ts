@@ -1,0 +1,45 @@
+/** What a guest can reach beyond itself: other qubes by qrexec, the outside by its network qube. */
+import type { SecureFetch } from 'just-bash';
+import type { Host } from '../host/host.js';
+import { pageOf } from '../network/internet.js';
+import { type Destination, type NetworkQube, type Reach, reach } from '../network/reach.js';
+
+export interface CallOut {
+  readonly exit: number;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+}
+
+export interface Outside {
+  call(source: string, target: string, service: string, stdin: Uint8Array): Promise<CallOut>;
+  reach(from: string, destination: Destination): Reach;
+}
+
+/** The network as the host's own configuration makes it. */
+export function reachOn(host: Host, from: string, destination: Destination): Reach {
+  const qubeOf = (name: string): NetworkQube | undefined => {
+    const qube = host.qube(name);
+    if (qube === undefined) return undefined;
+    const { state, netvm, firewall } = qube;
+    return { name, state, netvm, firewall, providesNetwork: qube.property('provides_network') === true };
+  };
+  return reach(qubeOf, from, destination, host.now());
+}
+
+const FAILURES = {
+  unresolved: (host: string) => `Could not resolve host: ${host}`,
+  unreachable: (host: string) => `Failed to connect to ${host}: Network is unreachable`,
+  blocked: (host: string) => `Failed to connect to ${host}: Connection timed out`,
+} as const;
+
+/** The fetch behind a guest's `curl`. */
+export function fetchFrom(outside: Outside, name: string): SecureFetch {
+  return async (url) => {
+    const { protocol, hostname, port, pathname, search } = new URL(url);
+    const number = Number(port || (protocol === 'https:' ? 443 : 80));
+    const found = outside.reach(name, { host: hostname, port: number, protocol: 'tcp' });
+    if (!found.reached) throw new Error(FAILURES[found.why](hostname));
+    const body = new TextEncoder().encode(pageOf(hostname, pathname + search));
+    return { status: 200, statusText: 'OK', headers: { 'content-type': 'text/plain' }, body, url };
+  };
+}

@@ -1,0 +1,80 @@
+import { InMemoryFs } from 'just-bash';
+import type { QubeToStart } from './guest.js';
+
+interface Private {
+  readonly home: InMemoryFs;
+  readonly rw: InMemoryFs;
+}
+
+const PASSWD =
+  'root:x:0:0:root:/root:/bin/bash\nuser:x:1000:1000:user:/home/user:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n';
+
+/**
+ * What qubes in memory have on disk. A template's and a standalone's root is their own; an app qube starts on a copy of
+ * its template's, and what it writes there is gone when it stops. The private volume (/home, /rw) is the qube's own; a
+ * disposable starts on a copy of its template's.
+ */
+export class Volumes {
+  private readonly roots = new Map<string, InMemoryFs>();
+  private readonly privates = new Map<string, Private>();
+
+  constructor(private readonly templateOf: (name: string) => string | null) {}
+
+  async forStart({ name, template, klass }: QubeToStart): Promise<Private & { root: InMemoryFs }> {
+    if (klass === 'TemplateVM' || klass === 'StandaloneVM')
+      return { root: this.root(name), ...this.private(name) };
+    if (klass === 'DispVM' && template !== null) {
+      const { home, rw } = this.private(template);
+      const root = await copyOf(this.root(this.templateOf(template) ?? template));
+      return { root, home: await copyOf(home), rw: await copyOf(rw) };
+    }
+    return { root: await copyOf(this.root(template ?? name)), ...this.private(name) };
+  }
+
+  /** A volume's contents were replaced, by another's or by nothing. */
+  async import(
+    to: { qube: string; volume: string },
+    from: { qube: string; volume: string } | null,
+  ): Promise<void> {
+    if (to.volume === 'root')
+      this.roots.set(to.qube, from === null ? freshRoot() : await copyOf(this.root(from.qube)));
+    if (to.volume !== 'private') return;
+    const source = from === null ? undefined : this.private(from.qube);
+    this.privates.set(to.qube, {
+      home: source ? await copyOf(source.home) : new InMemoryFs(),
+      rw: source ? await copyOf(source.rw) : new InMemoryFs(),
+    });
+  }
+
+  forget(name: string): void {
+    this.roots.delete(name);
+    this.privates.delete(name);
+  }
+
+  private root(name: string): InMemoryFs {
+    return kept(this.roots, name, freshRoot);
+  }
+
+  private private(name: string): Private {
+    return kept(this.privates, name, () => ({ home: new InMemoryFs(), rw: new InMemoryFs() }));
+  }
+}
+
+const freshRoot = (): InMemoryFs => new InMemoryFs({ '/etc/passwd': PASSWD });
+
+function kept<T>(map: Map<string, T>, name: string, make: () => T): T {
+  const value = map.get(name) ?? make();
+  map.set(name, value);
+  return value;
+}
+
+async function copyOf(from: InMemoryFs): Promise<InMemoryFs> {
+  const to = new InMemoryFs();
+  for (const path of from.getAllPaths().sort()) {
+    const { isDirectory, isSymbolicLink, mode } = await from.lstat(path);
+    if (isDirectory) to.mkdirSync(path, { recursive: true });
+    else if (isSymbolicLink) await to.symlink(await from.readlink(path), path);
+    else to.writeFileSync(path, await from.readFileBuffer(path), undefined, { mode });
+  }
+  return to;
+}

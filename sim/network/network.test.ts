@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseRule, passes } from './firewall.js';
+import { addressOf } from './internet.js';
+import { type Destination, type NetworkQube, reach } from './reach.js';
+
+const OPEN = ['action=accept'];
+const net = (name: string, netvm: string | null, more: Partial<NetworkQube> = {}): NetworkQube => ({
+  name,
+  netvm,
+  state: 'Running',
+  providesNetwork: true,
+  firewall: OPEN,
+  ...more,
+});
+const web: Destination = { host: 'example.com', port: 443, protocol: 'tcp' };
+const from = (qubes: NetworkQube[], destination = web) => {
+  const result = reach((name) => qubes.find((qube) => qube.name === name), 'app', destination, 1000);
+  return result.reached ? 'reached' : `${result.why} at ${result.at}`;
+};
+const app = (firewall: readonly string[], more: Partial<NetworkQube> = {}) =>
+  net('app', 'fw', { providesNetwork: false, firewall, ...more });
+const chain = [net('fw', 'net'), net('net', null)];
+
+describe('a packet', () => {
+  it('gets out along a chain of running network qubes', () => {
+    expect(from([app(OPEN), ...chain])).toBe('reached');
+  });
+
+  it('goes nowhere without a network, over one that is down, or over one that provides none', () => {
+    expect(from([app(OPEN, { netvm: null }), ...chain])).toBe('unreachable at app');
+    expect(from([app(OPEN), net('fw', 'net', { state: 'Halted' }), net('net', null)])).toBe(
+      'unreachable at net',
+    );
+    expect(from([app(OPEN), net('fw', 'net', { providesNetwork: false }), net('net', null)])).toBe(
+      'unreachable at net',
+    );
+    expect(from([app(OPEN), net('fw', 'app')])).toBe('unreachable at fw');
+  });
+
+  it('is dropped by the first hop whose rules say so', () => {
+    expect(from([app(['action=drop']), ...chain], { ...web, host: '1.2.3.4' })).toBe('blocked at app');
+    expect(
+      from([app(OPEN), net('fw', 'net', { firewall: ['action=drop'] }), net('net', null)], {
+        ...web,
+        host: '1.2.3.4',
+      }),
+    ).toBe('blocked at fw');
+  });
+
+  it('to a name needs the name servers, to an address it does not', () => {
+    const rules = [
+      `action=accept dst4=${addressOf('example.com')}/32 proto=tcp dstports=443-443`,
+      'action=drop',
+    ];
+    expect(from([app(rules), ...chain])).toBe('unresolved at app');
+    expect(from([app(['action=accept specialtarget=dns', ...rules]), ...chain])).toBe('reached');
+    expect(from([app(rules), ...chain], { ...web, host: addressOf('example.com') })).toBe('reached');
+  });
+});
+
+describe('a rule', () => {
+  const packet = {
+    host: 'example.com',
+    address: '10.1.2.3',
+    port: 443,
+    protocol: 'tcp',
+    dns: false,
+  } as const;
+  const decides = (...rules: string[]) => passes(rules.map(parseRule), packet, 1000);
+
+  it('decides when every part of it matches; the first one that does; and nothing means drop', () => {
+    expect(decides()).toBe(false);
+    expect(decides('action=drop', 'action=accept')).toBe(false);
+    expect(decides('action=drop proto=udp', 'action=accept')).toBe(true);
+    expect(decides('action=accept dst4=10.0.0.0/8 proto=tcp dstports=400-500')).toBe(true);
+    expect(decides('action=accept dst4=10.0.0.0/8 proto=tcp dstports=80-80')).toBe(false);
+    expect(decides('action=accept dst4=0.0.0.0/0')).toBe(true);
+    expect(decides('action=accept dsthost=example.com')).toBe(true);
+    expect(decides('action=accept dsthost=example.org')).toBe(false);
+    expect(decides('action=accept dst6=::/0')).toBe(false);
+  });
+
+  it('that has expired is no rule', () => {
+    expect(decides('action=accept expire=1001')).toBe(true);
+    expect(decides('action=accept expire=1000')).toBe(false);
+  });
+
+  it('is not changed by its comment', () => {
+    expect(decides('action=accept proto=tcp comment=not proto=udp at all')).toBe(true);
+  });
+
+  it('holds for exactly the addresses of its network', () => {
+    const address = fc.tuple(...[0, 1, 2, 3].map(() => fc.nat(255)));
+    fc.assert(
+      fc.property(address, address, fc.integer({ min: 0, max: 32 }), (network, asked, bits) => {
+        const binary = (bytes: number[]) => bytes.map((byte) => byte.toString(2).padStart(8, '0')).join('');
+        const within = binary(network).slice(0, bits) === binary(asked).slice(0, bits);
+        const rule = parseRule(`action=accept dst4=${network.join('.')}/${bits}`);
+        expect(passes([rule], { ...packet, address: asked.join('.') }, 0)).toBe(within);
+      }),
+    );
+  });
+});
