@@ -4,6 +4,7 @@ import { isStream } from '../exchange.js';
 import { prepareEnvironment } from './environment.js';
 import { normalise } from './normalise.js';
 import { type Exchange, partsOf } from './recording.js';
+import { worldOf } from './seed.js';
 import { Translation } from './translate.js';
 
 /** How one exchange came out. */
@@ -48,7 +49,7 @@ async function run(
   world: World,
   { api, seed }: ReplayOptions,
 ): Promise<Outcome[]> {
-  const host = Host.load(world, { api, seed: seed ?? 1, wait: soon });
+  const host = Host.load(worldOf(exchanges.slice(from, to), world), { api, seed: seed ?? 1, wait: soon });
   const translation = new Translation();
   const outcomes: Outcome[] = [];
   for (let at = from; at < to; at++) {
