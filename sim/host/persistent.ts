@@ -1,4 +1,5 @@
-import { type DeviceClass, dict, findDevice, listOf, prepareAttachment } from './devices.js';
+import { prepareAttachment } from './attach.js';
+import { type DeviceClass, dict, findDevice, listOf } from './devices.js';
 import { ApiError, errors, NoReply } from './errors.js';
 import type { Host } from './host.js';
 import type { Qube } from './qube.js';

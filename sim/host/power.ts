@@ -1,7 +1,9 @@
-import { attachAssigned, devicesOf, nameOf, releaseDevices } from './devices.js';
+import { attachAssigned } from './assign.js';
+import { devicesOf, nameOf } from './devices.js';
 import { ApiError, errors, NoReply } from './errors.js';
 import { findFeature } from './features.js';
 import type { Host } from './host.js';
+import { releaseDevices } from './plug.js';
 import type { Qube } from './qube.js';
 import { settleVolumes, startVolumes } from './storage.js';
 

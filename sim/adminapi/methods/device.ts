@@ -1,4 +1,7 @@
+import { assign, reassign, unassign } from '../../host/assign.js';
+import { attach, detach, enforceDenied } from '../../host/attach.js';
 import { parseInterfaces } from '../../host/denied.js';
+import { parseRef, parseWish } from '../../host/device-arguments.js';
 import * as devices from '../../host/devices.js';
 import { ApiError, errors } from '../../host/errors.js';
 import type { Host } from '../../host/host.js';
@@ -67,16 +70,16 @@ export const DEVICE_METHODS: readonly Method[] = [
       old.attachDevice(host, dest, devclass, old.parseIdent(host, argument), options, persistent);
       return undefined;
     }
-    const wish = devices.parseWish(host, devices.parseRef(host, argument), devclass, payload);
-    devices.enforceDenied(host, dest, devclass, wish);
+    const wish = parseWish(host, parseRef(host, argument), devclass, payload);
+    enforceDenied(host, dest, devclass, wish);
     enforceDevices(call);
-    devices.attach(host, dest, devclass, wish);
+    attach(host, dest, devclass, wish);
     return undefined;
   }),
   method('admin.vm.device.{}.Detach', one, (call) => {
     const { host, dest, argument } = call;
     enforceDevices(call);
-    if (host.since('4.3')) devices.detach(host, dest, deviceClassOf(call), devices.parseRef(host, argument));
+    if (host.since('4.3')) detach(host, dest, deviceClassOf(call), parseRef(host, argument));
     else old.detachDevice(host, dest, deviceClassOf(call), old.parseIdent(host, argument));
     return undefined;
   }),
@@ -90,14 +93,14 @@ export const DEVICE_METHODS: readonly Method[] = [
   method('admin.vm.device.{}.Assign', { ...one, payload: true, since: '4.3' }, (call) => {
     const { host, dest, argument, payload } = call;
     const devclass = deviceClassOf(call);
-    const wish = devices.parseWish(host, devices.parseRef(host, argument), devclass, payload);
+    const wish = parseWish(host, parseRef(host, argument), devclass, payload);
     enforceDevices(call);
-    devices.assign(host, dest, devclass, wish);
+    assign(host, dest, devclass, wish);
     return undefined;
   }),
   method('admin.vm.device.{}.Unassign', { ...one, since: '4.3' }, (call) => {
     enforceDevices(call);
-    devices.unassign(call.host, call.dest, deviceClassOf(call), devices.parseRef(call.host, call.argument));
+    unassign(call.host, call.dest, deviceClassOf(call), parseRef(call.host, call.argument));
     return undefined;
   }),
   method('admin.vm.device.{}.Set.assignment', { ...one, payload: true, since: '4.3' }, (call) => {
@@ -105,8 +108,8 @@ export const DEVICE_METHODS: readonly Method[] = [
     if (mode !== 'required' && mode !== 'ask-to-attach' && mode !== 'auto-attach') {
       throw new ApiError('QubesUnrecognizedDeviceAssignmentMode', 'Invalid assignment mode');
     }
-    const ref = devices.parseRef(call.host, call.argument);
-    devices.reassign(call.host, call.dest, deviceClassOf(call), ref, mode);
+    const ref = parseRef(call.host, call.argument);
+    reassign(call.host, call.dest, deviceClassOf(call), ref, mode);
     return undefined;
   }),
   method('admin.vm.device.denied.List', { since: '4.3' }, (call) => denied(call).join('\n')),

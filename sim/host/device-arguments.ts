@@ -1,0 +1,81 @@
+import type { DeviceClass, DeviceRef, Mode } from './devices.js';
+import { errors, NoReply, repr } from './errors.js';
+import type { Host } from './host.js';
+
+/** What a caller wants done with it. */
+export interface Wish {
+  readonly mode: Mode;
+  readonly options: Map<string, string>;
+  readonly ref: DeviceRef;
+  readonly frontend: string | null;
+}
+
+/** `BACKEND+PORT[+DEVID]`; `_` stands for any, and what cannot travel in an argument is spelt otherwise. */
+export function parseRef(host: Host, argument: string): DeviceRef {
+  const at = argument.indexOf('+');
+  if (at < 0) throw new NoReply('device without a backend');
+  const backend = argument.slice(0, at) === '_' ? '*' : argument.slice(0, at);
+  if (backend !== '*' && host.find(backend) === undefined) throw new NoReply(`no backend ${backend}`);
+  const rest = argument.slice(at + 1).replaceAll('+', ':');
+  const colon = rest.indexOf(':');
+  const port = colon < 0 ? rest : rest.slice(0, colon);
+  const id = colon < 0 ? '' : rest.slice(colon + 1);
+  return {
+    backend,
+    port: port === '_' ? '*' : port,
+    id: id === '' || id === '_' ? '*' : id.replaceAll('_______', '?******'),
+  };
+}
+
+/** The payload of Attach and Assign: `key='value'` pairs, options with a leading underscore. */
+export function parseWish(
+  host: Host,
+  ref: DeviceRef,
+  devclass: DeviceClass,
+  untrusted_payload: Uint8Array,
+): Wish {
+  const text = Buffer.from(untrusted_payload).toString('latin1');
+  const options = new Map<string, string>();
+  let mode: Mode = 'manual';
+  let id = ref.id;
+  let frontend: string | null = null;
+  for (const [key, value] of pairs(text)) {
+    if (key.startsWith('_')) options.set(key.slice(1), value);
+    else if (key === 'mode') mode = modeOf(value);
+    else if (key === 'device_id') {
+      if (ref.id !== '*' && value !== ref.id) {
+        throw errors.protocol(`Unrecognized device identity ${repr(value)} expected ${repr(ref.id)}`);
+      }
+      id = value === '' ? '*' : value;
+    } else if (key === 'port_id' || key === 'backend_domain' || key === 'devclass') {
+      const expected = key === 'port_id' ? ref.port : key === 'devclass' ? devclass : ref.backend;
+      if (value !== expected)
+        throw errors.protocol(`Got ${key} ${repr(value)} when expected ${repr(expected)}.`);
+    } else if (key === 'frontend_domain') {
+      if (host.find(value) === undefined) throw errors.protocol(`No such domain: ${repr(value)}`);
+      frontend = value;
+    } else {
+      throw errors.protocol(`DeviceAssignment.__init__() got an unexpected keyword argument ${repr(key)}`);
+    }
+  }
+  return { mode, options, ref: { ...ref, id }, frontend };
+}
+
+function modeOf(text: string): Mode {
+  if (text === 'manual' || text === 'auto-attach' || text === 'ask-to-attach' || text === 'required')
+    return text;
+  throw errors.protocol(`${repr(text)} is not a valid AssignmentMode`);
+}
+
+function* pairs(text: string): Generator<[string, string]> {
+  let rest = text.trim();
+  while (rest !== '') {
+    const match = /^([^=\s]+)='((?:[^'\\]|\\.)*)'\s*/.exec(rest);
+    if (match === null) {
+      yield [/^\S+/.exec(rest)?.[0] ?? rest, ''];
+      return;
+    }
+    yield [match[1] ?? '', (match[2] ?? '').replace(/\\(.)/g, '$1')];
+    rest = rest.slice(match[0].length);
+  }
+}
