@@ -51,12 +51,23 @@ program
   .addOption(client())
   .action(async (options) => (await import('./doctor.js')).doctor(options));
 
-program
+const sim = program
+  .enablePositionalOptions()
   .command('sim')
+  .enablePositionalOptions()
   .description('run a simulated host until interrupted, and say how to call it')
   .addOption(world())
   .option('--dir <folder>', 'where it keeps everything (default: a new folder, removed at the end)')
   .action(async (options) => (await import('./simulate.js')).simulate(options));
+
+sim
+  .command('ctl')
+  .description('do to a running simulated host what its operator would; without words, says what there is')
+  .requiredOption('--dir <folder>', 'where that host is')
+  .argument('[words...]')
+  // A word may start with a hyphen, as in: tag work -ai-managed
+  .passThroughOptions()
+  .action(async (words, options) => (await import('./ctl.js')).ctl(words, options));
 
 function host(): Option {
   return new Option('--host <kind>', 'the host to serve (default: qubes in a qube, else sim)')

@@ -2,6 +2,7 @@
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { serveAdminApi } from './adminapi/server.js';
+import { serveControl } from './control.js';
 import { MemoryEngine } from './guests/memory.js';
 import { type Outside, reachOn } from './guests/outside.js';
 import { Host } from './host/host.js';
@@ -74,6 +75,11 @@ export async function startHost({ world, dir, seed, prepare, echo }: SimOptions)
     const insides = await Insides.of(host, engine);
     closing.push(() => insides.close());
     const qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qubes/qrexec.log'));
+    // Whom a qube may list and hear of through the Admin API, its qrexec policy says.
+    host.visible = (service, argument, source, target) =>
+      qrexec.allows({ service, argument, source, target });
+    const control = await serveControl({ host, qrexec }, join(dir, 'ctl.sock'));
+    closing.push(() => control.close());
     const qmcpd = new Qmcpd(root, echo);
     closing.push(() => qmcpd.kill());
     await qmcpd.start();

@@ -2,7 +2,7 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Host } from '../host/host.js';
-import { agreed, evaluate, type Verdict } from '../policy/evaluate.js';
+import { agreed, evaluate, type PolicyRequest, type Verdict } from '../policy/evaluate.js';
 import { DISPOSABLE_OF } from '../policy/system.js';
 import { type Call, type CallIo, NO_SUCH_SERVICE, REFUSED, type Sanitised, sanitised } from './call.js';
 import { dom0Service } from './dom0.js';
@@ -50,6 +50,15 @@ export class Qrexec {
     return target.startsWith(DISPOSABLE_OF)
       ? this.inDisposable(call.source, target.slice(DISPOSABLE_OF.length), asked, verdict.user, io)
       : this.inQube(call.source, target, asked, verdict.user, io);
+  }
+
+  /** Is there a plain allow? `ask` counts as no, and so does a policy that cannot be read. */
+  allows(request: PolicyRequest): boolean {
+    try {
+      return evaluate(this.policies.current(), this.host.system(), request).verdict === 'allow';
+    } catch {
+      return false;
+    }
   }
 
   private async decide(source: string, { service, argument, target }: Sanitised): Promise<Verdict> {
