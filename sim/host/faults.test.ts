@@ -105,6 +105,16 @@ describe('a fault', () => {
     expect(host.qube('work')?.state).toBe('Halted');
   });
 
+  test('a disposable that cannot start is gone', async () => {
+    for (const at of ['memory', 'hypervisor', 'qrexec'] as const) {
+      const { host, ask } = demo();
+      await ask('admin.vm.Create.DispVM', 'dom0', { argument: 'default-dvm', payload: 'name=d label=red' });
+      host.faults.failStart('d', at);
+      expect(await ask('admin.vm.Start', 'd')).toMatchObject({ kind: 'error' });
+      expect(host.qube('d'), at).toBeUndefined();
+    }
+  });
+
   test('a disposable that crashes is gone, and whoever watches power hears of it', async () => {
     const { host, ask } = demo();
     const created = await ask('admin.vm.CreateDisposable', 'default-dvm');

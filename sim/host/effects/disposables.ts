@@ -19,6 +19,10 @@ function lifeEffects(events: Events): void {
       host.follow(() => cleanUp(host, qube));
     }
   });
+  // A disposable that cannot start is of no use to anyone, whatever its auto_cleanup says.
+  events.react('domain-start-failed', (host, qube) => {
+    if (qube?.klass === 'DispVM') host.follow(() => cleanUp(host, qube).catch(() => undefined));
+  });
   events.react('domain-start', (host, qube) => {
     if (qube !== null && get(host, qube, 'is_preload') === true) host.follow(() => rest(host, qube));
   });
