@@ -47,10 +47,17 @@ export function parseWish(
         throw errors.protocol(`Unrecognized device identity ${repr(value)} expected ${repr(ref.id)}`);
       }
       id = value === '' ? '*' : value;
-    } else if (key === 'port_id' || key === 'backend_domain' || key === 'devclass') {
-      const expected = key === 'port_id' ? ref.port : key === 'devclass' ? devclass : ref.backend;
-      if (value !== expected)
-        throw errors.protocol(`Got ${key} ${repr(value)} when expected ${repr(expected)}.`);
+    } else if (key === 'backend_domain') {
+      // The missing space is the daemon's.
+      if (value !== ref.backend) {
+        throw errors.protocol(`Got device exposed by ${value}when expected devices from ${ref.backend}.`);
+      }
+    } else if (key === 'port_id') {
+      if (value !== ref.port) {
+        throw errors.protocol(`Got device from port: ${value} when expected port: ${ref.port}.`);
+      }
+    } else if (key === 'devclass') {
+      if (value !== devclass) throw errors.protocol(`Got ${value} device when expected ${devclass}.`);
     } else if (key === 'frontend_domain') {
       if (host.find(value) === undefined) throw errors.protocol(`No such domain: ${repr(value)}`);
       frontend = value;

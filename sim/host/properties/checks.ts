@@ -64,9 +64,16 @@ export const keyboardLayout: Check = (_host, _holder, value) => {
   return value;
 };
 
-/** Interface codes, each once and sorted. */
-export const deniedList: Check = (_host, _holder, value) =>
-  [...new Set(parseInterfaces(String(value)))].sort().join('');
+/** Interface codes (a class letter or `*`, then hexadecimal digits or `*`), each once and sorted. */
+export const deniedList: Check = (_host, _holder, value) => {
+  const codes = [...new Set(parseInterfaces(String(value)))].sort();
+  if (codes.some((code) => !/^[bump*][0-9a-f*]{6}$/.test(code))) {
+    throw errors.propertyValue(
+      'Interface code list should be in the form chhhhhhchhhhhh...,where c is one of "b", "u", "m", "p", "*" and h is a hexdigit or "*".',
+    );
+  }
+  return codes.join('');
+};
 
 export const label: Check = (host, _holder, value) => {
   const name = String(value);
