@@ -1,0 +1,58 @@
+/** From starting the process to the first list of tools. */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { SimHost } from '../sim/index.js';
+import { medians, ms, type Row } from './measure.js';
+
+const RUNS = 10;
+const file = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const OPENING = [
+  {
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'initialize',
+    params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'bench', version: '1' } },
+  },
+  { jsonrpc: '2.0', method: 'notifications/initialized' },
+  { jsonrpc: '2.0', id: 2, method: 'tools/list' },
+]
+  .map((message) => `${JSON.stringify(message)}\n`)
+  .join('');
+
+export async function startup(sim: SimHost): Promise<Row[]> {
+  const client = await sim.client('mcp-control');
+  const found = await medians(
+    {
+      bare: () => untilTools([file('./bare-server.js')]),
+      serve: () => untilTools([file('../cli/main.js'), 'serve', '--client', client]),
+    },
+    RUNS,
+  );
+  const [bare, serve] = [found.get('bare')!, found.get('serve')!];
+  const detail = `${ms(serve)} ÷ ${ms(bare)}`;
+  return [
+    {
+      what: 'qmcp serve to its first tools/list ÷ a bare SDK server',
+      ratio: serve / bare,
+      aim: '< 1.5',
+      detail,
+    },
+  ];
+}
+
+function untilTools(args: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      if (!said.includes('"id":2')) return;
+      child.kill();
+      resolve();
+    });
+    child.once('close', () =>
+      said.includes('"id":2') ? resolve() : reject(new Error(`${args[0]} ended early`)),
+    );
+    child.stdin.write(OPENING);
+  });
+}
