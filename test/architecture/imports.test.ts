@@ -67,8 +67,16 @@ const LAYERS: readonly {
     layer: 'cli',
     files: /^cli\//,
     // The generator writes down what core knows: contracts and the shape of the configuration.
-    looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins'],
+    // The words of `sim ctl` are the simulated host's.
+    looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins', 'sim'],
     packages: [/^node:/, /^commander$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
+  },
+  {
+    layer: 'bench',
+    files: /^bench\//,
+    looksAt: ['sim'],
+    // The bare server that ours is compared with.
+    packages: [/^node:/, /^@modelcontextprotocol\/server(\/stdio)?$/],
   },
 ];
 
@@ -78,7 +86,7 @@ interface Module {
   readonly imports: readonly string[];
 }
 
-const modules: Module[] = ['core', 'plugins', 'sim', 'cli']
+const modules: Module[] = ['core', 'plugins', 'sim', 'cli', 'bench']
   .flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true }))
   .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.test.ts'))
   .map((entry) => read(join(entry.parentPath, entry.name)));
