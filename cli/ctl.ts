@@ -1,15 +1,15 @@
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
-import { type Answer, help } from '../sim/control.js';
 import { table } from './terminal.js';
+
+interface Answer {
+  readonly ok: boolean;
+  readonly lines: readonly string[];
+}
 
 /** Does to a running simulated host what its operator would, and shows what came of it. */
 export async function ctl(words: readonly string[], { dir }: { dir: string }): Promise<void> {
-  if (words.length === 0 || words[0] === 'help') {
-    process.stdout.write(`${help().join('\n')}\n`);
-    return;
-  }
-  const { ok, lines } = await ask(join(resolve(dir), 'ctl.sock'), words);
+  const { ok, lines } = await ask(join(resolve(dir), 'ctl.sock'), words.length > 0 ? words : ['help']);
   if (!ok) throw new Error(lines.join('\n'));
   const rows = lines.map((line) => line.split('\t').map((text) => ({ text })));
   const shown =

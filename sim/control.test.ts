@@ -103,7 +103,10 @@ describe('qmcp sim ctl', () => {
     expect((await qmcp(['sim', 'ctl', '--dir', dir], { cwd: dir })).stdout).toBe(`${help().join('\n')}\n`);
     expect(help()).toHaveLength(Object.keys(VERBS).length);
     const wrong = await qmcp(['sim', 'ctl', '--dir', dir, 'bogus'], { cwd: dir });
-    expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('bogus: there are list, tag')]);
+    expect([wrong.code, wrong.stderr]).toEqual([
+      1,
+      expect.stringContaining('bogus: there are help, list, tag'),
+    ]);
     const nobody = await qmcp(['sim', 'ctl', '--dir', '/nowhere', 'list'], { cwd: dir });
     expect([nobody.code, nobody.stderr]).toEqual([
       1,

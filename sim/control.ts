@@ -29,6 +29,11 @@ interface Verb {
 const POWER = ['Start', 'Shutdown', 'Kill', 'Pause', 'Unpause', 'Remove'] as const;
 
 export const VERBS: Readonly<Record<string, Verb>> = {
+  help: {
+    usage: '',
+    does: 'what there is to say',
+    run: () => help(),
+  },
   list: {
     usage: '',
     does: 'every qube: class, state, network and tags',

@@ -67,8 +67,7 @@ const LAYERS: readonly {
     layer: 'cli',
     files: /^cli\//,
     // The generator writes down what core knows: contracts and the shape of the configuration.
-    // The words of `sim ctl` are the simulated host's.
-    looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins', 'sim'],
+    looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins'],
     packages: [/^node:/, /^commander$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
   },
   {
