@@ -6,6 +6,7 @@ a name of the world's shape. It returns a part of the reply, or None. Before it 
 """
 
 import asyncio
+import time
 from typing import Callable, NamedTuple
 
 from . import invariants
@@ -15,6 +16,8 @@ from .qubesd import AdminError
 
 SHUTDOWN_TIMEOUT = 60  # seconds
 HALT_TIMEOUT = 10  # seconds from Kill to Halted
+# When a qube was removed (seconds since the epoch) and the tags to put back; no contract can write a feature.
+ENTOMBED = "qmcp-entombed"
 POWER_STATES = {
     "Halted": "halted", "Crashed": "halted", "Transient": "starting", "Running": "running",
     "Paused": "paused", "Suspended": "paused", "Halting": "stopping", "Dying": "stopping",
@@ -221,11 +224,13 @@ async def reaches_halt(host, name, timeout):
 # ---- end
 
 async def entomb(context, qube):
-    """Halt, mark, strip. The marks to put back are kept in a feature, which no agent can write."""
+    """Halt, mark, strip; what was stripped is kept where the operator can put it back from."""
     world = context.world
     marks = [*map(world.tier_tag, reversed(TIERS[1:])), world.umbrella]
     had = [tag for tag in marks if tag in qube.tags]
-    intent = context.intend("entomb", qube=qube.name, tombstone=world.tombstone, strip=marks, had=had)
+    intent = context.intend(
+        "entomb", qube=qube.name, tombstone=world.tombstone, strip=marks, had=had, when=int(time.time())
+    )
     await settle_entomb(context.host, intent)
     return {"removed": qube.name}
 
@@ -236,7 +241,7 @@ async def settle_entomb(host, intent):
     if not await exists(host, name):
         return True
     await halt(host, name)
-    await host.set_feature(name, "qmcp-entombed", " ".join(intent["had"]))
+    await host.set_feature(name, ENTOMBED, " ".join([str(intent["when"]), *intent["had"]]))
     await host.add_tag(name, intent["tombstone"])
     for tag in intent["strip"]:
         await host.remove_tag(name, tag)

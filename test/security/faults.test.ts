@@ -1,0 +1,119 @@
+import { readdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Seat } from './host.js';
+
+/** What an error of qubesd's may say, and no reply may. */
+const SECRET = 'vault, work and sys-firewall are in lvm:qubes_dom0/vm-vault-private at 10.137.0.9';
+const LEAK = /vault|work|firewall|lvm|qubes_dom0|10\.137|Error|Traceback/;
+
+const FAULTS = {
+  'an error': async (_carryOut: () => Promise<Uint8Array>) =>
+    Buffer.from(`2\0QubesException\0Traceback: ${SECRET}\0${SECRET}\0`),
+  'a refusal of the kind a missing qube gets': async (_carryOut: () => Promise<Uint8Array>) =>
+    Buffer.from(`2\0QubesVMNotFoundError\0\0No such domain: '${SECRET}'\0`),
+  'an empty reply': async (_carryOut: () => Promise<Uint8Array>) => new Uint8Array(),
+  'an empty reply after it was done': async (carryOut: () => Promise<Uint8Array>) => {
+    await carryOut();
+    return new Uint8Array();
+  },
+  'bytes that are no reply': async (_carryOut: () => Promise<Uint8Array>) =>
+    Buffer.from(`0\0${SECRET}\n=\xff\n`, 'latin1'),
+};
+
+let seat: Seat;
+beforeEach(async () => {
+  seat = await Seat.take();
+});
+afterEach(async () => {
+  await seat.leave();
+});
+
+const qube = (name: string) => seat.sim.host.snapshot().qubes.find((one) => one.name === name);
+const create = (name: string, more: object = {}) =>
+  seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
+const WHOLE = 'ai-born ai-full ai-managed created-by-mcp-control';
+const tags = (name: string) => [...(qube(name)?.tags ?? [])].sort().join(' ');
+const state = (name: string) => (qube(name) ? `${qube(name)!.state}: ${tags(name)}` : 'nothing');
+
+interface Verb {
+  prepare(name: string): Promise<unknown>;
+  call(name: string): Promise<{ stdout: string }>;
+  readonly none: string;
+  readonly whole: string;
+}
+
+const VERBS: Record<string, Verb> = {
+  create: {
+    prepare: async () => {},
+    call: (name) => create(name, { memory: 500, vcpus: 1, private_size: 3 * 2 ** 30 }),
+    none: 'nothing',
+    whole: `Halted: ${WHOLE}`,
+  },
+  'create and start': {
+    prepare: async () => {},
+    call: (name) => create(name, { start: true }),
+    none: 'nothing',
+    whole: `Running: ${WHOLE}`,
+  },
+  start: {
+    prepare: (name) => create(name),
+    call: (name) => seat.call(name, 'qmcp.spawn.Start'),
+    none: `Halted: ${WHOLE}`,
+    whole: `Running: ${WHOLE}`,
+  },
+  shutdown: {
+    prepare: (name) => create(name, { start: true }),
+    call: (name) => seat.call(name, 'qmcp.spawn.Shutdown', { timeout: 5 }),
+    none: `Running: ${WHOLE}`,
+    whole: `Halted: ${WHOLE}`,
+  },
+  remove: {
+    prepare: (name) => create(name, { start: true }),
+    call: (name) => seat.call(name, 'qmcp.spawn.Remove'),
+    none: `Running: ${WHOLE}`,
+    whole: 'Halted: ai-born ai-tombstone created-by-mcp-control',
+  },
+};
+
+/** Spoils the nth call to qubesd from now, and no other. */
+function spoil(nth: number, fault: (carryOut: () => Promise<Uint8Array>) => Promise<Uint8Array>) {
+  const { host } = seat.sim;
+  const original = host.call.bind(host);
+  const seen: string[] = [];
+  host.call = (request) => {
+    seen.push(Buffer.from(request).toString('latin1').split('\0')[0]!);
+    return seen.length === nth ? fault(() => original(request)) : original(request);
+  };
+  return { seen, stop: () => (host.call = original) };
+}
+
+describe('any one call to qubesd may fail, in any way: the effect is whole or none, the reply says which and no more', () => {
+  for (const [verb, { prepare, call, none, whole }] of Object.entries(VERBS)) {
+    it(verb, async () => {
+      await prepare('ai-q0');
+      const clean = spoil(0, FAULTS['an empty reply']);
+      expect(JSON.parse((await call('ai-q0')).stdout)).toMatchObject({ ok: true });
+      expect(state('ai-q0')).toBe(whole);
+      clean.stop();
+
+      const wrong: string[] = [];
+      let serial = 0;
+      for (const [what, fault] of Object.entries(FAULTS)) {
+        for (let nth = 1; nth <= clean.seen.length; nth++) {
+          const name = `ai-q${++serial}`;
+          await prepare(name);
+          const { stop, seen } = spoil(nth, fault);
+          const { stdout } = await call(name);
+          stop();
+          const here = `${what} at call ${nth}, ${seen[nth - 1]}: ${stdout.trim()} and ${state(name)}`;
+          const { ok } = JSON.parse(stdout) as { ok: boolean };
+          if (ok ? state(name) !== whole : ![none, whole].includes(state(name))) wrong.push(here);
+          if (!ok && state(name) === whole && none !== whole) console.log(here);
+          if (LEAK.test(stdout)) wrong.push(here);
+        }
+      }
+      expect(wrong).toEqual([]);
+      expect(readdirSync(`${seat.sim.root}/var/lib/qmcp/journal`)).toEqual([]);
+    }, 60_000);
+  }
+});
