@@ -28,9 +28,9 @@ class AuditLog:
         if os.write(self._fd, line) != len(line):
             self._cut_partial_line()
             raise OSError("short write to the audit log")
+        self._seq, self._last = entry["seq"], entry["hash"]
         if durable:
             os.fsync(self._fd)
-        self._seq, self._last = entry["seq"], entry["hash"]
 
     def _tail(self):
         """Sequence number and hash of the last whole line. A line cut by a crash was never acted on: it goes."""

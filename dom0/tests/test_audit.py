@@ -3,6 +3,7 @@ import os
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from qmcpd.audit import AuditLog, verify
 
@@ -25,6 +26,13 @@ class Chain(unittest.TestCase):
         self.write("intent", "outcome")
         self.write("refusal")
         self.assertEqual([json.loads(line)["seq"] for line in self.lines()], [1, 2, 3])
+        self.assertEqual(verify(self.lines()), 0)
+
+    def test_a_line_that_could_not_be_made_durable_does_not_break_the_chain(self):
+        log = AuditLog(self.path)
+        with mock.patch("os.fsync", side_effect=OSError), self.assertRaises(OSError):
+            log.append("intent", durable=True, call="c")
+        log.append("refusal", call="c")
         self.assertEqual(verify(self.lines()), 0)
 
     def test_a_changed_a_missing_and_a_swapped_line_are_found(self):
