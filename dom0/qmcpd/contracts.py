@@ -71,8 +71,9 @@ def _check_invariants(declared):
     _want(isinstance(declared, list), "invariants", "expected a list")
     for index, entry in enumerate(declared):
         here = f"invariants[{index}]"
-        _want(isinstance(entry, dict) and set(entry) == {"id", "with"}, here, "expected id and with")
-        _want(entry["id"] in REGISTRY, here, f"this kernel knows no invariant {entry['id']!r}")
+        _want(isinstance(entry, dict) and set(entry) == {"id", "with"} and isinstance(entry["with"], dict), here,
+              "expected id and with")
+        _want(isinstance(entry["id"], str) and entry["id"] in REGISTRY, here, f"this kernel knows no invariant {entry['id']!r}")
         _want(REGISTRY[entry["id"]][1](entry["with"]), here, f"{entry['id']} cannot be had with {json.dumps(entry['with'])}")
 
 
@@ -88,6 +89,7 @@ def _check_steps(data):
     steps, calls = data["steps"], data["calls"]
     _want(isinstance(steps, list) and steps, "steps", "expected a list of steps")
     parameters = data["params"].get("properties", {})
+    _want("target" not in parameters, "params.target", "$target is the qube the service is called on")
     reach = {f"${name}" for name in data["qubes"]} | ({"$target"} if data["target"] else set())
     allowed = set()
     for index, entry in enumerate(steps):
@@ -113,8 +115,8 @@ def _check_steps(data):
 def _check_argument(here, kind, value, parameters, reach, data):
     if isinstance(kind, tuple):
         _want(value in kind, here, f"expected one of {', '.join(kind)}")
-    elif kind == "qube":
-        _want(value in reach, here, f"expected a qube in reach: {', '.join(sorted(reach)) or 'there is none'}")
+    elif kind in ("qube", "source"):
+        _want(isinstance(value, str) and value in reach, here, f"expected a qube in reach: {', '.join(sorted(reach)) or 'there is none'}")
     else:
         known = isinstance(value, str) and value.startswith("$") and value[1:] in parameters
         _want(known, here, "expected a reference to a parameter")

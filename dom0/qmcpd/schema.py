@@ -14,7 +14,7 @@ _KEYWORDS = {
     "null": set(),
 }
 _PYTHON_TYPE = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None)}
-# A pattern is a row of characters and bracketed classes, at most two of them repeated: matching stays near linear.
+# A pattern is a short row of characters and bracketed classes, at most one of them repeated: matching stays linear.
 _PATTERN = re.compile(r"\^(?:\[[^\[\]\\]+\][*+]?|[A-Za-z0-9_-])+\$")
 
 
@@ -47,7 +47,8 @@ def _check_keywords(schema, kind, path):
         if schema.get("additionalProperties") is not False:
             raise ValueError(f"{path}.additionalProperties: expected false")
         properties = schema.get("properties", {})
-        if not isinstance(properties, dict) or not set(schema.get("required", [])) <= set(properties):
+        required = schema.get("required", [])
+        if not isinstance(properties, dict) or not isinstance(required, list) or not set(required) <= set(properties):
             raise ValueError(f"{path}.required: names a property that is not there")
         for name, member in properties.items():
             check_schema(member, f"{path}.{name}")
@@ -55,8 +56,9 @@ def _check_keywords(schema, kind, path):
         check_schema(schema.get("items"), f"{path}.items")
     elif kind == "string" and "pattern" in schema:
         pattern = schema["pattern"]
-        if not isinstance(pattern, str) or not _PATTERN.fullmatch(pattern) or len(re.findall(r"\][*+]", pattern)) > 2:
-            raise ValueError(f"{path}.pattern: only ^, characters, [classes] with + or *, and $")
+        if not isinstance(pattern, str) or len(pattern) > 255 or not _PATTERN.fullmatch(pattern) \
+                or len(re.findall(r"\][*+]", pattern)) > 1:
+            raise ValueError(f"{path}.pattern: only ^, characters, [classes], one of them with + or *, and $; at most 255 characters")
         re.compile(pattern)
 
 

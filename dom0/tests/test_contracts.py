@@ -35,6 +35,24 @@ def changed(contract, **changes):
     return {**copy.deepcopy(contract), **changes}
 
 
+# What an author may write where something else is expected.
+ODD = (None, True, 0, -1, 1.5, 10**400, "", "$", "$target", "$name", "x", [], [[]], [{}], {}, {"": None}, {"type": []})
+
+
+def spoilt(value):
+    """Every value one odd change away from this one: each part replaced, and each left out."""
+    yield from ODD
+    if isinstance(value, (dict, list)):
+        for key in (value if isinstance(value, dict) else range(len(value))):
+            rest = copy.copy(value)
+            del rest[key]
+            yield rest
+            for part in spoilt(value[key]):
+                other = copy.copy(value)
+                other[key] = part
+                yield other
+
+
 class Vocabulary(unittest.TestCase):
     def rejects(self, contract, message):
         with self.assertRaises(contracts.BadContract) as caught:
@@ -45,6 +63,20 @@ class Vocabulary(unittest.TestCase):
         loaded, unusable = contracts.load(SHIPPED)
         self.assertEqual(unusable, {})
         self.assertIn("qmcp.spawn.Create", loaded)
+
+    def test_whatever_an_author_writes_is_a_contract_or_is_said_to_be_bad(self):
+        good = [contract.data for contract in contracts.load(SHIPPED)[0].values()]
+        for data in (START, CREATE, *good):
+            for contract in spoilt(data):
+                try:
+                    contracts.parse(contract, data["service"])
+                except contracts.BadContract:
+                    pass
+
+    def test_no_parameter_is_called_what_the_called_qube_is_called(self):
+        params = {**EMPTY, "required": ["target"], "properties": {"target": NAME}}
+        contract = changed(START, params=params, qubes={"target": "read"})
+        self.rejects(contract, "params.target")
 
     def test_a_good_contract_is_accepted_whatever_its_layout(self):
         one = contracts.parse(START, "qmcp.spawn.Start")
