@@ -15,7 +15,8 @@ from .config import Config
 from .errors import Refused
 
 CATALOG = "qmcp.Catalog"
-# Seconds after which a birth that left nothing is looked for again: qubesd finishes what its caller has left.
+# Seconds after which what could not be settled is tried again, and a birth that left nothing is looked for again: qubesd
+# finishes what its caller has left.
 LOOK_AGAIN = (5, 30, 120)
 
 
@@ -89,8 +90,7 @@ class Kernel:
         call.world = self.config.world_of(descriptor.source)
         if call.world is None:
             raise Refused("not-found")
-        if self.frozen(call.world.name):
-            raise Refused("frozen")  # INVARIANT frozen.means-frozen
+        self._require_thawed(call)
 
         # What do they ask for, and is it well formed?
         if call.service == CATALOG:
@@ -99,15 +99,20 @@ class Kernel:
         call.contract = self._contract(call)
         params = wire.parse_json(untrusted_payload)
         schema.check(call.contract.params, params)
-        new_names = self._names(call, params)
+        used = self._names(call, params)
 
         # May they have it? Every name asked about is looked up once, whatever it is.
-        async with self._admission(call.world), self._sole_use(call, new_names):
+        async with self._admission(call.world), self._sole_use(call, used):
             context = Context(self, call, self.qubesd.limited(call.contract.calls))
             await self._reach(call, context, params)
             if not call.contract.changes:
                 return await self._run(call, context, params)
             return await self._change(call, context, params)
+
+    def _require_thawed(self, call):
+        """Asked at the door, before every step and before the commit: a call may wait long, and work long."""
+        if self.frozen(call.world.name):
+            raise Refused("frozen")  # INVARIANT frozen.means-frozen
 
     def _contract(self, call):
         contract = self.contracts.get(call.service)
@@ -120,19 +125,24 @@ class Kernel:
         return contract
 
     def _names(self, call, params):
-        """The names this call asks about, and those it would give: judged by shape, before anything is looked up."""
+        """The names this call asks about, and those it would give: judged by shape, before anything is looked up.
+        Returns the ones its steps act on."""
         asked = [params[key] for key in call.contract.qubes]
         if not all(isinstance(name, str) and wire.QUBE_NAME.fullmatch(name) for name in asked):
             raise Refused("invalid-request")
-        names = []
+        given, used = set(), set()
         for step in call.contract.steps:
             for argument, kind in steps.STEPS[step["do"]].arguments.items():
+                if kind not in ("new", "qube"):
+                    continue
+                value = step["with"][argument]
+                name = call.target if value == "$target" else params[value[1:]]
                 if kind == "new":
-                    name = params[step["with"][argument][1:]]
                     invariants.require_namespace(call.world, name)
-                    names.append(name)
-        call.names = sorted({*names, *asked})
-        return names
+                    given.add(name)
+                used.add(name)
+        call.names = sorted({*given, *asked})
+        return used
 
     @asynccontextmanager
     async def _admission(self, world):
@@ -146,11 +156,10 @@ class Kernel:
             self._running[world.name] -= 1
 
     @asynccontextmanager
-    async def _sole_use(self, call, new_names):
+    async def _sole_use(self, call, used):
         """One change of a qube at a time. The name decides, not the qube, so that waiting tells nothing."""
-        names = {*new_names, *([call.target] if call.contract.target else [])} if call.contract.changes else ()
         async with AsyncExitStack() as held:
-            for name in sorted(names):
+            for name in sorted(used) if call.contract.changes else ():
                 await held.enter_async_context(self._lock(name))
             yield
 
@@ -172,6 +181,7 @@ class Kernel:
         for entry in call.contract.steps:
             if "when" in entry and not params.get(entry["when"][1:], False):
                 continue
+            self._require_thawed(call)
             step = steps.STEPS[entry["do"]]
             arguments = {}
             for name, value in entry["with"].items():
@@ -179,7 +189,7 @@ class Kernel:
                 given = call.target if value == "$target" else params.get(value[1:])
                 if isinstance(kind, tuple):
                     arguments[name] = value
-                elif kind == "qube":
+                elif kind in ("qube", "source"):
                     arguments[name] = context.qubes[given]
                 elif given is not None:
                     if kind != "new":
@@ -196,6 +206,7 @@ class Kernel:
         call.intended = True
         try:
             result = await self._run(call, context, params)
+            self._require_thawed(call)
             for intent in context.intents.values():
                 if intent["verb"] in steps.FINISH:
                     await steps.FINISH[intent["verb"]](self.qubesd, intent)
@@ -222,24 +233,25 @@ class Kernel:
         await self._settle_all(self.journal.unfinished())
 
     async def _settle_all(self, intents):
-        """True when every intent was settled or is being looked at again; False when one could not be."""
+        """True when every intent was settled, or left nothing so far; False when one could not be."""
         settled = [await self._settle(identity, intent) for identity, intent in intents]
         return all(settled)
 
     async def _settle(self, identity, intent, tries=LOOK_AGAIN):
         host = self.qubesd.limited(steps.SETTLE_METHODS)
+        done, failed = False, False
         try:
             done = await steps.SETTLE[intent["verb"]](host, intent)
-        except Exception as error:  # it stays in the journal: the next start, or the operator, sees to it
+        except Exception as error:  # after the last try it stays in the journal: the next start, or the operator, sees to it
+            failed = True
             print(f"qmcpd: cannot settle {intent['verb']} of {intent['qube']}: {error!r}", file=sys.stderr, flush=True)
-            return False
-        if done or not tries:
+        if done or not (tries or failed):
             self.journal.close(identity)
-        else:
+        elif tries:
             task = asyncio.create_task(self._settle_later(identity, intent, tries))
             self._later.add(task)
             task.add_done_callback(self._later.discard)
-        return True
+        return not failed
 
     async def _settle_later(self, identity, intent, tries):
         await asyncio.sleep(tries[0])

@@ -30,7 +30,7 @@ class Qube(NamedTuple):
 
 
 class Step(NamedTuple):
-    """`arguments`: name → `new`, `qube`, the tuple of words it may be, or the schema of a parameter it refers to."""
+    """`arguments`: name → `new`, `qube`, `source` (a qube that is only read from), the tuple of words it may be, or the schema of a parameter it refers to."""
 
     run: Callable
     writes: bool
@@ -265,7 +265,7 @@ STEPS = {
     "read": Step(read, False, {"qube": "qube"}, frozenset({"qube"}), READS),
     "create": Step(
         create, True,
-        {"name": "new", "template": "qube", "label": {"enum": LABELS}, "network": {"enum": ["inherit", "none"]},
+        {"name": "new", "template": "source", "label": {"enum": LABELS}, "network": {"enum": ["inherit", "none"]},
          "memory": _integer(64, 2**20), "vcpus": _integer(1, 64), "private_size": _integer(1, 2**50)},
         frozenset({"name", "template"}),
         READS | {"admin.vm.Create.AppVM", "admin.vm.property.Set", "admin.vm.tag.Set", "admin.vm.volume.Resize"},

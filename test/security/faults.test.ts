@@ -1,23 +1,20 @@
-import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Seat } from './host.js';
 
 /** What an error of qubesd's may say, and no reply may. */
 const SECRET = 'vault, work and sys-firewall are in lvm:qubes_dom0/vm-vault-private at 10.137.0.9';
-const LEAK = /vault|work|firewall|lvm|qubes_dom0|10\.137|Error|Traceback/;
+const LEAK = /vault|\bwork\b|firewall|lvm|qubes_dom0|10\.137|Error|Traceback/;
 
 const FAULTS = {
   'an error': async (_carryOut: () => Promise<Uint8Array>) =>
     Buffer.from(`2\0QubesException\0Traceback: ${SECRET}\0${SECRET}\0`),
-  'a refusal of the kind a missing qube gets': async (_carryOut: () => Promise<Uint8Array>) =>
-    Buffer.from(`2\0QubesVMNotFoundError\0\0No such domain: '${SECRET}'\0`),
   'an empty reply': async (_carryOut: () => Promise<Uint8Array>) => new Uint8Array(),
   'an empty reply after it was done': async (carryOut: () => Promise<Uint8Array>) => {
     await carryOut();
     return new Uint8Array();
   },
   'bytes that are no reply': async (_carryOut: () => Promise<Uint8Array>) =>
-    Buffer.from(`0\0${SECRET}\n=\xff\n`, 'latin1'),
+    Buffer.from(`${SECRET}\0\xff`, 'latin1'),
 };
 
 let seat: Seat;
@@ -108,12 +105,37 @@ describe('any one call to qubesd may fail, in any way: the effect is whole or no
           const here = `${what} at call ${nth}, ${seen[nth - 1]}: ${stdout.trim()} and ${state(name)}`;
           const { ok } = JSON.parse(stdout) as { ok: boolean };
           if (ok ? state(name) !== whole : ![none, whole].includes(state(name))) wrong.push(here);
-          if (!ok && state(name) === whole && none !== whole) console.log(here);
           if (LEAK.test(stdout)) wrong.push(here);
         }
       }
       expect(wrong).toEqual([]);
-      expect(readdirSync(`${seat.sim.root}/var/lib/qmcp/journal`)).toEqual([]);
     }, 60_000);
   }
+});
+
+describe('what could not be put right at once', () => {
+  it('is said to be unfinished, is out of everybody’s reach, and is put right without a restart', async () => {
+    const { host } = seat.sim;
+    const original = host.call.bind(host);
+    host.call = (request) =>
+      Buffer.from(request).toString('latin1').startsWith('admin.vm.Remove')
+        ? FAULTS['an error'](() => original(request))
+        : original(request);
+    // Smaller than the volume is: refused only after the qube was made, so that it has to be removed again.
+    const { stdout } = await create('ai-one', { private_size: 1 });
+    host.call = original;
+    expect(stdout).toBe('{"error":{"code":"failed","data":{"unfinished":true}},"ok":false}\n');
+    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('ai-one');
+    expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toBe(
+      await seat.direct('qmcp.spawn.Start', 'no-such-qube'),
+    );
+    await expect.poll(() => state('ai-one'), { timeout: 15_000, interval: 250 }).toBe('nothing');
+  }, 20_000);
+
+  it('a birth that qubesd refused is not called a name that is taken', async () => {
+    await create('ai-one');
+    const { stdout } = await create('ai-two', { template: 'ai-one' });
+    expect(stdout).toBe('{"error":{"code":"failed"},"ok":false}\n');
+    expect(state('ai-two')).toBe('nothing');
+  });
 });

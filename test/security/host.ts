@@ -12,9 +12,10 @@ export class Seat {
     private readonly directory: string,
   ) {}
 
-  static async take(world = 'demo'): Promise<Seat> {
+  /** `prepare` does to dom0's files what an operator might have done before. */
+  static async take(world = 'demo', prepare: (root: string) => void = () => {}): Promise<Seat> {
     const directory = mkdtempSync(join(tmpdir(), 'qmcp-'));
-    return new Seat(await startHost({ world, dir: directory }), directory);
+    return new Seat(await startHost({ world, dir: directory, prepare }), directory);
   }
 
   async leave(): Promise<void> {
@@ -65,6 +66,27 @@ export class Seat {
     const reply = Buffer.from(await this.sim.host.call(request)).toString('utf8');
     if (!reply.startsWith('0\0')) throw new Error(`${method} ${dest} ${argument}: ${JSON.stringify(reply)}`);
     return reply.slice(2);
+  }
+
+  /** Holds the first call to qubesd of this method until it is let go. */
+  hold(method: string): { arrived: Promise<void>; release(): void } {
+    const { host } = this.sim;
+    const original = host.call.bind(host);
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const arrived = new Promise<void>((resolve) => {
+      host.call = async (request) => {
+        if (Buffer.from(request).toString('latin1').startsWith(`${method}+`)) {
+          host.call = original;
+          resolve();
+          await gate;
+        }
+        return original(request);
+      };
+    });
+    return { arrived, release };
   }
 
   audit(): Record<string, unknown>[] {
