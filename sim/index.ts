@@ -3,6 +3,8 @@ import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, sym
 import { basename, join } from 'node:path';
 import { serveAdminApi } from './adminapi/server.js';
 import { serveControl } from './control.js';
+import { BwrapEngine } from './guests/bwrap.js';
+import type { GuestEngine } from './guests/guest.js';
 import { MemoryEngine } from './guests/memory.js';
 import { type Outside, reachOn } from './guests/outside.js';
 import { Host } from './host/host.js';
@@ -24,6 +26,8 @@ export interface SimOptions {
   /** Where the host keeps everything. Kept short by the caller: paths of sockets have at most 107 bytes. */
   readonly dir: string;
   readonly seed?: number;
+  /** What qubes have inside: a shell in memory (the default), or real processes in a sandbox of bubblewrap. */
+  readonly guests?: 'memory' | 'bwrap';
   /** Do to dom0's files what an operator might have done, before qmcpd reads them. */
   readonly prepare?: (root: string) => void | Promise<void>;
   /** What qmcpd says on standard error. */
@@ -52,7 +56,14 @@ export interface SimHost {
   close(): Promise<void>;
 }
 
-export async function startHost({ world, dir, seed, prepare, echo }: SimOptions): Promise<SimHost> {
+export async function startHost({
+  world,
+  dir,
+  seed,
+  guests = 'memory',
+  prepare,
+  echo,
+}: SimOptions): Promise<SimHost> {
   const loaded = typeof world === 'string' ? loadWorld(world) : world;
   const root = join(dir, 'dom0');
   layOut(root, loaded.qmcp);
@@ -71,7 +82,10 @@ export async function startHost({ world, dir, seed, prepare, echo }: SimOptions)
       call: (source, target, service, stdin) => once(qrexec, { source, target, service }, stdin),
       reach: (from, destination) => reachOn(host, from, destination),
     };
-    const engine = new MemoryEngine(outside, (name) => host.qube(name)?.template ?? null);
+    const engine =
+      guests === 'bwrap'
+        ? sandboxes(join(dir, 'guests'))
+        : new MemoryEngine(outside, (name) => host.qube(name)?.template ?? null);
     const insides = await Insides.of(host, engine);
     closing.push(() => insides.close());
     const qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qubes/qrexec.log'));
@@ -110,6 +124,14 @@ export async function startHost({ world, dir, seed, prepare, echo }: SimOptions)
     await close();
     throw error;
   }
+}
+
+/** The host begins anew with its world, and so do its disks: what an earlier run left there is not this host's. */
+function sandboxes(dir: string): GuestEngine {
+  const why = BwrapEngine.unavailable();
+  if (why !== undefined) throw new Error(`guests in bwrap need bubblewrap: ${why}`);
+  rmSync(dir, { recursive: true, force: true });
+  return new BwrapEngine(dir);
 }
 
 async function once(

@@ -1,6 +1,7 @@
 /**
- * Keeps a simulated host running: `node dist/sim/main.js --world NAME|FILE --dir D [--source QUBE]`. Ends on SIGTERM and
- * SIGINT, and when the process that started it goes. Started with an IPC channel it says there when it is up.
+ * Keeps a simulated host running: `node dist/sim/main.js --world NAME|FILE --dir D [--source QUBE]
+ * [--guests memory|bwrap]`. Ends on SIGTERM and SIGINT, and when the process that started it goes. Started with an IPC
+ * channel it says there when it is up.
  */
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -12,11 +13,14 @@ const { values } = parseArgs({
     world: { type: 'string', default: 'demo' },
     dir: { type: 'string' },
     source: { type: 'string', default: 'mcp-control' },
+    guests: { type: 'string', default: 'memory' },
   },
 });
 
 async function main(): Promise<void> {
   if (values.dir === undefined) throw new Error('--dir is needed');
+  const { guests } = values;
+  if (guests !== 'memory' && guests !== 'bwrap') throw new Error('--guests is memory or bwrap');
   const dir = resolve(values.dir);
   mkdirSync(dir, { recursive: true });
   const ended = new Promise<void>((resolve) => {
@@ -25,7 +29,7 @@ async function main(): Promise<void> {
   const echo = (text: string) => {
     if (text !== 'qmcpd: ready\n') process.stderr.write(text);
   };
-  const sim = await startHost({ world: values.world, dir, echo });
+  const sim = await startHost({ world: values.world, dir, guests, echo });
   const client = await sim.client(values.source);
   if (process.send) process.send({ ready: true, dir, client });
   else process.stdout.write(`ready: ${client}\n`);

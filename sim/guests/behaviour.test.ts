@@ -1,10 +1,13 @@
-/** One table of what a guest does, held against the service a template ships and against the guests in memory. */
+/** One table of what a guest does, held against the service a template ships and against each engine's guests. */
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FrameDecoder } from '../../core/host/frames.js';
 import { packageFile } from '../root.js';
+import { BwrapEngine } from './bwrap.js';
+import type { Guest } from './guest.js';
 import { MemoryEngine } from './memory.js';
 
 interface Answer {
@@ -46,8 +49,23 @@ const shipped: Engine = (request, stdin = Buffer.alloc(0)) =>
     child.stdin.end(Buffer.concat([Buffer.from(request), stdin]));
   });
 
-const inMemory: Engine = async (request, stdin = Buffer.alloc(0)) => {
-  const guest = await new MemoryEngine().start({ name: 'ai-one', template: null, klass: 'AppVM' });
+const QUBE = { name: 'ai-one', template: null, klass: 'AppVM' };
+
+const inMemory: Engine = async (request, stdin) =>
+  answerIn(await new MemoryEngine().start(QUBE), request, stdin);
+
+const inSandbox: Engine = async (request, stdin) => {
+  const dir = mkdtempSync(join(tmpdir(), 'qmcp-bwrap-'));
+  const guest = await new BwrapEngine(dir).start(QUBE);
+  try {
+    return await answerIn(guest, request, stdin);
+  } finally {
+    await guest.stop();
+    rmSync(dir, { recursive: true, force: true });
+  }
+};
+
+async function answerIn(guest: Guest, request: string, stdin: Buffer = Buffer.alloc(0)): Promise<Answer> {
   const chunks: Uint8Array[] = [];
   await guest.serve({
     service: 'qmcp.exec.Run',
@@ -62,7 +80,7 @@ const inMemory: Engine = async (request, stdin = Buffer.alloc(0)) => {
     signal: new AbortController().signal,
   });
   return answerOf(Buffer.concat(chunks));
-};
+}
 
 const exited = (exit: number) => ({ exit, signal: null, timed_out: false });
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
@@ -146,11 +164,14 @@ const CASES: Record<string, Case> = {
   'an empty command is refused': { request: { command: [] }, last: { code: 'invalid-request' } },
 };
 
-for (const [name, engine, user] of [
-  ['the service a template ships', shipped, userInfo().username],
-  ['the guests in memory', inMemory, 'user'],
+const noSandbox = BwrapEngine.unavailable();
+
+for (const [name, engine, user, missing] of [
+  ['the service a template ships', shipped, userInfo().username, undefined],
+  ['the guests in memory', inMemory, 'user', undefined],
+  ['the guests in a sandbox', inSandbox, 'user', noSandbox],
 ] as const)
-  describe(name, () => {
+  describe.skipIf(missing !== undefined)(`${name}${missing ? ` (skipped: ${missing})` : ''}`, () => {
     for (const [what, { request, stdin, stdout, stderr, last }] of Object.entries(CASES))
       it(what, async () => {
         const line = typeof request === 'string' ? request : JSON.stringify({ user, ...request });

@@ -1,0 +1,257 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { startHost } from '../index.js';
+import { packageRoot } from '../root.js';
+import { BwrapEngine } from './bwrap.js';
+import type { Guest, ServiceCall } from './guest.js';
+
+const why = BwrapEngine.unavailable();
+
+/** How many processes of the machine run exactly this. */
+const processes = (command: string) =>
+  readdirSync('/proc').filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim() === command;
+    } catch {
+      return false;
+    }
+  }).length;
+
+describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why})` : ''}`, () => {
+  let dir: string;
+  let engine: BwrapEngine;
+  let guests: Guest[];
+
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'qmcp-bwrap-'));
+    engine = new BwrapEngine(join(dir, 'guests'));
+    guests = [];
+  });
+  afterEach(async () => {
+    for (const guest of guests) await guest.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  const start = async (name: string, template: string | null = 'tpl', klass = 'AppVM') => {
+    const guest = await engine.start({ name, template, klass });
+    guests.push(guest);
+    return guest;
+  };
+  const run = async (guest: Guest, command: string, user = 'root') => {
+    const { stdout, stderr } = await guest.run({ command, user });
+    return `${Buffer.from(stdout)}${Buffer.from(stderr)}`;
+  };
+  /** One life of a qube. */
+  const life = async (name: string, command: string, klass?: string, template?: string) => {
+    const guest = await start(name, template, klass);
+    const said = await run(guest, command);
+    await guest.stop();
+    return said;
+  };
+  const serve = async (guest: Guest, service: string, input: string, rest: Partial<ServiceCall> = {}) => {
+    let said = '';
+    const hear = (bytes: Uint8Array) => {
+      said += Buffer.from(bytes).toString('utf8');
+    };
+    const exit = await guest.serve({
+      service,
+      argument: '',
+      source: 'mcp-control',
+      user: 'user',
+      stdin: (async function* () {
+        yield Buffer.from(input);
+      })(),
+      stdout: hear,
+      stderr: hear,
+      signal: new AbortController().signal,
+      ...rest,
+    });
+    return { exit, said };
+  };
+
+  it('keeps /home and /rw over a restart, and nothing else', async () => {
+    const kept = '/home/user/f /rw/config/f';
+    const lost = '/etc/f /root/f /tmp/f /var/f';
+    const first = await start('app');
+    expect(await run(first, `for f in ${kept} ${lost}; do echo here > $f; done`)).toBe('');
+    expect(await run(first, `cat ${kept} ${lost} | sort -u`)).toBe('here\n');
+    await first.stop();
+    expect(await life('app', `ls ${kept} ${lost} 2>/dev/null`)).toBe(`${kept.replace(' ', '\n')}\n`);
+  });
+
+  it('has nothing left when it is forgotten', async () => {
+    await life('app', 'echo a > /home/user/f; chmod 000 /home/user');
+    engine.forget('app');
+    expect(readdirSync(join(dir, 'guests'))).toEqual([]);
+    expect(await life('app', 'ls -A /home/user')).toBe('');
+  });
+
+  it('shares its files with no other qube', async () => {
+    await life('app', 'echo a > /home/user/f');
+    expect(await life('other', 'ls -A /home/user')).toBe('');
+  });
+
+  it('as a disposable starts on a copy of its template’s private volume and touches nothing of it', async () => {
+    await life('dvm', 'echo base > /home/user/f');
+    const said = await life('disp1', 'cat /home/user/f; echo changed > /home/user/f', 'DispVM', 'dvm');
+    expect(said).toBe('base\n');
+    expect(await life('dvm', 'cat /home/user/f')).toBe('base\n');
+  });
+
+  it('has another’s private volume after a clone, and an empty one after an import of nothing', async () => {
+    await life('app', 'echo a > /home/user/f');
+    await engine.import({ qube: 'new', volume: 'private' }, { qube: 'app', volume: 'private' });
+    expect(await life('new', 'cat /home/user/f')).toBe('a\n');
+    await engine.import({ qube: 'new', volume: 'private' }, null);
+    expect(await life('new', 'ls -A /home/user')).toBe('');
+  });
+
+  it('has no network interface but lo, and none of the machine’s', async () => {
+    const table = await run(await start('app'), 'cat /proc/net/dev');
+    const names = table.split('\n').flatMap((line) => /^\s*(\S+):/.exec(line)?.[1] ?? []);
+    expect(names).toEqual(['lo']);
+    expect(Object.keys(networkInterfaces())).not.toHaveLength(0);
+  });
+
+  it('sees no file of the machine outside /usr', async () => {
+    mkdirSync(join(dir, 'secret'));
+    writeFileSync(join(dir, 'secret/f'), 'secret');
+    const guest = await start('app');
+    for (const path of [
+      packageRoot(),
+      join(dir, 'secret/f'),
+      '/etc/shadow',
+      '/etc/resolv.conf',
+      '/var/lib/dpkg',
+    ])
+      expect(await run(guest, `ls -d ${path}`), path).toMatch(/No such file/);
+    expect(await run(guest, 'ls -A /root /home/user /tmp')).toBe('/home/user:\n\n/root:\n\n/tmp:\n');
+    expect(await run(guest, 'cat /etc/hostname; hostname')).toBe('app\napp\n');
+  });
+
+  it('learns nothing of the machine from its own processes', async () => {
+    const said = await run(await start('app'), 'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline');
+    expect(said).not.toContain(dir);
+    expect(said).not.toContain(packageRoot());
+    expect(said).not.toContain(process.env.HOME === '/root' ? process.execPath : process.env.HOME);
+  });
+
+  it('cannot change the machine’s programs or its kernel’s settings', async () => {
+    const guest = await start('app');
+    expect(await run(guest, 'echo x > /usr/bin/x')).toMatch(/Read-only/);
+    const writable =
+      "find /proc -path '/proc/[0-9]*' -prune -o -type f -perm /222 -writable -print 2> /dev/null";
+    expect(await run(guest, writable)).toBe('');
+    // The same value, so that the machine is none the worse should this ever succeed.
+    const rewrite = 'f=/proc/sys/kernel/core_pattern; umount /proc/sys; echo "$(cat $f)" > $f; echo $?';
+    expect(await run(guest, rewrite)).toMatch(/^[12]\n/);
+    const again = `unshare --user --map-root-user --mount --pid --fork --mount-proc sh -c '${rewrite}'`;
+    expect(await run(guest, again)).not.toMatch(/^0\n/);
+    expect(await run(guest, 'mount -t tmpfs x /mnt 2>&1 || mount -t tmpfs x /tmp')).not.toBe('');
+  });
+
+  it('has a shell for its user and one for root, and says so when it has no such service', async () => {
+    const guest = await start('app');
+    const shell = await serve(guest, 'qubes.VMShell', 'echo $HOME $QREXEC_REMOTE_DOMAIN; exit 3');
+    expect(shell).toEqual({ exit: 3, said: '/home/user mcp-control\n' });
+    expect(await serve(guest, 'qubes.VMRootShell', 'echo $HOME; touch /etc/f')).toEqual({
+      exit: 0,
+      said: '/root\n',
+    });
+    expect(await serve(guest, 'qubes.Nothing', '')).toEqual({ exit: 127, said: '' });
+    expect((await serve(guest, 'qubes.VMShell', '', { user: 'eve' })).exit).toBe(126);
+  });
+
+  it.skipIf(process.geteuid?.() !== 0)('keeps root’s files from its user (needs root here)', async () => {
+    const guest = await start('app');
+    expect(await run(guest, 'id -un', 'user')).toBe('user\n');
+    expect(await run(guest, 'id -un', 'root')).toBe('root\n');
+    expect(await run(guest, 'touch /etc/f; ls /root', 'user')).toMatch(
+      /Permission denied(.|\n)*Permission denied/,
+    );
+    expect((await serve(guest, 'qubes.VMShell', 'id -u; id -G')).said).toBe('1000\n1000\n');
+  });
+
+  it('answers while its caller is still talking', async () => {
+    const guest = await start('app');
+    let answered = () => {};
+    const answer = new Promise<void>((resolve) => {
+      answered = resolve;
+    });
+    let said = '';
+    await serve(guest, 'qubes.VMShell', '', {
+      stdin: (async function* () {
+        yield Buffer.from('echo one\n');
+        await answer;
+        yield Buffer.from('echo two\n');
+      })(),
+      stdout: (bytes) => {
+        said += Buffer.from(bytes);
+        answered();
+      },
+    });
+    expect(said).toBe('one\ntwo\n');
+  });
+
+  it('ends a command whose caller goes', async () => {
+    const guest = await start('app');
+    const marker = `sleep 71.${process.pid}`;
+    const gone = new AbortController();
+    const running = guest.run({ command: `${marker} & ${marker}`, user: 'user', signal: gone.signal });
+    await expect.poll(() => processes(marker)).toBe(2);
+    gone.abort();
+    expect(await running).toMatchObject({ aborted: true });
+    await expect.poll(() => processes(marker)).toBe(0);
+  });
+
+  it('keeps what a command left running, until it stops', async () => {
+    const guest = await start('app');
+    const marker = `sleep 72.${process.pid}`;
+    await run(guest, `setsid ${marker} > /dev/null 2>&1 &`, 'user');
+    await expect.poll(() => processes(marker)).toBe(1);
+    expect(await run(guest, 'echo still here')).toBe('still here\n');
+    expect(processes(marker)).toBe(1);
+    await guest.stop();
+    expect(processes(marker)).toBe(0);
+  });
+
+  it('takes every process along when it stops, and runs nothing afterwards', async () => {
+    const guest = await start('app');
+    const marker = `sleep 73.${process.pid}`;
+    const running = guest.run({ command: `trap "" TERM HUP; setsid ${marker} & ${marker}`, user: 'root' });
+    await expect.poll(() => processes(marker)).toBe(2);
+    await guest.stop();
+    expect(processes(marker)).toBe(0);
+    expect(await running).toMatchObject({ aborted: true });
+    expect(await guest.run({ command: 'echo late', user: 'root' })).toMatchObject({ aborted: true });
+    await guest.stop();
+  });
+
+  it('is not brought down by its own root', async () => {
+    const guest = await start('app');
+    await run(guest, 'kill -9 1; kill -9 -1');
+    expect(await run(guest, 'echo up')).toBe('up\n');
+  });
+
+  it('is what a simulated host has when it is asked for, stopped and removed as the host says', async () => {
+    const sim = await startHost({ world: 'demo', dir: join(dir, 'd'), guests: 'bwrap' });
+    try {
+      const policy = join(sim.root, 'etc/qubes/policy.d/10-test.policy');
+      writeFileSync(policy, 'qubes.VMShell * personal work allow\n');
+      const inWork = async (script: string) =>
+        Buffer.from(
+          (await sim.call('personal', 'work', 'qubes.VMShell', Buffer.from(script))).stdout,
+        ).toString();
+      const marker = `sleep 74.${process.pid}`;
+      await inWork(`echo kept > f; echo lost > /tmp/f; setsid ${marker} > /dev/null 2>&1 < /dev/null &`);
+      await expect.poll(() => processes(marker)).toBe(1);
+      await sim.host.call(Buffer.from('admin.vm.Kill+ dom0 name work\0'));
+      expect(processes(marker)).toBe(0);
+      expect(await inWork('hostname; cat f /tmp/f')).toBe('work\nkept\n');
+    } finally {
+      await sim.close();
+    }
+  });
+});

@@ -1,0 +1,252 @@
+/**
+ * What a qube is made of when it is a real sandbox: bubblewrap's namespaces (no network, processes of its own) around a
+ * root in memory, the machine's programs read-only, and the qube's own /home and /rw. It lives from `open` to `kill`, and
+ * every process that ever entered it ends with its first one: that is the kernel's promise, not ours.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { packageFile } from '../root.js';
+
+/** Where the guest package is inside: /usr is the machine's own and read-only, so it cannot be /usr/lib/qmcp. */
+const PACKAGE = '/opt/qmcp';
+
+/** What root in a container usually may. Without these it could not chown or become `user`; with more, undo its mounts. */
+const CAPABILITIES = ['chown', 'dac_override', 'fowner', 'fsetid', 'kill', 'setgid', 'setuid'];
+
+/** Enough for bwrap and nsenter, and nothing of our own environment: a guest can read its first process's. */
+export const HOST_ENV = { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
+
+/**
+ * Root on the machine can map several accounts into the sandbox: `root` and `user` are two users. Anyone else can map
+ * only themself: there both names stand for one account (uid 1000), and everything outside /usr belongs to it.
+ */
+export interface Accounts {
+  readonly passwd: string;
+  readonly bwrap: readonly string[];
+  /** Written to uid_map and gid_map from outside; null when bwrap does it itself. */
+  readonly map: string | null;
+  /** What stands before a program that is to run as this user. */
+  readonly become: (user: string) => readonly string[];
+}
+
+const TWO: Accounts = {
+  passwd: 'root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n',
+  bwrap: [
+    ...['--userns-block-fd', '5', '--dev', '/dev', '--cap-drop', 'ALL'],
+    ...CAPABILITIES.flatMap((name) => ['--cap-add', `CAP_${name.toUpperCase()}`]),
+  ],
+  map: '0 0 1\n1000 1000 1\n65534 65534 1\n',
+  become: (user) => [
+    ...['setpriv', '--no-new-privs', '--inh-caps=-all'],
+    `--bounding-set=-all,${CAPABILITIES.map((name) => `+${name}`).join(',')}`,
+    ...['--reuid', user, '--regid', user, '--init-groups', '--'],
+  ],
+};
+
+/** bwrap's own /dev would take a second user namespace, which nobody can enter from outside; so it is put together here. */
+const ONE: Accounts = {
+  passwd: 'user:x:1000:1000:user:/home/user:/bin/sh\nroot:x:1000:1000:root:/root:/bin/sh\n',
+  bwrap: [
+    ...['--uid', '1000', '--gid', '1000', '--cap-drop', 'ALL', '--tmpfs', '/dev', '--dir', '/dev/shm'],
+    ...['null', 'zero', 'full', 'random', 'urandom', 'tty'].flatMap((name) => [
+      ...['--dev-bind', `/dev/${name}`, `/dev/${name}`],
+    ]),
+    ...['fd', 'fd/0', 'fd/1', 'fd/2'].flatMap((path, at) => [
+      ...['--symlink', `/proc/self/${path}`, `/dev/${['fd', 'stdin', 'stdout', 'stderr'][at]}`],
+    ]),
+  ],
+  map: null,
+  become: () => ['setpriv', '--no-new-privs', '--'],
+};
+
+export const accounts: Accounts = process.geteuid?.() === 0 && hasEveryUser() ? TWO : ONE;
+
+function hasEveryUser(): boolean {
+  const [inside, outside, count] = readFileSync('/proc/self/uid_map', 'utf8').trim().split(/\s+/).map(Number);
+  return inside === 0 && outside === 0 && count! > 65_534;
+}
+
+/** The first process: lays out the root, says that it is up, and from then on only buries the dead. */
+const INIT = `
+exec 3>&- 4>&- 5>&-
+set -e
+umask 022
+mkdir -p /etc/qubes-rpc /root /rw/config /tmp /var/tmp /var/log /run
+chmod 755 /etc /opt ${PACKAGE}
+chmod 1777 /tmp /var/tmp
+chmod 700 /root
+[ -e /home/user ] || { mkdir /home/user; chown 1000:1000 /home/user; }
+printf '%s\\n' "$1" > /etc/hostname
+printf '127.0.0.1 localhost %s\\n' "$1" > /etc/hosts
+cat > /etc/passwd <<'END'
+${accounts.passwd}nobody:x:65534:65534:nobody:/:/bin/false
+END
+printf '%s\\n' root:x:0: user:x:1000: nogroup:x:65534: > /etc/group
+for service in ${PACKAGE}/qubes-rpc/*; do
+  sed "s,/usr/lib/qmcp,${PACKAGE},; s,/usr/bin/python3,$2," "$service" > "/etc/qubes-rpc/\${service##*/}"
+done
+for shell in qubes.VMShell qubes.VMRootShell; do
+  printf '#!/bin/sh\\nexec /bin/sh\\n' > "/etc/qubes-rpc/$shell"
+done
+chmod 755 /etc/qubes-rpc/*
+echo up
+exec > /dev/null 2>&1
+set +e
+while :; do sleep 3600 & wait $!; done
+`;
+
+export class Sandbox {
+  private constructor(
+    private readonly pid: number,
+    /** When no process of it is left. */
+    readonly ended: Promise<void>,
+    private readonly isOver: () => boolean,
+  ) {}
+
+  /** `disk` is where the qube's /home and /rw are kept. */
+  static async open(name: string, disk: string): Promise<Sandbox> {
+    for (const directory of ['home', 'rw']) mkdirSync(join(disk, directory), { recursive: true });
+    const python = pythonHere();
+    const words = argumentsOf(name, disk, python.prefixes);
+    // Arguments go through a pipe: on the command line, every guest could read the machine's paths in /proc.
+    const bwrap = spawn('bwrap', ['--args', '3', '--', '/bin/sh', '-s', '--', name, python.program], {
+      cwd: '/',
+      env: HOST_ENV,
+      stdio: Array.from({ length: accounts.map === null ? 5 : 6 }, () => 'pipe' as const),
+    });
+    const [stdin, args, release] = [0, 3, 5].map((at) => bwrap.stdio[at] as Writable | undefined);
+    const [stdout, stderr, info] = [1, 2, 4].map((at) => bwrap.stdio[at] as Readable);
+    for (const stream of [stdin, args, release]) stream?.on('error', () => {});
+    args!.end(words.join('\0'));
+    stdin!.end(INIT);
+
+    let complaint = '';
+    stderr!.on('data', (chunk: Buffer) => {
+      complaint += chunk;
+    });
+    bwrap.once('error', (error) => {
+      complaint += error.message;
+    });
+    let over = false;
+    const ended = new Promise<void>((resolve) => bwrap.once('close', () => resolve())).then(() => {
+      over = true;
+    });
+    const failed = ended.then(() => {
+      throw new Error(`the sandbox of ${name} did not start: ${complaint.trim()}`);
+    });
+    failed.catch(() => {});
+    let sandbox: Sandbox | undefined;
+    try {
+      const first = JSON.parse(await Promise.race([until(info!, '}'), failed])) as { 'child-pid': number };
+      sandbox = new Sandbox(first['child-pid'], ended, () => over);
+      if (accounts.map !== null) {
+        for (const file of ['uid_map', 'gid_map'])
+          writeFileSync(`/proc/${sandbox.pid}/${file}`, accounts.map);
+        release!.end('.');
+      }
+      await Promise.race([until(stdout!, 'up\n'), failed]);
+      return sandbox;
+    } catch (error) {
+      sandbox?.kill();
+      bwrap.kill('SIGKILL');
+      throw error;
+    }
+  }
+
+  /** The words that run a program inside, as this user. */
+  enter(user: string, words: readonly string[]): readonly string[] {
+    const spaces = ['--user', '--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup'];
+    const target = ['--target', String(this.pid), ...spaces, '--preserve-credentials'];
+    return ['nsenter', ...target, '--', ...accounts.become(user), ...words];
+  }
+
+  kill(): void {
+    // Once bwrap is gone, the number may be somebody else's.
+    if (this.isOver()) return;
+    try {
+      process.kill(this.pid, 'SIGKILL');
+    } catch {
+      // It ended by itself, a moment ago.
+    }
+  }
+
+  get over(): boolean {
+    return this.isOver();
+  }
+}
+
+function argumentsOf(name: string, disk: string, prefixes: readonly string[]): string[] {
+  const readable = [packageFile('guest/qmcp_guest'), packageFile('guest/qubes-rpc')];
+  return [
+    ...[
+      '--unshare-user',
+      '--unshare-all',
+      '--hostname',
+      name,
+      '--die-with-parent',
+      '--new-session',
+      '--clearenv',
+    ],
+    ...['--as-pid-1', '--info-fd', '4', '--setenv', 'PATH', '/usr/sbin:/usr/bin:/sbin:/bin'],
+    ...['--ro-bind', '/usr', '/usr', '--ro-bind-try', '/etc/alternatives', '/etc/alternatives'],
+    ...['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'].flatMap((path) => {
+      const found = lstatSync(path, { throwIfNoEntry: false });
+      if (found === undefined) return [];
+      return found.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
+    }),
+    ...prefixes.flatMap((prefix) => ['--ro-bind', prefix, prefix]),
+    ...readable.flatMap((path) => [
+      '--ro-bind',
+      path,
+      join(PACKAGE, path.slice(packageFile('guest').length)),
+    ]),
+    ...['--bind', join(disk, 'home'), '/home', '--bind', join(disk, 'rw'), '/rw', '--proc', '/proc'],
+    ...kernelFiles().flatMap((path) => ['--ro-bind', path, path]),
+    ...accounts.bwrap,
+  ];
+}
+
+/**
+ * What of /proc is the whole machine's and can be written. Where the machine's root runs us, root inside is the same
+ * user to the kernel (with no capability): the mode of /proc/sys/kernel/core_pattern would let it choose a program that
+ * the machine then runs outside.
+ */
+function kernelFiles(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => !/^\d+$/.test(name))
+    .map((name) => join('/proc', name))
+    .filter((path) => {
+      const found = lstatSync(path);
+      return found.isDirectory() || (found.isFile() && (found.mode & 0o222) !== 0);
+    });
+}
+
+/** The distribution's python, or else whichever one runs here, with what it needs beside it. */
+function pythonHere(): { readonly program: string; readonly prefixes: readonly string[] } {
+  if (existsSync('/usr/bin/python3')) return { program: '/usr/bin/python3', prefixes: [] };
+  const ask = 'import sys; print(sys.executable, sys.prefix, sys.base_prefix, sep="\\n")';
+  const [program, ...prefixes] = execFileSync('python3', ['-c', ask], { encoding: 'utf8' })
+    .trim()
+    .split('\n');
+  return { program: program!, prefixes: [...new Set(prefixes)].filter((path) => !path.startsWith('/usr')) };
+}
+
+function until(stream: Readable, mark: string): Promise<string> {
+  return new Promise((resolve) => {
+    let text = '';
+    stream.on('data', (chunk: Buffer) => {
+      text += chunk;
+      if (text.includes(mark)) resolve(text);
+    });
+  });
+}
