@@ -17,6 +17,7 @@ INSTALLED = "etc/qubes/policy.d/30-qmcp.policy"
 BOOT_SERVICES = (
     "qubes.FeaturesRequest", "qubes.GetRandomizedTime", "qubes.NotifyTools", "qubes.NotifyUpdates", "qubes.SyncAppMenus",
 )
+CLASSES = ("@type:AppVM", "@type:DispVM", "@type:RemoteVM", "@type:StandaloneVM", "@type:TemplateVM")
 HEADER = """\
 # What the agents of this host may ask of dom0 and of each other's qubes.
 # Generated from the installed contracts and qmcp.toml; a change here is lost when it is generated again.
@@ -68,7 +69,10 @@ def _closure(source):
     yield _rule("qubes.GetDate", "@tag:anon-vm", "@anyvm", "deny")
     for service in BOOT_SERVICES:
         yield _rule(service, source, "@adminvm", "allow")
-    yield _rule("qubes.GetDate", source, "@default", "allow target=@adminvm")
+    # qrexec reads a name that does not exist as @default: what is allowed on that is allowed on every name there could be,
+    # or the refusal would tell which exist. A disposable that is only asked for is no qube of any class.
+    for target in ("@default", *CLASSES):  # INVARIANT scope.existence-hidden
+        yield _rule("qubes.GetDate", source, target, "allow target=@adminvm")
     # @anyvm is everything but dom0, @default and every form of @dispvm included.
     yield _rule("*", source, "@anyvm", "deny")  # INVARIANT policy.closed
     yield _rule("*", source, "@adminvm", "deny")  # INVARIANT policy.closed

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Seat } from './host.js';
+
+// The platform's default policy is loaded after ours: what is closed here is closed on a real host.
+let seat: Seat;
+let disposable: string;
+const questions: string[] = [];
+beforeAll(async () => {
+  seat = await Seat.take();
+  seat.sim.qrexec.operator = ({ source, service }) => {
+    questions.push(`${source} ${service}`);
+    return null;
+  };
+  for (const name of ['ai-one', 'ai-peer', 'ai-gone'])
+    await seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
+  await seat.call('ai-gone', 'qmcp.spawn.Remove');
+  await seat.operator('admin.vm.Start', 'ai-gone');
+  await seat.operator('admin.vm.property.Set', 'ai-one', 'template_for_dispvms', 'True');
+  disposable = await seat.operator('admin.vm.CreateDisposable', 'ai-one');
+  await seat.operator('admin.vm.Start', disposable);
+});
+afterAll(async () => {
+  await seat.leave();
+});
+
+const BOOT = ['GetRandomizedTime', 'FeaturesRequest', 'NotifyTools', 'NotifyUpdates', 'SyncAppMenus'].map(
+  (name) => `qubes.${name}`,
+);
+const GUEST = [
+  'qubes.VMShell',
+  'qubes.VMRootShell',
+  'qubes.VMExec',
+  'qubes.VMExecGUI',
+  'qubes.StartApp',
+  'qubes.OpenURL',
+  'qubes.OpenInVM',
+  'qubes.GetImageRGBA',
+  'qubes.Filecopy',
+  'qubes.ConnectTCP',
+  'qubes.ConnectTCP+22',
+  'qubes.UpdatesProxy',
+  'qubes.Notifications',
+];
+const DOM0 = [
+  'admin.vm.List',
+  'admin.vm.tag.Set+ai-full',
+  'admin.Events',
+  'admin.vm.CreateDisposable',
+  'policy.List',
+  'policy.Replace+30-qmcp',
+  'qubes.ReceiveUpdates',
+];
+const OURS = [
+  'qmcp.Catalog',
+  'qmcp.inspect.List',
+  'qmcp.inspect.State',
+  'qmcp.spawn.Create',
+  'qmcp.spawn.Start',
+  'qmcp.exec.Run',
+];
+const TARGETS = [
+  '@dispvm',
+  '@dispvm:default-dvm',
+  '@dispvm:ai-one',
+  '@default',
+  '@adminvm',
+  'dom0',
+  '@anyvm',
+  '@tag:ai-full',
+  'mcp-control',
+  'ai-peer',
+  'sys-ai-net',
+  'sys-net',
+  'vault',
+  'no-such-qube',
+];
+
+/** What qrexec-client-vm ends with when the policy says no. */
+const refused = async (source: string, target: string, service: string) =>
+  (await seat.call(target, service, '', source)).exit === 126;
+
+async function reached(source: string, services: string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const target of TARGETS)
+    for (const service of services)
+      if (!(await refused(source, target, service))) found.push(`${service} on ${target}`);
+  return found;
+}
+
+describe('what a qube outside of the world may do, as a control for what follows', () => {
+  it('runs things in disposables, and the operator is asked about others', async () => {
+    expect(await refused('work', '@dispvm', 'qubes.VMShell')).toBe(false);
+    questions.length = 0;
+    await seat.call('personal', 'qubes.Filecopy', '', 'work');
+    expect(questions).toEqual(['work qubes.Filecopy']);
+  });
+});
+
+describe('whoever is inside a qube of the world', () => {
+  const sources: Record<string, () => string> = {
+    'a qube': () => 'ai-one',
+    'a removed qube': () => 'ai-gone',
+    'a disposable of a qube': () => disposable,
+  };
+  for (const [who, source] of Object.entries(sources))
+    it(`${who}: gets the date, and nothing else from anybody, without a question to the operator`, async () => {
+      expect(await refused(source(), '@default', 'qubes.GetDate')).toBe(false);
+      questions.length = 0;
+      expect(await reached(source(), [...GUEST, ...DOM0, ...OURS])).toEqual([]);
+      expect(questions).toEqual([]);
+    });
+
+  it('a principal: reaches nothing but what its lines name', async () => {
+    questions.length = 0;
+    expect(await reached('mcp-control', [...GUEST, ...DOM0])).toEqual([]);
+    expect(questions).toEqual([]);
+  });
+
+  it('cannot tell by any service whether a name outside of the world exists', async () => {
+    for (const source of ['ai-one', 'ai-gone', 'mcp-control', disposable])
+      for (const service of ['qubes.GetDate', ...BOOT, ...GUEST, ...DOM0, ...OURS]) {
+        const seen = async (target: string) => {
+          const { exit, stdout } = await seat.call(target, service, '{}', source);
+          return { exit, stdout: stdout.replace(/\d/g, '0') };
+        };
+        const missing = await seen('no-such-qube');
+        for (const hidden of ['vault', 'work', 'sys-net', 'debian-13'])
+          expect(await seen(hidden), `${source}: ${service} on ${hidden}`).toEqual(missing);
+        expect(await seen('@dispvm:default-dvm'), `${source}: ${service} on a disposable`).toEqual(
+          await seen('@dispvm:no-such-qube'),
+        );
+      }
+  });
+});
