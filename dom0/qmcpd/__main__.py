@@ -14,6 +14,8 @@ from .errors import Misconfigured
 from .journal import Journal
 from .kernel import Kernel
 from .qubesd import Qubesd
+from .roster import METHODS as ROSTER_METHODS
+from .roster import Roster
 
 # A caller that sends nothing, or never reads, holds one connection and no more than this many seconds.
 RECEIVE_TIMEOUT = 10
@@ -111,16 +113,19 @@ async def main():
     installed, unusable = contracts.load(etc / "contracts")
     for service, why in unusable.items():
         print(f"qmcpd: contract {service} is left out: {why}", file=sys.stderr, flush=True)
+    qubesd = Qubesd(str(options.qubesd or options.root / "run/qubesd.sock"))
+    roster = Roster(qubesd.limited(ROSTER_METHODS), (world.umbrella for world in worlds.worlds.values()))
     kernel = Kernel(
-        worlds, installed, unusable,
-        Qubesd(str(options.qubesd or options.root / "run/qubesd.sock")),
+        worlds, installed, unusable, qubesd, roster,
         Journal(var / "journal"),
         AuditLog(options.root / "var/log/qmcp/audit.log"),
         _frozen(var / "frozen"),
         _policy(options.root / "etc/qubes/policy.d/30-qmcp.policy"),
     )
     await kernel.recover()
+    following = asyncio.create_task(roster.follow())
     await Daemon(kernel).serve(_listener(options.root / "run/qmcp/qmcpd.sock"))
+    following.cancel()
 
 
 if __name__ == "__main__":

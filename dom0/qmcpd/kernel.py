@@ -25,7 +25,7 @@ class Context:
 
     def __init__(self, kernel, call, host):
         self.world, self.principal = call.world, call.principal
-        self.host, self.qubes = host, {}
+        self.host, self.roster, self.qubes = host, kernel.roster, {}
         self._invariants = {entry["id"]: entry["with"] for entry in call.contract.invariants}
         self.intents = {}
         self._journal = kernel.journal
@@ -61,10 +61,10 @@ class Call:
 
 
 class Kernel:
-    def __init__(self, config: Config, contracts, unusable, qubesd, journal, audit, frozen, policy):
+    def __init__(self, config: Config, contracts, unusable, qubesd, roster, journal, audit, frozen, policy):
         """`unusable` are the contracts left out, and why; `frozen(world name)` says whether the operator froze it; `policy()` is the installed policy's text."""
         self.config, self.contracts, self.unusable, self.qubesd = config, contracts, unusable, qubesd
-        self.journal, self.audit, self.frozen, self.policy = journal, audit, frozen, policy
+        self.roster, self.journal, self.audit, self.frozen, self.policy = roster, journal, audit, frozen, policy
         self._running = {}
         self._locks = weakref.WeakValueDictionary()  # a lock lives while somebody holds or awaits it
         self._later = set()

@@ -6,10 +6,15 @@ principal makes qubesd itself stamp the new qube as that principal's.
 
 import asyncio
 import re
+import socket
+from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 MAX_REPLY = 16 * 1024 * 1024
 TIMEOUT = 30  # seconds; what can take longer (Start) says so
+
+
+_EVENT = re.compile(rb"1\0([^\0]*)\0([^\0]*)\0(?:[^\0]+\0[^\0]*\0)*\0")
 
 
 class AdminError(Exception):
@@ -48,19 +53,44 @@ class Qubesd:
 
     async def call(self, method, dest, arg="", payload=b"", src="dom0", timeout=TIMEOUT):
         """The data of an `ok` reply. Raises AdminError, or OSError and TimeoutError when qubesd is not there."""
+        self._permit(method)
+        async with asyncio.timeout(timeout):
+            async with self._asked(method, dest, arg, payload, src) as receive:
+                untrusted_reply = bytearray()
+                while chunk := await receive():
+                    untrusted_reply += chunk
+                    if len(untrusted_reply) > MAX_REPLY:
+                        raise AdminError("", "a reply without an end")
+        return _data(bytes(untrusted_reply))
+
+    async def events(self):
+        """`(subject, event)` as they happen on the host, for ever; subject is empty for the host itself. The first one is
+        `connection-established`: nothing that happens after it is missed."""
+        self._permit("admin.Events")
+        async with self._asked("admin.Events", "dom0") as receive:
+            untrusted = b""
+            while chunk := await receive():
+                untrusted += chunk
+                # an event is NUL-terminated words, ended by an empty one where a key would be
+                while found := _EVENT.match(untrusted):
+                    untrusted = untrusted[found.end():]
+                    yield found[1].decode("utf-8"), found[2].decode("utf-8")
+        raise OSError("qubesd ended the stream of events")
+
+    def _permit(self, method):
         if self._allowed is not None and method not in self._allowed:
             raise Forbidden(method)
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_unix_connection(self._path, limit=MAX_REPLY)
-            try:
-                writer.write(f"{method}+{arg} {src} name {dest}\0".encode("ascii") + payload)
-                writer.write_eof()
-                untrusted_reply = await reader.read(MAX_REPLY)
-                while chunk := await reader.read(MAX_REPLY):
-                    untrusted_reply += chunk
-            finally:
-                writer.close()
-        return _data(untrusted_reply)
+
+    @asynccontextmanager
+    async def _asked(self, method, dest, arg="", payload=b"", src="dom0"):
+        """A request that was made; what it yields reads the next bytes of the reply."""
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.setblocking(False)
+            await loop.sock_connect(peer, self._path)
+            await loop.sock_sendall(peer, f"{method}+{arg} {src} name {dest}\0".encode("ascii") + payload)
+            peer.shutdown(socket.SHUT_WR)
+            yield lambda: loop.sock_recv(peer, 65536)
 
     # ---- reads
 

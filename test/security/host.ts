@@ -15,7 +15,10 @@ export class Seat {
   /** `prepare` does to dom0's files what an operator might have done before. */
   static async take(world = 'demo', prepare: (root: string) => void = () => {}): Promise<Seat> {
     const directory = mkdtempSync(join(tmpdir(), 'qmcp-'));
-    return new Seat(await startHost({ world, dir: directory, prepare }), directory);
+    const seat = new Seat(await startHost({ world, dir: directory, prepare }), directory);
+    // Once it has answered this, qmcpd has looked around, as it does when it starts, and asks qubesd nothing unasked.
+    await seat.call('@adminvm', 'qmcp.inspect.List');
+    return seat;
   }
 
   async leave(): Promise<void> {
