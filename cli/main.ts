@@ -58,6 +58,21 @@ const sim = program
   .description('run a simulated host until interrupted, and say how to call it')
   .addOption(world())
   .option('--dir <folder>', 'where it keeps everything (default: a new folder, removed at the end)')
+  .addOption(
+    new Option('--api <release>', 'the release whose Admin API it speaks (default: the world’s)').choices([
+      '4.2',
+      '4.3',
+      '4.4',
+    ]),
+  )
+  .addOption(
+    new Option(
+      '--guests <engine>',
+      'what qubes have inside: a shell in memory, or bubblewrap sandboxes',
+    ).choices(['memory', 'bwrap']),
+  )
+  .option('--seed <number>', 'what its chance is drawn from')
+  .option('--source <qube>', 'the qube whose qrexec-client-vm it leaves (default: mcp-control)')
   .action(async (options) => (await import('./simulate.js')).simulate(options));
 
 sim

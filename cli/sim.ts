@@ -27,11 +27,15 @@ export async function startSimulatedHost(options: {
   readonly world: string;
   readonly dir?: string | undefined;
   readonly quiet?: boolean;
+  /** Further arguments of the program, as in `--api 4.3`. */
+  readonly more?: readonly string[];
 }): Promise<SimulatedHost> {
   const dir = options.dir ? resolve(options.dir) : mkdtempSync(join(tmpdir(), 'qmcp-'));
   const world = existsSync(options.world) ? resolve(options.world) : options.world;
   const stderr = options.quiet ? 'ignore' : 2;
-  const child = fork(PROGRAM, ['--world', world, '--dir', dir], { stdio: ['ignore', stderr, 'pipe', 'ipc'] });
+  const child = fork(PROGRAM, ['--world', world, '--dir', dir, ...(options.more ?? [])], {
+    stdio: ['ignore', stderr, 'pipe', 'ipc'],
+  });
   // Kept for the case that it does not come up.
   let said = '';
   child.stderr?.on('data', (chunk: Buffer) => {

@@ -7,7 +7,7 @@ import { BwrapEngine } from './guests/bwrap.js';
 import type { GuestEngine } from './guests/guest.js';
 import { MemoryEngine } from './guests/memory.js';
 import { type Outside, reachOn } from './guests/outside.js';
-import { Host } from './host/host.js';
+import { type Api, Host } from './host/host.js';
 import type { Destination, Reach } from './network/reach.js';
 import { Qmcpd } from './qmcpd.js';
 import { Qrexec } from './qrexec/daemon.js';
@@ -25,7 +25,9 @@ export interface SimOptions {
   readonly world: string | World;
   /** Where the host keeps everything. Kept short by the caller: paths of sockets have at most 107 bytes. */
   readonly dir: string;
-  readonly seed?: number;
+  readonly seed?: number | undefined;
+  /** The release whose Admin API it speaks; the world's unless said. */
+  readonly api?: Api | undefined;
   /** What qubes have inside: a shell in memory (the default), or real processes in a sandbox of bubblewrap. */
   readonly guests?: 'memory' | 'bwrap';
   /** Do to dom0's files what an operator might have done, before qmcpd reads them. */
@@ -60,6 +62,7 @@ export async function startHost({
   world,
   dir,
   seed,
+  api,
   guests = 'memory',
   prepare,
   echo,
@@ -69,7 +72,7 @@ export async function startHost({
   layOut(root, loaded.qmcp);
   await prepare?.(root);
 
-  const host = Host.load(loaded, seed === undefined ? {} : { seed });
+  const host = Host.load(loaded, { ...(seed !== undefined && { seed }), ...(api !== undefined && { api }) });
   const closing: (() => Promise<void>)[] = [];
   const close = async () => {
     for (const one of closing.splice(0).reverse()) await one();

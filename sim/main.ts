@@ -14,13 +14,21 @@ const { values } = parseArgs({
     dir: { type: 'string' },
     source: { type: 'string', default: 'mcp-control' },
     guests: { type: 'string', default: 'memory' },
+    api: { type: 'string' },
+    seed: { type: 'string' },
   },
 });
+
+const APIS = ['4.2', '4.3', '4.4'] as const;
 
 async function main(): Promise<void> {
   if (values.dir === undefined) throw new Error('--dir is needed');
   const { guests } = values;
   if (guests !== 'memory' && guests !== 'bwrap') throw new Error('--guests is memory or bwrap');
+  const api = APIS.find((one) => one === values.api);
+  if (values.api !== undefined && api === undefined) throw new Error(`--api is one of ${APIS.join(', ')}`);
+  if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed)) throw new Error('--seed is a number');
+  const seed = values.seed === undefined ? undefined : Number(values.seed);
   const dir = resolve(values.dir);
   mkdirSync(dir, { recursive: true });
   const ended = new Promise<void>((resolve) => {
@@ -29,7 +37,7 @@ async function main(): Promise<void> {
   const echo = (text: string) => {
     if (text !== 'qmcpd: ready\n') process.stderr.write(text);
   };
-  const sim = await startHost({ world: values.world, dir, guests, echo });
+  const sim = await startHost({ world: values.world, dir, guests, api, seed, echo });
   const client = await sim.client(values.source);
   if (process.send) process.send({ ready: true, dir, client });
   else process.stdout.write(`ready: ${client}\n`);
