@@ -77,9 +77,11 @@ class Kernel:
         except Refused as refused:
             self._refuse(call, refused)
             return wire.refusal(refused)
-        except Exception as error:  # anything unforeseen is a refusal; what it was is for the operator
+        except BaseException as error:  # anything unforeseen is a refusal; what it was is for the operator
             print(f"qmcpd: call {call.identity}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             self._refuse(call, Refused("failed"))
+            if not isinstance(error, Exception):  # we are being stopped
+                raise
             return wire.refusal(Refused("failed"))
         return wire.reply(result)
 

@@ -143,4 +143,22 @@ describe('qmcpd killed at any of its calls to qubesd leaves, once it is back, th
     );
     await expect.poll(() => qube(seat!), { timeout: 15_000, interval: 250 }).toBeUndefined();
   });
+
+  it('told to stop in the middle of a call, it undoes the call and says so in the audit log', async () => {
+    seat = await Seat.take();
+    const { arrived, release } = seat.hold('admin.vm.property.Set');
+    const birth = create(seat);
+    await arrived;
+    const stopped = seat.sim.qmcpd.kill('SIGTERM');
+    await birth;
+    await stopped;
+    release();
+    expect(born(seat)).toBe('none');
+    expect(seat.audit().map(({ kind, code }) => [kind, code])).toEqual([
+      ['intent', undefined],
+      ['outcome', 'failed'],
+    ]);
+    await seat.sim.qmcpd.restart();
+    expect(born(seat)).toBe('none');
+  });
 });
