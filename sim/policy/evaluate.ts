@@ -1,6 +1,15 @@
 import type { Policy } from './load.js';
 import type { Rule } from './rule.js';
-import { DISPOSABLE_OF, defaultDisposable, isAdminVm, nameOf, type PolicySystem, qubeOf } from './system.js';
+import {
+  DISPOSABLE_OF,
+  defaultDisposable,
+  isAdminVm,
+  mustBe,
+  nameOf,
+  type PolicySystem,
+  qubeOf,
+  Unanswerable,
+} from './system.js';
 import type { Requested } from './tokens.js';
 
 export interface PolicyRequest {
@@ -16,8 +25,10 @@ export type Verdict =
   | {
       readonly verdict: 'allow';
       readonly rule: Rule;
-      /** A qube's name, `dom0`, or `@dispvm:<template>`. */
+      /** A qube by name or `uuid:…`, `dom0`, or `@dispvm:<template>`. */
       readonly target: string;
+      /** The `SERVICE+ARGUMENT` to call there instead: how a call to a remote qube is handed to its relay. */
+      readonly instead: string | null;
       readonly user: string | null;
       readonly autostart: boolean;
     }
@@ -34,21 +45,31 @@ export type Verdict =
 /** First match wins; no match is deny. */
 export function evaluate(policy: Policy, system: PolicySystem, request: PolicyRequest): Verdict {
   const target = verified(system, request.target === '' ? '@default' : request.target);
-  if (target === undefined) return denied(null, 'not a template for disposables');
+  if (target === undefined) return denied(null, 'not a target there can be');
   const asked: Asked = { ...request, target };
-  const rule = policy.rules.find(
-    (candidate) => covers(candidate, system, asked) && candidate.target.matches(target, { system, ...asked }),
-  );
-  if (rule === undefined) return denied(null, 'no rule matches');
-  if (rule.action === 'deny') return denied(rule, 'denied');
-  return rule.action === 'allow' ? allow(rule, system, asked) : ask(policy, rule, system, asked);
+  try {
+    const rule = policy.rules.find(
+      (candidate) =>
+        covers(candidate, system, asked) && candidate.target.matches(target, { system, ...asked }),
+    );
+    if (rule === undefined) return denied(null, 'no rule matches');
+    if (rule.action === 'deny') return denied(rule, 'denied');
+    return rule.action === 'allow' ? allow(rule, system, asked) : ask(policy, rule, system, asked);
+  } catch (error) {
+    if (error instanceof Unanswerable) return denied(null, error.message);
+    throw error;
+  }
 }
 
 /** What becomes of an `ask` the operator agreed to: the same checks an `allow` goes through. */
-export function agreed(asked: Extract<Verdict, { verdict: 'ask' }>, source: string, target: string): Verdict {
-  const { rule, targets, user, autostart } = asked;
+export function agreed(
+  { rule, targets }: Extract<Verdict, { verdict: 'ask' }>,
+  system: PolicySystem,
+  asked: PolicyRequest,
+  target: string,
+): Verdict {
   if (!targets.includes(target)) return denied(rule, 'not among the targets that were offered');
-  return source === target ? denied(rule, 'loopback') : { verdict: 'allow', rule, target, user, autostart };
+  return settled(rule, system, asked, target);
 }
 
 type Asked = PolicyRequest;
@@ -66,22 +87,47 @@ function covers(rule: Rule, system: PolicySystem, { service, argument, source }:
 
 /** A name that does not exist is `@default`; a disposable of what is no template for them is nothing. */
 function verified(system: PolicySystem, target: Requested): Requested | undefined {
-  if (target === '@default' || target === '@dispvm' || isAdminVm(target)) return target;
+  if (target === '@default' || target === '@dispvm' || target === '@adminvm') return target;
   if (target.startsWith(DISPOSABLE_OF))
     return qubeOf(system, target.slice(DISPOSABLE_OF.length))?.template_for_dispvms ? target : undefined;
-  if (target.startsWith('@')) return undefined;
-  return qubeOf(system, target) === undefined ? '@default' : target;
+  if (target.startsWith('@') || target === '*') return undefined;
+  return isAdminVm(target) || qubeOf(system, target) !== undefined ? target : '@default';
 }
 
-function allow(rule: Rule, system: PolicySystem, { source, target }: Asked): Verdict {
-  let resolved = verified(system, rule.redirect?.text ?? target);
+function allow(rule: Rule, system: PolicySystem, asked: Asked): Verdict {
+  let resolved = verified(system, rule.redirect?.text ?? asked.target);
   if (resolved === '@default') return denied(rule, 'neither the caller nor the rule names a target');
-  if (resolved === '@dispvm') resolved = defaultDisposable(system, source);
+  if (resolved === '@dispvm') resolved = defaultDisposable(system, asked.source);
   if (resolved === undefined) return denied(rule, 'no template for the disposable');
-  if (isAdminVm(resolved)) resolved = 'dom0';
+  if (resolved === '@adminvm') resolved = 'dom0';
   if (!rule.autostart && !isReady(system, resolved)) return denied(rule, 'it would have to be started');
-  if (resolved === source) return denied(rule, 'loopback');
-  return { verdict: 'allow', rule, target: resolved, user: rule.user, autostart: rule.autostart };
+  return settled(rule, system, asked, resolved);
+}
+
+/** The last look at a target that a rule, or the operator, has settled on. */
+function settled(rule: Rule, system: PolicySystem, asked: Asked, target: string): Verdict {
+  if (target === asked.source) return denied(rule, 'loopback');
+  const { user, autostart } = rule;
+  const to = (target: string): Verdict & { verdict: 'allow' } => ({
+    verdict: 'allow',
+    rule,
+    target,
+    instead: null,
+    user,
+    autostart,
+  });
+  if (isAdminVm(target)) return to('dom0');
+  if (target.startsWith(DISPOSABLE_OF)) {
+    mustBe(system, target.slice(DISPOSABLE_OF.length));
+    return to(target);
+  }
+  const { type, relayvm, transport_rpc } = mustBe(system, target);
+  if (type !== 'RemoteVM') return to(target);
+  if (!relayvm || !transport_rpc) return denied(rule, 'a remote qube without a relay');
+  mustBe(system, relayvm);
+  // The other machine has users of its own: the rule's is left out.
+  const instead = `${transport_rpc}+${asked.target}+${asked.service}+${asked.argument}`;
+  return { ...to(relayvm), instead, user: null };
 }
 
 function ask(policy: Policy, rule: Rule, system: PolicySystem, asked: Asked): Verdict {
@@ -114,6 +160,7 @@ function preselected(
 
 /** Every target the rules would let this source have: last rule first, so that an earlier deny takes away. */
 function choices(policy: Policy, system: PolicySystem, asked: Asked): string[] {
+  mustBe(system, asked.source);
   const targets = new Set<string>();
   for (const rule of [...policy.rules].reverse()) {
     if (!covers(rule, system, asked)) continue;
@@ -130,7 +177,7 @@ function choices(policy: Policy, system: PolicySystem, asked: Asked): string[] {
   targets.delete(nameOf(system, asked.source) ?? asked.source);
   return [...targets].filter((one) => {
     const name = one.startsWith(DISPOSABLE_OF) ? one.slice(DISPOSABLE_OF.length) : one;
-    return qubeOf(system, name)?.internal !== true;
+    return mustBe(system, name).internal !== true;
   });
 }
 

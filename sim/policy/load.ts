@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { PolicySyntaxError, parseRule, parseService, type Rule, type Words } from './rule.js';
 
 const SUFFIX = '.policy';
@@ -8,6 +8,11 @@ const FILE_NAME = /^[a-z0-9_.-]+$/;
 const OLD_IGNORED = /\.(rpmsave|rpmnew|swp)$/;
 const OLD_FILE_NAME = /^[A-Za-z0-9._+-]+$/;
 const DEPTH = 32;
+/** What separates words: what Python takes for white space, which is not quite what JavaScript does. */
+const BLANK = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
+const BLANKS = new RegExp(`[${BLANK}]+`);
+const EDGES = new RegExp(`^[${BLANK}]+|[${BLANK}]+$`, 'g');
+const trimmed = (text: string): string => text.replace(EDGES, '');
 
 /** Where policies are kept. Tests have maps where a host has directories. */
 export interface PolicyFiles {
@@ -47,14 +52,20 @@ export function loadPolicy(
   return { rules: reader.rules };
 }
 
-/** One policy out of texts, as if they were the files of one directory. */
+/** One policy out of texts, as if they were the files of one directory; `include/x` is a file of a directory in it. */
 export function policyOf(texts: Readonly<Record<string, string>>): Policy {
+  const root = '/policy';
+  const byPath = new Map(Object.entries(texts).map(([name, text]) => [join(root, name), text]));
   const files: PolicyFiles = {
-    list: () => Object.keys(texts),
-    read: (path) => texts[basename(path)] ?? '',
-    isFile: (path) => Object.hasOwn(texts, basename(path)),
+    list: (directory) => {
+      const within = [...byPath.keys()].filter((path) => path.startsWith(`${directory}/`));
+      if (within.length === 0 && directory !== root) throw new Error(`${directory} does not exist`);
+      return within.filter((path) => dirname(path) === directory).map((path) => basename(path));
+    },
+    read: (path) => byPath.get(path)!,
+    isFile: (path) => byPath.has(path),
   };
-  return loadPolicy(['/policy'], { files });
+  return loadPolicy([root], { files });
 }
 
 function policyNames(files: PolicyFiles, directory: string): string[] {
@@ -172,8 +183,8 @@ class Reader {
     let line = 0;
     for (const raw of this.files.read(path).split(/\r\n|\r|\n/)) {
       line += 1;
-      const text = raw.trim();
-      if (text !== '' && !text.startsWith('#')) yield { words: rewrite(text).trim().split(/\s+/), line };
+      const text = trimmed(raw);
+      if (text !== '' && !text.startsWith('#')) yield { words: trimmed(rewrite(text)).split(BLANKS), line };
     }
   }
 }

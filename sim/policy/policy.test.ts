@@ -8,9 +8,11 @@ import { compare, readCases } from './verdicts.js';
 
 const system = {
   dom0: { type: 'AdminVM', tags: [], power_state: 'Running' },
-  work: { type: 'AppVM', tags: ['t'], power_state: 'Running', default_dispvm: 'dvm' },
-  vault: { type: 'AppVM', tags: [], power_state: 'Halted', default_dispvm: null },
-  dvm: { type: 'AppVM', tags: ['t'], power_state: 'Halted', template_for_dispvms: true },
+  work: { type: 'AppVM', tags: ['t'], power_state: 'Running', default_dispvm: 'dvm', uuid: 'w' },
+  vault: { type: 'AppVM', tags: ['u'], power_state: 'Halted', default_dispvm: null, uuid: 'v' },
+  dvm: { type: 'AppVM', tags: ['t'], power_state: 'Halted', template_for_dispvms: true, uuid: 'd' },
+  remote: { type: 'RemoteVM', tags: [], power_state: 'Running', relayvm: 'vault', transport_rpc: 'carry.It' },
+  lost: { type: 'RemoteVM', tags: [], power_state: 'Running', relayvm: 'vault', transport_rpc: null },
 };
 const verdict = (text: string, target: string, source = 'work') => {
   const result = evaluate(policyOf({ '10-a.policy': text }), system, {
@@ -57,6 +59,43 @@ describe('evaluation', () => {
   it('does not let a tag match a disposable that is only asked for', () => {
     expect(verdict('a.B * work @tag:t allow', '@dispvm:dvm')).toBe('deny');
     expect(verdict('a.B * work @dispvm:@tag:t allow', '@dispvm')).toBe('allow @dispvm:dvm');
+  });
+
+  it('takes no keyword for a target that only a rule can have', () => {
+    for (const target of ['*', '@anyvm', '@tag:t', '@type:AppVM', '@dispvm:@tag:t', '@dispvm:', '@nonsense'])
+      expect(verdict('* * * * allow target=vault', target)).toBe('deny');
+  });
+
+  it('knows a qube by its uuid wherever a name can stand', () => {
+    for (const rule of [
+      'a.B * work uuid:v allow',
+      `a.B * uuid:w vault allow`,
+      'a.B * work work allow target=uuid:v',
+    ])
+      expect(verdict(rule, rule.includes('target=') ? 'work' : 'vault')).toMatch(/^allow (vault|uuid:v)$/);
+    expect(verdict('a.B * work vault allow', 'uuid:v')).toBe('allow uuid:v');
+    expect(verdict('a.B * work @tag:u allow', 'uuid:v')).toBe('allow uuid:v');
+    expect(verdict('a.B * work @default allow target=vault', 'uuid:nobody')).toBe('allow vault');
+    expect(verdict('a.B * work @dispvm:uuid:d allow', '@dispvm:dvm')).toBe('allow @dispvm:dvm');
+    expect(verdict('a.B * work @dispvm:uuid:d allow', '@dispvm')).toBe('deny');
+  });
+
+  it('denies a call it cannot find an answer to, even where a later rule would allow it', () => {
+    const later = '\n* * * * allow target=vault';
+    expect(verdict(`a.B * vault @dispvm:dvm allow${later}`, '@dispvm', 'vault')).toBe('deny');
+    expect(verdict(`a.B * work vault ask\na.B * work @dispvm:gone allow${later}`, 'vault')).toBe('deny');
+    expect(verdict(`a.B * work vault ask${later}`, 'vault')).toBe('ask');
+  });
+
+  it('hands a call to a remote qube to its relay, as a call of the service that carries it', () => {
+    const result = evaluate(policyOf({ '10-a.policy': 'a.B * work remote allow user=root' }), system, {
+      service: 'a.B',
+      argument: 'x',
+      source: 'work',
+      target: 'remote',
+    });
+    expect(result).toMatchObject({ target: 'vault', instead: 'carry.It+remote+a.B+x', user: null });
+    expect(verdict('a.B * work lost allow', 'lost')).toBe('deny');
   });
 
   it('starts nothing under autostart=no', () => {
@@ -125,6 +164,21 @@ describe('files', () => {
         '/etc/notes.txt': 'nonsense',
       }),
     ).toEqual(['a vault allow', 'c vault allow']);
+  });
+
+  it('given as texts can be included by their paths, and are no policy of their own in a folder', () => {
+    const { rules } = policyOf({
+      '10-a.policy': '!include include/x\n!include-dir more',
+      'include/x': 'x * work vault allow',
+      'more/1.policy': 'm * work vault allow',
+      'include/2.policy': 'nonsense',
+    });
+    expect(rules.map(({ service }) => service)).toEqual(['x', 'm']);
+  });
+
+  it('have words apart where the real one has them apart', () => {
+    expect(policyOf({ '10-a.policy': '\x1ca.B\x1f*\x85work\u3000vault\xa0allow' }).rules).toHaveLength(1);
+    expect(() => policyOf({ '10-a.policy': '\ufeffa.B * work vault allow' })).toThrow(PolicySyntaxError);
   });
 
   it('can include files, directories and services in the old format', () => {

@@ -7,15 +7,18 @@ export interface PolicyQube {
   readonly template_for_dispvms?: boolean;
   readonly uuid?: string;
   readonly internal?: boolean;
+  /** Of a RemoteVM: the qube that carries calls to it, and the service it carries them with. */
+  readonly relayvm?: string | null;
+  readonly transport_rpc?: string | null;
 }
 
 /** Every qube of the host by name, dom0 included. */
 export type PolicySystem = Readonly<Record<string, PolicyQube>>;
 
 /** A qube by name or `uuid:…`. */
-export function qubeOf(system: PolicySystem, name: string): PolicyQube | undefined {
-  if (!name.startsWith('uuid:')) return Object.hasOwn(system, name) ? system[name] : undefined;
-  return Object.values(system).find(({ uuid }) => uuid === name.slice(5));
+export function qubeOf(system: PolicySystem, nameOrUuid: string): PolicyQube | undefined {
+  const name = nameOf(system, nameOrUuid);
+  return name === undefined ? undefined : system[name];
 }
 
 export function nameOf(system: PolicySystem, nameOrUuid: string): string | undefined {
@@ -33,5 +36,20 @@ export const DISPOSABLE_OF = '@dispvm:';
 /** `@dispvm:<template>` for what `@dispvm` means to this source; undefined when it has no default. */
 export function defaultDisposable(system: PolicySystem, source: string): string | undefined {
   const template = qubeOf(system, source)?.default_dispvm;
-  return template ? DISPOSABLE_OF + template : undefined;
+  return typeof template === 'string' ? DISPOSABLE_OF + template : undefined;
+}
+
+/**
+ * What the real daemon trips over: a default or a rule that names a disposable template which is not there. It drops the
+ * call without an answer, so the caller sees a denial, even where a later rule would have allowed it.
+ */
+export class Unanswerable extends Error {
+  override readonly name = 'Unanswerable';
+}
+
+/** The qube a policy has to be able to look up; throws Unanswerable when there is none. */
+export function mustBe(system: PolicySystem, nameOrUuid: string): PolicyQube {
+  const qube = qubeOf(system, nameOrUuid);
+  if (qube === undefined) throw new Unanswerable(`${nameOrUuid} does not exist`);
+  return qube;
 }

@@ -1,5 +1,14 @@
 /** What may stand for a qube in a policy, where, and what it matches. */
-import { DISPOSABLE_OF, defaultDisposable, isAdminVm, nameOf, type PolicySystem, qubeOf } from './system.js';
+import {
+  DISPOSABLE_OF,
+  defaultDisposable,
+  isAdminVm,
+  mustBe,
+  nameOf,
+  type PolicySystem,
+  qubeOf,
+  Unanswerable,
+} from './system.js';
 
 /** The columns and parameters a token can stand in. */
 export type Place = 'source' | 'target' | 'redirect';
@@ -68,43 +77,40 @@ const PREFIXED: Readonly<Record<string, Kind>> = {
   },
   '@dispvm:@tag:': {
     places: ['source', 'target'],
-    matches: (value, other, asking) => {
-      const template = templateAsked(other, asking);
-      const qube = template === undefined ? undefined : qubeOf(asking.system, template);
-      return qube?.template_for_dispvms === true && qube.tags.includes(value);
+    matches: (value, other, { system, source }) => {
+      const asked = other === '@dispvm' ? defaultDisposable(system, source) : other;
+      if (asked === undefined || !asked.startsWith(DISPOSABLE_OF)) return false;
+      const template = mustBe(system, asked.slice(DISPOSABLE_OF.length));
+      return template.template_for_dispvms === true && template.tags.includes(value);
     },
     offers: (value, system) => disposables(system, (name) => system[name]!.tags.includes(value)),
   },
   '@dispvm:': {
     places: ['source', 'target', 'redirect'],
-    matches: (value, other, asking) => {
-      const template = templateAsked(other, asking);
-      return template !== undefined && sameQube(asking.system, value, template);
+    matches: (value, other, { system, source }) => {
+      if (other === '@dispvm') {
+        const asked = defaultDisposable(system, source);
+        if (asked === undefined) throw new Unanswerable(`${source} has no default disposable template`);
+        return asked === DISPOSABLE_OF + value;
+      }
+      return other.startsWith(DISPOSABLE_OF) && isSame(system, value, other.slice(DISPOSABLE_OF.length));
     },
-    offers: (value, system) => {
-      const name = nameOf(system, value);
-      return name !== undefined && system[name]!.template_for_dispvms ? [DISPOSABLE_OF + name] : [];
-    },
+    offers: (value, system) =>
+      mustBe(system, value).template_for_dispvms ? [DISPOSABLE_OF + nameOf(system, value)!] : [],
   },
 };
 
 const NAME: Kind = {
   places: ['source', 'target', 'redirect'],
-  matches: (value, other, { system }) =>
-    isAdminVm(value) ? isAdminVm(other) : sameQube(system, value, other),
+  matches: (value, other, { system }) => (isAdminVm(value) ? isAdminVm(other) : isSame(system, value, other)),
   offers: (value, system) => {
     const name = nameOf(system, value);
     return name === undefined ? [] : [name];
   },
 };
 
-/** The disposable template a request means, when it means one. */
-function templateAsked(other: Requested, { system, source }: Asking): string | undefined {
-  const asked = other === '@dispvm' ? defaultDisposable(system, source) : other;
-  return asked?.startsWith(DISPOSABLE_OF) ? asked.slice(DISPOSABLE_OF.length) : undefined;
-}
-
-function sameQube(system: PolicySystem, one: string, other: string): boolean {
+/** A name of a rule is that name, whether or not there is such a qube; only across name and uuid is one looked up. */
+function isSame(system: PolicySystem, one: string, other: string): boolean {
   if (one.startsWith('uuid:') === other.startsWith('uuid:')) return one === other;
   const name = nameOf(system, one);
   return name !== undefined && name === nameOf(system, other);

@@ -4,7 +4,15 @@ import { dirname } from 'node:path';
 import type { Host } from '../host/host.js';
 import { agreed, evaluate, type PolicyRequest, type Verdict } from '../policy/evaluate.js';
 import { DISPOSABLE_OF } from '../policy/system.js';
-import { type Call, type CallIo, NO_SUCH_SERVICE, REFUSED, type Sanitised, sanitised } from './call.js';
+import {
+  type Call,
+  type CallIo,
+  NO_SUCH_SERVICE,
+  REFUSED,
+  type Sanitised,
+  sanitised,
+  serviceOf,
+} from './call.js';
 import { dom0Service } from './dom0.js';
 import type { Insides } from './insides.js';
 import { Policies } from './policies.js';
@@ -42,14 +50,16 @@ export class Qrexec {
     const verdict = await this.decide(call.source, asked);
     this.record(call.source, asked, verdict);
     if (verdict.verdict !== 'allow') return this.refuse(io);
-    const { target } = verdict;
+    const { target, user, autostart, instead } = verdict;
+    const called = instead === null ? asked : { ...asked, ...serviceOf(instead) };
     if (target === 'dom0') {
       const requested = this.requestedAs(asked.target);
-      return dom0Service(this.root, { ...asked, source: call.source, requested }, io);
+      io.accepted?.();
+      return dom0Service(this.root, { ...called, source: call.source, requested }, io);
     }
     return target.startsWith(DISPOSABLE_OF)
-      ? this.inDisposable(call.source, target.slice(DISPOSABLE_OF.length), asked, verdict.user, io)
-      : this.inQube(call.source, target, asked, verdict.user, io);
+      ? this.inDisposable(call.source, target.slice(DISPOSABLE_OF.length), called, user, io)
+      : this.inQube(call.source, target, called, user, autostart, io);
   }
 
   /** Is there a plain allow? `ask` counts as no, and so does a policy that cannot be read. */
@@ -77,7 +87,7 @@ export class Qrexec {
         preselected,
       });
       if (answer === null) return { verdict: 'deny', rule: verdict.rule, why: 'the operator said no' };
-      return agreed(verdict, source, answer);
+      return agreed(verdict, system, request, answer);
     } catch (error) {
       return { verdict: 'deny', rule: null, why: (error as Error).message };
     }
@@ -93,14 +103,19 @@ export class Qrexec {
     target: string,
     asked: Sanitised,
     user: string | null,
+    autostart: boolean,
     io: CallIo,
   ): Promise<number> {
-    if (this.host.qube(target)?.state !== 'Running' && !(await this.admin('admin.vm.Start', target)))
+    const qube = this.host.qube(target);
+    if (qube === undefined || qube.name === source) return this.refuse(io);
+    const { name, default_user } = qube;
+    if (qube.state !== 'Running' && !(autostart && (await this.admin('admin.vm.Start', name))))
       return this.refuse(io);
-    const guest = this.insides.of(target);
+    const guest = this.insides.of(name);
     if (guest === undefined) return this.refuse(io);
-    const as = user ?? this.host.qube(target)?.default_user ?? 'user';
+    const as = user ?? default_user ?? 'user';
     const { service, argument } = asked;
+    io.accepted?.();
     return (await guest.serve({ ...io, service, argument, source, user: as })) ?? NO_SUCH_SERVICE;
   }
 
@@ -115,7 +130,7 @@ export class Qrexec {
     const name = await this.admin('admin.vm.CreateDisposable', template, source);
     if (!name) return this.refuse(io);
     try {
-      return await this.inQube(source, name, asked, user, io);
+      return await this.inQube(source, name, asked, user, true, io);
     } finally {
       if (!(await this.admin('admin.vm.Kill', name))) await this.admin('admin.vm.Remove', name);
     }

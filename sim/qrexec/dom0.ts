@@ -1,13 +1,18 @@
 /** Services of dom0: found in its directories, connected to or executed, as qrexec does it. */
 import { spawn } from 'node:child_process';
-import { accessSync, constants, existsSync, lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { connect, type NetConnectOpts } from 'node:net';
 import { constants as os } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { CANNOT_RUN, type CallIo, NO_SUCH_SERVICE } from './call.js';
+import { DEFAULTS, parseRpcConfig, type RpcConfig } from './rpc-config.js';
+import { tcpAddress, tcpLink } from './tcp.js';
 
-const DIRECTORIES = ['run/qubes-rpc', 'usr/local/etc/qubes-rpc', 'etc/qubes-rpc'];
+const SERVICES = ['run/qubes-rpc', 'usr/local/etc/qubes-rpc', 'etc/qubes-rpc'];
+const CONFIGS = ['run/qubes/rpc-config', 'usr/local/etc/qubes/rpc-config', 'etc/qubes/rpc-config'];
+/** Of a file name. A longer one cannot be there, and a service of a longer name cannot be called. */
+const MAX_NAME = 255;
 
 export interface Dom0Call {
   readonly service: string;
@@ -19,11 +24,16 @@ export interface Dom0Call {
 
 /** Carries a call to the service of that name under `root`; the exit code as the caller sees it. */
 export async function dom0Service(root: string, call: Dom0Call, io: CallIo): Promise<number> {
-  const path = find(root, call);
+  const config = configOf(root, call);
+  if (call.service.length > MAX_NAME || config === undefined) return CANNOT_RUN;
+  const path = find(root, SERVICES, call);
   if (path === undefined) return NO_SUCH_SERVICE;
-  const tcp = tcpAddress(path);
-  if (tcp !== undefined) return overSocket(tcp, new Uint8Array(), io);
-  if (statSync(path).isSocket()) return overSocket({ path }, descriptor(root, call), io);
+  const link = tcpLink(path);
+  if (link !== undefined) {
+    const address = tcpAddress(link, call.argument);
+    return address === undefined ? CANNOT_RUN : overSocket(address, call, config, io);
+  }
+  if (statSync(path).isSocket()) return overSocket({ path }, call, config, io);
   try {
     accessSync(path, constants.X_OK);
   } catch {
@@ -33,43 +43,41 @@ export async function dom0Service(root: string, call: Dom0Call, io: CallIo): Pro
 }
 
 /** The most particular name first, in every directory, then the general one. */
-function find(root: string, { service, argument }: Dom0Call): string | undefined {
-  for (const name of [`${service}+${argument}`, service])
-    for (const directory of DIRECTORIES) {
+function find(root: string, directories: readonly string[], call: Dom0Call): string | undefined {
+  for (const name of [fullName(call), call.service].filter(({ length }) => length <= MAX_NAME))
+    for (const directory of directories) {
       const path = join(root, directory, name);
-      if (existsSync(path) || tcpAddress(path) !== undefined) return path;
+      if (existsSync(path) || tcpLink(path) !== undefined) return path;
     }
   return undefined;
 }
 
-function tcpAddress(path: string): NetConnectOpts | undefined {
-  if (!lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) return undefined;
-  const found = /^\/dev\/tcp\/([^/]+)\/(\d+)$/.exec(readlinkSync(path));
-  return found === null ? undefined : { host: found[1]!, port: Number(found[2]) };
+function configOf(root: string, call: Dom0Call): RpcConfig | undefined {
+  const path = find(root, CONFIGS, call);
+  return path === undefined ? DEFAULTS : parseRpcConfig(readFileSync(path, 'latin1'));
 }
 
-/** What a socket service reads before the caller's bytes. */
-function descriptor(root: string, { service, argument, source, requested }: Dom0Call): Uint8Array {
-  const file = join(root, 'etc/qubes/rpc-config', service);
-  if (existsSync(file) && /^\s*skip-service-descriptor\s*=\s*true\s*$/m.test(readFileSync(file, 'utf8')))
-    return new Uint8Array();
-  const [kind, name] = requested.startsWith('@') ? ['keyword', requested.slice(1)] : ['name', requested];
-  return Buffer.from(`${service}+${argument} ${source} ${kind} ${name}\0`);
-}
+/** With its `+`, which a call without an argument has too. */
+const fullName = ({ service, argument }: Dom0Call): string => `${service}+${argument}`;
+
+/** The requested target, as a keyword or a name. */
+const requestedAs = ({ requested }: Dom0Call): ['keyword' | 'name', string] =>
+  requested.startsWith('@') ? ['keyword', requested.slice(1)] : ['name', requested];
 
 /** A socket service has no exit code of its own: it is always 0 once it was connected to. */
-function overSocket(where: NetConnectOpts, head: Uint8Array, io: CallIo): Promise<number> {
+function overSocket(where: NetConnectOpts, call: Dom0Call, config: RpcConfig, io: CallIo): Promise<number> {
   return new Promise((resolve) => {
     const socket = connect({ ...where, allowHalfOpen: true } as NetConnectOpts);
     let connected = false;
     socket.once('connect', () => {
       connected = true;
-      socket.write(head);
-      Readable.from(io.stdin)
-        .on('error', () => socket.destroy())
-        .pipe(socket);
+      if (!config.skipServiceDescriptor)
+        socket.write(`${fullName(call)} ${call.source} ${requestedAs(call).join(' ')}\0`);
+      const input = Readable.from(io.stdin).on('error', () => socket.destroy());
+      if (config.exitOnClientEof) socket.once('finish', () => socket.destroy());
+      input.pipe(socket);
     });
-    socket.on('data', (chunk: Buffer) => io.stdout(chunk));
+    forward(socket, io);
     socket.on('error', () => socket.destroy());
     socket.once('end', () => socket.destroy());
     socket.once('close', () => resolve(connected ? 0 : CANNOT_RUN));
@@ -78,22 +86,22 @@ function overSocket(where: NetConnectOpts, head: Uint8Array, io: CallIo): Promis
 }
 
 function execute(path: string, call: Dom0Call, io: CallIo): Promise<number> {
-  const { service, argument, source, requested } = call;
+  const { argument, source } = call;
+  const [type, requested] = requestedAs(call);
   return new Promise((resolve) => {
     const child = spawn(path, argument === '' ? [] : [argument], {
       stdio: ['pipe', 'pipe', 'ignore'],
       env: {
         PATH: process.env.PATH,
-        QREXEC_SERVICE_FULL_NAME: argument === '' ? service : `${service}+${argument}`,
+        QREXEC_SERVICE_FULL_NAME: fullName(call),
         QREXEC_SERVICE_ARGUMENT: argument,
         QREXEC_REMOTE_DOMAIN: source,
-        ...(requested.startsWith('@')
-          ? { QREXEC_REQUESTED_TARGET_TYPE: 'keyword', QREXEC_REQUESTED_TARGET_KEYWORD: requested.slice(1) }
-          : { QREXEC_REQUESTED_TARGET_TYPE: 'name', QREXEC_REQUESTED_TARGET: requested }),
+        QREXEC_REQUESTED_TARGET_TYPE: type,
+        [type === 'keyword' ? 'QREXEC_REQUESTED_TARGET_KEYWORD' : 'QREXEC_REQUESTED_TARGET']: requested,
       },
     });
     child.once('error', () => resolve(CANNOT_RUN));
-    child.stdout.on('data', (chunk: Buffer) => io.stdout(chunk));
+    forward(child.stdout, io);
     child.stdin.on('error', () => {});
     Readable.from(io.stdin)
       .on('error', () => child.stdin.destroy())
@@ -108,5 +116,16 @@ function execute(path: string, call: Dom0Call, io: CallIo): Promise<number> {
       },
       { once: true },
     );
+  });
+}
+
+/** What a service writes, no faster than the caller takes it. */
+function forward(from: Readable, io: CallIo): void {
+  from.on('data', (chunk: Buffer) => {
+    io.stdout(chunk);
+    const drained = io.drained?.();
+    if (drained === undefined) return;
+    from.pause();
+    drained.then(() => from.resume());
   });
 }

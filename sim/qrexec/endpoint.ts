@@ -1,11 +1,18 @@
-/** Where a qube's calls come in: a socket of its own, and beside it the executable that speaks to it. */
+/**
+ * Where a qube's calls come in: a socket of its own, and beside it the executable that speaks to it. The socket *is* the
+ * caller: nothing that crosses it can say otherwise. What crosses: `TARGET NUL SERVICE NUL`, then frames of one byte of kind,
+ * four of length, and a payload. In: I, standard input, an empty one its end. Out: A when the call was accepted, O and E,
+ * and X with the exit code.
+ */
 import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { packageFile } from '../root.js';
 import type { Qrexec } from './daemon.js';
+import { Input } from './input.js';
 
-const MAX_LINE = 4096;
+/** Bytes of target and service; what qrexec itself can carry. */
+const MAX_WORDS = 65_536;
 const HEADER = 5;
 
 export class Endpoint {
@@ -44,17 +51,18 @@ export class Endpoint {
 async function serve(qrexec: Qrexec, source: string, socket: Socket): Promise<void> {
   const gone = new AbortController();
   const bytes = socket[Symbol.asyncIterator]() as AsyncIterableIterator<Buffer>;
-  const { line, rest } = await readLine(bytes);
-  const [target = '', service = ''] = line.split(' ');
+  const { target, service, rest } = await readWords(bytes);
   const input = new Input();
+  const leave = () => {
+    input.end();
+    gone.abort();
+  };
+  socket.once('close', leave);
   // Read to its end whether or not the service wants it: the end of the connection is the caller's.
   hear(rest, bytes, input)
     .catch(() => {})
-    .finally(() => {
-      input.end();
-      gone.abort();
-    });
-  const send = (kind: 'O' | 'E' | 'X', payload: Uint8Array) => {
+    .finally(leave);
+  const send = (kind: 'A' | 'O' | 'E' | 'X', payload: Uint8Array) => {
     if (socket.destroyed) return;
     const header = Buffer.alloc(HEADER);
     header.write(kind, 'latin1');
@@ -67,6 +75,8 @@ async function serve(qrexec: Qrexec, source: string, socket: Socket): Promise<vo
       stdin: input,
       stdout: (chunk) => send('O', chunk),
       stderr: (chunk) => send('E', chunk),
+      drained: () => drained(socket),
+      accepted: () => send('A', new Uint8Array()),
       signal: gone.signal,
     },
   );
@@ -74,33 +84,15 @@ async function serve(qrexec: Qrexec, source: string, socket: Socket): Promise<vo
   socket.end();
 }
 
-/** Standard input as it arrives; whoever reads it waits for the next piece. */
-class Input implements AsyncIterable<Uint8Array> {
-  private readonly pieces: Uint8Array[] = [];
-  private ended = false;
-  private wake: () => void = () => {};
-
-  push(piece: Uint8Array): void {
-    this.pieces.push(piece);
-    this.wake();
-  }
-
-  end(): void {
-    this.ended = true;
-    this.wake();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const piece = this.pieces.shift();
-      if (piece !== undefined) yield piece;
-      else if (this.ended) return;
-      else
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-    }
-  }
+function drained(socket: Socket): Promise<void> | undefined {
+  if (!socket.writableNeedDrain || socket.destroyed) return undefined;
+  return new Promise((resolve) => {
+    const over = () => {
+      socket.off('drain', over).off('close', over);
+      resolve();
+    };
+    socket.on('drain', over).on('close', over);
+  });
 }
 
 /** Frames of standard input, until the connection ends. */
@@ -111,7 +103,7 @@ async function hear(first: Buffer, bytes: AsyncIterator<Buffer>, input: Input): 
       const length = pending.readUInt32BE(1);
       if (pending.length < HEADER + length) break;
       if (length === 0) input.end();
-      else input.push(pending.subarray(HEADER, HEADER + length));
+      else await input.push(pending.subarray(HEADER, HEADER + length));
       pending = pending.subarray(HEADER + length);
     }
     const { value, done } = await bytes.next();
@@ -120,15 +112,22 @@ async function hear(first: Buffer, bytes: AsyncIterator<Buffer>, input: Input): 
   }
 }
 
-async function readLine(bytes: AsyncIterator<Buffer>): Promise<{ line: string; rest: Buffer }> {
+async function readWords(
+  bytes: AsyncIterator<Buffer>,
+): Promise<{ target: string; service: string; rest: Buffer }> {
   let head = Buffer.alloc(0);
   for (;;) {
     const { value, done } = await bytes.next();
     if (done) throw new Error('the caller went before it said what it calls');
     head = Buffer.concat([head, value]);
-    const newline = head.indexOf(0x0a);
-    if (newline >= 0)
-      return { line: head.subarray(0, newline).toString('utf8'), rest: head.subarray(newline + 1) };
-    if (head.length > MAX_LINE) throw new Error('too long a line');
+    const first = head.indexOf(0);
+    const second = first < 0 ? -1 : head.indexOf(0, first + 1);
+    if (second >= 0)
+      return {
+        target: head.toString('utf8', 0, first),
+        service: head.toString('utf8', first + 1, second),
+        rest: head.subarray(second + 1),
+      };
+    if (head.length > MAX_WORDS) throw new Error('too long a call');
   }
 }

@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -73,8 +82,12 @@ interface Result {
 
 /** A call through the executable, as a program in the qube `caller` makes it. */
 function call(target: string, service: string, stdin: string | Buffer = ''): Promise<Result> {
+  return run([target, service], stdin);
+}
+
+function run(words: readonly string[], stdin: string | Buffer = ''): Promise<Result> {
   return new Promise((resolve) => {
-    const child = spawn(endpoint.client, [target, service]);
+    const child = spawn(endpoint.client, words);
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('latin1').on('data', (text: string) => {
@@ -147,9 +160,14 @@ describe('a call that does not get through looks the same, whatever the reason',
     expect(await call('down', 'qubes.VMShell', 'echo up')).toEqual(REFUSED);
   });
 
-  it('a service name too long to carry', async () => {
+  it('more words than can be carried', async () => {
     policy('* * * * allow');
-    expect(await call('up', `a.${'x'.repeat(300)}`)).toEqual(REFUSED);
+    expect(await call('up', `a.B+${'x'.repeat(4000)}`)).toEqual(REFUSED);
+  });
+
+  it('a redirect to the caller under its other name', async () => {
+    policy(`a.B * caller up allow target=uuid:${host.qube('caller')!.uuid}`);
+    expect(await call('up', 'a.B')).toEqual(REFUSED);
   });
 });
 
@@ -217,17 +235,83 @@ describe('a service of dom0 behind a socket', () => {
     expect((await call('nowhere', 'a.B')).stdout).toBe('a.B+ caller keyword default\0');
   });
 
-  it('hears characters it does not allow as underscores', async () => {
+  it('hears each byte that is not allowed as an underscore', async () => {
     await socketService('a.B_', echo);
     policy('a.B_ * caller @adminvm allow');
-    expect((await call('@adminvm', 'a.B!+ä;')).stdout).toBe('a.B_+__ caller keyword adminvm\0');
+    expect((await call('@adminvm', 'a.B!+ä;')).stdout).toBe('a.B_+___ caller keyword adminvm\0');
   });
 
-  it('can do without the descriptor', async () => {
+  it('can do without the descriptor, for all arguments or for one', async () => {
     await socketService('a.B', echo);
-    writeFileSync(join(root, 'etc/qubes/rpc-config/a.B'), 'skip-service-descriptor=true\n');
+    writeFileSync(join(root, 'etc/qubes/rpc-config/a.B+x'), 'skip-service-descriptor=true\n');
     policy('a.B * caller @adminvm allow');
-    expect((await call('@adminvm', 'a.B', 'payload')).stdout).toBe('payload');
+    expect((await call('@adminvm', 'a.B+x', 'payload')).stdout).toBe('payload');
+    expect((await call('@adminvm', 'a.B', 'payload')).stdout).toBe('a.B+ caller keyword adminvm\0payload');
+  });
+
+  it('is not called at all while its configuration cannot be read', async () => {
+    let connections = 0;
+    await socketService('a.B', (socket) => {
+      connections += 1;
+      socket.end();
+    });
+    writeFileSync(join(root, 'etc/qubes/rpc-config/a.B'), 'skip-service-descriptor = yes\n');
+    policy('a.B * caller @adminvm allow');
+    expect(await call('@adminvm', 'a.B')).toEqual({ exit: 125, stdout: '', stderr: '' });
+    expect(connections).toBe(0);
+  });
+
+  it('takes an argument longer than a file name, and no service that is', async () => {
+    await socketService('a.B', echo);
+    policy('* * caller @adminvm allow');
+    const long = 'x'.repeat(300);
+    expect((await call('@adminvm', `a.B+${long}`)).stdout).toBe(`a.B+${long} caller keyword adminvm\0`);
+    expect((await call('@adminvm', long)).exit).toBe(125);
+  });
+
+  it('hears the uuid it was called on', async () => {
+    await socketService('a.B', echo);
+    policy('a.B * caller up allow target=@adminvm');
+    const uuid = `uuid:${host.qube('up')!.uuid}`;
+    expect((await call(uuid, 'a.B')).stdout).toBe(`a.B+ caller name ${uuid}\0`);
+  });
+
+  it('can be a link to a port of the machine, which may be in the argument', async () => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    symlinkSync('/dev/tcp/127.0.0.1', join(root, 'etc/qubes-rpc/a.B'));
+    policy('a.B * caller @adminvm allow');
+    expect(await call('@adminvm', `a.B+${port}`, 'payload')).toEqual({
+      exit: 0,
+      stdout: `a.B+${port} caller keyword adminvm\0payload`,
+      stderr: '',
+    });
+    expect((await call('@adminvm', 'a.B')).exit).toBe(125);
+  });
+
+  it('that floods a caller who does not read is held back', async () => {
+    let written = 0;
+    await socketService('a.B', (socket) => {
+      const more = () => {
+        while (written < 200_000_000 && socket.writable) {
+          written += 65_536;
+          if (!socket.write(Buffer.alloc(65_536))) {
+            socket.once('drain', more);
+            return;
+          }
+        }
+      };
+      more();
+    });
+    policy('a.B * caller @adminvm allow');
+    const child = spawn(endpoint.client, ['@adminvm', 'a.B']);
+    child.stdin.end();
+    await expect.poll(() => written).toBeGreaterThan(0);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(written).toBeLessThan(20_000_000);
+    child.kill('SIGKILL');
   });
 
   it('that nobody listens on exits 125', async () => {
@@ -264,7 +348,7 @@ describe('an executable service of dom0', () => {
       'echo "$QREXEC_SERVICE_FULL_NAME $QREXEC_SERVICE_ARGUMENT $QREXEC_REMOTE_DOMAIN $QREXEC_REQUESTED_TARGET_TYPE $QREXEC_REQUESTED_TARGET$QREXEC_REQUESTED_TARGET_KEYWORD $1"',
     );
     expect((await call('up', 'a.B+x')).stdout).toBe('a.B+x x caller name up x\n');
-    expect((await call('@adminvm', 'a.B')).stdout).toBe('a.B  caller keyword adminvm \n');
+    expect((await call('@adminvm', 'a.B')).stdout).toBe('a.B+  caller keyword adminvm \n');
   });
 
   it('is looked for with its argument in every place first, then without', async () => {
@@ -279,6 +363,52 @@ describe('an executable service of dom0', () => {
     expect((await call('up', 'a.B')).exit).toBe(125);
     rmSync(join(root, 'etc/qubes-rpc/a.B'));
     expect((await call('up', 'a.B')).exit).toBe(127);
+  });
+});
+
+describe('the executable', () => {
+  beforeEach(async () => {
+    await socketService('a.B', echo);
+    policy('a.B * caller @adminvm allow\nqubes.VMShell * caller up allow');
+  });
+  const heard = 'a.B+ caller keyword adminvm\0';
+
+  it('takes the options of the real one', async () => {
+    for (const options of [
+      ['-t', '-T'],
+      ['--buffer-size=1024', '--no-filter-escape-chars-stdout'],
+      ['--buffer-size', '1024', '--'],
+    ])
+      expect((await run([...options, '@adminvm', 'a.B'], 'in')).stdout).toBe(`${heard}in`);
+    expect((await run(['--prefix-data=before ', '@adminvm', 'a.B'], 'in')).stdout).toBe(`${heard}before in`);
+    expect((await run(['-p', 'before ', '@adminvm', 'a.B'], 'in')).stdout).toBe(`${heard}before in`);
+  });
+
+  it('makes no call of words that are none', async () => {
+    for (const words of [[], ['@adminvm'], ['--frob', '@adminvm', 'a.B'], ['-p']]) {
+      const { exit, stdout, stderr } = await run(words);
+      expect([exit, stdout]).toEqual([2, '']);
+      expect(stderr).toMatch(/^usage: /);
+    }
+    expect(() => log()).toThrow(/ENOENT/);
+  });
+
+  it('knows the keywords as they were once written', async () => {
+    expect((await call('$adminvm', 'a.B')).stdout).toBe(heard);
+  });
+
+  it('connects a program to the service, and exits as the program does', async () => {
+    const { exit, stdout } = await run(
+      ['up', 'qubes.VMShell', '/bin/sh', '-c', 'echo "echo out; exit 7"; exec 1>&-; cat >&2; exit 3'],
+      'not for the service',
+    );
+    expect([exit, stdout]).toEqual([3, '']);
+  });
+
+  it('does not start the program when the call is refused', async () => {
+    const file = join(directory, 'started');
+    expect(await run(['down', 'qubes.VMShell', '/usr/bin/touch', file])).toEqual(REFUSED);
+    expect(existsSync(file)).toBe(false);
   });
 });
 
