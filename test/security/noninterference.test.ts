@@ -1,0 +1,151 @@
+/**
+ * Two hosts that differ only outside the world give an agent byte-identical transcripts, whatever it does. Needs no list of
+ * attacks: the calls come from the installed contracts, so a new service is attacked from the day it is installed.
+ *
+ *     QMCP_PAIRS=20000 npx vitest run test/security/noninterference.test.ts
+ *     QMCP_SEED=… repeats a run, by the seed it printed
+ */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ForkedQmcpd } from './forked.js';
+import { type Call, calls, installedContracts } from './noninterference/calls.js';
+import {
+  type Change,
+  changes,
+  type Differences,
+  LABOUR,
+  type Pair,
+  pairs,
+  SIDES,
+  type Side,
+} from './noninterference/hosts.js';
+import { Dom0, Stage, type Told } from './noninterference/play.js';
+
+const PAIRS = Number(process.env.QMCP_PAIRS ?? 300);
+const SEED = Number(process.env.QMCP_SEED ?? Date.now() % 2 ** 31);
+/** What qmcpd could not settle it looks at again after five seconds, call or no call. A pair is over before. */
+const PAIR_TAKES = 4_000;
+
+interface Step {
+  readonly call: Call;
+  /** On one side only, before the call and while it goes on. */
+  readonly side: Side;
+  readonly before: readonly Change[];
+  readonly meanwhile: readonly Change[];
+}
+
+interface Scenario {
+  readonly pair: Pair;
+  readonly steps: readonly Step[];
+}
+
+const contracts = installedContracts();
+
+const scenario = (differences: Differences): fc.Arbitrary<Scenario> => {
+  const change = changes(differences);
+  const between = differences.otherWorld ? fc.oneof(change, LABOUR) : change;
+  return fc.record({
+    pair: pairs(differences),
+    steps: fc.array(
+      fc.record({
+        call: calls(contracts, differences.strayTiers === true),
+        side: fc.constantFrom(...SIDES),
+        before: fc.oneof(fc.constant([]), fc.array(between, { maxLength: 3 })),
+        meanwhile: fc.oneof(fc.constant([]), fc.array(change, { maxLength: 2 })),
+      }),
+      { minLength: 5, maxLength: 20, size: 'max' },
+    ),
+  });
+};
+
+let dom0: Dom0;
+let forked: ForkedQmcpd;
+beforeAll(() => {
+  dom0 = Dom0.write();
+  forked = ForkedQmcpd.install();
+});
+afterAll(async () => {
+  await forked.remove();
+  dom0.remove();
+});
+
+/** How much was compared, and what of it was no refusal: a comparison of refusals alone would show little. */
+const compared = { calls: 0, requests: 0, codes: {} as Record<string, number> };
+
+/** The first difference between the two sides, or undefined. */
+async function difference({ pair, steps }: Scenario): Promise<string | undefined> {
+  const [left, right] = await Promise.all(SIDES.map((side) => Stage.set(dom0, pair, side)));
+  const both = [left!, right!] as const;
+  try {
+    for (const [at, { call, side, before, meanwhile }] of steps.entries()) {
+      const elsewhere = SIDES.indexOf(side);
+      await both[elsewhere]!.change(before);
+      const told = await Promise.all(
+        both.map((stage, index) => stage.play(call, index === elsewhere ? meanwhile : [])),
+      );
+      count(call, told[0]!);
+      if (JSON.stringify(told[0]) !== JSON.stringify(told[1]))
+        return `step ${at}, ${JSON.stringify(call)}:\n${SIDES.map((name, index) => shown(name, told[index]!)).join('\n')}`;
+    }
+    const [one, other] = both.map((stage) => stage.truth().join('\n'));
+    return one === other ? undefined : `the world afterwards:\n${one}\n--- right\n${other}`;
+  } finally {
+    await Promise.all(both.map((stage) => stage.strike()));
+  }
+}
+
+const shown = (side: string, { reply, asked }: Told) =>
+  `--- ${side}: ${reply.trimEnd()}\n${asked.map((one) => `      ${JSON.stringify(one)}`).join('\n')}`;
+
+function count(call: Call, { reply, asked }: Told): void {
+  compared.calls += 1;
+  compared.requests += asked.length;
+  const outcome = /"ok":true/.test(reply) ? 'ok' : (/"code":"([a-z-]+)"/.exec(reply)?.[1] ?? reply.trim());
+  const key = `${call.service} ${outcome}`;
+  compared.codes[key] = (compared.codes[key] ?? 0) + 1;
+}
+
+async function indistinguishable(drawn: Scenario): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const started = performance.now();
+    const found = await difference(drawn);
+    if (found === undefined) return;
+    // On a machine that is busy elsewhere a pair may outlive qmcpd's patience; then it is played again.
+    if (performance.now() - started < PAIR_TAKES || attempt === 3)
+      throw new Error(`the two hosts differ at ${found}`);
+  }
+}
+
+describe(`noninterference: hosts that differ only outside the world cannot be told apart (seed ${SEED})`, () => {
+  const check = (differences: Differences, share: number) =>
+    fc.assert(fc.asyncProperty(scenario(differences), indistinguishable), {
+      seed: SEED,
+      numRuns: Math.max(1, Math.round(PAIRS * share)),
+    });
+  const patience = PAIRS * 2_000 + 600_000;
+
+  it('by any calls, through the policy and past it', () => check({}, 0.7), patience);
+
+  it(
+    'by any calls past the policy, whatever tags the operator misplaced outside',
+    () => check({ strayTiers: true }, 0.15),
+    patience,
+  );
+
+  // Known gap: the roster holds the names of every world, so that a list costs one look at each qube of the others' too.
+  // When it keeps the worlds apart this fails, by succeeding: then it is `it`.
+  it.fails('whatever another world has and does', () => check({ otherWorld: true }, 0.15), patience);
+
+  it('and what was compared is not refusals only: every service was carried out', () => {
+    console.log(
+      `noninterference: seed ${SEED}, ${PAIRS} pairs, ${compared.calls} calls, ${compared.requests} requests to qubesd on each side`,
+    );
+    const services = [
+      'qmcp.Catalog',
+      ...contracts.flatMap((one) => (one.route === 'dom0' ? one.service : [])),
+    ];
+    const never = services.filter((service) => !compared.codes[`${service} ok`]);
+    // Of a few pairs nothing can be expected.
+    expect(PAIRS < 300 ? [] : never, JSON.stringify(compared.codes, null, 2)).toEqual([]);
+  });
+});

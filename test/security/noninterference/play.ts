@@ -1,0 +1,187 @@
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse, stringify } from 'smol-toml';
+import { deviceOf } from '../../../sim/host/populate.js';
+import { packageFile } from '../../../sim/root.js';
+import { Seat } from '../host.js';
+import type { Call } from './calls.js';
+import { type Change, NEVER, type Pair, type Side, worldOf } from './hosts.js';
+
+/** Milliseconds after which a call that has not ended is said to go on. */
+const PATIENCE = 3_000;
+const POLICY = '30-qmcp.policy';
+
+/** What an agent can learn of one call: its reply, and, by the time it takes, what qubesd was asked for it. */
+export interface Told {
+  readonly reply: string;
+  readonly asked: readonly string[];
+}
+
+/** dom0's files for a host with a second world, `lab`, that has the same rights over its own qubes. */
+export class Dom0 {
+  readonly qmcp: string;
+  private readonly policy: string;
+
+  private constructor(private readonly directory: string) {
+    const config = parse(readFileSync(packageFile('dom0/qmcp.toml'), 'utf8')) as {
+      world: Record<string, { principal: object }>;
+    };
+    const ai = { ...config.world.ai!, guarded: ['ai-guarded'] };
+    const [grant] = Object.values(ai.principal);
+    const lab = {
+      ...ai,
+      prefix: 'lab-',
+      gateways: ['sys-lab-net'],
+      birth_gateway: 'sys-lab-net',
+      guarded: [],
+      principal: { 'lab-control': grant },
+    };
+    this.qmcp = join(directory, 'qmcp.toml');
+    writeFileSync(this.qmcp, stringify({ ...config, world: { ...config.world, ai, lab } }));
+    // The policy the operator's command makes of it, in a dom0 that has nothing else.
+    const root = join(directory, 'dom0');
+    const policies = join(root, 'etc/qubes/policy.d');
+    mkdirSync(policies, { recursive: true });
+    cpSync(packageFile('dom0/contracts'), join(root, 'etc/qmcp/contracts'), { recursive: true });
+    copyFileSync(this.qmcp, join(root, 'etc/qmcp/qmcp.toml'));
+    const command = packageFile('dom0/operator/qmcp-admin');
+    execFileSync('python3', ['-B', command, '--root', root, 'policy', 'install'], { stdio: 'pipe' });
+    this.policy = readFileSync(join(policies, POLICY), 'utf8');
+  }
+
+  static write(): Dom0 {
+    return new Dom0(mkdtempSync(join(tmpdir(), 'qmcp-')));
+  }
+
+  remove(): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async seat(pair: Pair, side: Side): Promise<Seat> {
+    const file = join(this.directory, `${side}.json`);
+    writeFileSync(file, JSON.stringify(worldOf(pair, side, this.qmcp)));
+    return Seat.take(file, (root) => writeFileSync(join(root, 'etc/qubes/policy.d', POLICY), this.policy));
+  }
+}
+
+/** One of the two hosts, at work. */
+export class Stage {
+  private recorded: string[] | undefined;
+  private readonly inside: ReadonlySet<string>;
+  private readonly roles: Pair[Side]['roles'];
+
+  private constructor(
+    private readonly seat: Seat,
+    pair: Pair,
+    side: Side,
+  ) {
+    this.roles = pair[side].roles;
+    this.inside = new Set([...pair.inside.map(({ name }) => name), 'ai-debian', 'ai-dvm', ...NEVER]);
+    const { host } = seat.sim;
+    const call = host.call.bind(host);
+    host.call = (request) => {
+      this.recorded?.push(Buffer.from(request).toString('latin1'));
+      return call(request);
+    };
+    // qubesd draws the numbers of disposables by chance. That they differ tells nothing: both hosts draw the same.
+    let dispid = 0;
+    host.freeDispid = () => ++dispid;
+  }
+
+  static async set(dom0: Dom0, pair: Pair, side: Side): Promise<Stage> {
+    return new Stage(await dom0.seat(pair, side), pair, side);
+  }
+
+  strike(): Promise<void> {
+    return this.seat.leave();
+  }
+
+  /** Makes the call, while changes outside happen on this side. */
+  async play(call: Call, meanwhile: readonly Change[]): Promise<Told> {
+    const { via, service, target, payload } = call;
+    this.recorded = [];
+    const told =
+      via === 'policy'
+        ? this.seat.call(target, service, payload).then(({ exit, stdout }) => `${exit} ${stdout}`)
+        : this.seat.direct(service, target, payload);
+    const changed = this.change(meanwhile);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<string>((resolve) => {
+      timer = setTimeout(() => resolve('goes on'), PATIENCE);
+    });
+    const reply = await Promise.race([told, late]);
+    clearTimeout(timer);
+    const asked = this.recorded.map((request) => this.seen(request, call));
+    this.recorded = undefined;
+    await changed;
+    return { reply, asked };
+  }
+
+  /** Whether they succeed is nobody's concern here. */
+  async change(changes: readonly Change[]): Promise<void> {
+    for (const change of changes) {
+      const recorded = this.recorded;
+      this.recorded = undefined;
+      const done = this.carryOut(change);
+      this.recorded = recorded;
+      await done;
+    }
+  }
+
+  private async carryOut(change: Change): Promise<unknown> {
+    const { host } = this.seat.sim;
+    const admin = (method: string, dest: string, argument = '', payload = '') =>
+      host.call(Buffer.from(`${method}+${argument} dom0 name ${dest}\0${payload}`));
+    switch (change.do) {
+      case 'create':
+        return admin('admin.vm.Create.AppVM', 'dom0', '', `name=${change.name} label=${change.label}`);
+      case 'remove':
+        return admin('admin.vm.Remove', change.name);
+      case 'tag':
+        return admin('admin.vm.tag.Set', change.name, change.tag);
+      case 'untag':
+        return admin('admin.vm.tag.Remove', change.name, change.tag);
+      case 'property':
+        return admin('admin.vm.property.Set', change.name, change.key, change.value);
+      case 'feature':
+        return admin('admin.vm.feature.Set', change.name, change.key, change.value);
+      case 'global':
+        return admin('admin.property.Set', 'dom0', change.key, this.roles[change.value]);
+      case 'plug': {
+        const backend = host.find(change.name);
+        const device = { class: 'block', port: change.port, name: 'stick' } as const;
+        return backend && host.plug(deviceOf(backend, device));
+      }
+      case 'lab':
+        return this.seat.direct(change.service, change.target, change.payload, 'lab-control');
+      default:
+        return admin(`admin.vm.${change.do}`, change.name);
+    }
+  }
+
+  /**
+   * A request as it is to be the same on both sides. Names of qubes outside, unless the caller said them, are one word: in
+   * their place the other side may have others. So are times, which a request may carry.
+   */
+  private seen(request: string, call: Call): string {
+    const said = `${call.target} ${call.payload}`;
+    return request
+      .replace(/(?<![A-Za-z0-9_.-])[A-Za-z][A-Za-z0-9_.-]*/g, (word) => {
+        const known = this.inside.has(word) || said.includes(word) || word.startsWith('ai-');
+        return known || this.seat.sim.host.find(word) === undefined ? word : '<outside>';
+      })
+      .replace(/\b1\d{9}\b/g, '<time>');
+  }
+
+  /** The host's truth about the qubes inside, references to the outside aside. */
+  truth(): string[] {
+    return this.seat.sim.host
+      .snapshot()
+      .qubes.filter(({ tags }) => tags.includes('ai-managed') || tags.includes('ai-tombstone'))
+      .map(({ name, klass, state, tags, firewall }) =>
+        JSON.stringify({ name, klass, state, tags, firewall }),
+      );
+  }
+}
