@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -46,7 +47,7 @@ export class ForkedQmcpd {
 
   async remove(): Promise<void> {
     vi.restoreAllMocks();
-    for (const pid of this.running.values()) process.kill(pid, 'SIGKILL');
+    for (const pid of this.running.values()) told(pid, 'SIGKILL');
     const gone = once(this.parent, 'exit');
     this.parent.stdin!.end();
     await gone;
@@ -54,11 +55,14 @@ export class ForkedQmcpd {
 
   private async start(qmcpd: Qmcpd): Promise<void> {
     const { root } = qmcpd as unknown as { root: string };
+    const path = join(root, 'run/qmcp/qmcpd.sock');
+    // What one before has left must not be taken for the new one's: it listens only when it has recovered.
+    rmSync(path, { force: true });
     const turn = this.last.then(() => this.fork(root));
     this.last = turn.catch(() => undefined);
     this.running.set(qmcpd, await turn);
     const until = performance.now() + PATIENCE;
-    while (!(await listens(join(root, 'run/qmcp/qmcpd.sock')))) {
+    while (!(await listens(path))) {
       if (performance.now() > until) throw new Error(`qmcpd did not start:\n${this.said}`);
       await sleep(2);
     }
@@ -73,18 +77,19 @@ export class ForkedQmcpd {
 
   private async kill(qmcpd: Qmcpd, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const pid = this.running.get(qmcpd);
-    this.running.delete(qmcpd);
-    if (pid === undefined || !alive(pid)) return;
-    process.kill(pid, signal);
+    if (pid === undefined) return;
+    told(pid, signal);
     const until = performance.now() + PATIENCE;
-    while (alive(pid) && performance.now() < until) await sleep(1);
+    while (told(pid, 0) && performance.now() < until) await sleep(1);
+    // Whoever kills it a second time meanwhile waits for its end, too.
+    if (this.running.get(qmcpd) === pid) this.running.delete(qmcpd);
   }
 }
 
-function alive(pid: number): boolean {
+/** False when there is no such process any more. A signal of 0 only asks. */
+function told(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return process.kill(pid, signal);
   } catch {
     return false;
   }

@@ -163,7 +163,8 @@ export class Stage {
 
   /**
    * A request as it is to be the same on both sides. Names of qubes outside, unless the caller said them, are one word: in
-   * their place the other side may have others. So are times, which a request may carry.
+   * their place the other side may have others. So are times, and the tokens
+   * by which qubesd lets a volume be cloned.
    */
   private seen(request: string, call: Call): string {
     const said = `${call.target} ${call.payload}`;
@@ -172,7 +173,8 @@ export class Stage {
         const known = this.inside.has(word) || said.includes(word) || word.startsWith('ai-');
         return known || this.seat.sim.host.find(word) === undefined ? word : '<outside>';
       })
-      .replace(/\b1\d{9}\b/g, '<time>');
+      .replace(/\b1\d{9}\b/g, '<time>')
+      .replace(/\0[A-Za-z0-9]{32}$/, '\0<token>');
   }
 
   /** The host's truth about the qubes inside, references to the outside aside. */

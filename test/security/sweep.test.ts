@@ -1,0 +1,195 @@
+/**
+ * qmcpd is killed at every one of its calls to qubesd, in every verb: before qubesd sees it, and after it was carried out.
+ * What it finds when it is back it settles: the whole effect, or none. A new verb is an entry in sweep/verbs.ts.
+ */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ForkedQmcpd } from './forked.js';
+import { Seat } from './host.js';
+import { installedContracts } from './noninterference/calls.js';
+import { VERBS, type Verb } from './sweep/verbs.js';
+
+type When = 'before' | 'after';
+
+const changing = installedContracts()
+  .filter(({ route, effect }) => route === 'dom0' && effect !== 'read')
+  .map(({ service }) => service);
+const verbs = Object.entries(VERBS).filter(([, { service }]) => changing.includes(service));
+
+let forked: ForkedQmcpd;
+let seat: Seat | undefined;
+beforeAll(() => {
+  forked = ForkedQmcpd.install();
+});
+afterEach(async () => {
+  await seat?.leave();
+  seat = undefined;
+});
+afterAll(() => forked.remove());
+
+/** Kills qmcpd at its nth Admin API call from now. `asked` are the calls it made, `killed` says whether it came to that. */
+function killAt(at: Seat, nth: number, when: When) {
+  const { host } = at.sim;
+  const original = host.call.bind(host);
+  const seen = { asked: [] as string[], killed: false };
+  host.call = async (request) => {
+    seen.asked.push(Buffer.from(request).toString('latin1').split('\0')[0]!);
+    if (seen.asked.length !== nth) return original(request);
+    seen.killed = true;
+    if (when === 'before') {
+      await at.sim.qmcpd.kill();
+      return new Uint8Array();
+    }
+    const reply = await original(request);
+    await at.sim.qmcpd.kill();
+    return reply;
+  };
+  return { seen, stop: () => (host.call = original) };
+}
+
+/** What two runs of the same story differ in all the same: numbers given in order, and times. */
+const DRAWN = new Set(['qid', 'uuid', 'xid', 'ip', 'ip6', 'mac', 'visible_ip', 'start_time', 'stubdom_xid']);
+
+/** The host's truth, name by name, as text to hold against another's. */
+function truth(at: Seat): Map<string, string> {
+  const shown = at.sim.host.snapshot().qubes.map((qube): [string, string] => {
+    const properties = Object.entries(qube.properties).filter(([key]) => !DRAWN.has(key));
+    const features = Object.entries(qube.features).map(([key, value]) => [
+      key,
+      value.replace(/\b1\d{9}\b/g, 'TIME'),
+    ]);
+    const sorted = (pairs: (readonly unknown[])[]) => pairs.map((pair) => pair.join('=')).sort();
+    return [
+      qube.name,
+      JSON.stringify({
+        ...qube,
+        tags: [...qube.tags].sort(),
+        properties: sorted(properties),
+        features: sorted(features),
+        attached: attached(at, qube.name),
+      }),
+    ];
+  });
+  return new Map(shown);
+}
+
+const attached = (at: Seat, name: string) =>
+  [...(at.sim.host.find(name)?.devices.attached.values() ?? [])]
+    .flat()
+    .map(({ device }) => `${device.backend.name}:${device.port}`)
+    .sort();
+
+const TIERS = ['exec', 'net', 'full'];
+
+/**
+ * What the world has in each qube, as a set: the tiers it may use it at, and what a qube reaches that is up or that it may
+ * bring up. A qube that is nobody's has nothing, whatever it will be.
+ */
+function powers(at: Seat): Map<string, ReadonlySet<string>> {
+  const found = at.sim.host.snapshot().qubes.map((qube): [string, ReadonlySet<string>] => {
+    const has = (tag: string) => qube.tags.includes(tag);
+    const finished = has('ai-born') || !has('created-by-mcp-control');
+    const ours = has('ai-managed') && !has('ai-tombstone') && finished;
+    const tier = Math.max(...TIERS.map((one, height) => (has(`ai-${one}`) ? height : -1)));
+    const up = qube.state !== 'Halted';
+    const { netvm } = qube.properties;
+    return [
+      qube.name,
+      new Set([
+        ...(ours ? ['read', ...TIERS.slice(0, tier + 1)] : []),
+        ...((ours || up) && netvm ? [`network ${netvm}`] : []),
+        ...((ours || up) && netvm
+          ? [`reaches ${qube.firewall.filter((rule) => rule !== 'action=drop')}`]
+          : []),
+        ...(ours || up ? attached(at, qube.name).map((device) => `device ${device}`) : []),
+      ]),
+    ];
+  });
+  return new Map(found);
+}
+
+const within = (some: ReadonlySet<string> = new Set(), all: ReadonlySet<string> = new Set()) =>
+  [...some].every((power) => all.has(power));
+
+/** The qubes in which the world has now what it had neither before nor would have afterwards. */
+function excess(now: ReturnType<typeof powers>, ...allowed: ReturnType<typeof powers>[]): string[] {
+  return [...now].flatMap(([name, has]) =>
+    allowed.some((each) => within(has, each.get(name))) ? [] : [`${name}: ${[...has].join(', ')}`],
+  );
+}
+
+function differences(one: Map<string, string>, other: Map<string, string>): string {
+  const names = new Set([...one.keys(), ...other.keys()]);
+  return [...names]
+    .filter((name) => one.get(name) !== other.get(name))
+    .map((name) => `${name}:\n    ${one.get(name)}\n    ${other.get(name)}`)
+    .join('\n');
+}
+
+async function prepared(verb: Verb): Promise<Seat> {
+  seat = await Seat.take('demo', verb.configure);
+  await verb.prepare?.(seat);
+  await seat.sim.host.idle();
+  return seat;
+}
+
+async function leave(): Promise<void> {
+  await seat?.leave();
+  seat = undefined;
+}
+
+describe('qmcpd killed before or after any of its calls to qubesd', () => {
+  const points: Record<string, number> = {};
+
+  for (const [name, verb] of verbs) {
+    it(`leaves the whole effect or none, and never more authority in between: ${name}`, async () => {
+      const at = await prepared(verb);
+      const before = { truth: truth(at), powers: powers(at) };
+      const { seen, stop } = killAt(at, Number.POSITIVE_INFINITY, 'before');
+      await verb.call(at);
+      stop();
+      await at.sim.host.idle();
+      const after = { truth: truth(at), powers: powers(at) };
+      const qubes = new Map(at.sim.host.snapshot().qubes.map((qube) => [qube.name, qube]));
+      expect(
+        verb.whole((one) => qubes.get(one)),
+        differences(before.truth, after.truth),
+      ).toBe(true);
+      await leave();
+
+      const wrong: string[] = [];
+      const outcomes = { none: 0, whole: 0 };
+      for (const [index, asked] of seen.asked.entries()) {
+        for (const when of ['before', 'after'] as const) {
+          const here = await prepared(verb);
+          const cut = killAt(here, index + 1, when);
+          await verb.call(here);
+          cut.stop();
+          expect(cut.seen.killed).toBe(true);
+          const more = excess(powers(here), before.powers, after.powers);
+          await here.sim.qmcpd.restart();
+          await here.sim.host.idle();
+          const now = truth(here);
+          const [less, whole] = [differences(now, before.truth), differences(now, after.truth)];
+          const place = `killed ${when} call ${index + 1}, ${asked}`;
+          if (more.length > 0) wrong.push(`${place}: in between, more authority: ${more.join('; ')}`);
+          if (less === '') outcomes.none += 1;
+          else if (whole === '') outcomes.whole += 1;
+          else wrong.push(`${place}: neither none, by\n  ${less}\n  nor the whole, by\n  ${whole}`);
+          const { stdout } = await here.call('@adminvm', 'qmcp.inspect.List');
+          if (!stdout.includes('"ok":true')) wrong.push(`${place}: is not back: ${stdout}`);
+          await leave();
+        }
+      }
+      expect(wrong).toEqual([]);
+      points[name] = 2 * seen.asked.length;
+      console.log(`${name}: ${points[name]} kill points; none: ${outcomes.none}, whole: ${outcomes.whole}`);
+    }, 300_000);
+  }
+
+  it('is tried in every service that changes anything', () => {
+    console.log(`crash sweep: ${Object.values(points).reduce((sum, each) => sum + each, 0)} kill points`);
+    const swept = new Set(Object.values(VERBS).map(({ service }) => service));
+    const missing = changing.filter((service) => !swept.has(service));
+    expect(missing, 'give each an entry in test/security/sweep/verbs.ts').toEqual([]);
+  });
+});
