@@ -12,8 +12,8 @@ ASIDE = "audit-*.log"  # files that were full: their names sort as they were wri
 
 
 def lines(root):
-    """`(file, number of the line in it, bytes)`, the oldest first. The newest file is opened before the others are listed: when it
-    is put aside meanwhile it is read once."""
+    """`(file, number of the line in it, bytes)`, the oldest first. The newest file is opened before the others
+    are listed: when it is put aside meanwhile it is read once."""
     with open(root / PATH, "rb") as newest:
         for path in sorted((root / PATH).parent.glob(ASIDE)):
             with open(path, "rb") as file:
@@ -29,6 +29,10 @@ def read(path, number, line):
     except (ValueError, RecursionError):
         entry = None
     return entry if isinstance(entry, dict) else {"kind": "unreadable", "time": "", "target": f"{path}:{number}"}
+
+
+def entries(root):
+    return (read(*line) for line in lines(root))
 
 
 def qubes(entry):

@@ -1,0 +1,147 @@
+"""The audit log as a page for a person: one file without a script, a link, or anything from elsewhere. Agents chose most of
+its words: all of them pass `_text`, and what comes out is ASCII that a browser can only show."""
+
+import collections
+import html
+from datetime import datetime
+
+import table
+from audit_chain import qubes
+
+CUT, SENTENCE = 48, 400  # characters that are shown of one value, and of a sentence of ours that holds some
+ROWS, EVENTS = 2000, 100  # of the calls, and of what became of one qube: the newest
+BARS = 168  # a week of hours; over more time than that, a bar is more hours
+OPEN, MADE = "no outcome", "created, or source of a new qube"
+VERBS = {"Create": MADE, "Clone": MADE, "Remove": "removed", "Restore": "restored", "Start": "started", "Shutdown": "halted"}
+FACTS = ("time", "call", "principal", "service")
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"><title>%(title)s</title>
+<style>:root { color-scheme: light dark; --soft: #5c656e; --good: #2f6fb3; --bad: #c2410c } .bad { color: var(--bad) }
+@media (prefers-color-scheme: dark) { :root { --soft: #9aa5b1; --good: #6aa9ea; --bad: #fb8c4c } }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere }
+h1, h2 { line-height: 1.2; margin: 2rem 0 .5rem; break-after: avoid } table { border-collapse: collapse; font-size: .9em }
+th, td { text-align: left; vertical-align: top; padding: .2em 1em .2em 0; border-bottom: 1px solid #8886; min-width: 10em }
+tr { break-inside: avoid } div { border-left: 4px solid; padding-left: .8rem } th, small { color: var(--soft) }
+svg { width: 100%%; height: 9rem; border-bottom: 1px solid } rect { print-color-adjust: exact; fill: var(--good) }
+rect.bad { fill: var(--bad) } b { color: var(--good) } b.bad { color: var(--bad) } small + small { float: right }
+@media print { body { font-size: 10px; margin: 0 } }</style></head><body><h1>%(title)s</h1>
+<p>%(period)s: %(count)d calls, %(refused)d of them refused. What only reads is not in qmcpd's log when answered.</p>
+<div%(bad)s>Audit log: %(chain)s</div>%(timeline)s<h2>Refusals</h2>%(refusals)s
+<h2>Qubes</h2><p>The newest changes of each.</p>%(qubes)s<h2>Calls</h2><p>The newest.</p>%(calls)s</body></html>
+"""
+BAR = """<g><title>{ok} went through, {no} refused</title><rect x="{x}" y="{low}" width=".8" height="{ok}"/>
+<rect class="bad" x="{x}" y="{high}" width=".8" height="{no}"/></g>"""
+TIMELINE = """<h2>Calls per {unit}</h2><p>At most {most}. <b>Went through</b>, <b class="bad">refused</b>.</p>
+<svg viewBox="0 0 {count} {most}" preserveAspectRatio="none">{bars}</svg><small>{since}</small><small>{until}</small>"""
+
+
+def shown(value, most=CUT):
+    """Somebody else's text as it may be shown: printable ASCII, not long, and nothing that a viewer makes a link of."""
+    text = table.safe(value).replace("://", ":\\x2f/")
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
+def _text(value, most=CUT):
+    return html.escape(shown(value, most))
+
+
+class Report:
+    """What the entries that were added come to, call by call: those of one world, or of all, from a time on."""
+
+    def __init__(self, world=None, since=""):
+        self.calls, self.history, self.worlds = {}, collections.defaultdict(list), set()
+        self._world, self._since, self._known = world, since, set()
+
+    def concerns(self, row):
+        """Whether what policy decided is about a principal, or about a qube that one of them reached."""
+        return not self._known.isdisjoint([row["principal"], *qubes(row)])
+
+    def add(self, entry):
+        kind, key, world = entry.get("kind"), str(entry.get("call") or len(self.calls)), entry.get("world")
+        if kind not in ("intent", "outcome", "refusal", "policy") or kind != "policy" and self._world not in (None, world):
+            return
+        if world:
+            self.worlds.add(str(world))  # and of a refusal's names nothing is known but who it was
+            self._known.update([str(entry.get("principal"))], [] if kind == "refusal" else qubes(entry))
+        if str(entry.get("time")) < self._since or kind == "policy" and not self.concerns(entry):
+            return
+        facts = {fact: entry.get(fact) for fact in FACTS}
+        call = self.calls.setdefault(key, facts | {"on": [], "by": "policy" if kind == "policy" else "qmcpd"})
+        intended, call["on"] = call["on"], qubes(entry)
+        call["result"] = OPEN if kind == "intent" else str(entry.get("code"))
+        if (kind, call["result"]) == ("outcome", "ok"):
+            self._remember(call, intended)
+
+    def _remember(self, call, intended):
+        """New is a name that the intent had not, or the one name of a creation that was not met before."""
+        word, grown = VERBS.get(str(call["service"]).rpartition(".")[2], "changed"), intended not in ([], call["on"])
+        known = intended if grown else self.history if word is MADE else call["on"]
+        new = [name for name in call["on"] if name not in known]
+        for name in call["on"]:
+            what = "created" if new == [name] else "source of a new qube" if len(new) == 1 else MADE if new else word
+            self.history[name].append(call | {"what": what})
+
+    def facts(self, chain):
+        """Everything the page says, as one document."""
+        calls = sorted(self.calls.values(), key=lambda call: str(call["time"]))
+        refusals = collections.Counter((call["result"], str(call["service"])) for call in calls if _refused(call))
+        rows = [[*what, count] for what, count in refusals.most_common()]
+        return {"worlds": sorted(self.worlds), "chain": chain, "calls": calls, "qubes": self.history, "refusals": rows}
+
+
+def _refused(call):
+    return call["result"] not in ("ok", OPEN) and not call["result"].startswith("allowed")
+
+
+def page(facts):
+    calls, chain = facts["calls"], facts["chain"]
+    period = f"{_clock(calls[0])} to {_clock(calls[-1])} UTC" if calls else "No time"
+    changes = [[name, _clock(event), event["what"], event["service"], event["principal"], event["call"]]
+               for name, events in sorted(facts["qubes"].items()) for event in events[-EVENTS:]]
+    asked = [[_clock(call), *(call[fact] for fact in FACTS[1:]), ", ".join(call["on"]), call["by"], call["result"]]
+             for call in calls[-ROWS:]]
+    return PAGE % {
+        "title": _text(f"Audit of world {', '.join(facts['worlds'])}", SENTENCE), "period": _text(period, SENTENCE),
+        "count": len(calls), "refused": sum(map(_refused, calls)), "timeline": _timeline(calls),
+        "chain": "<br>".join(_text(it, SENTENCE) for it in chain["words"]), "bad": "" if chain["whole"] else ' class="bad"',
+        "refusals": _table(("code", "service", "count"), facts["refusals"][:ROWS]),
+        "qubes": _table(("qube", "time", "what", "service", "by", "call"), changes),
+        "calls": _table((*FACTS, "on", "said by", "result"), asked, list(map(_refused, calls[-ROWS:]))),
+    }
+
+
+def _clock(event):
+    return str(event["time"])[:19].replace("T", " ")
+
+
+def _table(headings, rows, bad=()):
+    cells = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
+    marks = [' class="bad"' if refused else "" for refused in bad] or [""] * len(cells)
+    body = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(marks, cells))
+    return f"<table><tr>{''.join(f'<th>{word}</th>' for word in headings)}</tr>{body}</table>"
+
+
+def _timeline(calls):
+    """A call that policy sent on to dom0 is not drawn: qmcpd's own lines are."""
+    drawn = [call for call in calls if call["result"] != "allowed to dom0" and _hour(call)]
+    if not drawn:
+        return ""
+    first, last = _hour(min(drawn, key=_hour)), _hour(max(drawn, key=_hour))
+    step = (last - first) // BARS + 1
+    counts = collections.Counter(((_hour(call) - first) // step, _refused(call)) for call in drawn)
+    columns = {at: (counts[at, False], counts[at, True]) for at, _ in counts}
+    most = max(map(sum, columns.values()))
+    return TIMELINE.format(
+        unit="hour" if step == 1 else f"{step} hours", most=most, count=(last - first) // step + 1,
+        bars="".join(BAR.format(x=at, ok=ok, no=no, low=most - ok, high=most - ok - no) for at, (ok, no) in columns.items()),
+        since=_text(_clock(drawn[0])), until=_text(_clock(drawn[-1])),
+    )
+
+
+def _hour(call):
+    """Hours since the epoch, or 0 when somebody made the line's time something else."""
+    try:
+        return int(datetime.fromisoformat(str(call["time"])).timestamp() // 3600)
+    except (ValueError, OverflowError):
+        return 0
