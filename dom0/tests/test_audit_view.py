@@ -221,6 +221,7 @@ class Verify(Log):
             _, printed = self.admin(*words.split())
             self.assertTrue(printed)
             self.assertRegex(printed, r"\A[ -~\n]*\Z")
+        self.assertLess(max(map(len, self.admin("tail")[1].splitlines())), 400)
 
     def test_a_file_put_aside_while_it_is_read_is_read_once(self):
         self.fill(2)
@@ -314,6 +315,12 @@ class Policy(Log):
         self.assertIn("ai-other", page)
         self.assertNotIn("personal", page)
 
+    def test_the_log_of_the_policy_can_be_piped_in(self):
+        self.fill(1)
+        piped = io.StringIO("2020-01-01T00:00:00Z qrexec: qubes.Filecopy+: ai-0 -> vault: denied: no matching rule found\n")
+        with mock.patch("sys.stdin", piped):
+            self.assertIn("qubes.Filecopy", self.admin("show", "ai-0", "--policy-log", "-")[1])
+
     def test_a_name_that_was_only_refused_does_not_draw_in_what_others_do(self):
         self.write(("refusal", "qmcp.spawn.Start", "vault", [], "not-found"))
         log = self.policy("2026-01-02T03:04:05Z qrexec: qubes.Gpg+: personal -> vault: allowed to vault")
@@ -400,7 +407,8 @@ class Page(Log):
     def test_a_long_time_is_drawn_in_bounded_bars_and_every_call_is_in_one(self):
         from audit_report import BARS, page
         calls = [
-            dict.fromkeys(("principal", "call", "service", "by"), "x") | {"time": f"20{year}-03-04T05:06:07Z", "result": code, "on": []}
+            dict.fromkeys(("principal", "call", "service", "by"), "x")
+            | {"time": f"20{year}-03-04T05:06:07Z", "result": code, "on": []}
             for year in range(10, 30) for code in ("ok", "frozen")
         ]
         text = page({"worlds": ["ai"], "chain": {"whole": True, "words": []}, "calls": calls, "qubes": {}, "refusals": []})
