@@ -1,3 +1,6 @@
+import type { Rule } from './egress.js';
+import type { Tier } from './names.js';
+
 /** Where an invariant is enforced: by the kernel in dom0, or by the qrexec policy that dom0 evaluates. */
 export type EnforcedBy = 'dom0' | 'policy';
 
@@ -14,10 +17,38 @@ export interface QubeSnapshot {
   readonly firewall: readonly string[];
   /** Persistent disk, in bytes. */
   readonly disk: number;
+  /** Devices of other qubes that this one uses. Left out where nobody looked. */
+  readonly attached?: readonly {
+    readonly devclass: string;
+    readonly backend: string;
+    readonly port: string;
+  }[];
+}
+
+/** What dom0 keeps besides its qubes. */
+export interface Dom0Snapshot {
+  /** Services whose contracts are installed. */
+  readonly contracts: readonly string[];
+  /** The policy's lines, without comments. */
+  readonly policy: readonly string[];
+  /** The audit log, oldest first. */
+  readonly audit: readonly { readonly kind: string; readonly call?: string }[];
 }
 
 export interface HostSnapshot {
   readonly qubes: readonly QubeSnapshot[];
+  /** Left out where nobody looked. */
+  readonly dom0?: Dom0Snapshot;
+}
+
+/** What a world may use of the host at most: bytes, MiB, numbers. Rates are not about the host's state, and so not here. */
+export interface BudgetSnapshot {
+  readonly qubes: number;
+  readonly disk: number;
+  readonly private_size: number;
+  readonly running: number;
+  readonly memory: number;
+  readonly vcpus: number;
 }
 
 /** The world a check is about, as the operator configured it in dom0. */
@@ -27,6 +58,17 @@ export interface WorldSnapshot {
   readonly principals: readonly string[];
   readonly gateways: readonly string[];
   readonly birthGateway: string | null;
+  readonly birthCeiling: Tier;
+  /** Names no call touches, whatever tags they carry. */
+  readonly guarded: readonly string[];
+  /** The farthest its qubes reach. */
+  readonly egress: readonly Rule[];
+  /** What an agent may write. */
+  readonly properties: readonly string[];
+  readonly features: readonly string[];
+  readonly budget: BudgetSnapshot;
+  /** Whether the operator has stopped it. */
+  readonly frozen: boolean;
 }
 
 /**

@@ -1,0 +1,156 @@
+import type { BudgetSnapshot, HostSnapshot, QubeSnapshot, WorldSnapshot } from './invariant.js';
+import { TIERS, type Tier } from './names.js';
+
+/** When a qube was removed, and the tags to put back. */
+export const ENTOMBED = 'qmcp-entombed';
+/** The network a qube was born on. */
+export const BIRTH_NETWORK = 'qmcp-network';
+
+/** What the platform says of a qube rather than what somebody set: it changes with the power, the label or the network. */
+const DERIVED =
+  /^(bootmode|dns|gateway6?|icon|ip6?|is_preload|klass|start_time|stubdom_uuid|stubdom_xid|updateable|visible_.*|xid)$/;
+/** Tags and features that the platform itself writes while qubes come and go. */
+const PLATFORM_TAG = /^(guivm|audiovm|relayvm)-/;
+const PLATFORM_FEATURE = /^(preload-dispvm.*|deferred-netvm-original|internal)$/;
+
+/** How dom0 marks the qubes of a world, and so what a snapshot says of them. */
+export class Marks {
+  readonly umbrella: string;
+  readonly tombstone: string;
+  readonly born: string;
+  /** Tags that give a tier beyond `read`. */
+  readonly tiers: readonly string[];
+  readonly disposable: readonly string[];
+  readonly stamps: readonly string[];
+  /** Tags that narrow a qube, and every child of it. */
+  readonly restrictions: readonly string[];
+  /** Names no call has as its object. */
+  readonly excluded: ReadonlySet<string>;
+
+  constructor(readonly world: WorldSnapshot) {
+    const { name, principals, gateways, guarded } = world;
+    this.umbrella = `${name}-managed`;
+    this.tombstone = `${name}-tombstone`;
+    this.born = `${name}-born`;
+    this.tiers = TIERS.slice(1).map((tier) => `${name}-${tier}`);
+    this.disposable = TIERS.map((tier) => `${name}-disp-${tier}`);
+    this.stamps = principals.flatMap((who) => [`created-by-${who}`, `disp-created-by-${who}`]);
+    this.restrictions = [`${name}-guard`, `${name}-egress-lock`, 'anon-vm'];
+    this.excluded = new Set([...principals, ...gateways, ...guarded, 'dom0']);
+  }
+
+  /** One of the world's principals made it: qubesd stamps that. */
+  isOurs({ tags }: QubeSnapshot): boolean {
+    return this.stamps.some((stamp) => tags.includes(stamp));
+  }
+
+  /** Its birth came to its end. A disposable has every tag of its template, so its mark is one no template has. */
+  isFinished(qube: QubeSnapshot): boolean {
+    if (qube.klass === 'DispVM') return this.disposable.some((mark) => qube.tags.includes(mark));
+    return qube.tags.includes(this.born) || !this.isOurs(qube);
+  }
+
+  inScope(qube: QubeSnapshot): boolean {
+    return (
+      qube.tags.includes(this.umbrella) &&
+      !qube.tags.includes(this.tombstone) &&
+      !this.excluded.has(qube.name) &&
+      this.isFinished(qube)
+    );
+  }
+
+  /** Of the world in any way: living, removed, or half made. */
+  concerns(qube: QubeSnapshot): boolean {
+    const marked = [this.umbrella, this.tombstone].some((tag) => qube.tags.includes(tag));
+    return (marked || this.isOurs(qube)) && !this.excluded.has(qube.name);
+  }
+
+  tier({ tags }: QubeSnapshot): Tier {
+    const held = this.tiers.findLastIndex((tag) => tags.includes(tag)) + 1;
+    return tags.includes(this.restrictions[0]!) ? 'read' : TIERS[held]!;
+  }
+
+  /** How much an agent may do with a qube, as it is or as it would be brought back: -1 is nothing at all. */
+  rank(qube: QubeSnapshot): number {
+    const kept = qube.tags.includes(this.tombstone) ? (qube.features[ENTOMBED] ?? '').split(' ') : qube.tags;
+    const seen = { ...qube, tags: kept };
+    return kept.includes(this.umbrella) ? TIERS.indexOf(this.tier(seen)) : -1;
+  }
+
+  restrictionsOf({ tags }: QubeSnapshot): string[] {
+    return this.restrictions.filter((tag) => tags.includes(tag));
+  }
+
+  /** What the world uses, as the gate counts it. */
+  usage({ qubes }: HostSnapshot): Omit<BudgetSnapshot, 'private_size'> {
+    const made = qubes.filter((qube) => this.isOurs(qube));
+    const up = qubes.filter((qube) => (this.isOurs(qube) || this.inScope(qube)) && !isDown(qube));
+    const sum = (some: readonly QubeSnapshot[], of: (qube: QubeSnapshot) => number) =>
+      some.reduce((total, qube) => total + of(qube), 0);
+    return {
+      qubes: made.length,
+      disk: sum(made, (qube) => (qube.klass === 'DispVM' ? 0 : qube.disk)),
+      running: up.length,
+      memory: sum(up, (qube) => Math.max(numberOf(qube, 'memory'), numberOf(qube, 'maxmem'))),
+      vcpus: sum(up, (qube) => numberOf(qube, 'vcpus')),
+    };
+  }
+}
+
+const numberOf = ({ properties }: QubeSnapshot, name: string) => Number(properties[name] || 0);
+
+export function isDown({ state }: QubeSnapshot): boolean {
+  return state === 'Halted' || state === 'Crashed';
+}
+
+/** The qubes that came into being. */
+export function born(before: HostSnapshot, after: HostSnapshot): QubeSnapshot[] {
+  const known = new Set(before.qubes.map(({ name }) => name));
+  return after.qubes.filter(({ name }) => !known.has(name));
+}
+
+/** The qubes that are there in both, as they were and as they are. */
+export function stayed(before: HostSnapshot, after: HostSnapshot): [QubeSnapshot, QubeSnapshot][] {
+  const now = new Map(after.qubes.map((qube) => [qube.name, qube]));
+  return before.qubes.flatMap((was): [QubeSnapshot, QubeSnapshot][] => {
+    const is = now.get(was.name);
+    return is ? [[was, is]] : [];
+  });
+}
+
+/** Whose child it can be: a template of that name, or, of a clone, a qube with the same template. */
+export function possibleSources(child: QubeSnapshot, before: HostSnapshot): QubeSnapshot[] {
+  const { template } = child.properties;
+  return before.qubes.filter(
+    ({ name, properties }) =>
+      name === template || (child.klass !== 'DispVM' && template !== '' && properties.template === template),
+  );
+}
+
+/** What somebody set on a qube: neither its power, its disk and its devices, nor what follows from those. */
+export function settings({ klass, tags, features, properties, firewall }: QubeSnapshot) {
+  return {
+    klass,
+    tags: tags.filter((tag) => !PLATFORM_TAG.test(tag)).sort(),
+    features: filtered(features, (name) => !PLATFORM_FEATURE.test(name)),
+    properties: filtered(properties, (name) => !DERIVED.test(name)),
+    firewall,
+  };
+}
+
+/** Keys whose values differ. */
+export function changed(
+  was: Readonly<Record<string, string>>,
+  is: Readonly<Record<string, string>>,
+): string[] {
+  return Object.keys({ ...was, ...is }).filter((key) => was[key] !== is[key]);
+}
+
+export function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function filtered(record: Readonly<Record<string, string>>, keep: (key: string) => boolean) {
+  const entries = Object.entries(record).filter(([key]) => keep(key));
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
