@@ -36,7 +36,7 @@ export function contractOf(plugin: Plugin, service: Service): Contract {
     plugin: plugin.id,
     effect: service.effect,
     route: service.kind === 'guest' ? 'qube' : 'dom0',
-    target: service.kind === 'host' ? null : { capability: service.capability },
+    target: 'capability' in service ? { capability: service.capability } : null,
     qubes: service.kind === 'guest' ? {} : service.qubes,
     params: service.params,
     invariants: service.invariants.map(({ id, with: parameters }) => ({ id, with: parameters })),

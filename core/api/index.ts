@@ -1,9 +1,22 @@
 /** Everything an author of a plugin imports. */
 export type { Static, TSchema } from 'typebox';
 export { Type } from 'typebox';
+export * as axioms from './axioms.js';
+export { eachOf } from './each.js';
+export {
+  covers,
+  isHostName,
+  isRule,
+  type Network,
+  networkOf,
+  portsOf,
+  type Rule,
+} from './egress.js';
 export { isRefusalCode, REFUSALS, type RefusalCode, Refused } from './errors.js';
 export { inject, injectable } from './injection.js';
 export {
+  type BudgetSnapshot,
+  type Dom0Snapshot,
   defineInvariant,
   type EnforcedBy,
   type HostSnapshot,
@@ -13,10 +26,11 @@ export {
 } from './invariant.js';
 export { Label, OUT_OF_SCOPE, QubeName, TIERS, type Tier } from './names.js';
 export { API_VERSION, definePlugin, type Plugin } from './plugin.js';
-export { NoParams, PowerState, QubeState, QubeSummary, READ_CALLS } from './qube.js';
+export { Bytes, Memory, NoParams, PowerState, QubeState, QubeSummary, Vcpus } from './qube.js';
 export {
   defineGuestService,
   defineHostService,
+  defineStreamService,
   defineTargetService,
   type Effect,
   type GuestIo,
@@ -24,7 +38,8 @@ export {
   type HostService,
   type Port,
   type Service,
+  type StreamService,
   type TargetService,
 } from './service.js';
-export { type Ref, type Step, step } from './steps.js';
+export { type Ref, type Step, type StepArguments, type StepName, step } from './steps.js';
 export { defineTool, portOf, type Tool, type ToolContext, type ToolHandler } from './tool.js';

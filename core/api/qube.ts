@@ -12,7 +12,8 @@ export const QubeSummary = Type.Object(
 
 /**
  * One qube in full: what `step.read` yields. `template` and `network` are a visible qube's name, `<out-of-scope>`, or
- * null for none. `memory` and `maxmem` are MiB, `disk` is the private volume in bytes.
+ * null for none. `memory` and `maxmem` are MiB, `disk` is the private volume in bytes, `features`
+ * those the operator lists for the world.
  */
 export const QubeState = Type.Object(
   {
@@ -26,17 +27,19 @@ export const QubeState = Type.Object(
     maxmem: Type.Integer(),
     vcpus: Type.Integer(),
     disk: Type.Object({ size: Type.Integer(), used: Type.Integer() }, { additionalProperties: false }),
+    features: Type.Array(
+      Type.Object(
+        { name: Type.String({ maxLength: 64 }), value: Type.String({ maxLength: 64 }) },
+        { additionalProperties: false },
+      ),
+    ),
   },
   { additionalProperties: false },
 );
 
-/** The Admin API reads behind `step.read`. */
-export const READ_CALLS = [
-  'admin.vm.List',
-  'admin.vm.property.GetAll',
-  'admin.vm.tag.List',
-  'admin.vm.volume.Info',
-] as const;
-
 /** Parameters of a service that needs nothing but its target. */
 export const NoParams = Type.Object({}, { additionalProperties: false });
+
+export const Memory = Type.Integer({ minimum: 64, maximum: 1_048_576, description: 'MiB' });
+export const Vcpus = Type.Integer({ minimum: 1, maximum: 64 });
+export const Bytes = Type.Integer({ minimum: 1, maximum: 2 ** 50, description: 'bytes' });

@@ -1,7 +1,7 @@
 import type { Static, TSchema } from 'typebox';
 import type { Invariant } from './invariant.js';
 import type { Tier } from './names.js';
-import type { Step } from './steps.js';
+import { callsOf, type Step } from './steps.js';
 
 /** What a service does to the host: looks, changes something that can be put back, or ends something. */
 export type Effect = 'read' | 'write' | 'destroy';
@@ -22,6 +22,7 @@ export interface TargetService<P extends TSchema = TSchema, R extends TSchema = 
   /** The least tier the target must have. */
   readonly capability: Tier;
   readonly qubes: Readonly<Record<string, Tier>>;
+  /** The Admin API methods dom0 lets it use; everything its steps may use, unless it says less. */
   readonly calls: readonly string[];
   readonly steps: readonly Step[];
 }
@@ -36,6 +37,12 @@ export interface HostService<P extends TSchema = TSchema, R extends TSchema = TS
   readonly steps: readonly Step[];
 }
 
+/** As a host service, and it answers until its time is over: every line of it is one `reply`. It has one step, a streaming one. */
+export interface StreamService<P extends TSchema = TSchema, R extends TSchema = TSchema>
+  extends Omit<HostService<P, R>, 'kind'> {
+  readonly kind: 'stream';
+}
+
 /** Runs inside the target qube. dom0 never sees its bytes; the policy alone decides, so it has no steps. */
 export interface GuestService<P extends TSchema = TSchema, R extends TSchema = TSchema>
   extends ServiceBase<P, R> {
@@ -43,7 +50,7 @@ export interface GuestService<P extends TSchema = TSchema, R extends TSchema = T
   readonly capability: Tier;
 }
 
-export type Service = TargetService | HostService | GuestService;
+export type Service = TargetService | HostService | StreamService | GuestService;
 
 type Defined<S, Defaulted extends keyof S> = Omit<S, 'kind' | 'name' | Defaulted> &
   Partial<Pick<S, Defaulted>>;
@@ -52,14 +59,33 @@ export function defineTargetService<P extends TSchema, R extends TSchema>(
   name: TargetService['name'],
   service: Defined<TargetService<P, R>, 'qubes' | 'calls'>,
 ): TargetService<P, R> {
-  return Object.freeze({ qubes: {}, calls: [], ...service, kind: 'target' as const, name });
+  return Object.freeze({
+    qubes: {},
+    calls: callsOf(service.steps),
+    ...service,
+    kind: 'target' as const,
+    name,
+  });
 }
 
 export function defineHostService<P extends TSchema, R extends TSchema>(
   name: HostService['name'],
   service: Defined<HostService<P, R>, 'qubes' | 'calls'>,
 ): HostService<P, R> {
-  return Object.freeze({ qubes: {}, calls: [], ...service, kind: 'host' as const, name });
+  return Object.freeze({ qubes: {}, calls: callsOf(service.steps), ...service, kind: 'host' as const, name });
+}
+
+export function defineStreamService<P extends TSchema, R extends TSchema>(
+  name: StreamService['name'],
+  service: Defined<StreamService<P, R>, 'qubes' | 'calls'>,
+): StreamService<P, R> {
+  return Object.freeze({
+    qubes: {},
+    calls: callsOf(service.steps),
+    ...service,
+    kind: 'stream' as const,
+    name,
+  });
 }
 
 export function defineGuestService<P extends TSchema, R extends TSchema>(
@@ -85,6 +111,8 @@ export type Port<S extends Service> =
     ? (qube: string, params: Static<P>, signal?: AbortSignal) => Promise<Static<R>>
     : S extends HostService<infer P, infer R>
       ? (params: Static<P>, signal?: AbortSignal) => Promise<Static<R>>
-      : S extends GuestService<infer P, infer R>
-        ? (qube: string, params: Static<P>, io?: GuestIo) => Promise<Static<R>>
-        : never;
+      : S extends StreamService<infer P, infer R>
+        ? (params: Static<P>, signal?: AbortSignal) => AsyncIterable<Static<R>>
+        : S extends GuestService<infer P, infer R>
+          ? (qube: string, params: Static<P>, io?: GuestIo) => Promise<Static<R>>
+          : never;

@@ -5,6 +5,7 @@ import type { Qrexec } from '../api/qrexec.js';
 import { dom0Port } from './dom0.js';
 import { guestPort } from './guest.js';
 import { type Problem, problem } from './problems.js';
+import { streamPort } from './stream.js';
 
 /** What runs a tool once its arguments have been checked. */
 export type Behaviour = (input: unknown, context: ToolContext) => Promise<unknown>;
@@ -69,5 +70,7 @@ export class PluginContainer {
 }
 
 function portTo(service: Service, qrexec: Qrexec, timeout: number): unknown {
-  return service.kind === 'guest' ? guestPort(service, qrexec, timeout) : dom0Port(service, qrexec, timeout);
+  if (service.kind === 'guest') return guestPort(service, qrexec, timeout);
+  if (service.kind === 'stream') return streamPort(service, qrexec, timeout);
+  return dom0Port(service, qrexec, timeout);
 }

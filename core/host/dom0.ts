@@ -44,9 +44,10 @@ export function requestOf(params: unknown): Uint8Array {
   return bytes;
 }
 
-/** A parameter called `timeout` is, by convention, seconds that the call itself may take. */
+/** A parameter called `timeout` or `seconds` is, by convention, seconds that the call itself may take. */
 export function secondsAsked(params: unknown): number {
-  const asked = (params as { timeout?: unknown } | null)?.timeout;
+  const { timeout, seconds } = (params ?? {}) as { timeout?: unknown; seconds?: unknown };
+  const asked = timeout ?? seconds;
   return typeof asked === 'number' && asked > 0 ? asked : 0;
 }
 
@@ -65,6 +66,11 @@ export function resultOf({ ended, exit, stdout }: QrexecResult): unknown {
   if (ended !== 'exit' || exit !== 0) throw new Refused('not-found');
   const untrusted_reply = parseLine(stdout);
   if (untrusted_reply === undefined) throw new Refused('not-found');
+  return resultIn(untrusted_reply);
+}
+
+/** What one reply says, or the refusal it carries. */
+export function resultIn(untrusted_reply: Record<string, unknown>): unknown {
   if (untrusted_reply.ok === true && 'result' in untrusted_reply) return untrusted_reply.result;
   const untrusted_error = untrusted_reply.error as { code?: unknown; data?: unknown } | null | undefined;
   if (untrusted_reply.ok !== false || !isRefusalCode(untrusted_error?.code)) throw new Refused('failed');
@@ -73,7 +79,7 @@ export function resultOf({ ended, exit, stdout }: QrexecResult): unknown {
 }
 
 /** The one object of a one-line reply, or undefined when the bytes are anything else. */
-function parseLine(bytes: Uint8Array): Record<string, unknown> | undefined {
+export function parseLine(bytes: Uint8Array): Record<string, unknown> | undefined {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     if (!text.endsWith('\n')) return undefined;
