@@ -32,7 +32,7 @@ const CHANGES: readonly [string, string, RegExp, (catalog: Catalog) => void][] =
   [
     'one parameter of an invariant is another',
     'invariant-parameters',
-    /plugin "spawn": qmcp\.spawn\.Create declares birth\.class with \{"classes":\["AppVM"\]\}; dom0 enforces it with \{"classes":\["AppVM","StandaloneVM"\]\}/,
+    /plugin "spawn": qmcp\.spawn\.Create declares birth\.class with \{"classes":\["AppVM","DispVMTemplate"\]\}; dom0 enforces it with \{"classes":\["AppVM","StandaloneVM"\]\}/,
     ({ services }) => {
       const create = services['qmcp.spawn.Create']!;
       create.digest = `sha256:${'1'.repeat(64)}`;
@@ -78,7 +78,8 @@ describe('qmcp serve', () => {
       new StdioClientTransport({ command: process.execPath, args, cwd: folder, stderr: 'ignore' }),
     );
     const { tools } = await mcp.listTools();
-    expect(tools.map(({ name }) => name)).toEqual(['qube_list', 'qube_state', 'exec_run']);
+    const left = BUILT_IN.filter(({ id }) => id !== 'spawn').flatMap((plugin) => plugin.tools);
+    expect(tools.map(({ name }) => name)).toEqual(left.map(({ name }) => name));
     await mcp.close();
   });
 
@@ -141,7 +142,9 @@ describe('qmcp plugins', () => {
     const { client, folder } = hostWith();
     const ran = await qmcp(['plugins', '--client', client], { cwd: folder });
     expect(ran).toMatchObject({ code: 0, stderr: '' });
-    expect(ran.stdout).toMatch(/spawn +loaded +qube_spawn qube_start qube_shutdown qube_remove/);
+    expect(ran.stdout).toMatch(
+      /spawn +loaded +qube_spawn qube_clone disposable_spawn qube_start .* qube_restore/,
+    );
   });
 
   test.each(CHANGES)(
@@ -162,7 +165,10 @@ describe('qmcp doctor', () => {
     const { client, folder } = hostWith();
     const ran = await qmcp(['doctor', '--client', client], { cwd: folder });
     expect(ran.code).toBe(0);
-    expect(ran.stdout).toMatch(/ok +dom0’s catalog: world ai, names start with ai-, 7 services/);
+    const services = BUILT_IN.flatMap((plugin) => plugin.services).length;
+    expect(ran.stdout).toMatch(
+      new RegExp(`ok +dom0’s catalog: world ai, names start with ai-, ${services} services`),
+    );
     expect(ran.stdout).not.toContain('FAIL');
   });
 

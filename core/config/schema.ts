@@ -67,7 +67,7 @@ export interface Config {
 }
 
 export const DEFAULTS: Config = {
-  plugins: ['inspect', 'spawn', 'exec'],
+  plugins: ['inspect', 'spawn', 'exec', 'devices', 'egress', 'networking', 'events', 'storage'],
   onRefusal: 'exit',
   readOnly: false,
   tools: { include: ['*'], exclude: [] },

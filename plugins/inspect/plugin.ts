@@ -1,11 +1,11 @@
 import { definePlugin, defineTool, NoParams, QubeName, Type } from '../../core/api/index.js';
-import { existenceHidden, list, state, valuesRedacted } from './services.js';
+import { featureSet, list, set, state } from './services.js';
 
 export default definePlugin({
   id: 'inspect',
   apiVersion: 1,
   title: 'See the world',
-  services: [list, state],
+  services: [list, state, set, featureSet],
   tools: [
     defineTool({
       name: 'qube_list',
@@ -16,20 +16,57 @@ export default definePlugin({
       input: NoParams,
       output: list.reply,
       uses: { list },
-      upholds: [existenceHidden, valuesRedacted],
+      upholds: list.invariants,
       run: ({ list }, _input, { signal }) => list({}, signal),
     }),
     defineTool({
       name: 'qube_state',
       title: 'Show one qube',
       description:
-        'Shows one qube: class, power state, label, template, network, memory (MiB), vcpus and private disk (bytes).',
+        'Shows one qube: class, power state, label, template, network, memory (MiB), vcpus, private disk (bytes) and features.',
       effect: 'read',
       input: Type.Object({ qube: QubeName }, { additionalProperties: false }),
       output: state.reply,
       uses: { state },
-      upholds: [existenceHidden, valuesRedacted],
+      upholds: state.invariants,
       run: ({ state }, { qube }, { signal }) => state(qube, {}, signal),
+    }),
+    defineTool({
+      name: 'qube_set',
+      title: 'Set properties of a qube',
+      description:
+        'Sets properties of a qube, all of them or none. Those the operator does not list are `not-permitted`.',
+      effect: 'write',
+      input: Type.Object(
+        {
+          qube: QubeName,
+          properties: Type.Object(set.params.properties, { additionalProperties: false, minProperties: 1 }),
+        },
+        { additionalProperties: false },
+      ),
+      output: set.reply,
+      uses: { set },
+      upholds: set.invariants,
+      run: ({ set }, { qube, properties }, { signal }) => set(qube, properties, signal),
+    }),
+    defineTool({
+      name: 'qube_feature_set',
+      title: 'Set a feature of a qube',
+      description: 'Sets a feature of a qube, out of those the operator lists; `null` takes it away.',
+      effect: 'write',
+      input: Type.Object(
+        {
+          qube: QubeName,
+          feature: featureSet.params.properties.feature,
+          value: Type.Union([featureSet.params.properties.value, Type.Null()]),
+        },
+        { additionalProperties: false },
+      ),
+      output: featureSet.reply,
+      uses: { featureSet },
+      upholds: featureSet.invariants,
+      run: ({ featureSet }, { qube, feature, value }, { signal }) =>
+        featureSet(qube, value === null ? { feature } : { feature, value: value as string }, signal),
     }),
   ],
 });

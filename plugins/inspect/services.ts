@@ -1,35 +1,23 @@
 import {
+  axioms,
   defineHostService,
-  defineInvariant,
   defineTargetService,
+  Label,
+  Memory,
   NoParams,
   QubeState,
   QubeSummary,
-  READ_CALLS,
   step,
   Type,
+  Vcpus,
 } from '../../core/api/index.js';
 
-export const existenceHidden = defineInvariant('scope.existence-hidden', {
-  statement:
-    'A name that does not exist and a name outside the world get byte-identical replies, after the same kind and number of qubesd calls.',
-  enforcedBy: 'dom0',
-  // It is about replies; what a check of the host can add is that looking changes nothing.
-  holds: (before, after) => JSON.stringify(before) === JSON.stringify(after),
-});
-
-export const valuesRedacted = defineInvariant('scope.values-redacted', {
-  statement:
-    'No reply names a qube outside the world (enrolled gateways excepted), an address, a pool or a volume path.',
-  enforcedBy: 'dom0',
-  holds: (before, after) => JSON.stringify(before) === JSON.stringify(after),
-});
+const { existenceHidden, valuesRedacted, tiersUnreadable, selfExcluded, propsAllowlist, budgetHard } = axioms;
 
 export const list = defineHostService('qmcp.inspect.List', {
   effect: 'read',
   params: NoParams,
-  invariants: [existenceHidden, valuesRedacted],
-  calls: ['admin.vm.List', 'admin.vm.tag.List'],
+  invariants: [existenceHidden, valuesRedacted, tiersUnreadable],
   steps: [step.list()],
   reply: Type.Object(
     { prefix: Type.String({ maxLength: 31 }), qubes: Type.Array(QubeSummary) },
@@ -41,8 +29,55 @@ export const state = defineTargetService('qmcp.inspect.State', {
   effect: 'read',
   capability: 'read',
   params: NoParams,
-  invariants: [existenceHidden, valuesRedacted],
-  calls: READ_CALLS,
+  invariants: [existenceHidden, valuesRedacted, tiersUnreadable],
   steps: [step.read({ qube: '$target' })],
+  reply: QubeState,
+});
+
+/** All of them or none. Which of these an agent may set at all, the operator lists for the world. */
+export const set = defineTargetService('qmcp.inspect.Set', {
+  effect: 'write',
+  capability: 'full',
+  params: Type.Object(
+    {
+      label: Type.Optional(Label),
+      memory: Type.Optional(Memory),
+      maxmem: Type.Optional(Memory),
+      vcpus: Type.Optional(Vcpus),
+      default_user: Type.Optional(Type.String({ pattern: '^[a-zA-Z0-9_.-]*$', maxLength: 64 })),
+    },
+    { additionalProperties: false },
+  ),
+  invariants: [propsAllowlist, budgetHard, selfExcluded],
+  steps: [
+    step.property({
+      qube: '$target',
+      label: '$label',
+      memory: '$memory',
+      maxmem: '$maxmem',
+      vcpus: '$vcpus',
+      default_user: '$default_user',
+    }),
+    step.read({ qube: '$target' }),
+  ],
+  reply: QubeState,
+});
+
+/** Without a value, the feature is taken away. */
+export const featureSet = defineTargetService('qmcp.inspect.FeatureSet', {
+  effect: 'write',
+  capability: 'full',
+  params: Type.Object(
+    {
+      feature: Type.String({ pattern: '^[a-zA-Z0-9_.-]*$', maxLength: 64 }),
+      value: Type.Optional(Type.String({ pattern: '^[a-zA-Z0-9_.-]*$', maxLength: 64 })),
+    },
+    { additionalProperties: false },
+  ),
+  invariants: [propsAllowlist, selfExcluded],
+  steps: [
+    step.feature({ qube: '$target', feature: '$feature', value: '$value' }),
+    step.read({ qube: '$target' }),
+  ],
   reply: QubeState,
 });

@@ -2,18 +2,44 @@ import { definePlugin, defineTool, QubeName, Type } from '../../core/api/index.j
 import * as spawn from './services.js';
 
 const OneQube = Type.Object({ qube: QubeName }, { additionalProperties: false });
+const Halted = Type.Object({ qube: QubeName, state: Type.Enum(['halted']) }, { additionalProperties: false });
+
+/** A tool that takes a qube to a power state and shows what it is then. */
+const power = (service: typeof spawn.start, name: string, title: string, description: string) =>
+  defineTool({
+    name,
+    title,
+    description,
+    effect: 'write',
+    input: OneQube,
+    output: service.reply,
+    uses: { service },
+    upholds: service.invariants,
+    run: ({ service }, { qube }, { signal }) => service(qube, {}, signal),
+  });
 
 export default definePlugin({
   id: 'spawn',
   apiVersion: 1,
   title: 'Make, start, stop and remove qubes',
-  services: [spawn.create, spawn.start, spawn.shutdown, spawn.remove],
+  services: [
+    spawn.create,
+    spawn.clone,
+    spawn.disposable,
+    spawn.start,
+    spawn.pause,
+    spawn.unpause,
+    spawn.shutdown,
+    spawn.kill,
+    spawn.remove,
+    spawn.restore,
+  ],
   tools: [
     defineTool({
       name: 'qube_spawn',
       title: 'Make a qube',
       description:
-        'Makes a new qube from a template you can see. `name` must start with the prefix qube_list shows. It sits on the world’s network (`network: "inherit"`, the default) or on none. Memory is MiB, private_size bytes. `start: true` also starts it.',
+        'Makes a qube from a template you can see, its `name` starting with the prefix of qube_list. It sits on the world’s network, or with `network: "none"` on none. `DispVMTemplate` makes one for disposable_spawn. `start: true` also starts it.',
       effect: 'write',
       input: spawn.create.params,
       output: spawn.create.reply,
@@ -22,16 +48,36 @@ export default definePlugin({
       run: ({ create }, input, { signal }) => create(input, signal),
     }),
     defineTool({
-      name: 'qube_start',
-      title: 'Start a qube',
-      description: 'Starts a qube and waits until it answers. A running qube is left as it is.',
+      name: 'qube_clone',
+      title: 'Clone a qube',
+      description: 'Makes a halted qube with the settings and the private disk of `source`.',
       effect: 'write',
-      input: OneQube,
-      output: spawn.start.reply,
-      uses: { start: spawn.start },
-      upholds: spawn.start.invariants,
-      run: ({ start }, { qube }, { signal }) => start(qube, {}, signal),
+      input: spawn.clone.params,
+      output: spawn.clone.reply,
+      uses: { clone: spawn.clone },
+      upholds: spawn.clone.invariants,
+      run: ({ clone }, input, { signal }) => clone(input, signal),
     }),
+    defineTool({
+      name: 'disposable_spawn',
+      title: 'Make a disposable',
+      description:
+        'Makes and starts a disposable from a qube of class DispVMTemplate. It gets a name of its own, and is gone with all its data when it halts.',
+      effect: 'write',
+      input: spawn.disposable.params,
+      output: spawn.disposable.reply,
+      uses: { disposable: spawn.disposable },
+      upholds: spawn.disposable.invariants,
+      run: ({ disposable }, input, { signal }) => disposable(input, signal),
+    }),
+    power(
+      spawn.start,
+      'qube_start',
+      'Start a qube',
+      'Starts a qube and waits until it answers. A running qube is left as it is.',
+    ),
+    power(spawn.pause, 'qube_pause', 'Pause a qube', 'Freezes a running qube where it is.'),
+    power(spawn.unpause, 'qube_unpause', 'Unpause a qube', 'Lets a paused qube go on.'),
     defineTool({
       name: 'qube_shutdown',
       title: 'Shut a qube down',
@@ -42,22 +88,50 @@ export default definePlugin({
         { qube: QubeName, ...spawn.shutdown.params.properties },
         { additionalProperties: false },
       ),
-      output: spawn.shutdown.reply,
+      output: Halted,
       uses: { shutdown: spawn.shutdown },
       upholds: spawn.shutdown.invariants,
-      run: ({ shutdown }, { qube, ...params }, { signal }) => shutdown(qube, params, signal),
+      run: async ({ shutdown }, { qube, ...params }, { signal }) => {
+        await shutdown(qube, params, signal);
+        return { qube, state: 'halted' as const };
+      },
+    }),
+    defineTool({
+      name: 'qube_kill',
+      title: 'Kill a qube',
+      description: 'Halts a qube at once, as pulling the plug would. What it had not written is lost.',
+      effect: 'destroy',
+      input: OneQube,
+      output: Halted,
+      uses: { kill: spawn.kill },
+      upholds: spawn.kill.invariants,
+      run: async ({ kill }, { qube }, { signal }) => {
+        await kill(qube, {}, signal);
+        return { qube, state: 'halted' as const };
+      },
     }),
     defineTool({
       name: 'qube_remove',
       title: 'Remove a qube',
       description:
-        'Halts a qube at once and removes it from your world. The operator can bring it back for a while; you cannot reuse its name until then.',
+        'Halts a qube at once and removes it from your world. For some days qube_restore brings it back; until then its name and its disk stay taken.',
       effect: 'destroy',
       input: OneQube,
       output: spawn.remove.reply,
       uses: { remove: spawn.remove },
       upholds: spawn.remove.invariants,
       run: ({ remove }, { qube }, { signal }) => remove(qube, {}, signal),
+    }),
+    defineTool({
+      name: 'qube_restore',
+      title: 'Bring a removed qube back',
+      description: 'Brings back a qube that was removed, halted, as it was.',
+      effect: 'write',
+      input: OneQube,
+      output: spawn.restore.reply,
+      uses: { restore: spawn.restore },
+      upholds: spawn.restore.invariants,
+      run: ({ restore }, input, { signal }) => restore(input, signal),
     }),
   ],
 });

@@ -1,0 +1,60 @@
+import { expect, test } from 'vitest';
+import { denied, refused } from '../../test/support/fake-host.js';
+import { listOf, toolsOf } from '../../test/support/tools.js';
+import devices from './plugin.js';
+
+const disk = { class: 'block', device: 'sda', backend: 'ai-disk', attached: false, description: 'a stick' };
+const used = { ...disk, attached: true, description: '' };
+const FOUND: Record<string, object[]> = { 'ai-disk': [disk], 'ai-one': [used], 'ai-bare': [] };
+const dom0 = {
+  'qmcp.devices.Qubes': () => listOf('ai-disk', 'ai-gone', 'ai-one', 'ai-bare'),
+  'qmcp.devices.List': ({ target }: { target: string }) =>
+    target in FOUND ? { devices: FOUND[target] } : denied,
+  'qmcp.devices.Attach': () => ({ devices: [used] }),
+  'qmcp.devices.Detach': () => ({ devices: [] }),
+};
+
+test('devices of one qube are asked of that one alone', async () => {
+  const tools = await toolsOf(devices, dom0);
+  expect(await tools.call('device_list', { qube: 'ai-one' })).toEqual({
+    devices: [{ qube: 'ai-one', ...used }],
+  });
+  expect(tools.calls()).toEqual([['ai-one', 'qmcp.devices.List', {}]]);
+});
+
+test('without a qube they are those of every qube that is still there', async () => {
+  const tools = await toolsOf(devices, dom0);
+  expect(await tools.call('device_list', {})).toEqual({
+    devices: [
+      { qube: 'ai-disk', ...disk },
+      { qube: 'ai-one', ...used },
+    ],
+  });
+});
+
+test('a world that is stopped is not taken for an empty one', async () => {
+  const tools = await toolsOf(devices, { ...dom0, 'qmcp.devices.List': () => refused('frozen') });
+  expect(await tools.call('device_list', {})).toBe('frozen');
+});
+
+const one = { class: 'block', backend: 'ai-disk', device: 'sda' };
+test.each([
+  ['device_attach', 'qmcp.devices.Attach', { ...one, read_only: true }],
+  ['device_detach', 'qmcp.devices.Detach', one],
+])('%s is called on the qube that uses it', async (name, service, params) => {
+  const tools = await toolsOf(devices, dom0);
+  await tools.call(name, { qube: 'ai-one', ...params });
+  expect(tools.calls()).toEqual([['ai-one', service, params]]);
+});
+
+test.each([
+  ['another class', { class: 'pci' }],
+  ['dom0 with a newline', { backend: 'dom0\n' }],
+  ['a word of the platform', { backend: '@adminvm' }],
+  ['two devices', { device: 'sda+sdb' }],
+  ['an option more', { options: 'permissive=true' }],
+])('%s is never asked for', async (_what, change) => {
+  const tools = await toolsOf(devices, dom0);
+  expect(await tools.call('device_attach', { qube: 'ai-one', ...one, ...change })).toBe('invalid-request');
+  expect(tools.calls()).toEqual([]);
+});

@@ -1,0 +1,109 @@
+import { expect, test } from 'vitest';
+import { listOf, stateOf, toolsOf } from '../../test/support/tools.js';
+import egress from './plugin.js';
+
+const CEILING = [{ to: '*.example.org', protocol: 'tcp', ports: '443' }, { to: '10.0.0.0/8' }];
+const RULES = [
+  { to: 'dns' },
+  { to: 'www.example.org', protocol: 'tcp', ports: '443' },
+  { to: '10.1.0.0/16' },
+];
+const REACH: Record<string, object> = {
+  'ai-one': { rules: RULES, by: 'world' },
+  'ai-alone': { rules: RULES, by: 'world', network: null },
+  'ai-old': { rules: [], by: 'operator' },
+};
+const ceiling = { gateways: ['sys-ai-net'], birth_gateway: 'sys-ai-net', ceiling: CEILING };
+const dom0 = {
+  'qmcp.egress.Status': () => ({ ...ceiling, ...listOf(...Object.keys(REACH), 'ai-gone') }),
+  'qmcp.egress.RulesGet': ({ target }: { target: string }) =>
+    target in REACH
+      ? { ...stateOf(target), ...REACH[target] }
+      : { ended: 'exit', exit: 126, stdout: Buffer.alloc(0), stderr: '' },
+  'qmcp.egress.RulesSet': () => ({ rules: RULES }),
+};
+
+test('the status shows the ceiling and every qube that is still there', async () => {
+  const tools = await toolsOf(egress, dom0);
+  expect(await tools.call('egress_status', {})).toEqual({
+    ...ceiling,
+    qubes: [
+      { qube: 'ai-one', network: 'sys-ai-net', by: 'world', rules: RULES },
+      { qube: 'ai-alone', network: null, by: 'world', rules: RULES },
+      { qube: 'ai-old', network: 'sys-ai-net', by: 'operator', rules: [] },
+    ],
+  });
+});
+
+test('rules are shown with whose they are', async () => {
+  const tools = await toolsOf(egress, dom0);
+  const shown = { qube: 'ai-one', network: 'sys-ai-net', by: 'world', rules: RULES };
+  expect(await tools.call('egress_rules_get', { qube: 'ai-one' })).toEqual(shown);
+});
+
+test('rules are set as data, on the qube', async () => {
+  const tools = await toolsOf(egress, dom0);
+  expect(await tools.call('egress_rules_set', { qube: 'ai-one', rules: RULES })).toEqual({ rules: RULES });
+  expect(tools.calls()).toEqual([['ai-one', 'qmcp.egress.RulesSet', { rules: RULES }]]);
+});
+
+test.each([
+  ['text', 'action=accept'],
+  ['a rule as text', ['action=accept']],
+  ['a rule with an action', [{ to: '*', action: 'accept' }]],
+  ['a port with a word', [{ to: '*', protocol: 'tcp', ports: '80 action=accept' }]],
+  ['another protocol', [{ to: '*', protocol: 'sctp' }]],
+  ['a rule to nowhere', [{}]],
+  ['too many', Array(128).fill({ to: '10.0.0.1' })],
+])('%s is never set', async (_what, rules) => {
+  const tools = await toolsOf(egress, dom0);
+  expect(await tools.call('egress_rules_set', { qube: 'ai-one', rules })).toBe('invalid-request');
+  expect(tools.calls()).toEqual([]);
+});
+
+test.each<[string, object, object]>([
+  [
+    'a rule that lets it through',
+    { host: 'www.example.org', port: 443 },
+    { passes: 'yes', because: 'rule', rule: RULES[1], ceiling: CEILING[0] },
+  ],
+  [
+    'a rule that may be for its address, and a ceiling that would have one for it',
+    { host: 'ftp.example.org', port: 443 },
+    { passes: 'unknown', because: 'rule', rule: RULES[2], ceiling: CEILING[0] },
+  ],
+  [
+    'no rule, and no ceiling either',
+    { host: '192.168.0.1', port: 22 },
+    { passes: 'no', because: 'no-rule', rule: null, ceiling: null },
+  ],
+  [
+    'a rule for a part',
+    { host: '10.0.0.0/8' },
+    { passes: 'partly', because: 'rule', rule: RULES[2], ceiling: CEILING[1] },
+  ],
+  [
+    'no network',
+    { qube: 'ai-alone', host: '10.1.0.1' },
+    { passes: 'no', because: 'no-network', rule: null, ceiling: CEILING[1] },
+  ],
+  [
+    'rules that are not shown',
+    { qube: 'ai-old', host: '10.1.0.1' },
+    { passes: 'unknown', because: 'operator', rule: null, ceiling: CEILING[1] },
+  ],
+])('it is explained by %s', async (_what, asked, answer) => {
+  const tools = await toolsOf(egress, dom0);
+  expect(await tools.call('egress_explain', { qube: 'ai-one', ...asked })).toEqual(answer);
+});
+
+test.each([
+  { host: 'localhost' },
+  { host: '10.0.0.1', port: 80, protocol: 'icmp' },
+  { host: '*' },
+  { host: 'a b.c' },
+])('%j is no question, and nobody is asked', async (asked) => {
+  const tools = await toolsOf(egress, dom0);
+  expect(await tools.call('egress_explain', { qube: 'ai-one', ...asked })).toBe('invalid-request');
+  expect(tools.calls()).toEqual([]);
+});

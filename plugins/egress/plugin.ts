@@ -1,0 +1,124 @@
+import { definePlugin, defineTool, eachOf, NoParams, QubeName, Refused, Type } from '../../core/api/index.js';
+import { questionOf, reach } from './reach.js';
+import { EgressRule, rulesGet, rulesSet, status } from './services.js';
+
+const { network } = rulesGet.reply.properties;
+const { rules, by } = rulesGet.reply.properties;
+const Reach = Type.Object({ qube: QubeName, network, by, rules }, { additionalProperties: false });
+
+export default definePlugin({
+  id: 'egress',
+  apiVersion: 1,
+  title: 'What qubes reach outside',
+  services: [status, rulesGet, rulesSet],
+  tools: [
+    defineTool({
+      name: 'egress_status',
+      title: 'Show what the qubes reach',
+      description:
+        'Shows your world’s gateways, the ceiling (the farthest any rule may reach) and the rules of each qube. Without a network a qube reaches nothing; rules `by` the operator are not shown.',
+      effect: 'read',
+      input: NoParams,
+      output: Type.Object(
+        {
+          gateways: status.reply.properties.gateways,
+          birth_gateway: status.reply.properties.birth_gateway,
+          ceiling: status.reply.properties.ceiling,
+          qubes: Type.Array(Reach),
+        },
+        { additionalProperties: false },
+      ),
+      uses: { status, rulesGet },
+      upholds: status.invariants,
+      run: async ({ status, rulesGet }, _input, { signal }) => {
+        const { gateways, birth_gateway, ceiling, qubes } = await status({}, signal);
+        const reached = await eachOf(qubes, async ({ name }) => {
+          const { network, by, rules } = await rulesGet(name, {}, signal);
+          return { qube: name, network, by, rules };
+        });
+        return { gateways, birth_gateway, ceiling, qubes: reached };
+      },
+    }),
+    defineTool({
+      name: 'egress_rules_get',
+      title: 'Show the outbound rules of a qube',
+      description:
+        'Shows the outbound rules of a qube, in order; what no rule lets through is dropped. Rules `by` the operator are not shown.',
+      effect: 'read',
+      input: Type.Object({ qube: QubeName }, { additionalProperties: false }),
+      output: Reach,
+      uses: { rulesGet },
+      upholds: rulesGet.invariants,
+      run: async ({ rulesGet }, { qube }, { signal }) => {
+        const { network, by, rules } = await rulesGet(qube, {}, signal);
+        return { qube, network, by, rules };
+      },
+    }),
+    defineTool({
+      name: 'egress_rules_set',
+      title: 'Set the outbound rules of a qube',
+      description:
+        'Replaces the outbound rules of a qube. `to` is *, dns, a host name, an address or a network; `ports` is one or first-last, of tcp or udp. The rest is dropped. A rule beyond the ceiling is `not-permitted`, and none is set.',
+      effect: 'write',
+      input: Type.Object(
+        { qube: QubeName, rules: rulesSet.params.properties.rules },
+        { additionalProperties: false },
+      ),
+      output: rulesSet.reply,
+      uses: { rulesSet },
+      upholds: rulesSet.invariants,
+      run: ({ rulesSet }, { qube, rules }, { signal }) => rulesSet(qube, { rules }, signal),
+    }),
+    defineTool({
+      name: 'egress_explain',
+      title: 'Explain whether a packet would pass',
+      description:
+        'Says whether packets of a qube to `host` (a name, an address, a network or dns) would pass, which rule decides, and which line of the ceiling would permit a rule for them. With a port, the protocol is tcp unless you say.',
+      effect: 'read',
+      input: Type.Object(
+        {
+          qube: QubeName,
+          host: Type.String({ minLength: 1, maxLength: 253 }),
+          port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+          protocol: EgressRule.properties.protocol,
+        },
+        { additionalProperties: false },
+      ),
+      output: Type.Object(
+        {
+          passes: Type.Enum(['yes', 'partly', 'unknown', 'no']),
+          because: Type.Enum(['rule', 'no-rule', 'no-network', 'operator']),
+          rule: Type.Union([EgressRule, Type.Null()]),
+          ceiling: Type.Union([EgressRule, Type.Null()]),
+        },
+        { additionalProperties: false },
+      ),
+      uses: { rulesGet, status },
+      upholds: rulesGet.invariants,
+      run: async ({ rulesGet, status }, { qube, host, port, protocol }, { signal }) => {
+        const question = questionOf(host, port, protocol);
+        if (question === undefined)
+          throw new Refused('invalid-request', {
+            problems: [
+              {
+                at: '/host',
+                problem: 'must be a name, an address or a network, with a port only of tcp or udp',
+              },
+            ],
+          });
+        const { network, by, rules } = await rulesGet(qube, {}, signal);
+        const { ceiling: lines } = await status({}, signal);
+        const limit = reach(lines, question);
+        const ceiling = limit.passes === 'yes' ? lines[limit.rule]! : null;
+        if (network === null)
+          return { passes: 'no' as const, because: 'no-network' as const, rule: null, ceiling };
+        if (by === 'operator')
+          return { passes: 'unknown' as const, because: 'operator' as const, rule: null, ceiling };
+        const verdict = reach(rules, question);
+        return verdict.passes === 'no'
+          ? { passes: 'no' as const, because: 'no-rule' as const, rule: null, ceiling }
+          : { passes: verdict.passes, because: 'rule' as const, rule: rules[verdict.rule]!, ceiling };
+      },
+    }),
+  ],
+});

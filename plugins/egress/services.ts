@@ -1,0 +1,64 @@
+import {
+  axioms,
+  defineHostService,
+  defineTargetService,
+  NoParams,
+  QubeName,
+  QubeState,
+  QubeSummary,
+  step,
+  Type,
+} from '../../core/api/index.js';
+
+const { existenceHidden, valuesRedacted, withinCeiling, restrictionsInherit, selfExcluded } = axioms;
+
+/** An outbound rule as data; dom0 judges what no shape says. */
+export const EgressRule = Type.Object(
+  {
+    to: Type.String({ minLength: 1, maxLength: 253 }),
+    protocol: Type.Optional(Type.Enum(['tcp', 'udp', 'icmp'])),
+    ports: Type.Optional(Type.String({ pattern: '^[0-9-]+$', maxLength: 11 })),
+  },
+  { additionalProperties: false },
+);
+/** qubesd takes 128 lines, and the last one is dom0's drop. */
+const Rules = Type.Array(EgressRule, { maxItems: 127 });
+
+export const status = defineHostService('qmcp.egress.Status', {
+  effect: 'read',
+  params: NoParams,
+  invariants: [existenceHidden, valuesRedacted],
+  steps: [step.ceiling(), step.list()],
+  reply: Type.Object(
+    {
+      gateways: Type.Array(QubeName),
+      birth_gateway: Type.Union([QubeName, Type.Null()]),
+      ceiling: Type.Array(EgressRule),
+      prefix: Type.String({ maxLength: 31 }),
+      qubes: Type.Array(QubeSummary),
+    },
+    { additionalProperties: false },
+  ),
+});
+
+/** The rules, and what they are about: without a network there is nothing to let through. */
+export const rulesGet = defineTargetService('qmcp.egress.RulesGet', {
+  effect: 'read',
+  capability: 'read',
+  params: NoParams,
+  invariants: [existenceHidden, valuesRedacted],
+  steps: [step.rules({ qube: '$target' }), step.read({ qube: '$target' })],
+  reply: Type.Object(
+    { rules: Rules, by: Type.Enum(['world', 'operator']), ...QubeState.properties },
+    { additionalProperties: false },
+  ),
+});
+
+export const rulesSet = defineTargetService('qmcp.egress.RulesSet', {
+  effect: 'write',
+  capability: 'net',
+  params: Type.Object({ rules: Rules }, { additionalProperties: false }),
+  invariants: [withinCeiling, restrictionsInherit, selfExcluded],
+  steps: [step.firewall({ qube: '$target', rules: '$rules' })],
+  reply: Type.Object({ rules: Rules }, { additionalProperties: false }),
+});

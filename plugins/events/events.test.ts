@@ -1,0 +1,61 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'smol-toml';
+import { expect, test } from 'vitest';
+import { exited } from '../../test/support/fake-host.js';
+import { toolsOf } from '../../test/support/tools.js';
+import events from './plugin.js';
+import { KINDS } from './services.js';
+
+type Told = [event: string, qube: string | null];
+const watching = (...told: Told[]) =>
+  toolsOf(events, {
+    'qmcp.events.Watch': () =>
+      exited(
+        [['watching', null] as Told, ...told]
+          .map(([event, qube]) => `${JSON.stringify({ ok: true, result: { event, qube } })}\n`)
+          .join(''),
+      ),
+  });
+const DAY: Told[] = [
+  ['starting', 'ai-one'],
+  ['nothing', null],
+  ['starting', 'ai-two'],
+  ['started', 'ai-two'],
+  ['started', 'ai-one'],
+];
+
+test.each<[string, object, boolean, Told[]]>([
+  ['anything', {}, true, [['starting', 'ai-one']]],
+  ['one qube', { qube: 'ai-two' }, true, [['starting', 'ai-two']]],
+  ['one kind', { kinds: ['started', 'start-failed'] }, true, [DAY[0]!, DAY[2]!, DAY[3]!]],
+  ['both', { qube: 'ai-one', kinds: ['started'] }, true, [DAY[0]!, DAY[4]!]],
+  ['what does not come', { qube: 'ai-one', kinds: ['halted'] }, false, [DAY[0]!, DAY[4]!]],
+])('waiting for %s ends with it, or with the time', async (_what, asked, came, told) => {
+  const tools = await watching(...DAY);
+  expect(await tools.call('event_wait', { seconds: 30, ...asked })).toEqual({
+    came,
+    events: told.map(([event, qube]) => ({ event, qube })),
+  });
+  expect(tools.calls()).toEqual([['@adminvm', 'qmcp.events.Watch', { seconds: 30 }]]);
+});
+
+test('a client hears that the line still stands, and nothing of what it did not ask for', async () => {
+  const tools = await watching(...DAY);
+  await tools.call('event_wait', { seconds: 30, qube: 'ai-three' });
+  expect(tools.progress).toEqual(['waiting', 'waiting']);
+});
+
+test('of a flood, the last hundred are told', async () => {
+  const tools = await watching(...Array.from({ length: 150 }, (_, n): Told => ['changed', `ai-${n}`]));
+  const { events: told } = (await tools.call('event_wait', { seconds: 1, kinds: ['left'] })) as {
+    events: { qube: string }[];
+  };
+  expect([told.length, told[0]!.qube, told.at(-1)!.qube]).toEqual([100, 'ai-50', 'ai-149']);
+});
+
+test('the kinds are those dom0 tells of', () => {
+  const { event } = parse(
+    readFileSync(new URL('../../dom0/settings/vocabulary.toml', import.meta.url), 'utf8'),
+  ) as { event: Record<string, string> };
+  expect([...KINDS].sort()).toEqual([...new Set([...Object.values(event), 'appeared', 'left'])].sort());
+});

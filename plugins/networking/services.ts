@@ -1,0 +1,52 @@
+import {
+  axioms,
+  defineHostService,
+  defineTargetService,
+  NoParams,
+  QubeState,
+  QubeSummary,
+  step,
+  Type,
+} from '../../core/api/index.js';
+
+const { existenceHidden, valuesRedacted, neverWidens, gatewaysOnly, restrictionsInherit, selfExcluded } =
+  axioms;
+
+/** The qubes there are to ask about. */
+export const map = defineHostService('qmcp.networking.Map', {
+  effect: 'read',
+  params: NoParams,
+  invariants: [existenceHidden, valuesRedacted],
+  steps: [step.list()],
+  reply: Type.Object(
+    { prefix: Type.String({ maxLength: 31 }), qubes: Type.Array(QubeSummary) },
+    { additionalProperties: false },
+  ),
+});
+
+export const state = defineTargetService('qmcp.networking.State', {
+  effect: 'read',
+  capability: 'read',
+  params: NoParams,
+  invariants: [existenceHidden, valuesRedacted],
+  steps: [step.read({ qube: '$target' })],
+  reply: QubeState,
+});
+
+export const disconnect = defineTargetService('qmcp.networking.Disconnect', {
+  effect: 'write',
+  capability: 'net',
+  params: NoParams,
+  invariants: [neverWidens, restrictionsInherit, selfExcluded],
+  steps: [step.network({ qube: '$target', to: 'none' }), step.read({ qube: '$target' })],
+  reply: QubeState,
+});
+
+export const reconnect = defineTargetService('qmcp.networking.Reconnect', {
+  effect: 'write',
+  capability: 'net',
+  params: NoParams,
+  invariants: [neverWidens, gatewaysOnly, restrictionsInherit, selfExcluded],
+  steps: [step.network({ qube: '$target', to: 'home' }), step.read({ qube: '$target' })],
+  reply: QubeState,
+});

@@ -1,0 +1,107 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { Compile } from 'typebox/schema';
+import { describe, expect, test } from 'vitest';
+import { axioms, type Tool } from '../core/api/index.js';
+import { DEFAULTS } from '../core/config/schema.js';
+import { graphOf } from '../core/host/graph.js';
+import { BUILT_IN } from './index.js';
+
+const TOOLS: readonly Tool[] = BUILT_IN.flatMap(({ tools }) => tools);
+const inputs = ({ input }: Tool) => {
+  const { properties = {}, required = [] } = input as { properties?: object; required?: string[] };
+  return Object.keys(properties).map((name) => (required.includes(name) ? name : `${name}?`));
+};
+
+describe('the built-in plugins', () => {
+  test('are whole, and what a configuration loads that says nothing', () => {
+    const candidates = BUILT_IN.map((plugin) => ({ origin: plugin.id, plugin }));
+    expect(graphOf(candidates).problems).toEqual([]);
+    expect(DEFAULTS.plugins).toEqual(BUILT_IN.map(({ id }) => id));
+  });
+
+  test('have these tools, with these effects and inputs', () => {
+    const told = TOOLS.map((tool) => `${tool.effect} ${tool.name}(${inputs(tool).join(', ')})`);
+    expect(told.filter((line) => !/ (exec|file|package)_|disposable_run/.test(line))).toMatchInlineSnapshot(`
+      [
+        "read qube_list()",
+        "read qube_state(qube)",
+        "write qube_set(qube, properties)",
+        "write qube_feature_set(qube, feature, value)",
+        "write qube_spawn(name, template, class?, label?, network?, memory?, vcpus?, private_size?, start?)",
+        "write qube_clone(source, name)",
+        "write disposable_spawn(template)",
+        "write qube_start(qube)",
+        "write qube_pause(qube)",
+        "write qube_unpause(qube)",
+        "write qube_shutdown(qube, timeout?)",
+        "destroy qube_kill(qube)",
+        "destroy qube_remove(qube)",
+        "write qube_restore(qube)",
+        "read device_list(qube?)",
+        "write device_attach(qube, class, backend, device, read_only?)",
+        "write device_detach(qube, class, backend, device)",
+        "read egress_status()",
+        "read egress_rules_get(qube)",
+        "write egress_rules_set(qube, rules)",
+        "read egress_explain(qube, host, port?, protocol?)",
+        "read network_map()",
+        "write network_disconnect(qube)",
+        "write network_reconnect(qube)",
+        "read event_wait(seconds, qube?, kinds?)",
+        "read budget_get()",
+        "write volume_grow(qube, size)",
+      ]
+    `);
+  });
+
+  test('declare of their services only what dom0 enforces everywhere', () => {
+    const ids = axioms.AXIOMS.map(({ id }) => id);
+    const declared = BUILT_IN.flatMap(({ services }) => services.flatMap(({ invariants }) => invariants));
+    expect(declared.map(({ id }) => id).filter((id) => !ids.includes(id as never))).toEqual([]);
+  });
+
+  test.each(BUILT_IN.map(({ id, tools, services }) => [id, tools, services] as const))(
+    '%s says in its README what its tools do and what holds of them',
+    (id, tools, services) => {
+      const readme = readFileSync(new URL(`./${id}/README.md`, import.meta.url), 'utf8');
+      for (const { name, effect } of tools) expect(readme).toMatch(new RegExp(`\`${name}\` +\\| ${effect} `));
+      const held = new Set(services.flatMap(({ invariants }) => invariants.map((each) => each.id)));
+      for (const invariant of held) expect(readme).toContain(`\`${invariant}\``);
+    },
+  );
+
+  test('are all in the list', () => {
+    const folders = readdirSync(new URL('.', import.meta.url), { withFileTypes: true });
+    const ids = folders.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    expect(BUILT_IN.map(({ id }) => id).sort()).toEqual(ids.sort());
+  });
+});
+
+describe('the tools a model is shown', () => {
+  test('cost it at most 4,000 tokens of names, descriptions and inputs', () => {
+    // Four characters a token is what English and JSON come to.
+    const shown = TOOLS.map(({ name, description, input }) => ({ name, description, inputSchema: input }));
+    expect(JSON.stringify(shown).length / 4).toBeLessThan(4000);
+  });
+
+  test.each(TOOLS.map((tool) => [tool.name, tool] as const))('%s is described and bounded', (_name, tool) => {
+    expect(tool.description).toMatch(/^[A-Z].*\.$/);
+    expect(tool.description.length).toBeLessThan(300);
+    // Of the host, nothing: no name of a qube, no daemon, no file.
+    expect(`${tool.title} ${tool.description}`).not.toMatch(/\b(sys-|ai-|dom0|qubesd|qmcpd|vault)|\//);
+    expect(tool.effect === 'read' || tool.upholds.length > 0).toBe(true);
+    for (const schema of [tool.input, tool.output]) {
+      expect(() => Compile(schema)).not.toThrow();
+      expect(schema).toMatchObject({ type: 'object', additionalProperties: false });
+    }
+  });
+
+  test.each(TOOLS.map((tool) => [tool.name, tool] as const))(
+    '%s asks only for services of its own effect or a lesser one',
+    (_name, tool) => {
+      const order = ['read', 'write', 'destroy'];
+      for (const { effect } of Object.values(tool.uses))
+        expect(order.indexOf(effect)).toBeLessThanOrEqual(order.indexOf(tool.effect));
+    },
+  );
+});

@@ -1,0 +1,79 @@
+import { type Plugin, Refused, type ToolContext } from '../../core/api/index.js';
+import type { QrexecRequest, QrexecResult } from '../../core/api/qrexec.js';
+import { loadHost } from '../../core/host/host.js';
+import { catalogOf, denied, FakeQrexec, ok } from './fake-host.js';
+
+/** What dom0 answers to a service, by its name: a result, or a whole answer. */
+export type Answers = Readonly<Record<string, (request: QrexecRequest) => unknown>>;
+
+const isAnswer = (value: unknown): value is QrexecResult =>
+  typeof value === 'object' && value !== null && 'ended' in value;
+
+/** The tools of one plugin before a dom0 that gives these answers and denies everything else. */
+export async function toolsOf(plugin: Plugin, answers: Answers) {
+  const qrexec = new FakeQrexec((request) => {
+    if (request.service === 'qmcp.Catalog') return ok(catalogOf([plugin]));
+    const answer = answers[request.service];
+    if (answer === undefined) return denied;
+    const value = answer(request);
+    return isAnswer(value) ? value : ok(value);
+  });
+  const candidates = [{ origin: plugin.id, plugin }];
+  const log: string[] = [];
+  const host = await loadHost({
+    candidates,
+    qrexec,
+    timeout: 5,
+    onRefusal: 'exit',
+    log: (line) => log.push(line),
+  });
+  qrexec.calls.length = 0;
+  const progress: string[] = [];
+  const context: ToolContext = {
+    signal: new AbortController().signal,
+    progress: (message) => progress.push(message),
+  };
+  return {
+    log,
+    progress,
+    /** The calls so far: on what, which service, with which parameters. */
+    calls: () =>
+      qrexec.calls.map(({ target, service, stdin }) => [
+        target,
+        service,
+        JSON.parse(Buffer.from(stdin).toString()),
+      ]),
+    /** The tool's result, or the code of its refusal. */
+    async call(name: string, input: unknown): Promise<unknown> {
+      const served = host.tools.find(({ tool }) => tool.name === name);
+      if (served === undefined) throw new Error(`there is no tool ${name}`);
+      try {
+        return await served.call(input, context);
+      } catch (error) {
+        if (error instanceof Refused) return error.code;
+        throw error;
+      }
+    },
+  };
+}
+
+/** What dom0 says of a qube. */
+export const stateOf = (name: string, changes: object = {}) => ({
+  name,
+  class: 'AppVM',
+  state: 'halted',
+  label: 'red',
+  template: 'ai-debian',
+  network: 'sys-ai-net',
+  memory: 400,
+  maxmem: 4000,
+  vcpus: 2,
+  disk: { size: 2 ** 31, used: 0 },
+  features: [],
+  ...changes,
+});
+
+export const listOf = (...names: string[]) => ({
+  prefix: 'ai-',
+  qubes: names.map((name) => ({ name, class: 'AppVM', state: 'halted' })),
+});
