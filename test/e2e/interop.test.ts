@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { BUILT_IN } from '../../plugins/index.js';
 import { type AnyClient, v1, v2 } from './clients.js';
 
 const SIM = ['--host', 'sim'];
@@ -17,15 +18,8 @@ describe.each(CLIENTS)('%s', (_who, protocol, connect) => {
     const client = await connect();
     try {
       expect(client.protocol).toBe(protocol);
-      expect((await client.tools()).map(({ name }) => name)).toEqual([
-        'qube_list',
-        'qube_state',
-        'qube_spawn',
-        'qube_start',
-        'qube_shutdown',
-        'qube_remove',
-        'exec_run',
-      ]);
+      const shipped = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => name));
+      expect((await client.tools()).map(({ name }) => name)).toEqual(shipped);
       const done = async (name: string, args: Record<string, unknown>) => {
         const { isError, structuredContent } = await client.call(name, args);
         expect([name, isError ?? false, structuredContent?.error]).toEqual([name, false, undefined]);

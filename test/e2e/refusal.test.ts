@@ -59,21 +59,24 @@ describe('against the real dom0, the server does not start', () => {
   test('when a contract has other parameters of an invariant', async () => {
     const { stderr, plugins } = await refused((root) =>
       edit(contract(root, 'qmcp.spawn.Create'), (text) =>
-        text.replace('"AppVM"\n', '"AppVM",\n          "DispVM"\n'),
+        text.replace(
+          '"DispVMTemplate"\n        ]\n      }',
+          '"DispVMTemplate",\n          "DispVM"\n        ]\n      }',
+        ),
       ),
     );
     expect(stderr).toContain(
-      'invariant-parameters: plugin "spawn": qmcp.spawn.Create declares birth.class with {"classes":["AppVM"]}; dom0 enforces it with {"classes":["AppVM","DispVM"]}',
+      'invariant-parameters: plugin "spawn": qmcp.spawn.Create declares birth.class with {"classes":["AppVM","DispVMTemplate"]}; dom0 enforces it with {"classes":["AppVM","DispVMTemplate","DispVM"]}',
     );
     expect(plugins).toMatch(/spawn +refused +invariant-parameters/);
   });
 
   test('when a contract has parameters that dom0 enforces for nobody', async () => {
     const { stderr } = await refused((root) =>
-      edit(contract(root, 'qmcp.spawn.Create'), (text) => text.replace('"AppVM"\n', '"TemplateVM"\n')),
+      edit(contract(root, 'qmcp.spawn.Create'), (text) => text.replace('"AppVM",\n', '"TemplateVM",\n')),
     );
     expect(stderr).toContain(
-      'service-unusable: plugin "spawn": dom0 has a contract for qmcp.spawn.Create and does not carry it out: invariants[2]: birth.class cannot be had with {"classes": ["TemplateVM"]}',
+      'service-unusable: plugin "spawn": dom0 has a contract for qmcp.spawn.Create and does not carry it out: invariants: birth.class cannot be had with {"classes": ["TemplateVM", "DispVMTemplate"]}',
     );
   });
 
@@ -93,7 +96,7 @@ describe('against the real dom0, the server does not start', () => {
       },
     );
     expect(stderr).toContain(
-      'invariant-parameters: plugin "spawn": qmcp.spawn.Create declares birth.class with {"classes":["AppVM","StandaloneVM"]}; dom0 enforces it with {"classes":["AppVM"]}',
+      'invariant-parameters: plugin "spawn": qmcp.spawn.Create declares birth.class with {"classes":["AppVM","StandaloneVM"]}; dom0 enforces it with {"classes":["AppVM","DispVMTemplate"]}',
     );
   });
 
