@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parse } from 'smol-toml';
 import { contractOf } from '../core/api/contract.js';
 import { ConfigFile } from '../core/config/schema.js';
 import { BUILT_IN } from '../plugins/index.js';
@@ -15,6 +16,9 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const CONTRACTS = join(ROOT, 'dom0', 'contracts');
 
 const POLICY = join(ROOT, 'dom0', 'policy', '30-qmcp.policy');
+const WORDS = join(ROOT, 'dom0', 'settings', 'vocabulary.toml');
+const VOCABULARY = join(ROOT, 'core', 'api', 'vocabulary.ts');
+const BIOME = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome');
 const CONFIG_SCHEMA = join(ROOT, 'config', 'qmcp.schema.json');
 
 /** Pretty, because people review it; what is digested is the canonical form, whatever the spacing. */
@@ -34,6 +38,25 @@ function configSchema(): Map<string, string> {
     title: 'The configuration of qmcp',
   };
   return new Map([[CONFIG_SCHEMA, pretty({ ...head, ...ConfigFile })]]);
+}
+
+/** The words of a contract, as TypeScript: what dom0's kernel does not know, no author can write. */
+async function vocabulary(): Promise<Map<string, string>> {
+  const { step } = parse(await readFile(WORDS, 'utf8')) as {
+    step: Record<string, { arguments: Record<string, string | string[]>; methods: string[] }>;
+  };
+  const entries = Object.entries(step).map(([name, { arguments: taken, methods }]) => [
+    name,
+    { arguments: taken, methods },
+  ]);
+  const text = `// Generated from dom0/settings/vocabulary.toml by \`npm run generate\`.\nexport const STEPS = ${JSON.stringify(Object.fromEntries(entries), null, 2)} as const;\n`;
+  const { status, stdout, stderr } = spawnSync(
+    'node',
+    [BIOME, 'format', '--stdin-file-path', relative(ROOT, VOCABULARY)],
+    { encoding: 'utf8', input: text, cwd: ROOT },
+  );
+  if (status !== 0) throw new Error(stderr);
+  return new Map([[VOCABULARY, stdout]]);
 }
 
 /** Made by dom0's own generator, from the contracts on disk: they are written first. */
@@ -80,7 +103,7 @@ async function settle(files: ReadonlyMap<string, string>, check: boolean): Promi
 
 async function main(check: boolean): Promise<number> {
   const ours = contracts();
-  const different = await settle(new Map([...ours, ...configSchema()]), check);
+  const different = await settle(new Map([...ours, ...configSchema(), ...(await vocabulary())]), check);
   for (const path of await leftovers(ours)) {
     different.push(path);
     if (!check) await rm(path);

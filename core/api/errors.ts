@@ -1,5 +1,5 @@
 /**
- * The refusal codes an agent can see. Closed: dom0 uses the same set (`dom0/qmcpd/errors.py`), and a test holds the two
+ * The refusal codes an agent can see. Closed: dom0 uses the same set (`dom0/settings/vocabulary.toml`), and a test holds the two
  * together. `next` is the one plain sentence a tool result carries: what the agent can do, nothing about the host.
  */
 export const REFUSALS = {

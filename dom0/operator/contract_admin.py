@@ -6,18 +6,12 @@ import os
 import sys
 from pathlib import Path
 
-from qmcpd import contracts, wire
+from qmcpd import wire
 from qmcpd.errors import Refused
+from settings import contracts
 from table import safe
 
 DIRECTORY = "etc/qmcp/contracts"
-STEPS_IN_WORDS = {
-    "list": "lists the qubes of its world",
-    "read": "reads one qube of its world",
-    "create": "makes a new qube from a template of its world",
-    "power": "starts or halts a qube of its world",
-    "entomb": "halts a qube of its world and takes it out of it; you can bring it back",
-}
 RESTART = "systemctl restart qmcpd; qmcp-admin policy install"
 
 
@@ -74,14 +68,14 @@ def _read(path):
 def _in_words(contract):
     yield f"{contract.service}, of the plugin {contract.plugin}: {contract.effect}"
     if contract.target:
-        yield f"  called on a qube that has at least the tier {contract.capability}"
+        yield f"  called on a qube that has at least the tier {contract.target['capability']}"
     for name, capability in contract.qubes.items():
         yield f"  names a qube ({name}) that has at least the tier {capability}"
     if contract.route == "qube":
         yield "  runs inside that qube; dom0 sees the call and none of its bytes"
     for step in contract.steps:
         condition = f", when {step['when'][1:]} is true" if "when" in step else ""
-        yield f"  {STEPS_IN_WORDS[step['do']]}{condition}"
+        yield f"  {contracts.STEPS[step['do']]['words']}{condition}"
     for invariant in contract.invariants:
         yield f"  bound by {invariant['id']}" + (f" with {json.dumps(invariant['with'])}" if invariant["with"] else "")
     for call in contract.calls:

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import table
-from qmcpd import config
+from settings import config
 from qmcpd.qubesd import AdminError, Qubesd
-from qmcpd.steps import ENTOMBED
+from qmcpd.births import ENTOMBED
 
 FROZEN = "var/lib/qmcp/frozen"
 EVERY_WORLD = "all"
@@ -84,7 +84,7 @@ async def _tombstones(root, worlds):
 
 async def _entombed(qubesd, name):
     """When a qube was removed, as seconds since the epoch, and the tags that were taken from it."""
-    words = (await qubesd.call("admin.vm.feature.Get", name, ENTOMBED)).decode("ascii").split()
+    words = (await qubesd.get(name, "feature", ENTOMBED) or "").split()
     when = int(words.pop(0)) if words and words[0].isdecimal() else None
     return when, words
 
@@ -105,8 +105,8 @@ async def _restore(root, worlds, name):
     _, had = await _entombed(qubesd, name)
     # The mark that hides it goes last: until then it is nobody's, whatever it carries.
     for tag in had:
-        await qubesd.add_tag(name, tag)
-    await qubesd.remove_tag(name, world.tombstone)
+        await qubesd.tag(name, tag)
+    await qubesd.untag(name, world.tombstone)
     await qubesd.call("admin.vm.feature.Remove", name, ENTOMBED)
     return had
 

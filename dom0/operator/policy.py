@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 
-from qmcpd import config, contracts
+from settings import config, contracts
 
 INSTALLED = "etc/qubes/policy.d/30-qmcp.policy"
 # What a qube asks of dom0 while it starts: how late it is, what it offers, what it can run.
@@ -18,6 +18,8 @@ BOOT_SERVICES = (
     "qubes.FeaturesRequest", "qubes.GetRandomizedTime", "qubes.NotifyTools", "qubes.NotifyUpdates", "qubes.SyncAppMenus",
 )
 CLASSES = ("@type:AppVM", "@type:DispVM", "@type:RemoteVM", "@type:StandaloneVM", "@type:TemplateVM")
+# The contract with which the operator lets files go from qube to qube.
+COPY = "qmcp.exec.FileCopy"
 HEADER = """\
 # What the agents of this host may ask of dom0 and of each other's qubes.
 # Generated from the installed contracts and qmcp.toml; a change here is lost when it is generated again.
@@ -42,6 +44,9 @@ def _world(world, installed):
         for principal in callers:
             yield from _service(world, name, contract, principal)
 
+    if COPY in installed:
+        yield from _copies(world)
+
     yield f"\n# ---- world {world.name}: its principals reach nothing else\n\n"
     for principal in sorted(world.principals):
         yield from _closure(principal)
@@ -60,9 +65,30 @@ def _service(world, name, contract, principal):
     yield _rule(name, principal, f"@tag:{world.tombstone}", "deny")
     # A guest service runs as root inside the qube and drops to the user it is asked for; it never starts a qube.
     action = "allow target=@adminvm" if contract.route == "dom0" else "allow user=root autostart=no"
-    tiers = config.TIERS[config.TIERS.index(contract.capability):]
+    tiers = config.TIERS[config.TIERS.index(contract.target["capability"]):]
+    if tiers[0] != "read":
+        yield _rule(name, principal, f"@tag:{world.guard}", "deny")
+    # A disposable has every tag of its template, from before its birth is finished, and if it is not the world's at all: its
+    # own mark counts, and no other.
+    for tier in tiers:
+        yield _rule(name, principal, f"@tag:{world.disposable_mark(tier)}", action)
+    yield _rule(name, principal, "@type:DispVM", "deny")  # INVARIANT crash.no-residue
     for tag in [world.umbrella] if tiers[0] == "read" else map(world.tier_tag, tiers):
         yield _rule(name, principal, f"@tag:{tag}", action)
+
+
+def _copies(world):
+    """Files, from qube to qube of the world, where an agent could carry them itself; into a sink, and never out of one."""
+    yield f"\n# ---- world {world.name}: files between its qubes\n\n"
+    for closed in (world.tombstone, world.guard):
+        yield _rule("qubes.Filecopy", "@anyvm", f"@tag:{closed}", "deny")
+        yield _rule("qubes.Filecopy", f"@tag:{closed}", "@anyvm", "deny")
+    yield _rule("qubes.Filecopy", f"@tag:{world.sink}", f"@tag:{world.umbrella}", "deny")
+    tiers = config.TIERS[1:]
+    for target in (*map(world.disposable_mark, tiers), None, *map(world.tier_tag, tiers), world.sink):
+        for source in map(world.tier_tag, tiers):
+            end, action = (f"@tag:{target}", "allow autostart=no") if target else ("@type:DispVM", "deny")
+            yield _rule("qubes.Filecopy", f"@tag:{source}", end, action)
 
 
 def _closure(source):

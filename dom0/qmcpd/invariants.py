@@ -1,76 +1,57 @@
 """The statements that hold whatever an agent does, each enforced by a line marked `# INVARIANT id`.
 
 The checks are plain functions of the world and of what qubesd said; the kernel and the steps call them, so that no
-contract can leave one out. REGISTRY is what the catalog tells a plugin we enforce.
+contract can leave one out. `vocabulary.toml` lists them all for the catalog.
 """
 
-from .config import TIERS
+import re
+
+from . import egress, wire
+from settings.config import TIERS
+from settings.contracts import VOCABULARY
 from .errors import Refused
-from . import wire
 
 OUT_OF_SCOPE = "<out-of-scope>"
-# The classes a contract may ever let be born; each contract declares which.
-BIRTH_CLASSES = ("AppVM", "DispVM")
-ESCAPE_HATCHES = ("default_dispvm", "guivm", "audiovm", "management_dispvm")
-
-
-def _no_parameters(given):
-    return given == {}
-
-
-def _birth_classes(given):
-    classes = given.get("classes")
-    return set(given) == {"classes"} and isinstance(classes, list) and bool(classes) and all(
-        one in BIRTH_CLASSES for one in classes
-    )
-
-
-# id → (where it is enforced, which parameters a contract may declare it with)
-REGISTRY = {
-    "scope.existence-hidden": ("dom0", _no_parameters),
-    "scope.values-redacted": ("dom0", _no_parameters),
-    "scope.self-excluded": ("dom0", _no_parameters),
-    "tags.operator-only": ("dom0", _no_parameters),
-    "tiers.unreadable": ("dom0", _no_parameters),
-    "tiers.no-escalation": ("dom0", _no_parameters),
-    "restrictions.inherit": ("dom0", _no_parameters),
-    "birth.tagged-before-named": ("dom0", _no_parameters),
-    "birth.namespace": ("dom0", _no_parameters),
-    "birth.class": ("dom0", _birth_classes),
-    "birth.egress-inherited": ("dom0", _no_parameters),
-    "birth.no-escape-hatch": ("dom0", _no_parameters),
-    "egress.gateways-only": ("dom0", _no_parameters),
-    "egress.no-new-gateway": ("dom0", _no_parameters),
-    "remove.is-a-tombstone": ("dom0", _no_parameters),
-    "audit.complete": ("dom0", _no_parameters),
-    "crash.no-residue": ("dom0", _no_parameters),
-    "frozen.means-frozen": ("dom0", _no_parameters),
-    "policy.closed": ("policy", _no_parameters),
-}
+ESCAPE_HATCHES = VOCABULARY["birth"]["escape_hatches"]
+# qubesd's own names for disposables; one that stands ready before anybody asked for it has nothing else to be known by.
+DISPOSABLE = re.compile(r"disp[0-9]+")
 
 
 # ---- who may be seen, and what of them
 
 def is_in_scope(world, name, tags):
+    tags = tags or frozenset()
     return all((
         world.umbrella in tags,  # INVARIANT scope.existence-hidden
         world.tombstone not in tags,  # INVARIANT remove.is-a-tombstone
         name not in world.excluded,  # INVARIANT scope.self-excluded
-        world.born in tags or not is_of_world(world, tags),  # INVARIANT crash.no-residue
+        is_born(world, name, tags),  # INVARIANT crash.no-residue
     ))
 
 
 def is_of_world(world, tags):
     """Made by one of the world's principals: qubesd stamps that, and lets no qube write the stamp."""
-    return any(f"created-by-{principal}" in tags for principal in world.principals)
+    return not world.stamps.isdisjoint(tags)
+
+
+def is_born(world, name, tags):
+    """Its birth was finished. A disposable has all tags of its template from the start, so its mark is one no template has."""
+    if DISPOSABLE.fullmatch(name) or any(tag.startswith("disp-created-by-") for tag in tags):
+        return any(world.disposable_mark(tier) in tags for tier in TIERS)
+    return world.born in tags or not is_of_world(world, tags)
 
 
 def require_reach(world, name, tags, capability):
     """One refusal for missing (no tags), out of scope, under tier, guarded and tombstoned."""
-    tier = world.tier(tags)
     within = is_in_scope(world, name, tags)
-    within = within and TIERS.index(tier) >= TIERS.index(capability)  # INVARIANT tiers.no-escalation
+    within = within and TIERS.index(world.tier(tags)) >= TIERS.index(capability)  # INVARIANT tiers.no-escalation
     if not within:
+        raise Refused("not-found")
+
+
+def require_tombstone(world, name, tags):
+    """Of those the world removed, the only ones it can name."""
+    if not tags or world.tombstone not in tags or name in world.excluded:
         raise Refused("not-found")
 
 
@@ -92,37 +73,63 @@ def require_namespace(world, untrusted_name):
         raise Refused("name-not-allowed")
 
 
-def birth_tier(world, source_tier):
+def birth_tier(world, source_tags):
     """A child is at most at its source's tier, and never above the world's birth ceiling."""
-    return min(source_tier, world.birth_ceiling, key=TIERS.index)  # INVARIANT tiers.no-escalation
+    return min(world.tier(source_tags), world.birth_ceiling, key=TIERS.index)  # INVARIANT tiers.no-escalation
 
 
 def birth_restrictions(world, source_tags):
     return sorted(source_tags & world.restrictions)  # INVARIANT restrictions.inherit
 
 
-def birth_network(world, wanted):
-    """The child of a template sits on the birth gateway; a template's own network is never inherited."""
-    return "" if wanted == "none" else world.birth_gateway  # INVARIANT birth.egress-inherited
+def birth_network(world, source_network):
+    """On its workload source's network, none included; a template's own is never inherited (None: the birth gateway)."""
+    network = world.birth_gateway if source_network is None else source_network  # INVARIANT birth.egress-inherited
+    require_gateway(world, network)
+    return network
 
 
-def require_birth(world, declared, stamp, network, klass, tags, properties):
+def birth_firewall(world, source_firewall):
+    """Its source's rules while they are within the ceiling; else the ceiling."""
+    rules = egress.from_firewall(source_firewall or "")
+    within = rules is not None and outside_ceiling(world, rules) is None
+    # a firewall cannot say *.example.org
+    return source_firewall if within else egress.to_firewall(filter(egress.is_rule, world.egress))
+
+
+def require_birth(world, declared, kind, stamp, network, tags, properties):
     """What was made is what was meant: read back before anyone hears of it. A failure here undoes the birth."""
-    value = {key: read.value for key, read in properties.items()}
+    value = {key: read for key, (read, _) in properties.items()}
+    born = "DispVMTemplate" if value.get("template_for_dispvms") == "True" else value["klass"]
     made = all((
-        klass in declared.get("classes", ()),  # INVARIANT birth.class
+        born == kind and kind in declared,  # INVARIANT birth.class
         {world.umbrella, stamp} <= tags,  # INVARIANT birth.tagged-before-named
         not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),
         value["netvm"] == network,  # INVARIANT birth.egress-inherited
         not any(value[hatch] for hatch in ESCAPE_HATCHES),  # INVARIANT birth.no-escape-hatch
         value["autostart"] == "False",  # INVARIANT birth.no-escape-hatch
         value["provides_network"] == "False",  # INVARIANT egress.no-new-gateway
-        value["template_for_dispvms"] == "False",  # INVARIANT birth.class
     ))
     if not made:
         raise Refused("failed")
 
 
+# ---- network
+
 def require_gateway(world, network):
     if network and network not in world.gateways:  # INVARIANT egress.gateways-only
         raise Refused("not-permitted")
+
+
+def outside_ceiling(world, rules):
+    """The first rule that no rule of the ceiling covers, or None."""
+    return next((rule for rule in rules if not any(egress.covers(one, rule) for one in world.egress)), None)
+
+
+def require_ceiling(world, rules):
+    for rule in rules:
+        if not egress.is_rule(rule):
+            raise Refused("invalid-request", rule=rule)
+    outside = outside_ceiling(world, rules)
+    if outside is not None:  # INVARIANT egress.within-ceiling
+        raise Refused("not-permitted", rule=outside)

@@ -1,5 +1,5 @@
-"""Intents, written before the effect and taken away after it. What is still here at the next start was cut off in the
-middle, and is settled: see `settle` in steps.py. One file an intent, so that opening and closing are each one rename."""
+"""Intents, written before the effect and taken away after it. What is still here when its call is over, or at the next start,
+is to be settled: see effects.py. One file an intent, so that opening and closing are each one rename."""
 
 import json
 import os
@@ -13,8 +13,11 @@ class Journal:
     def __init__(self, directory):
         self._directory = Path(directory)
         self._directory.mkdir(mode=0o750, exist_ok=True)
+        self._held = set()  # those of calls that are under way
+        for draft in self._directory.glob("*.draft"):
+            draft.unlink()  # never acted on
 
-    def open(self, **intent):
+    def open(self, intent):
         """Record an intent on the disk and return its id. Raises OSError when it cannot; then nothing may happen."""
         identity = secrets.token_hex(8)
         path = self._path(identity)
@@ -25,6 +28,7 @@ class Journal:
             os.fsync(file.fileno())
         os.rename(draft, path)
         self._sync()
+        self._held.add(identity)
         return identity
 
     def close(self, identity):
@@ -32,12 +36,16 @@ class Journal:
         self._path(identity).unlink()
         self._sync()
 
-    def unfinished(self):
-        """`[(id, intent)]` in the order they were written. A draft was never acted on: it goes."""
-        for draft in self._directory.glob("*.draft"):
-            draft.unlink()
+    def let_go(self, identities):
+        self._held.difference_update(identities)
+
+    def all(self):
+        """`[(id, intent)]` in the order they were written."""
         paths = sorted(self._directory.glob("*.intent"), key=lambda path: path.stat().st_mtime_ns)
         return [(path.stem, json.loads(path.read_bytes())) for path in paths]
+
+    def unfinished(self):
+        return [(identity, intent) for identity, intent in self.all() if identity not in self._held]
 
     def _path(self, identity):
         return self._directory / f"{identity}.intent"

@@ -1,34 +1,63 @@
-"""Where to look for a world's qubes. A hint and never an authority: whoever is named here is looked at afresh, and whoever is
-not is only not listed. It is kept from events, so that listing a world costs what the world has, whatever else the host has."""
+"""Where to look for a world's qubes, and what happens to them. A hint and never an authority: whoever is named here is looked at
+afresh. It is kept from events, so that listing a world costs what the world has, whatever else the host has."""
 
 import asyncio
 import sys
+from contextlib import contextmanager
 
 from .qubesd import AdminError
-from .steps import tags_of
 
 METHODS = {"admin.Events", "admin.vm.List", "admin.vm.tag.List"}
 RETRY = 1  # seconds
+MISSED = 1000  # events a watcher may be behind
+
+
+class Rosters(dict):
+    """By the world's name: each world's is its own, so that no other world shows in what it costs."""
+
+    def __init__(self, host):
+        self._host, self._following = host, set()
+
+    def look_for(self, worlds):
+        for world in worlds:
+            if world.name not in self:
+                self[world.name] = Roster(self._host)
+                self._following.add(asyncio.create_task(self[world.name].follow()))
+            # the tags a qube of the world has, at any time from its birth to its end
+            self[world.name].marks = frozenset({world.umbrella, world.tombstone, *world.stamps})
 
 
 class Roster:
-    def __init__(self, qubesd, umbrellas):
-        self._qubesd = qubesd
-        self._umbrellas = frozenset(umbrellas)
-        self._names = set()
-        self._whole = asyncio.Event()
-
-    def add(self, name):
-        self._names.add(name)
+    def __init__(self, host):
+        self._host, self.marks = host, frozenset()
+        self._names, self._queues = set(), set()
+        self.add, self.discard = self._names.add, self._names.discard
+        self._looked_for, self._connected = None, asyncio.Event()
 
     async def names(self):
-        """Every name that may carry an umbrella, sorted. Waits while the events are interrupted."""
+        """Every name that may be of a world, sorted. Waits while the events are interrupted."""
         async with asyncio.timeout(10):
-            await self._whole.wait()
+            await self._connected.wait()
+        if self._looked_for != self.marks:  # what to look for has changed
+            await self._look()
         return sorted(self._names)
 
-    def discard(self, name):
-        self._names.discard(name)
+    async def _look(self):
+        marks = self.marks
+        for name in await self._host.list():
+            if marks & (await self._host.tags(name) or frozenset()):
+                self.add(name)
+        self._looked_for = marks
+
+    @contextmanager
+    def subscribed(self):
+        """A queue of `(name, event)` of those, from now on."""
+        queue = asyncio.Queue(MISSED)
+        self._queues.add(queue)
+        try:
+            yield queue
+        finally:
+            self._queues.discard(queue)
 
     async def follow(self):
         """For ever: subscribe, look once at everything there is, then at what changes."""
@@ -37,15 +66,17 @@ class Roster:
                 await self._follow()
             except (OSError, AdminError, TimeoutError) as error:
                 print(f"qmcpd: events: {error!r}; trying again", file=sys.stderr, flush=True)
-            self._whole.clear()
+            self._connected.clear()
             await asyncio.sleep(RETRY)
 
     async def _follow(self):
-        async for subject, event in self._qubesd.events():
+        async for subject, event in self._host.events():
             if event == "connection-established":
-                for name in await self._qubesd.list():
-                    if self._umbrellas & await tags_of(self._qubesd, name):
-                        self.add(name)
-                self._whole.set()
-            elif event.removeprefix("domain-tag-add:") in self._umbrellas:
+                await self._look()
+                self._connected.set()
+            elif event.removeprefix("domain-tag-add:") in self.marks:
                 self.add(subject)
+            if subject in self._names:
+                for queue in self._queues:
+                    if not queue.full():
+                        queue.put_nowait((subject, event))

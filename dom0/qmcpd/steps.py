@@ -1,297 +1,180 @@
-"""The verbs a contract is made of, and how each is put right when it is cut off in the middle.
-
-A step takes the call's context and its arguments, already resolved: a qube argument is a Qube in reach, a `new` argument
-a name of the world's shape. It returns a part of the reply, or None. Before it changes anything it states an intent;
-`settle` takes that intent to an end, towards less authority: while the call runs, and again after a crash.
-"""
+"""The verbs a contract is made of. A step takes the call and its arguments, already resolved: a qube is a Qube in reach, a `new`
+argument a name of the world's shape. It returns a part of the reply, or None; what it changes, it changes through `act`."""
 
 import asyncio
-import time
-from typing import Callable, NamedTuple
 
-from . import invariants
-from .config import TIERS
+from . import budget, egress, invariants
+from .births import BIRTH_NETWORK, clone, create, disposable, entomb, restore
+from settings.contracts import VOCABULARY
+from .devices import attach, detach, list_devices
+from .effects import act
 from .errors import Refused
-from .qubesd import AdminError
 
+STATES, EVENTS = VOCABULARY["power_state"], VOCABULARY["event"]
 SHUTDOWN_TIMEOUT = 60  # seconds
-HALT_TIMEOUT = 10  # seconds from Kill to Halted
-# When a qube was removed (seconds since the epoch) and the tags to put back; no contract can write a feature.
-ENTOMBED = "qmcp-entombed"
-POWER_STATES = {
-    "Halted": "halted", "Crashed": "halted", "Transient": "starting", "Running": "running",
-    "Paused": "paused", "Suspended": "paused", "Halting": "stopping", "Dying": "stopping",
-}
-
-
-class Qube(NamedTuple):
-    name: str
-    tags: frozenset
-
-
-class Step(NamedTuple):
-    """`arguments`: name → `new`, `qube`, `source` (a qube that is only read from), the tuple of words it may be, or the schema of a parameter it refers to."""
-
-    run: Callable
-    writes: bool
-    arguments: dict
-    required: frozenset
-    methods: frozenset
+HEARTBEAT = 10  # seconds; what a stream says when there is nothing to say, so that a client that is gone is noticed
 
 
 # ---- reads
 
-async def list_qubes(context):
+async def list_qubes(call):
     """As many qubesd calls as the roster has names: a host's other qubes cost nothing and so show in nothing."""
-    world, host, qubes = context.world, context.host, []
-    for name in await context.roster.names():
-        tags = await tags_of(host, name)
+    world, host, qubes = call.world, call.host, []
+    for name in await call.roster.names():
+        tags = await host.tags(name)
         if invariants.is_in_scope(world, name, tags):
-            klass, state = (await host.list(name))[name]
-            qubes.append({"name": name, "class": klass, "state": POWER_STATES.get(state, "unknown")})
+            klass, state = (await host.list(name)).get(name, ("", ""))
+            qubes.append({"name": name, "class": klass, "state": STATES.get(state, "unknown")})
         elif not tags:
-            context.roster.discard(name)
+            call.roster.discard(name)
     return {"prefix": world.prefix, "qubes": qubes}
 
 
-async def read(context, qube):
-    listed, properties, volume = await asyncio.gather(
-        context.host.list(qube.name), context.host.properties(qube.name), context.host.volume(qube.name, "private")
-    )
+async def read(call, qube):
+    host = call.host
+    listed, properties, volume = await asyncio.gather(host.list(qube.name), host.properties(qube.name), host.volume(qube.name))
     klass, state = listed[qube.name]
-
-    def integer(key):
-        value = properties[key].value if key in properties else ""
-        return int(value) if value.isdecimal() else 0
+    value = {key: read for key, (read, _) in properties.items()}
 
     async def reference(key):
-        name = properties[key].value if key in properties else ""
-        return invariants.redact(context.world, name, await tags_of(context.host, name) if name else frozenset())
+        name = value.get(key, "")
+        return invariants.redact(call.world, name, await host.tags(name) if name else None)
 
+    features = {key: await host.get(qube.name, "feature", key) for key in sorted(call.world.features)}
     return {
-        "name": qube.name,
-        "class": klass,
-        "state": POWER_STATES.get(state, "unknown"),
-        "label": properties["label"].value,
-        "template": await reference("template"),
-        "network": await reference("netvm"),
-        "memory": integer("memory"),
-        "maxmem": integer("maxmem"),
-        "vcpus": integer("vcpus"),
+        "name": qube.name, "class": klass, "state": STATES.get(state, "unknown"), "label": value["label"],
+        "template": await reference("template"), "network": await reference("netvm"),
+        **{key: int(value.get(key) or 0) for key in ("memory", "maxmem", "vcpus")},
         "disk": {"size": int(volume["size"]), "used": int(volume["usage"])},
+        "features": [{"name": key, "value": value} for key, value in features.items() if value is not None],
     }
 
 
-async def tags_of(host, name):
-    """A qube's tags; none for a qube that does not exist, which so looks like one that is not ours."""
-    try:
-        return await host.tags(name)
-    except AdminError as error:
-        if not error.missing:
-            raise
-        return frozenset()
+async def read_budget(call):
+    return {"lines": [{"line": line, **numbers} for line, numbers in (await call.budget.status()).items()]}
 
 
-async def exists(host, name):
-    try:
-        await host.tags(name)
-    except AdminError as error:
-        if not error.missing:
-            raise
-        return False
-    return True
+async def read_ceiling(call):
+    world = call.world
+    return {"gateways": sorted(world.gateways), "birth_gateway": world.birth_gateway or None, "ceiling": list(world.egress)}
 
 
-# ---- birth
-
-async def create(context, name, template, label="red", network="inherit", memory=None, vcpus=None, private_size=None):
-    world, host = context.world, context.host
-    # Asked first, so that undoing this birth can never take a qube that was there before.
-    if await exists(host, name):
-        raise Refused("name-taken")
-    stamp = f"created-by-{context.principal}"
-    context.intend("create", world=world.name, qube=name, stamp=stamp, born=world.born,
-                   tier=invariants.birth_tier(world, world.tier(template.tags)))
-    try:
-        await host.create(name, template.name, label, src=context.principal)
-    except AdminError as error:
-        # Older qubesd has no class of its own for this; the name's shape was checked, so it can only be taken.
-        if error.kind in ("QubesVMAlreadyExistsError", "QubesValueError"):
-            raise Refused("name-taken") from error
-        raise
-    netvm = invariants.birth_network(world, network)
-    await host.set_property(name, "netvm", netvm)
-    for hatch in invariants.ESCAPE_HATCHES:
-        await host.set_property(name, hatch, "")
-    if memory is not None:
-        await host.set_property(name, "memory", memory)
-        await host.set_property(name, "maxmem", memory)
-    if vcpus is not None:
-        await host.set_property(name, "vcpus", vcpus)
-    if private_size is not None:
-        if private_size < int((await host.volume(name, "private"))["size"]):
-            raise Refused("not-permitted")
-        await host.resize(name, "private", private_size)
-    for tag in invariants.birth_restrictions(world, template.tags):
-        await host.add_tag(name, tag)
-    klass, _ = (await host.list(name))[name]
-    tags, properties = await host.tags(name), await host.properties(name)
-    invariants.require_birth(world, context.declared("birth.class"), stamp, netvm, klass, tags, properties)
-    context.qubes[name] = Qube(name, tags)
-    context.roster.add(name)
+async def read_firewall(call, qube):
+    """The rules, while they are an agent's; the operator's own stay the operator's."""
+    rules = egress.from_firewall(await call.host.get(qube.name, "firewall"))
+    if rules is None or invariants.outside_ceiling(call.world, rules):
+        return {"rules": [], "by": "operator"}
+    return {"rules": rules, "by": "world"}
 
 
-async def finish_create(host, intent):
-    """Authority comes last: the tier, then the mark that makes the qube one of the world's."""
-    world, name = intent["world"], intent["qube"]
-    if intent["tier"] != "read":
-        await host.add_tag(name, f"{world}-{intent['tier']}")
-    await host.add_tag(name, intent["born"])
-
-
-async def settle_create(host, intent):
-    """Remove what a birth left, unless it was finished. True when there is nothing left to do."""
-    tags = await tags_of(host, intent["qube"])
-    if not tags:
-        return False  # qubesd may still be at it: it does not stop when its caller goes
-    if intent["stamp"] in tags and intent["born"] not in tags:
-        await halt(host, intent["qube"])
-        await host.remove(intent["qube"])
-    return True
+async def watch(call, seconds):
+    """What happens to the world's qubes, as it happens: one reply an event. The first says that nothing is missed from here."""
+    loop = asyncio.get_running_loop()
+    deadline, seen = loop.time() + seconds, set()
+    with call.roster.subscribed() as queue:
+        for name in await call.roster.names():
+            if invariants.is_in_scope(call.world, name, await call.host.tags(name)):
+                seen.add(name)
+        yield {"event": "watching", "qube": None}
+        while (left := deadline - loop.time()) > 0:
+            try:
+                name, event = await asyncio.wait_for(queue.get(), min(left, HEARTBEAT))
+            except TimeoutError:
+                yield {"event": "nothing", "qube": None}
+                continue
+            visible = invariants.is_in_scope(call.world, name, await call.host.tags(name))
+            if visible != (name in seen):
+                yield {"event": "appeared" if visible else "left", "qube": name}
+                seen ^= {name}
+            elif visible and event in EVENTS:  # INVARIANT tiers.unreadable
+                yield {"event": EVENTS[event], "qube": name}
 
 
 # ---- power
 
-async def power(context, qube, to, timeout=SHUTDOWN_TIMEOUT):
+async def power(call, qube, to, timeout=SHUTDOWN_TIMEOUT):
+    host, name = call.host, qube.name
+    state = await host.state(name)
     if to == "running":
-        await _start(context, qube)
-    else:
-        await _shut_down(context, qube, timeout)
-
-
-async def _start(context, qube):
-    host = context.host
-    properties = await host.properties(qube.name)
-    invariants.require_gateway(context.world, properties["netvm"].value)
-    if await host.state(qube.name) == "Halted" and not context.intended(qube.name):
-        context.intend("start", qube=qube.name)
-    await host.start(qube.name)
-    state = await host.state(qube.name)
-    if state == "Paused":
-        raise Refused("conflict")
-    if state != "Running":
-        raise Refused("failed")
-
-
-async def _shut_down(context, qube, timeout):
-    host = context.host
-    try:
-        await host.shutdown(qube.name)
-    except AdminError as error:
-        if error.kind == "QubesVMNotStartedError":
-            return
-        if error.kind in ("QubesVMNotRunningError", "QubesVMInUseError"):
-            raise Refused("conflict") from error
-        raise
-    if not await reaches_halt(host, qube.name, timeout):
+        properties = await host.properties(name)
+        invariants.require_gateway(call.world, properties["netvm"][0])
+        await call.admit(name, budget.running(properties))
+        await act(call, name, [["start"]], [["halt"]] if state == "Halted" else [])
+        state = await host.state(name)
+        if state != "Running":
+            raise Refused("conflict" if state == "Paused" else "failed")
+    elif to == "killed":
+        await host.halt(name)
+    elif to == "halted":
+        if state != "Halted" and not (await host.change_power("Shutdown", name) and await host.reaches_halt(name, timeout)):
+            raise Refused("conflict")
+    elif not await host.change_power({"paused": "Pause", "resumed": "Unpause"}[to], name):
         raise Refused("conflict")
 
 
-async def settle_start(host, intent):
-    """A start that was not seen through is taken back."""
-    if await exists(host, intent["qube"]):
-        await halt(host, intent["qube"])
-    return True
+# ---- settings of one qube, all of them or none
+
+async def set_properties(call, qube, **values):
+    old = await call.host.properties(qube.name)
+    new = {key: str(value) for key, value in values.items()}
+    if not set(new) <= set(call.world.properties):
+        raise Refused("not-permitted")  # INVARIANT props.allowlist
+    if await call.host.state(qube.name) != "Halted":
+        await call.admit(qube.name, budget.running(old | {key: (value, False) for key, value in new.items()}))
+    undo = [["put", "property", key, None if old[key][1] else old[key][0]] for key in new]
+    await act(call, qube.name, [["put", "property", key, value] for key, value in new.items()], undo)
 
 
-async def halt(host, name):
-    """Kill, and believe the state rather than the reply: qubesd can kill and then answer with nothing."""
-    if await host.state(name) == "Halted":
-        return
-    try:
-        await host.kill(name)
-    except AdminError as error:
-        if error.kind not in ("", "QubesVMNotStartedError"):
-            raise
-    if not await reaches_halt(host, name, HALT_TIMEOUT):
-        raise Refused("failed")
+async def set_feature(call, qube, feature, value=None):
+    if feature not in call.world.features:
+        raise Refused("not-permitted")  # INVARIANT props.allowlist
+    await _replace(call, qube, "feature", feature, value)
 
 
-async def reaches_halt(host, name, timeout):
-    loop = asyncio.get_running_loop()
-    deadline, pause = loop.time() + timeout, 0.02
-    while await host.state(name) not in ("Halted", "Crashed"):
-        if loop.time() >= deadline:
-            return False
-        await asyncio.sleep(min(pause, max(deadline - loop.time(), 0)))
-        pause = min(pause * 2, 1)
-    return True
+async def grow(call, qube, size):
+    """There is no way back from a bigger disk, and no need of one: it happened or it did not."""
+    if size < int((await call.host.volume(qube.name))["size"]):
+        raise Refused("not-permitted")
+    await call.admit(qube.name, budget.Charge(disk=size))
+    await act(call, qube.name, [["resize", size]], [])
 
 
-# ---- end
-
-async def entomb(context, qube):
-    """Halt, mark, strip; what was stripped is kept where the operator can put it back from."""
-    world = context.world
-    marks = [*map(world.tier_tag, reversed(TIERS[1:])), world.umbrella]
-    had = [tag for tag in marks if tag in qube.tags]
-    intent = context.intend(
-        "entomb", qube=qube.name, tombstone=world.tombstone, strip=marks, had=had, when=int(time.time())
-    )
-    await settle_entomb(context.host, intent)
-    return {"removed": qube.name}
+async def set_firewall(call, qube, rules):
+    _require_unlocked(call, qube)
+    invariants.require_ceiling(call.world, rules)
+    await _replace(call, qube, "firewall", "", egress.to_firewall(rules))
+    return {"rules": rules}
 
 
-async def settle_entomb(host, intent):
-    """A removal that was begun is finished."""
-    name = intent["qube"]
-    if not await exists(host, name):
-        return True
-    await halt(host, name)
-    await host.set_feature(name, ENTOMBED, " ".join([str(intent["when"]), *intent["had"]]))
-    await host.add_tag(name, intent["tombstone"])
-    for tag in intent["strip"]:
-        await host.remove_tag(name, tag)
-    tags = await host.tags(name)
-    if intent["tombstone"] not in tags or tags & set(intent["strip"]):  # INVARIANT remove.is-a-tombstone
-        raise Refused("failed")
-    return True
+async def network(call, qube, to):
+    """Off its network, or back on the one it was born on: there is no other."""
+    _require_unlocked(call, qube)
+    host, do = call.host, []
+    home = await host.get(qube.name, "feature", BIRTH_NETWORK)
+    if home is None:  # not one of ours: what it leaves now is what it can come back to
+        home = (await host.properties(qube.name))["netvm"][0] if to == "none" else ""
+        do = [["put", "feature", BIRTH_NETWORK, home]]
+    if to == "home" and home not in call.world.gateways:  # INVARIANT egress.never-widens
+        raise Refused("not-permitted")
+    netvm = "" if to == "none" else home
+    await act(call, qube.name, [*do, ["put", "property", "netvm", netvm]], [["put", "property", "netvm", ""]])
 
 
-# ---- tables
+async def _replace(call, qube, kind, key, value):
+    old = await call.host.get(qube.name, kind, key)
+    await act(call, qube.name, [["put", kind, key, value]], [["put", kind, key, old]])
 
-def _integer(low, high):
-    return {"type": "integer", "minimum": low, "maximum": high}
+
+def _require_unlocked(call, qube):
+    if call.world.egress_lock in qube.tags:
+        raise Refused("not-found")  # INVARIANT restrictions.inherit
 
 
-LABELS = ["red", "orange", "yellow", "green", "gray", "blue", "purple", "black"]
-READS = frozenset({"admin.vm.List", "admin.vm.property.GetAll", "admin.vm.tag.List", "admin.vm.volume.Info"})
+# ---- what carries out the vocabulary
 
-STEPS = {
-    "list": Step(list_qubes, False, {}, frozenset(), frozenset({"admin.vm.List", "admin.vm.tag.List"})),
-    "read": Step(read, False, {"qube": "qube"}, frozenset({"qube"}), READS),
-    "create": Step(
-        create, True,
-        {"name": "new", "template": "source", "label": {"enum": LABELS}, "network": {"enum": ["inherit", "none"]},
-         "memory": _integer(64, 2**20), "vcpus": _integer(1, 64), "private_size": _integer(1, 2**50)},
-        frozenset({"name", "template"}),
-        READS | {"admin.vm.Create.AppVM", "admin.vm.property.Set", "admin.vm.tag.Set", "admin.vm.volume.Resize"},
-    ),
-    "power": Step(
-        power, True, {"qube": "qube", "to": ("running", "halted"), "timeout": _integer(1, 600)},
-        frozenset({"qube", "to"}),
-        READS | {"admin.vm.Start", "admin.vm.Shutdown"},
-    ),
-    "entomb": Step(
-        entomb, True, {"qube": "qube"}, frozenset({"qube"}),
-        READS | {"admin.vm.Kill", "admin.vm.feature.Set", "admin.vm.tag.Set", "admin.vm.tag.Remove"},
-    ),
-}
-
-# verb → (when the call is committed, when it is not)
-FINISH = {"create": finish_create}
-SETTLE = {"create": settle_create, "start": settle_start, "entomb": settle_entomb}
-# What finishing and settling may use; what a contract lists has no part in it.
-SETTLE_METHODS = READS | {
-    "admin.vm.Kill", "admin.vm.Remove", "admin.vm.feature.Set", "admin.vm.tag.Remove", "admin.vm.tag.Set",
+RUN = {
+    "list": list_qubes, "read": read, "budget": read_budget, "ceiling": read_ceiling, "rules": read_firewall,
+    "devices": list_devices, "events": watch, "create": create, "clone": clone, "disposable": disposable, "entomb": entomb,
+    "restore": restore, "power": power, "property": set_properties, "feature": set_feature, "grow": grow,
+    "firewall": set_firewall, "network": network, "attach": attach, "detach": detach,
 }

@@ -1,11 +1,16 @@
 import json
 import os
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
-from qmcpd.audit import AuditLog, verify
+from qmcpd import audit
+from qmcpd.audit import AuditLog
+
+sys.path.append(str(Path(__file__).parent.parent / "operator"))
+from audit_chain import verify  # noqa: E402
 
 
 class Chain(unittest.TestCase):
@@ -68,3 +73,19 @@ class Chain(unittest.TestCase):
         os.close(log._fd)
         with self.assertRaises(OSError):
             log.append("intent")
+
+    def test_a_full_file_is_put_aside_and_the_chain_goes_on_in_the_next(self):
+        with mock.patch.object(audit, "FULL", 1000):
+            for _ in range(3):
+                self.write(*["intent"] * 4)
+        aside = sorted(self.path.parent.glob("audit-*.log"))
+        self.assertGreater(len(aside), 1)
+        self.assertTrue(all(path.stat().st_size <= 1000 for path in aside))
+        lines = [line for path in [*aside, self.path] for line in path.read_text().splitlines()]
+        self.assertEqual((len(lines), verify(lines)), (12, 0))
+
+    def test_a_restart_just_after_a_file_was_put_aside_goes_on_too(self):
+        self.write("intent", "outcome")
+        self.path.rename(self.path.with_name("audit-000000000002.log"))
+        self.write("refusal")
+        self.assertEqual(json.loads(self.lines()[0])["seq"], 3)

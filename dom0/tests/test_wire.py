@@ -12,7 +12,7 @@ class Descriptors(unittest.TestCase):
         )
 
     def test_a_call_on_the_adminvm_has_dom0_as_its_target(self):
-        self.assertEqual(wire.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm").target, "dom0")
+        self.assertEqual(wire.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm")[2], "dom0")
 
     def test_anything_else_is_refused_on_its_shape(self):
         for header in (

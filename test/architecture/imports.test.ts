@@ -68,7 +68,7 @@ const LAYERS: readonly {
     files: /^cli\//,
     // The generator writes down what core knows: contracts and the shape of the configuration.
     looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins'],
-    packages: [/^node:/, /^commander$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
+    packages: [/^node:/, /^commander$/, /^smol-toml$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
   },
   {
     layer: 'bench',

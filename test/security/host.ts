@@ -1,9 +1,40 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { type SimHost, startHost } from '../../sim/index.js';
+
+/** Sets keys of the installed qmcp.toml, as the operator would: `{ qubes: 3 }`. */
+export function configure(root: string, keys: Record<string, string | number>): void {
+  const path = join(root, 'etc/qmcp/qmcp.toml');
+  let text = readFileSync(path, 'utf8');
+  for (const [key, value] of Object.entries(keys)) {
+    const line = new RegExp(`^${key} = .*$`, 'm');
+    if (!line.test(text)) throw new Error(`qmcp.toml has no ${key}`);
+    text = text.replace(line, `${key} = ${value}`);
+  }
+  writeFileSync(path, text);
+}
+
+/** Room for whatever a test makes; tests of the budget say their own. */
+export const roomy = (root: string): void =>
+  configure(root, {
+    qubes: 10_000,
+    disk: 2 ** 50,
+    running: 10_000,
+    memory: 2 ** 30,
+    vcpus: 10_000,
+    calls_per_minute: 100_000,
+    creates_per_hour: 100_000,
+  });
+
+export interface Answer {
+  readonly code: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks where it likes
+  readonly result?: any;
+  readonly data?: unknown;
+}
 
 /** A simulated host with the real qmcpd, and the moves an attacker in the control qube has. */
 export class Seat {
@@ -13,7 +44,7 @@ export class Seat {
   ) {}
 
   /** `prepare` does to dom0's files what an operator might have done before. */
-  static async take(world = 'demo', prepare: (root: string) => void = () => {}): Promise<Seat> {
+  static async take(world = 'demo', prepare: (root: string) => void = roomy): Promise<Seat> {
     const directory = mkdtempSync(join(tmpdir(), 'qmcp-'));
     const seat = new Seat(await startHost({ world, dir: directory, prepare }), directory);
     // Once it has answered this, qmcpd has looked around, as it does when it starts, and asks qubesd nothing unasked.
@@ -31,6 +62,19 @@ export class Seat {
     const stdin = typeof payload === 'string' ? payload : JSON.stringify(payload);
     const { exit, stdout } = await this.sim.call(source, target, service, Buffer.from(stdin));
     return { exit, stdout: Buffer.from(stdout).toString('utf8') };
+  }
+
+  /** A call as the control qube makes it, and what came of it: `ok`, a refusal's code, or `denied` by the policy. */
+  async ask(target: string, service: string, payload: unknown = {}): Promise<Answer> {
+    const { stdout } = await this.call(target, service, payload);
+    if (stdout === '') return { code: 'denied' };
+    const { ok, result, error } = JSON.parse(stdout.split('\n')[0]!);
+    return ok ? { code: 'ok', result } : error;
+  }
+
+  /** A qube of the host as it is in truth. */
+  qube(name: string) {
+    return this.sim.host.snapshot().qubes.find((one) => one.name === name);
   }
 
   /** A call that gets past the policy, or never met it: straight to qmcpd's socket. */

@@ -1,0 +1,148 @@
+"""How a qube of a world comes into being, ends, and comes back.
+
+Every birth has the same shape: made by qubesd in the principal's name, so that it is stamped from the start; narrowed; read
+back; and only when the call is committed given its tier and its mark, which make it one of the world's.
+"""
+
+import time
+from typing import NamedTuple
+
+from . import invariants
+from .budget import Charge, running
+from settings.config import TIERS
+from settings.contracts import VOCABULARY
+from .effects import Qube, act
+from .errors import Refused
+
+# When a qube was removed (seconds since the epoch) and the tags to put back; no contract can write it.
+ENTOMBED = "qmcp-entombed"
+# The network it was born on, the only one it can come back to; no contract can write it.
+BIRTH_NETWORK = "qmcp-network"
+UNDO = [["halt"], ["remove"]]
+PRIVATE_SIZE = 2 * 1024**3  # bytes: what qubesd gives a new private volume
+
+
+class Birth(NamedTuple):
+    name: str
+    source: Qube
+    kind: str
+    netvm: str
+    disk: int  # bytes that outlive it
+    firewall: str | None = None
+
+    def narrowing(self, world, settings):
+        properties = {"netvm": self.netvm, **dict.fromkeys(invariants.ESCAPE_HATCHES, ""), **settings}
+        return [
+            *(["put", "property", key, value] for key, value in properties.items()),
+            ["put", "feature", BIRTH_NETWORK, self.netvm],
+            ["put", "firewall", "", invariants.birth_firewall(world, self.firewall)],
+            *(["tag", tag] for tag in invariants.birth_restrictions(world, self.source.tags)),
+        ]
+
+    def finish(self, world, mark):
+        tier = invariants.birth_tier(world, self.source.tags)
+        return [*([["tag", world.tier_tag(tier)]] if tier != "read" else []), ["tag", mark]]
+
+    async def read_back(self, call, stamp, mark):
+        tags, properties = await call.host.tags(self.name), await call.host.properties(self.name)
+        declared = [kind for one in call.contract.invariants if one["id"] == "birth.class" for kind in one["with"]["classes"]]
+        invariants.require_birth(call.world, declared, self.kind, stamp, self.netvm, tags, properties)
+        if self.disk and int((await call.host.volume(self.name))["size"]) != self.disk:
+            raise Refused("failed")
+        # in reach of the steps that follow as it will be
+        call.qubes[self.name] = Qube(self.name, tags | {tag for _, tag in self.finish(call.world, mark)})
+        call.roster.add(self.name)
+
+
+async def create(call, name, template, label="red", network="inherit", kind="AppVM", memory=None, vcpus=None, private_size=None):
+    settings = {"memory": memory, "maxmem": memory, "vcpus": vcpus,
+                "template_for_dispvms": True if kind == "DispVMTemplate" else None}
+    settings = {key: str(value) for key, value in settings.items() if value is not None}
+    netvm = "" if network == "none" else invariants.birth_network(call.world, None)
+    if private_size is not None and private_size < PRIVATE_SIZE:
+        raise Refused("not-permitted")
+    grow = [["resize", private_size]] if private_size else []
+    await _birth(call, Birth(name, template, kind, netvm, private_size or PRIVATE_SIZE), template.name, label, settings, grow)
+
+
+async def clone(call, name, source):
+    host, properties = call.host, await call.host.properties(source.name)
+    settings = {key: properties[key][0] for key in VOCABULARY["birth"]["cloned"] if key in properties and not properties[key][1]}
+    kind = "DispVMTemplate" if settings.get("template_for_dispvms") == "True" else properties["klass"][0]
+    if kind not in ("AppVM", "DispVMTemplate"):
+        raise Refused("not-permitted")  # INVARIANT birth.class
+    netvm = invariants.birth_network(call.world, properties["netvm"][0])
+    disk = int((await host.volume(source.name))["size"])
+    birth = Birth(name, source, kind, netvm, disk, await host.get(source.name, "firewall"))
+    copy = [["copy_volume", source.name]]
+    await _birth(call, birth, properties["template"][0], properties["label"][0], settings, copy)
+
+
+async def _birth(call, birth, template, label, settings, volume):
+    stamp, born = f"created-by-{call.principal}", call.world.born
+    # Asked first, so that undoing this birth can never take a qube that was there before.
+    if await call.host.tags(birth.name) is not None:
+        raise Refused("name-taken")
+    await call.admit(birth.name, Charge(qubes=1, disk=birth.disk), birth=True)
+    do = [["create", template, label, call.principal], *birth.narrowing(call.world, settings), *volume]
+    await act(call, birth.name, do, UNDO, birth.finish(call.world, born), (stamp, born))
+    await birth.read_back(call, stamp, born)
+
+
+async def disposable(call, template):
+    """Made and started: what does not run is of no use, and may be gone at any time."""
+    host, world = call.host, call.world
+    properties = await host.properties(template.name)
+    if properties.get("template_for_dispvms", ("",))[0] != "True":
+        raise Refused("conflict")
+    netvm = invariants.birth_network(world, properties["netvm"][0])
+    firewall = await host.get(template.name, "firewall")
+    stamp = f"disp-created-by-{call.principal}"
+    mark = world.disposable_mark(invariants.birth_tier(world, template.tags))
+    await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
+    async with call.alone([""]):  # while a disposable has no name, it is the only one
+        call.intend("", UNDO, unborn=(stamp, mark))
+        name = await host.create_disposable(template.name, call.principal)
+        birth = Birth(name, template, "DispVM", netvm, 0, firewall)
+        call.named(name, UNDO, birth.finish(world, mark), (stamp, mark))
+    # It has every tag of its template, and is nobody's while it lacks its mark.
+    strip = [["untag", tag] for tag in (world.born, *map(world.tier_tag, TIERS[1:]))]
+    await act(call, name, [*strip, *birth.narrowing(world, {})], UNDO)
+    await birth.read_back(call, stamp, mark)
+    if await host.state(name) != "Running":  # one that qubesd had ready is
+        await act(call, name, [["start"]], [])
+    return {"name": name}
+
+
+# ---- end, and return
+
+def _burial(world, when, had):
+    strip = [world.umbrella, *map(world.tier_tag, TIERS[1:])]
+    return [
+        ["put", "feature", ENTOMBED, " ".join([str(when), *had])],
+        ["tag", world.tombstone],
+        *(["untag", tag] for tag in strip),
+    ]
+
+
+async def entomb(call, qube):
+    """Halt, mark, strip; what was stripped is kept where it can be put back from. A disposable has nothing to keep."""
+    world = call.world
+    end = [["halt"], ["remove"]]
+    if (await call.host.list(qube.name))[qube.name][0] != "DispVM":
+        had = sorted(qube.tags & {world.umbrella, *map(world.tier_tag, TIERS[1:])})
+        end = [["halt"], *_burial(world, int(time.time()), had)]  # INVARIANT remove.is-a-tombstone
+    await act(call, qube.name, end, end)
+    return {"removed": qube.name}
+
+
+async def restore(call, qube):
+    """Back to what it was. The mark that hides it goes last: until then it is nobody's, whatever it carries."""
+    world = call.world
+    when, *had = (await call.host.get(qube.name, "feature", ENTOMBED) or "0").split(" ")
+    if time.time() > int(when) + world.tombstone_days * 86400:
+        raise Refused("not-found")
+    back = [["tag", tag] for tag in had if tag == world.umbrella or tag in map(world.tier_tag, TIERS[1:])]
+    do = [*back, ["untag", world.tombstone], ["put", "feature", ENTOMBED, None]]
+    await act(call, qube.name, do, _burial(world, int(when), had))
+    return {"restored": qube.name}

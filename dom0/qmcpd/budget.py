@@ -1,0 +1,113 @@
+"""What a world may use, and what it does. Usage is what qubesd says of the world's qubes, and, for a call that is under way,
+at least what it was admitted with: so no interleaving of calls goes beyond a limit."""
+
+import asyncio
+import time
+from collections import deque
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from . import invariants
+from .errors import Refused
+
+# Seconds over which a rate is counted.
+RATES = {"calls_per_minute": 60, "creates_per_hour": 3600}
+
+
+def _most(one, other):
+    return Charge(*map(max, one, other))
+
+
+class Charge(NamedTuple):
+    """What one qube uses: bytes of disk, MiB of memory. A disposable has no disk of its own; a removed qube still has."""
+
+    qubes: int = 0
+    disk: int = 0
+    running: int = 0
+    memory: int = 0
+    vcpus: int = 0
+
+
+def running(properties):
+    """What a qube uses while it runs."""
+    memory, most, vcpus = (int(properties.get(key, ("0",))[0] or 0) for key in ("memory", "maxmem", "vcpus"))
+    return Charge(running=1, memory=max(memory, most), vcpus=vcpus)
+
+
+class Budget:
+    """One world's; `world` is what the configuration says of it now."""
+
+    def __init__(self, host):
+        self.world, self.roster, self._host = None, None, host
+        self._admitted, self._times = {}, {line: deque() for line in RATES}
+        self._calls = 0
+        self._one_by_one = asyncio.Lock()
+
+    @contextmanager
+    def call(self):
+        if self._calls >= self.world.budget["concurrent_calls"]:
+            raise Refused("busy")  # INVARIANT budget.hard
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+
+    def count(self, line):
+        if self._counted(line) >= self.world.budget[line]:
+            raise Refused("rate-limited")  # INVARIANT budget.hard
+        self._times[line].append(time.monotonic())
+
+    def _counted(self, line):
+        times = self._times[line]
+        while times and times[0] <= time.monotonic() - RATES[line]:
+            times.popleft()
+        return len(times)
+
+    async def admit(self, key, charge):
+        """Hold this for the qube until `release`, or refuse. `key` is its name, or anything else while it has none."""
+        async with self._one_by_one:
+            usage = await self._usage()
+            before = _total(usage)
+            usage[key] = _most(usage.get(key, Charge()), charge)
+            after, limits = _total(usage), self.world.budget
+            over = [line for line in Charge._fields if getattr(after, line) > max(limits[line], getattr(before, line))]
+            if over or charge.disk > limits["private_size"]:
+                raise Refused("over-budget")  # INVARIANT budget.hard
+            self._admitted[key] = usage[key]
+
+    def rename(self, key, name):
+        self._admitted[name] = self._admitted.pop(key)
+
+    def release(self, keys):
+        for key in keys:
+            self._admitted.pop(key, None)
+
+    async def status(self):
+        """Exactly what the gate goes by: `{line: {used, limit, left}}`."""
+        used = _total(await self._usage())._asdict() | {line: self._counted(line) for line in RATES}
+        used |= {"concurrent_calls": self._calls, "private_size": 0}
+        return {
+            line: {"used": used[line], "limit": limit, "left": max(limit - used[line], 0)}
+            for line, limit in self.world.budget.items()
+        }
+
+    async def _usage(self):
+        """`{name: Charge}`. What is held is read first: a call that ends meanwhile is then seen in one place or the other."""
+        held = dict(self._admitted)
+        usage = {name: await self._charge(name) for name in await self.roster.names()}
+        return usage | {key: _most(usage.get(key, Charge()), charge) for key, charge in held.items()}
+
+    async def _charge(self, name):
+        tags = await self._host.tags(name) or frozenset()
+        made = invariants.is_of_world(self.world, tags)
+        klass, state = (await self._host.list(name)).get(name, (None, "Halted"))
+        if klass is None or not (made or invariants.is_in_scope(self.world, name, tags)):
+            return Charge()
+        up = running(await self._host.properties(name)) if state not in ("Halted", "Crashed") else Charge()
+        disk = int((await self._host.volume(name))["size"]) if made and klass != "DispVM" else 0
+        return up._replace(qubes=int(made), disk=disk)
+
+
+def _total(usage):
+    return Charge(*map(sum, zip(Charge(), *usage.values())))

@@ -1,0 +1,42 @@
+"""Devices between qubes of the world: both ends are in reach, at full tier, or there is no device."""
+
+from . import invariants
+from .effects import act
+from .errors import Refused
+
+CLASSES = ("block", "usb", "mic")
+
+
+async def list_devices(call, qube):
+    """What a qube offers, and what it uses; the other end of either by name only where the caller may see it."""
+    host, world, found = call.host, call.world, []
+    for devclass in CLASSES:
+        offered = await host.devices("Available", qube.name, devclass)
+        for backend, port, described in offered + await host.devices("Attached", qube.name, devclass):
+            tags = await host.tags(backend) if backend else None
+            found.append({
+                "class": devclass, "device": port, "attached": backend is not None,
+                "backend": invariants.redact(world, backend, tags) if backend else qube.name,
+                # the backend's own words, and it may be anybody's
+                "description": "".join(c for c in described if " " <= c <= "~")[:64] if not backend else "",
+            })
+    return {"devices": found}
+
+
+async def attach(call, qube, backend, device, devclass, read_only=False):
+    offered = await call.host.devices("Available", backend.name, devclass)
+    if device not in [port for _, port, _ in offered]:
+        raise Refused("not-found")
+    ends = (await call.host.state(qube.name), await call.host.state(backend.name))
+    if "Halted" in ends or backend.name == qube.name:
+        raise Refused("conflict")
+    where = [devclass, backend.name, device]
+    if (backend.name, device) in [one[:2] for one in await call.host.devices("Attached", qube.name, devclass)]:
+        raise Refused("conflict")
+    options = "_read-only='yes'" if read_only else ""
+    await act(call, qube.name, [["attach", *where, options]], [["detach", *where]])
+
+
+async def detach(call, qube, backend, device, devclass):
+    where = [devclass, backend.name, device]
+    await act(call, qube.name, [["detach", *where]], [["detach", *where]])

@@ -1,0 +1,246 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configure, roomy, Seat } from './host.js';
+
+let seat: Seat;
+beforeEach(async () => {
+  seat = await Seat.take();
+});
+afterEach(async () => {
+  await seat.leave();
+});
+
+const spawn = (name: string, more: object = {}) =>
+  seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
+const clone = (source: string, name: string) => seat.ask('@adminvm', 'qmcp.spawn.Clone', { source, name });
+const disposable = (template: string) => seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template });
+const tags = (name: string) => [...seat.qube(name)!.tags].sort();
+const enrol = async (name: string, ...extra: string[]) => {
+  for (const tag of ['ai-managed', ...extra]) await seat.operator('admin.vm.tag.Set', name, tag);
+};
+
+describe('a clone', () => {
+  it('has its source’s settings and disk, and the tags of any other birth', async () => {
+    await spawn('ai-one', { memory: 555, vcpus: 1, label: 'blue', private_size: 3 * 2 ** 30 });
+    await seat.operator('admin.vm.tag.Set', 'ai-one', 'operators-note');
+    await seat.operator('admin.vm.feature.Set', 'ai-one', 'tag-created-vm-with', 'ai-full');
+    await seat.operator('admin.vm.property.Set', 'ai-one', 'autostart', 'True');
+    expect((await clone('ai-one', 'ai-two')).code).toBe('ok');
+    const { properties, features, disk } = seat.qube('ai-two')!;
+    expect([properties.memory, properties.vcpus, properties.label, disk]).toEqual([
+      '555',
+      '1',
+      'blue',
+      3 * 2 ** 30,
+    ]);
+    expect(properties.autostart).toBe('False');
+    expect(features).toEqual({ 'qmcp-network': 'sys-ai-net' });
+    expect(tags('ai-two')).toEqual(['ai-born', 'ai-full', 'ai-managed', 'created-by-mcp-control']);
+    for (const hatch of ['default_dispvm', 'guivm', 'audiovm', 'management_dispvm'])
+      expect(properties[hatch] ?? '').toBe('');
+  });
+
+  it('sits where its source sits, on none included', async () => {
+    await spawn('ai-one', { network: 'none' });
+    await clone('ai-one', 'ai-two');
+    expect(seat.qube('ai-two')!.properties.netvm).toBe('');
+  });
+
+  it('of a qube on a network that is no gateway does not come to be', async () => {
+    await spawn('ai-one');
+    await seat.operator('admin.vm.property.Set', 'ai-one', 'netvm', 'sys-firewall');
+    const before = seat.truth();
+    expect((await clone('ai-one', 'ai-two')).code).toBe('not-permitted');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('of a template or of a standalone is never made', async () => {
+    await seat.operator('admin.vm.Create.StandaloneVM', 'dom0', '', 'name=alone label=red');
+    await seat.operator('admin.vm.property.Set', 'alone', 'netvm', '');
+    await enrol('alone', 'ai-full');
+    const before = seat.truth();
+    expect((await clone('ai-debian', 'ai-two')).code).toBe('not-permitted');
+    expect((await clone('alone', 'ai-two')).code).toBe('not-permitted');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('of a qube that may only be looked at, that is guarded, or that is hidden, is as of one that is missing', async () => {
+    await enrol('work');
+    await enrol('personal', 'ai-full', 'ai-guard');
+    const missing = await seat.call('@adminvm', 'qmcp.spawn.Clone', { source: 'no-such', name: 'ai-two' });
+    const before = seat.truth();
+    for (const source of ['work', 'personal', 'vault', 'mcp-control', 'sys-ai-net', 'dom0'])
+      expect(await seat.call('@adminvm', 'qmcp.spawn.Clone', { source, name: 'ai-two' })).toEqual(missing);
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('carries the restrictions of its source, and none of its other tags', async () => {
+    await spawn('ai-one');
+    for (const tag of ['anon-vm', 'ai-egress-lock', 'friend'])
+      await seat.operator('admin.vm.tag.Set', 'ai-one', tag);
+    await clone('ai-one', 'ai-two');
+    expect(tags('ai-two')).toEqual(expect.arrayContaining(['anon-vm', 'ai-egress-lock']));
+    expect(tags('ai-two')).not.toContain('friend');
+  });
+
+  it('takes over its source’s rules while they are within the ceiling, and else has the ceiling', async () => {
+    await spawn('ai-one');
+    await seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: 'example.com' }] });
+    await clone('ai-one', 'ai-two');
+    expect(seat.qube('ai-two')!.firewall).toEqual(['action=accept dsthost=example.com', 'action=drop']);
+    await seat.operator(
+      'admin.vm.firewall.Set',
+      'ai-one',
+      '',
+      'action=accept dsthost=operator.example\naction=accept\n',
+    );
+    await clone('ai-one', 'ai-three');
+    expect(seat.qube('ai-three')!.firewall).toEqual(['action=accept', 'action=drop']);
+  });
+});
+
+describe('a disposable', () => {
+  beforeEach(async () => {
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+  });
+
+  it('is made and started, with its own mark, no more tier than its template, and no way out', async () => {
+    const { result } = await disposable('ai-dvm');
+    const born = seat.qube(result.name)!;
+    expect(born.klass).toBe('DispVM');
+    expect(born.state).toBe('Running');
+    expect(tags(result.name)).toEqual([
+      'ai-disp-full',
+      'ai-full',
+      'ai-managed',
+      'created-by-mcp-control',
+      'disp-created-by-mcp-control',
+    ]);
+    expect(born.properties.netvm).toBe('sys-ai-net');
+    for (const hatch of ['default_dispvm', 'guivm', 'audiovm', 'management_dispvm'])
+      expect(born.properties[hatch] ?? '').toBe('');
+    expect((await seat.ask(result.name, 'qmcp.inspect.State')).code).toBe('ok');
+  });
+
+  it('of a template above the birth ceiling is below it', async () => {
+    await seat.leave();
+    seat = await Seat.take('demo', (root) => {
+      roomy(root);
+      configure(root, { birth_ceiling: '"exec"' });
+    });
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    await seat.operator('admin.vm.tag.Set', 'ai-dvm', 'ai-full');
+    const { result } = await disposable('ai-dvm');
+    expect(tags(result.name)).not.toContain('ai-full');
+    expect(tags(result.name)).toContain('ai-disp-exec');
+    expect((await seat.ask(result.name, 'qmcp.spawn.Remove')).code).toBe('denied');
+  });
+
+  it('is gone for good when it is removed', async () => {
+    const { result } = await disposable('ai-dvm');
+    expect((await seat.ask(result.name, 'qmcp.spawn.Remove')).code).toBe('ok');
+    expect(seat.qube(result.name)).toBeUndefined();
+  });
+
+  it('of a template whose network is no gateway does not come to be', async () => {
+    await seat.operator('admin.vm.property.Set', 'ai-dvm', 'netvm', 'sys-firewall');
+    const before = seat.truth();
+    expect((await disposable('ai-dvm')).code).toBe('not-permitted');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('is not to be had of a qube that is no disposable template', async () => {
+    await spawn('ai-one');
+    const before = seat.truth();
+    expect((await disposable('ai-one')).code).toBe('conflict');
+    expect((await disposable('default-dvm')).code).toBe('not-found');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('that the operator makes of a template of the world is nobody’s of the world, by any road', async () => {
+    const name = await seat.operator('admin.vm.CreateDisposable', 'ai-dvm');
+    await seat.operator('admin.vm.Start', name);
+    expect(tags(name)).toContain('ai-full');
+    expect(await seat.call(name, 'qmcp.inspect.State')).toEqual(
+      await seat.call('no-such', 'qmcp.inspect.State'),
+    );
+    expect(await seat.call(name, 'qmcp.exec.Run', { command: ['id'] })).toEqual(
+      await seat.call('no-such', 'qmcp.exec.Run', { command: ['id'] }),
+    );
+    expect(await seat.direct('qmcp.spawn.Kill', name)).toBe(await seat.direct('qmcp.spawn.Kill', 'no-such'));
+    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain(name);
+  });
+
+  it('that qubesd had ready is taken, and is nobody’s until then', async () => {
+    await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'qrexec', '1');
+    await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'supported-rpc.qubes.WaitForSession', '1');
+    await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'supported-rpc.qubes.WaitForRunningSystem', '1');
+    await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'preload-dispvm-max', '1');
+    const ready = () => seat.sim.host.snapshot().qubes.filter(({ klass }) => klass === 'DispVM');
+    await expect.poll(() => ready().length, { timeout: 5_000 }).toBe(1);
+    const { name } = ready()[0]!;
+    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain(name);
+    expect(await seat.direct('qmcp.spawn.Unpause', name)).toBe(
+      await seat.direct('qmcp.spawn.Unpause', 'no-such'),
+    );
+    const { result } = await disposable('ai-dvm');
+    expect(result.name).toBe(name);
+    expect(tags(name)).toContain('ai-disp-full');
+  });
+
+  it('of many at once, each has a name of its own and none is left over', async () => {
+    const answers = await Promise.all(Array.from({ length: 6 }, () => disposable('ai-dvm')));
+    const names = answers.filter(({ code }) => code === 'ok').map(({ result }) => result.name);
+    const there = seat.sim.host.snapshot().qubes.filter(({ klass }) => klass === 'DispVM');
+    expect(there.map(({ name }) => name).sort()).toEqual(names.sort());
+    expect(names.length).toBe(6);
+  });
+});
+
+describe('restoring', () => {
+  it('gives back what was removed, with the tier it had and nothing more', async () => {
+    await spawn('ai-one', { memory: 500 });
+    const before = tags('ai-one');
+    await seat.ask('ai-one', 'qmcp.spawn.Remove');
+    expect(await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' })).toEqual({
+      code: 'ok',
+      result: { restored: 'ai-one' },
+    });
+    expect(tags('ai-one')).toEqual(before);
+    expect(seat.qube('ai-one')!.properties.memory).toBe('500');
+    expect(seat.qube('ai-one')!.features['qmcp-entombed']).toBeUndefined();
+  });
+
+  it('knows only what its own world removed: everything else is as missing', async () => {
+    await spawn('ai-one');
+    await seat.operator('admin.vm.tag.Set', 'work', 'lab-tombstone');
+    await seat.operator('admin.vm.tag.Set', 'sys-ai-net', 'ai-tombstone');
+    const before = seat.truth();
+    for (const qube of ['no-such', 'ai-one', 'work', 'vault', 'sys-ai-net', 'mcp-control', 'dom0'])
+      expect((await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube })).code).toBe('not-found');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('ends with the operator’s retention', async () => {
+    await spawn('ai-one');
+    await seat.ask('ai-one', 'qmcp.spawn.Remove');
+    const long_ago = Math.floor(Date.now() / 1000) - 31 * 86_400;
+    await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', `${long_ago} ai-full ai-managed`);
+    const before = seat.truth();
+    expect((await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' })).code).toBe('not-found');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('puts back no tag that is not the world’s to have', async () => {
+    await spawn('ai-one');
+    await seat.ask('ai-one', 'qmcp.spawn.Remove');
+    const [when] = seat.qube('ai-one')!.features['qmcp-entombed']!.split(' ');
+    await seat.operator(
+      'admin.vm.feature.Set',
+      'ai-one',
+      'qmcp-entombed',
+      `${when} ai-managed lab-full work ai-dump`,
+    );
+    await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
+    expect(tags('ai-one')).toEqual(['ai-born', 'ai-managed', 'created-by-mcp-control']);
+  });
+});

@@ -1,0 +1,174 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { configure, roomy, Seat } from './host.js';
+
+let seat: Seat;
+const take = async (limits: Record<string, number>) => {
+  seat = await Seat.take('demo', (root) => {
+    roomy(root);
+    configure(root, { ...limits });
+  });
+};
+afterEach(() => seat.leave());
+
+const GIB = 2 ** 30;
+const spawn = (name: string, more: object = {}) =>
+  seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
+/** As the agent hears it: `{ qubes: { used, limit, left }, … }`. */
+async function budget(): Promise<Record<string, { used: number; limit: number; left: number }>> {
+  const { result } = await seat.ask('@adminvm', 'qmcp.storage.Budget');
+  return Object.fromEntries(result.lines.map(({ line, ...numbers }: { line: string }) => [line, numbers]));
+}
+const made = () => seat.sim.host.snapshot().qubes.filter(({ name }) => /^ai-n|^disp/.test(name));
+const running = () => made().filter(({ state }) => state === 'Running');
+
+describe('a budget', () => {
+  it('of qubes holds whatever is made, removed and made again: what is removed still counts', async () => {
+    await take({ qubes: 3 });
+    const codes: string[] = [];
+    for (let at = 0; at < 8; at++) {
+      codes.push((await spawn(`ai-n${at}`)).code);
+      await seat.ask(`ai-n${at}`, 'qmcp.spawn.Remove');
+    }
+    expect(codes).toEqual(['ok', 'ok', 'ok', ...Array(5).fill('over-budget')]);
+    expect(made()).toHaveLength(3);
+    expect((await budget()).qubes).toEqual({ used: 3, limit: 3, left: 0 });
+  });
+
+  it('holds when 32 are made at once', async () => {
+    await take({ qubes: 4, concurrent_calls: 32 });
+    const codes = (await Promise.all(Array.from({ length: 32 }, (_, at) => spawn(`ai-n${at}`)))).map(
+      ({ code }) => code,
+    );
+    expect(codes.filter((code) => code === 'ok')).toHaveLength(4);
+    expect(new Set(codes)).toEqual(new Set(['ok', 'over-budget']));
+    expect(made()).toHaveLength(4);
+  });
+
+  it('of what runs holds when all are started at once', async () => {
+    await take({ running: 3, concurrent_calls: 32 });
+    for (let at = 0; at < 8; at++) await spawn(`ai-n${at}`);
+    const codes = await Promise.all(
+      Array.from({ length: 8 }, (_, at) => seat.ask(`ai-n${at}`, 'qmcp.spawn.Start')),
+    );
+    expect(codes.filter(({ code }) => code === 'ok')).toHaveLength(3);
+    expect(running()).toHaveLength(3);
+    await seat.ask(running()[0]!.name, 'qmcp.spawn.Kill');
+    const idle = made().find(({ state }) => state === 'Halted')!;
+    expect((await seat.ask(idle.name, 'qmcp.spawn.Start')).code).toBe('ok');
+  });
+
+  it('of disposables holds when many are asked for at once', async () => {
+    await take({ qubes: 4, concurrent_calls: 32 });
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    const all = await Promise.all(
+      Array.from({ length: 12 }, () => seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' })),
+    );
+    expect(all.filter(({ code }) => code === 'ok')).toHaveLength(3);
+    expect(made().filter(({ klass }) => klass === 'DispVM')).toHaveLength(3);
+  });
+
+  it('of memory and of vcpus counts what a qube may grow to, a disposable of an inflated template included', async () => {
+    await take({ memory: 9000, vcpus: 8 });
+    await spawn('ai-n1', { memory: 4000, vcpus: 4 });
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    await seat.operator('admin.vm.property.Set', 'ai-dvm', 'maxmem', '6000');
+    expect((await seat.ask('ai-n1', 'qmcp.spawn.Start')).code).toBe('ok');
+    const before = seat.truth();
+    expect((await seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' })).code).toBe(
+      'over-budget',
+    );
+    expect((await seat.ask('ai-n1', 'qmcp.inspect.Set', { vcpus: 9 })).code).toBe('over-budget');
+    expect((await seat.ask('ai-n1', 'qmcp.inspect.Set', { maxmem: 9001 })).code).toBe('over-budget');
+    expect(seat.truth()).toBe(before);
+    expect((await seat.ask('ai-n1', 'qmcp.inspect.Set', { vcpus: 8 })).code).toBe('ok');
+  });
+
+  it('of disk counts clones, growth and what is removed, and one volume has a limit of its own', async () => {
+    await take({ disk: 10 * GIB, private_size: 4 * GIB });
+    expect((await spawn('ai-n1', { private_size: 5 * GIB })).code).toBe('over-budget');
+    expect((await spawn('ai-n1', { private_size: 4 * GIB })).code).toBe('ok');
+    expect((await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-n1', name: 'ai-n2' })).code).toBe(
+      'ok',
+    );
+    await seat.ask('ai-n2', 'qmcp.spawn.Remove');
+    expect((await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-n1', name: 'ai-n3' })).code).toBe(
+      'over-budget',
+    );
+    expect((await spawn('ai-n3')).code).toBe('ok');
+    expect((await seat.ask('ai-n3', 'qmcp.storage.Grow', { size: 2 * GIB + 1 })).code).toBe('over-budget');
+    expect((await budget()).disk).toEqual({ used: 10 * GIB, limit: 10 * GIB, left: 0 });
+  });
+
+  it('refuses without a number in it', async () => {
+    await take({ qubes: 0 });
+    expect(
+      (await seat.call('@adminvm', 'qmcp.spawn.Create', { name: 'ai-n1', template: 'ai-debian' })).stdout,
+    ).toBe('{"error":{"code":"over-budget"},"ok":false}\n');
+  });
+
+  it('says beforehand exactly what the gate will do', async () => {
+    await take({ qubes: 5, running: 2, disk: 9 * GIB });
+    for (let at = 0; at < 8; at++) {
+      const { qubes, disk } = await budget();
+      const fits = qubes!.left >= 1 && disk!.left >= 2 * GIB;
+      expect((await spawn(`ai-n${at}`)).code).toBe(fits ? 'ok' : 'over-budget');
+      if (!fits) break;
+      const room = (await budget()).running!.left >= 1;
+      expect((await seat.ask(`ai-n${at}`, 'qmcp.spawn.Start')).code).toBe(room ? 'ok' : 'over-budget');
+    }
+    expect(made()).toHaveLength(4);
+  });
+
+  it('that is already overdrawn forbids more of it, and nothing else', async () => {
+    await take({ running: 1 });
+    await spawn('ai-n1');
+    await spawn('ai-n2');
+    for (const name of ['ai-n1', 'ai-n2']) await seat.operator('admin.vm.Start', name);
+    expect((await seat.ask('ai-n2', 'qmcp.inspect.Set', { label: 'blue' })).code).toBe('ok');
+    expect((await spawn('ai-n3')).code).toBe('ok');
+    expect((await seat.ask('ai-n3', 'qmcp.spawn.Start')).code).toBe('over-budget');
+  });
+
+  it('of creates in an hour counts every way to be born', async () => {
+    await take({ creates_per_hour: 3 });
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-dvm', name: 'ai-n1' });
+    await seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' });
+    const before = seat.truth();
+    expect((await spawn('ai-n2')).code).toBe('rate-limited');
+    expect((await seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' })).code).toBe(
+      'rate-limited',
+    );
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('of calls in a minute counts reads too, and those that are refused', async () => {
+    await take({ calls_per_minute: 20 });
+    const codes: string[] = [];
+    for (let at = 0; at < 25; at++) codes.push((await seat.ask('@adminvm', 'qmcp.inspect.List')).code);
+    expect(codes.filter((code) => code === 'ok')).toHaveLength(19); // one was made when the seat was taken
+    expect(codes.slice(19)).toEqual(Array(6).fill('rate-limited'));
+    expect(
+      (await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-n1', template: 'ai-debian' })).code,
+    ).toBe('rate-limited');
+  });
+});
+
+describe('a size or a count', () => {
+  for (const value of ['1.5', 'true', '-1', '1e30', '"10"', '9223372036854775808', 'NaN', 'null', '[1]', '0'])
+    it(`of ${value} is refused on its shape, and makes nothing`, async () => {
+      await take({});
+      const before = seat.truth();
+      for (const key of ['memory', 'vcpus', 'private_size'])
+        expect(
+          JSON.parse(
+            await seat.direct(
+              'qmcp.spawn.Create',
+              '@adminvm',
+              `{"name":"ai-n1","template":"ai-debian","${key}":${value}}`,
+            ),
+          ).error.code,
+        ).toBe('invalid-request');
+      expect(seat.truth()).toBe(before);
+    });
+});

@@ -1,0 +1,114 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deviceOf } from '../../sim/host/populate.js';
+import { Seat } from './host.js';
+
+let seat: Seat;
+const spawn = (name: string) =>
+  seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
+const plug = (backend: string, port: string, name = 'disk', devclass: 'block' | 'usb' = 'block') => {
+  const { host } = seat.sim;
+  host.plug(deviceOf(host.domain(backend), { class: devclass, port, name }));
+};
+const attach = (qube: string, backend: string, device: string, more: object = {}) =>
+  seat.ask(qube, 'qmcp.devices.Attach', { backend, device, class: 'block', ...more });
+const detach = (qube: string, backend: string, device: string) =>
+  seat.ask(qube, 'qmcp.devices.Detach', { backend, device, class: 'block' });
+const list = (qube: string) => seat.ask(qube, 'qmcp.devices.List');
+const attached = async (qube: string) => seat.operator('admin.vm.device.block.Attached', qube);
+
+beforeEach(async () => {
+  seat = await Seat.take();
+  for (const name of ['ai-one', 'ai-two']) await spawn(name);
+  plug('ai-one', 'sda');
+  plug('work', 'sdb', 'operators disk at /home/vault');
+});
+afterEach(() => seat.leave());
+
+describe('a device', () => {
+  it('goes from one qube of the world to another, and back', async () => {
+    expect((await attach('ai-two', 'ai-one', 'sda', { read_only: true })).code).toBe('ok');
+    expect(await attached('ai-two')).toMatch(/^ai-one\+sda.*_read-only='yes'/);
+    expect((await list('ai-two')).result.devices).toEqual([
+      { class: 'block', device: 'sda', backend: 'ai-one', attached: true, description: '' },
+    ]);
+    expect((await detach('ai-two', 'ai-one', 'sda')).code).toBe('ok');
+    expect(await attached('ai-two')).toBe('');
+  });
+
+  it('whose other end is hidden, missing, the caller, a gateway, dom0 or under tier is not found, and nothing moves', async () => {
+    plug('sys-ai-net', 'sdc');
+    plug('mcp-control', 'sdd');
+    for (const tag of ['ai-managed', 'ai-net']) await seat.operator('admin.vm.tag.Set', 'personal', tag);
+    plug('personal', 'sde');
+    const before = seat.truth();
+    for (const [backend, device] of [
+      ['work', 'sdb'],
+      ['no-such', 'sdb'],
+      ['sys-ai-net', 'sdc'],
+      ['mcp-control', 'sdd'],
+      ['personal', 'sde'],
+      ['vault', 'sda'],
+      ['dom0', 'mic'],
+    ] as const) {
+      expect((await attach('ai-two', backend, device)).code).toBe('not-found');
+      expect(
+        JSON.parse(
+          await seat.direct('qmcp.devices.Attach', backend, {
+            backend: 'ai-one',
+            device: 'sda',
+            class: 'block',
+          }),
+        ).error.code,
+      ).toMatch(/not-found|invalid-request/);
+    }
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('that is attached already is a conflict, and stays attached', async () => {
+    await attach('ai-two', 'ai-one', 'sda');
+    const before = await attached('ai-two');
+    expect((await attach('ai-two', 'ai-one', 'sda')).code).toBe('conflict');
+    expect(await attached('ai-two')).toBe(before);
+  });
+
+  it('that its backend does not have is not found, and none goes from a qube to itself', async () => {
+    const before = seat.truth();
+    expect((await attach('ai-two', 'ai-one', 'no-such')).code).toBe('not-found');
+    expect((await attach('ai-one', 'ai-one', 'sda')).code).toBe('conflict');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('of a qube that is off is a conflict', async () => {
+    await seat.ask('ai-two', 'qmcp.spawn.Kill');
+    expect((await attach('ai-two', 'ai-one', 'sda')).code).toBe('conflict');
+  });
+
+  it('of a class other than block, usb and mic is refused on its shape', async () => {
+    for (const of of ['pci', 'block+x', '', 'Block'])
+      expect((await attach('ai-two', 'ai-one', 'sda', { class: of })).code).toBe('invalid-request');
+  });
+
+  it('attached by the operator from outside shows its backend to nobody', async () => {
+    await seat.operator('admin.vm.device.block.Attach', 'ai-one', 'work+sdb');
+    const { stdout } = await seat.call('ai-one', 'qmcp.devices.List');
+    expect(stdout).toContain('<out-of-scope>');
+    expect(stdout).not.toMatch(/work|vault|operators/);
+    expect((await detach('ai-one', 'work', 'sdb')).code).toBe('not-found');
+    expect(await attached('ai-one')).toContain('work+sdb');
+  });
+
+  it('is described in its backend’s words, cut and stripped', async () => {
+    plug('ai-one', 'sdz', `\u001b[31m\u202e${'x'.repeat(100)}\u200b`);
+    const { result } = await list('ai-one');
+    const { description } = result.devices.find(({ device }: { device: string }) => device === 'sdz');
+    expect(description).toMatch(/^[ -~]{1,64}$/);
+  });
+
+  it('a list of dom0’s, by any spelling, is not to be had', async () => {
+    const missing = await seat.direct('qmcp.devices.List', 'no-such');
+    for (const name of ['dom0', 'Domain-0', 'vault', 'work', 'sys-usb'])
+      expect(await seat.direct('qmcp.devices.List', name)).toBe(missing);
+    expect(await seat.direct('qmcp.devices.List', '@adminvm')).toBe(missing);
+    expect(JSON.parse(await seat.direct('qmcp.devices.List', 'dom0\n')).error.code).toBe('invalid-request');
+  });
+});

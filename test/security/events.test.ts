@@ -1,0 +1,121 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Seat } from './host.js';
+
+let seat: Seat;
+beforeEach(async () => {
+  seat = await Seat.take();
+  await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian' });
+});
+afterEach(() => seat.leave());
+
+interface Event {
+  readonly event: string;
+  readonly qube: string | null;
+}
+
+/** What an agent hears while `meanwhile` happens. */
+async function hears(meanwhile: () => Promise<unknown>, seconds = 1): Promise<Event[]> {
+  const heard = seat.call('@adminvm', 'qmcp.events.Watch', { seconds });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await meanwhile();
+  const lines = (await heard).stdout.trimEnd().split('\n');
+  return lines
+    .map((line) => JSON.parse(line).result as Event)
+    .filter(({ event }) => !['watching', 'nothing'].includes(event));
+}
+
+describe('an agent that listens', () => {
+  it('hears what happens to the qubes of its world', async () => {
+    const heard = await hears(async () => {
+      await seat.ask('ai-one', 'qmcp.spawn.Start');
+      await seat.ask('ai-one', 'qmcp.inspect.Set', { label: 'blue' });
+      await seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [] });
+      await seat.ask('ai-one', 'qmcp.networking.Disconnect');
+      await seat.ask('ai-one', 'qmcp.spawn.Kill');
+      await seat.ask('ai-one', 'qmcp.spawn.Remove');
+    });
+    expect(heard.every(({ qube }) => qube === 'ai-one')).toBe(true);
+    expect(heard.map(({ event }) => event)).toEqual([
+      'starting',
+      'resumed', // a start pauses it first
+      'started',
+      'changed',
+      'rules-changed',
+      'network-changed',
+      'halted',
+      'left',
+    ]);
+  });
+
+  it('hears nothing of what the operator does outside, of tiers, guards and notes', async () => {
+    const heard = await hears(async () => {
+      for (const tag of ['ai-guard', 'ai-egress-lock', 'lab-full', 'note']) {
+        await seat.operator('admin.vm.tag.Set', 'ai-one', tag);
+        await seat.operator('admin.vm.tag.Remove', 'ai-one', tag);
+      }
+      await seat.operator('admin.vm.tag.Remove', 'ai-one', 'ai-full');
+      await seat.operator('admin.vm.tag.Set', 'ai-one', 'ai-exec');
+      await seat.operator('admin.vm.feature.Set', 'ai-one', 'operators-note', 'vault');
+      await seat.operator('admin.vm.property.Set', 'ai-one', 'kernelopts', 'x');
+      await seat.operator('admin.vm.Start', 'vault');
+      await seat.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=ai-hidden label=red');
+      await seat.operator('admin.vm.Remove', 'ai-hidden');
+      await seat.operator('admin.vm.tag.Set', 'work', 'lab-managed');
+    });
+    expect(heard).toEqual([]);
+  });
+
+  it('hears of a qube that comes into its world or leaves it that it did, and no more', async () => {
+    const heard = await hears(async () => {
+      await seat.operator('admin.vm.tag.Set', 'work', 'ai-managed');
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      await seat.operator('admin.vm.tag.Remove', 'work', 'ai-managed');
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      await seat.operator('admin.vm.property.Set', 'work', 'label', 'green');
+    });
+    expect(heard).toEqual([
+      { event: 'appeared', qube: 'work' },
+      { event: 'left', qube: 'work' },
+    ]);
+  });
+
+  it('hears of a birth only when it is finished, and of none that failed', async () => {
+    const heard = await hears(async () => {
+      await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-two', template: 'ai-debian' });
+      await seat.ask('@adminvm', 'qmcp.spawn.Create', {
+        name: 'ai-three',
+        template: 'ai-debian',
+        private_size: 1,
+      });
+    });
+    expect(heard[0]).toEqual({ event: 'appeared', qube: 'ai-two' });
+    expect(heard.filter(({ qube }) => qube !== 'ai-two')).toEqual([]);
+  });
+
+  it('costs qubesd nothing for what happens outside', async () => {
+    const { host } = seat.sim;
+    const original = host.call.bind(host);
+    const asked: string[] = [];
+    await hears(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      host.call = (request) => {
+        asked.push(Buffer.from(request).toString('latin1').split('\0')[0]!);
+        return original(request);
+      };
+      await original(Buffer.from('admin.vm.Start+ dom0 name vault\0'));
+      await original(Buffer.from('admin.vm.tag.Set+x dom0 name work\0'));
+    });
+    host.call = original;
+    expect(asked).toEqual([]);
+  });
+
+  it('is not kept listening in a frozen world', async () => {
+    const { mkdirSync, writeFileSync } = await import('node:fs');
+    const heard = seat.call('@adminvm', 'qmcp.events.Watch', { seconds: 5 });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    mkdirSync(`${seat.sim.root}/var/lib/qmcp/frozen`, { recursive: true });
+    writeFileSync(`${seat.sim.root}/var/lib/qmcp/frozen/ai`, '');
+    await seat.operator('admin.vm.Start', 'ai-one');
+    expect((await heard).stdout).toMatch(/frozen"},"ok":false}\n$/);
+  });
+});

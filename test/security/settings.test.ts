@@ -1,0 +1,115 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configure, roomy, Seat } from './host.js';
+
+let seat: Seat;
+beforeEach(async () => {
+  seat = await Seat.take('demo', (root) => {
+    roomy(root);
+    configure(root, { features: '["service.cups", "x-note"]', properties: '["label", "memory"]' });
+  });
+  await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian' });
+});
+afterEach(() => seat.leave());
+
+const set = (values: object) => seat.ask('ai-one', 'qmcp.inspect.Set', values);
+const feature = (name: string, value?: string) =>
+  seat.ask('ai-one', 'qmcp.inspect.FeatureSet', { feature: name, ...(value !== undefined && { value }) });
+
+describe('a property', () => {
+  it('on the operator’s list is set, all of a call or nothing of it', async () => {
+    expect((await set({ label: 'blue', memory: 700 })).code).toBe('ok');
+    expect(seat.qube('ai-one')!.properties).toMatchObject({ label: 'blue', memory: '700' });
+    const before = seat.truth();
+    expect((await set({ label: 'green', vcpus: 3 })).code).toBe('not-permitted');
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('no contract can name is one uniform refusal, whatever its name and value', async () => {
+    const before = seat.truth();
+    for (const name of [
+      'netvm',
+      'template',
+      'provides_network',
+      'autostart',
+      'guivm',
+      'kernel',
+      'nonsense',
+      'name',
+    ])
+      for (const value of ['no-such-qube', 'vault', 'sys-firewall', 'True', 1])
+        expect(await set({ [name]: value })).toEqual({ code: 'invalid-request' });
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('is put back when a later one of the same call cannot be set', async () => {
+    const { host } = seat.sim;
+    const original = host.call.bind(host);
+    const before = seat.truth();
+    host.call = (request) =>
+      Buffer.from(request).toString('latin1').startsWith('admin.vm.property.Set+memory')
+        ? Promise.resolve(Buffer.from('2\0QubesValueError\0\0vault at 10.137.0.9\0'))
+        : original(request);
+    expect(await set({ label: 'green', memory: 700 })).toEqual({ code: 'failed' });
+    host.call = original;
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('that qubesd takes and does not keep is reported as failed, and put back', async () => {
+    const { host } = seat.sim;
+    const original = host.call.bind(host);
+    const before = seat.truth();
+    host.call = (request) =>
+      Buffer.from(request).toString('latin1').startsWith('admin.vm.property.Set+memory')
+        ? Promise.resolve(Buffer.from('0\0'))
+        : original(request);
+    expect(await set({ label: 'green', memory: 700 })).toEqual({ code: 'failed' });
+    host.call = original;
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('of a qube below full tier, of the caller and of a gateway is out of reach', async () => {
+    for (const tag of ['ai-managed', 'ai-net']) await seat.operator('admin.vm.tag.Set', 'work', tag);
+    for (const tag of ['ai-managed', 'ai-full']) {
+      await seat.operator('admin.vm.tag.Set', 'mcp-control', tag);
+      await seat.operator('admin.vm.tag.Set', 'sys-ai-net', tag);
+    }
+    const before = seat.truth();
+    for (const name of ['work', 'mcp-control', 'sys-ai-net', 'vault', 'no-such'])
+      expect(JSON.parse(await seat.direct('qmcp.inspect.Set', name, { label: 'blue' })).error).toEqual({
+        code: 'not-found',
+      });
+    expect(seat.truth()).toBe(before);
+  });
+});
+
+describe('a feature', () => {
+  it('on the operator’s list is set, changed and taken away, and shown', async () => {
+    expect((await feature('service.cups', '1')).code).toBe('ok');
+    expect((await seat.ask('ai-one', 'qmcp.inspect.State')).result.features).toEqual([
+      { name: 'service.cups', value: '1' },
+    ]);
+    expect((await feature('service.cups')).code).toBe('ok');
+    expect(seat.qube('ai-one')!.features).toEqual({ 'qmcp-network': 'sys-ai-net' });
+  });
+
+  it('off the list is one uniform refusal, whether it is there, and whatever its value', async () => {
+    await seat.operator('admin.vm.feature.Set', 'ai-one', 'internal', '1');
+    const before = seat.truth();
+    for (const name of [
+      'qmcp-network',
+      'qmcp-entombed',
+      'tag-created-vm-with',
+      'internal',
+      'preload-dispvm-max',
+      'nonsense',
+    ])
+      for (const value of ['1', '', 'vault', 'no-such'])
+        expect(await feature(name, value)).toEqual({ code: 'not-permitted' });
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('outside the list is not shown either', async () => {
+    await seat.operator('admin.vm.feature.Set', 'ai-one', 'operators-note', 'vault');
+    expect((await seat.call('ai-one', 'qmcp.inspect.State')).stdout).not.toContain('vault');
+  });
+});
