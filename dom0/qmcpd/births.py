@@ -55,9 +55,8 @@ class Birth(NamedTuple):
 
 
 async def create(call, name, template, label="red", network="inherit", kind="AppVM", memory=None, vcpus=None, private_size=None):
-    settings = {"memory": memory, "maxmem": memory, "vcpus": vcpus,
-                "template_for_dispvms": True if kind == "DispVMTemplate" else None}
-    settings = {key: str(value) for key, value in settings.items() if value is not None}
+    wanted = {"memory": memory, "maxmem": memory, "vcpus": vcpus, "template_for_dispvms": kind == "DispVMTemplate" or None}
+    settings = {key: str(value) for key, value in wanted.items() if value is not None}
     netvm = "" if network == "none" else invariants.birth_network(call.world, None)
     if private_size is not None and private_size < PRIVATE_SIZE:
         raise Refused("not-permitted")

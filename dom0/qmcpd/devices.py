@@ -28,11 +28,10 @@ async def attach(call, qube, backend, device, devclass, read_only=False):
     if device not in [port for _, port, _ in offered]:
         raise Refused("not-found")
     ends = (await call.host.state(qube.name), await call.host.state(backend.name))
-    if "Halted" in ends or backend.name == qube.name:
+    used = [one[:2] for one in await call.host.devices("Attached", qube.name, devclass)]
+    if "Halted" in ends or backend.name == qube.name or (backend.name, device) in used:
         raise Refused("conflict")
     where = [devclass, backend.name, device]
-    if (backend.name, device) in [one[:2] for one in await call.host.devices("Attached", qube.name, devclass)]:
-        raise Refused("conflict")
     options = "_read-only='yes'" if read_only else ""
     await act(call, qube.name, [["attach", *where, options]], [["detach", *where]])
 

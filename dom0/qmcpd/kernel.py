@@ -128,8 +128,8 @@ class Kernel:
     def _contract(self, call):
         contract = self.settings.contracts.get(call.service)
         granted = call.world.principals[call.principal]
-        known = contract is not None and contract.route == "dom0" and contract.plugin in granted
-        if not known or (contract.target is None) != (call.target == "dom0"):
+        if contract is None or contract.route != "dom0" or contract.plugin not in granted \
+                or (contract.target is None) != (call.target == "dom0"):
             raise Refused("not-found")
         return contract
 
