@@ -77,6 +77,11 @@ export class Seat {
     return this.sim.host.snapshot().qubes.find((one) => one.name === name);
   }
 
+  /** The name of the first disposable there is: qubesd draws them. */
+  disposable(): string | undefined {
+    return this.sim.host.snapshot().qubes.find(({ klass }) => klass === 'DispVM')?.name;
+  }
+
   /** A call that gets past the policy, or never met it: straight to qmcpd's socket. */
   async direct(
     service: string,

@@ -1,5 +1,6 @@
 import type { HostSnapshot } from '../../../core/api/index.js';
-import type { Seat } from '../host.js';
+import { deviceOf } from '../../../sim/host/populate.js';
+import { configure, roomy, type Seat } from '../host.js';
 
 export type Qube = HostSnapshot['qubes'][number];
 
@@ -28,6 +29,15 @@ const running = (at: Seat) => create(at, { start: true });
 const isBorn = (qube: Qube | undefined) =>
   [...(qube?.tags ?? [])].sort().join(' ') === 'ai-born ai-full ai-managed created-by-mcp-control' &&
   qube?.properties.netvm === 'sys-ai-net';
+
+const DISK = { class: 'block', backend: ONE, device: 'sda' };
+
+async function twoWithADisk(at: Seat): Promise<void> {
+  for (const name of [ONE, 'ai-two'])
+    await at.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
+  const { host } = at.sim;
+  host.plug(deviceOf(host.domain(ONE), { class: 'block', port: 'sda' }));
+}
 
 export const VERBS: Readonly<Record<string, Verb>> = {
   create: {
@@ -60,5 +70,120 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     whole: (qube) =>
       qube(ONE)?.state === 'Halted' &&
       [...qube(ONE)!.tags].sort().join(' ') === 'ai-born ai-tombstone created-by-mcp-control',
+  },
+  kill: {
+    service: 'qmcp.spawn.Kill',
+    prepare: running,
+    call: (at) => at.call(ONE, 'qmcp.spawn.Kill'),
+    whole: (qube) => isBorn(qube(ONE)) && qube(ONE)?.state === 'Halted',
+  },
+  pause: {
+    service: 'qmcp.spawn.Pause',
+    prepare: running,
+    call: (at) => at.call(ONE, 'qmcp.spawn.Pause'),
+    whole: (qube) => qube(ONE)?.state === 'Paused',
+  },
+  resume: {
+    service: 'qmcp.spawn.Unpause',
+    prepare: async (at) => {
+      await running(at);
+      await at.call(ONE, 'qmcp.spawn.Pause');
+    },
+    call: (at) => at.call(ONE, 'qmcp.spawn.Unpause'),
+    whole: (qube) => qube(ONE)?.state === 'Running',
+  },
+  restore: {
+    service: 'qmcp.spawn.Restore',
+    prepare: async (at) => {
+      await create(at);
+      await at.call(ONE, 'qmcp.spawn.Remove');
+    },
+    call: (at) => at.call('@adminvm', 'qmcp.spawn.Restore', { qube: ONE }),
+    whole: (qube) => isBorn(qube(ONE)) && qube(ONE)?.features['qmcp-entombed'] === undefined,
+  },
+  clone: {
+    service: 'qmcp.spawn.Clone',
+    prepare: (at) => create(at, { memory: 500, label: 'blue', private_size: 3 * 2 ** 30 }),
+    call: (at) => at.call('@adminvm', 'qmcp.spawn.Clone', { source: ONE, name: 'ai-two' }),
+    whole: (qube) =>
+      isBorn(qube('ai-two')) &&
+      qube('ai-two')?.properties.memory === '500' &&
+      qube('ai-two')?.disk === 3 * 2 ** 30,
+  },
+  disposable: {
+    service: 'qmcp.spawn.Disposable',
+    prepare: (at) => create(at, { class: 'DispVMTemplate' }),
+    call: (at) => at.call('@adminvm', 'qmcp.spawn.Disposable', { template: ONE }),
+    whole: () => true,
+  },
+  'remove a disposable': {
+    service: 'qmcp.spawn.Remove',
+    prepare: async (at) => {
+      await create(at, { class: 'DispVMTemplate' });
+      await at.call('@adminvm', 'qmcp.spawn.Disposable', { template: ONE });
+    },
+    call: (at) => at.call(at.disposable()!, 'qmcp.spawn.Remove'),
+    whole: () => true,
+  },
+  'set properties': {
+    service: 'qmcp.inspect.Set',
+    prepare: create,
+    call: (at) => at.call(ONE, 'qmcp.inspect.Set', { label: 'blue', memory: 500, vcpus: 1 }),
+    whole: (qube) => {
+      const { label, memory, vcpus } = qube(ONE)!.properties;
+      return [label, memory, vcpus].join(' ') === 'blue 500 1';
+    },
+  },
+  'set a feature': {
+    service: 'qmcp.inspect.FeatureSet',
+    configure: (root) => {
+      roomy(root);
+      configure(root, { features: '["x-note"]' });
+    },
+    prepare: create,
+    call: (at) => at.call(ONE, 'qmcp.inspect.FeatureSet', { feature: 'x-note', value: 'new' }),
+    whole: (qube) => qube(ONE)?.features['x-note'] === 'new',
+  },
+  'grow a disk': {
+    service: 'qmcp.storage.Grow',
+    prepare: create,
+    call: (at) => at.call(ONE, 'qmcp.storage.Grow', { size: 3 * 2 ** 30 }),
+    whole: (qube) => qube(ONE)?.disk === 3 * 2 ** 30,
+  },
+  'set outbound rules': {
+    service: 'qmcp.egress.RulesSet',
+    prepare: create,
+    call: (at) => at.call(ONE, 'qmcp.egress.RulesSet', { rules: [{ to: 'example.com' }] }),
+    whole: (qube) => qube(ONE)?.firewall.join() === 'action=accept dsthost=example.com,action=drop',
+  },
+  disconnect: {
+    service: 'qmcp.networking.Disconnect',
+    prepare: running,
+    call: (at) => at.call(ONE, 'qmcp.networking.Disconnect'),
+    whole: (qube) => qube(ONE)?.properties.netvm === '',
+  },
+  reconnect: {
+    service: 'qmcp.networking.Reconnect',
+    prepare: async (at) => {
+      await create(at);
+      await at.call(ONE, 'qmcp.networking.Disconnect');
+    },
+    call: (at) => at.call(ONE, 'qmcp.networking.Reconnect'),
+    whole: (qube) => isBorn(qube(ONE)),
+  },
+  attach: {
+    service: 'qmcp.devices.Attach',
+    prepare: twoWithADisk,
+    call: (at) => at.call('ai-two', 'qmcp.devices.Attach', DISK),
+    whole: () => true,
+  },
+  detach: {
+    service: 'qmcp.devices.Detach',
+    prepare: async (at) => {
+      await twoWithADisk(at);
+      await at.call('ai-two', 'qmcp.devices.Attach', DISK);
+    },
+    call: (at) => at.call('ai-two', 'qmcp.devices.Detach', DISK),
+    whole: () => true,
   },
 };
