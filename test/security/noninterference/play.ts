@@ -28,7 +28,7 @@ export class Dom0 {
     const config = parse(readFileSync(packageFile('dom0/qmcp.toml'), 'utf8')) as {
       world: Record<string, { principal: object }>;
     };
-    const ai = { ...config.world.ai!, guarded: ['ai-guarded'] };
+    const ai = { ...config.world.ai!, guarded: ['ai-guarded'], features: ['service.cups'] };
     const [grant] = Object.values(ai.principal);
     const lab = {
       ...ai,
