@@ -100,7 +100,7 @@ class Budget:
 
     async def _charge(self, name):
         tags = await self._host.tags(name) or frozenset()
-        made = invariants.is_of_world(self.world, tags)
+        made = invariants.is_of_world(self.world, tags) and not self.roster.marks.isdisjoint(tags)
         klass, state = (await self._host.list(name)).get(name, (None, "Halted"))
         if klass is None or not (made or invariants.is_in_scope(self.world, name, tags)):
             return Charge()

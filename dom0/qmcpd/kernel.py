@@ -40,7 +40,7 @@ class Call:
         }
 
     def intend(self, name, undo, finish=(), unborn=None):
-        intent = effects.intent(name, undo, finish, unborn) | {"world": self.world.name}
+        intent = effects.intent(name, undo, finish, unborn)
         self.intents[self._journal.open(intent)] = intent
 
     def named(self, name, *intent):
@@ -244,7 +244,7 @@ class Kernel:
         """Undo. False when that failed; it stays in the journal then."""
         try:
             async with self.locked([] if intent["qube"] else [""]):
-                names = [intent["qube"]] if intent["qube"] else await self._nameless(intent["world"])
+                names = [intent["qube"]] if intent["qube"] else await self._nameless()
                 if await effects.settle(self._hands, intent, names):
                     self.journal.close(identity)
             return True
@@ -252,10 +252,10 @@ class Kernel:
             print(f"qmcpd: cannot undo a change of {intent['qube'] or 'a disposable'}: {error!r}", file=sys.stderr, flush=True)
             return False
 
-    async def _nameless(self, world):
+    async def _nameless(self):
         """Disposables nobody knows the name of are among these."""
         known = {intent["qube"] for _, intent in self.journal.all()}
-        return [name for name in await self.rosters[world].names() if name not in known]
+        return [name for name, (klass, _) in (await self._hands.list()).items() if klass == "DispVM" and name not in known]
 
 
 def _given(call, params, reference):

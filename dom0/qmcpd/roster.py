@@ -23,8 +23,8 @@ class Rosters(dict):
             if world.name not in self:
                 self[world.name] = Roster(self._host)
                 self._following.add(asyncio.create_task(self[world.name].follow()))
-            # the tags a qube of the world has, at any time from its birth to its end
-            self[world.name].marks = frozenset({world.umbrella, world.tombstone, *world.stamps})
+            # what a qube of the world has, living or removed; what a principal made and the operator took out has neither
+            self[world.name].marks = frozenset({world.umbrella, world.tombstone})
 
 
 class Roster:

@@ -62,7 +62,12 @@ export class Dom0 {
   async seat(pair: Pair, side: Side): Promise<Seat> {
     const file = join(this.directory, `${side}.json`);
     writeFileSync(file, JSON.stringify(worldOf(pair, side, this.qmcp)));
-    return Seat.take(file, (root) => writeFileSync(join(root, 'etc/qubes/policy.d', POLICY), this.policy));
+    const seat = await Seat.take(file, (root) =>
+      writeFileSync(join(root, 'etc/qubes/policy.d', POLICY), this.policy),
+    );
+    // As for the first world: once this is answered, qmcpd has looked around for the other one too.
+    await seat.call('@adminvm', 'qmcp.inspect.List', {}, 'lab-control');
+    return seat;
   }
 }
 
