@@ -20,6 +20,11 @@ export class Qmcpd {
     return this.said;
   }
 
+  /** Its process, while it runs. */
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
   /** Resolves when it listens. Throws with what it said when it does not come up. */
   async start(): Promise<void> {
     this.said = '';

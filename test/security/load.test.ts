@@ -1,0 +1,87 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { configure, roomy, Seat } from './host.js';
+
+/** Calls in all, from 32 connections at a time; QMCP_LOAD=10000 for the whole of it. */
+const CALLS = Number(process.env.QMCP_LOAD ?? 1_500);
+const CONNECTIONS = 32;
+const QUBES = 6;
+
+let seat: Seat;
+beforeAll(async () => {
+  seat = await Seat.take('demo', (root) => {
+    roomy(root);
+    configure(root, { qubes: QUBES, running: 3, concurrent_calls: 64 });
+  });
+});
+afterAll(() => seat.leave());
+
+/** One after the other: looks at what is there and what is not, makes, starts, sets, stops, removes and brings back. */
+const NAMES = ['ai-a', 'ai-b', 'ai-c', 'ai-d', 'ai-e', 'ai-f', 'ai-g', 'ai-h'];
+function call(at: number): Promise<string> {
+  const name = NAMES[(at * 7) % NAMES.length]!;
+  const kinds = [
+    () => seat.direct('qmcp.inspect.List', '@adminvm'),
+    () => seat.direct('qmcp.inspect.State', name),
+    () => seat.direct('qmcp.inspect.State', 'vault'),
+    () => seat.direct('qmcp.spawn.Create', '@adminvm', { name, template: 'ai-debian' }),
+    () => seat.direct('qmcp.spawn.Start', name),
+    () => seat.direct('qmcp.inspect.Set', name, { memory: 400 + (at % 100) }),
+    () => seat.direct('qmcp.spawn.Kill', name),
+    () => seat.direct('qmcp.egress.RulesSet', name, { rules: [{ to: 'example.com' }] }),
+    () => seat.direct('qmcp.spawn.Remove', name),
+    () => seat.direct('qmcp.spawn.Restore', '@adminvm', { qube: name }),
+    () => seat.direct('qmcp.spawn.Create', '@adminvm', '{'),
+  ];
+  return kinds[(at * 5) % kinds.length]!();
+}
+
+/** KiB of memory qmcpd holds. */
+const memory = () =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${seat.sim.qmcpd.pid}/status`, 'utf8'))![1]);
+
+describe('under load', () => {
+  it('no line of the audit log is lost, the chain holds, no budget is exceeded, and memory stays flat', async () => {
+    const truth = () =>
+      seat.sim.host.snapshot().qubes.filter(({ tags }) => tags.includes('created-by-mcp-control'));
+    const told: string[] = [];
+    const most = { qubes: 0, running: 0 };
+    let at = 0;
+    const before = seat.audit().length;
+    const work = async (until: number) => {
+      while (at < until) {
+        told.push(JSON.parse(await call(at++)).error?.code ?? 'ok');
+        const made = truth();
+        most.qubes = Math.max(most.qubes, made.length);
+        most.running = Math.max(most.running, made.filter(({ state }) => state === 'Running').length);
+      }
+    };
+    const crowd = (until: number) => Promise.all(Array.from({ length: CONNECTIONS }, () => work(until)));
+    await crowd(Math.floor(CALLS / 3));
+    const early = memory();
+    await crowd(CALLS);
+    const late = memory();
+
+    const codes = [...new Set(told)].map((code) => `${code} ${told.filter((one) => one === code).length}`);
+    console.log(`${told.length} calls: ${codes.join(', ')}; memory ${early} → ${late} KiB`);
+    expect(told).toHaveLength(CALLS);
+    expect(told.filter((code) => code === 'failed')).toEqual([]);
+    expect(most.qubes).toBeLessThanOrEqual(QUBES);
+    expect(most.running).toBeLessThanOrEqual(3);
+    expect(late).toBeLessThan(early + 8_192);
+
+    // Every refusal is one line, every change an intent and an outcome, and each follows from the one before.
+    const lines = seat.audit().slice(before);
+    const intents = new Set(lines.filter(({ kind }) => kind === 'intent').map(({ call }) => call));
+    const outcomes = lines.filter(({ kind }) => kind === 'outcome').map(({ call }) => call);
+    expect(outcomes).toHaveLength(intents.size);
+    expect(outcomes.every((one) => intents.has(one))).toBe(true);
+    const refusals = lines.filter(({ kind }) => kind === 'refusal').length;
+    const refusedChanges = lines.filter(({ kind, code }) => kind === 'outcome' && code !== 'ok').length;
+    expect(refusals + refusedChanges).toBe(told.filter((code) => code !== 'ok').length);
+    const log = readFileSync(join(seat.sim.root, 'var/log/qmcp/audit.log'), 'utf8').trimEnd().split('\n');
+    for (const [index, line] of log.entries())
+      expect(JSON.parse(line).prev).toBe(index === 0 ? '0'.repeat(64) : JSON.parse(log[index - 1]!).hash);
+  }, 300_000);
+});
