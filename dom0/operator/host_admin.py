@@ -14,18 +14,18 @@ FROZEN = "var/lib/qmcp/frozen"
 EVERY_WORLD = "all"
 
 
-def _worlds(root):
+def read_worlds(root):
     try:
         return config.load(root / "etc/qmcp/qmcp.toml").worlds
     except config.Misconfigured as problem:
         sys.exit(f"qmcp-admin: {problem}")
 
 
-def _qubesd(root):
+def open_qubesd(root):
     return Qubesd(str(root / "run/qubesd.sock"))
 
 
-def _run(work):
+def run(work):
     try:
         return asyncio.run(work)
     except AdminError as refused:
@@ -36,8 +36,8 @@ def _run(work):
 
 def status(root):
     """Every world: whether it is frozen, who speaks for it, and its qubes with what an agent may do with each."""
-    worlds = _worlds(root)
-    for world, rows in _run(_members(root, worlds)):
+    worlds = read_worlds(root)
+    for world, rows in run(_members(root, worlds)):
         frozen = [name for name in (world.name, EVERY_WORLD) if (root / FROZEN / name).exists()]
         state = table.paint("frozen", "yellow") if frozen else "active"
         print(f"world {world.name}: {state}; principals {', '.join(sorted(world.principals))}")
@@ -46,9 +46,9 @@ def status(root):
 
 
 async def _members(root, worlds):
-    qubesd, found = _qubesd(root), {name: [] for name in worlds}
+    qubesd, found = open_qubesd(root), {name: [] for name in worlds}
     for name, (klass, state) in sorted((await qubesd.list()).items()):
-        tags = await qubesd.tags(name)
+        tags = await qubesd.tags(name) or frozenset()
         for world in worlds.values():
             if not {world.umbrella, world.tombstone} & tags:
                 continue
@@ -65,7 +65,7 @@ async def _members(root, worlds):
 
 def tombstones(root):
     rows = []
-    for world, name, when, had in _run(_tombstones(root, _worlds(root))):
+    for world, name, when, had in run(_tombstones(root, read_worlds(root))):
         removed = time.strftime("%Y-%m-%d %H:%M", time.localtime(when)) if when else ""
         rows.append([(name, None), (world.name, None), (removed, "dim"), (" ".join(had), None)])
     table.show(["qube", "world", "removed", "would get back"], rows)
@@ -73,16 +73,16 @@ def tombstones(root):
 
 
 async def _tombstones(root, worlds):
-    qubesd, found = _qubesd(root), []
+    qubesd, found = open_qubesd(root), []
     for name in sorted(await qubesd.list()):
-        tags = await qubesd.tags(name)
+        tags = await qubesd.tags(name) or frozenset()
         for world in worlds.values():
             if world.tombstone in tags:
-                found.append((world, name, *await _entombed(qubesd, name)))
+                found.append((world, name, *await entombed(qubesd, name)))
     return found
 
 
-async def _entombed(qubesd, name):
+async def entombed(qubesd, name):
     """When a qube was removed, as seconds since the epoch, and the tags that were taken from it."""
     words = (await qubesd.get(name, "feature", ENTOMBED) or "").split()
     when = int(words.pop(0)) if words and words[0].isdecimal() else None
@@ -91,18 +91,18 @@ async def _entombed(qubesd, name):
 
 def restore(root, name):
     """Give a removed qube back to its world, with the tier it had."""
-    had = _run(_restore(root, _worlds(root), name))
+    had = run(_restore(root, read_worlds(root), name))
     print(f"restored {table.safe(name)} with {' '.join(had)}")
     return 0
 
 
 async def _restore(root, worlds, name):
-    qubesd = _qubesd(root)
-    tags = await qubesd.tags(name)
+    qubesd = open_qubesd(root)
+    tags = await qubesd.tags(name) or frozenset()
     world = next((world for world in worlds.values() if world.tombstone in tags), None)
     if world is None:
         sys.exit(f"qmcp-admin: {table.safe(name)} is no removed qube: see qmcp-admin tombstones")
-    _, had = await _entombed(qubesd, name)
+    _, had = await entombed(qubesd, name)
     # The mark that hides it goes last: until then it is nobody's, whatever it carries.
     for tag in had:
         await qubesd.tag(name, tag)
@@ -132,6 +132,6 @@ def thaw(root, name):
 
 
 def _known(root, name):
-    known = [*_worlds(root), EVERY_WORLD]
+    known = [*read_worlds(root), EVERY_WORLD]
     if name not in known:
         sys.exit(f"qmcp-admin: there is no world {table.safe(name)}; there are {', '.join(known)}")

@@ -65,6 +65,68 @@ describe('the operator', () => {
     expect(seat.truth()).toBe(before);
   });
 
+  it('makes a qube one of a world’s, says what an agent gains, and does nothing unasked', async () => {
+    const before = seat.truth();
+    const shown = await admin('enroll', 'work', '--world', 'ai', '--tier', 'exec');
+    expect(shown.code).toBe(1);
+    expect(shown.out).toContain('  + ai-exec\n  + ai-managed\n');
+    expect(shown.out).toContain('an agent may start and stop it, run commands in it as root');
+    expect(shown.out).toContain('Not done: say --yes');
+    expect(seat.truth()).toBe(before);
+    expect((await admin('enroll', 'work', '--world', 'ai', '--tier', 'exec', '--yes')).code).toBe(0);
+    expect(qube('work').tags).toEqual(expect.arrayContaining(['ai-managed', 'ai-exec']));
+    expect((await admin('tier', 'work', 'full', '--yes')).code).toBe(0);
+    expect(qube('work').tags).not.toContain('ai-exec');
+    expect((await seat.call('work', 'qmcp.inspect.Set', { label: 'blue' })).stdout).toContain('"ok":true');
+    await admin('guard', 'work', '--yes');
+    expect((await seat.call('work', 'qmcp.inspect.Set', { label: 'red' })).exit).toBe(126);
+    await admin('guard', 'work', '--off', '--yes');
+    expect((await admin('expel', 'work', '--yes')).out).toContain('no agent sees it');
+    expect(qube('work').tags.filter((tag) => tag.startsWith('ai-'))).toEqual([]);
+  });
+
+  it('cannot make a principal, a gateway or dom0 one, nor a qube of no world anything', async () => {
+    const before = seat.truth();
+    for (const words of [
+      ['enroll', 'mcp-control', '--world', 'ai'],
+      ['enroll', 'sys-ai-net', '--world', 'ai'],
+      ['enroll', 'dom0', '--world', 'ai'],
+      ['enroll', 'work', '--world', 'lab'],
+      ['enroll', 'no-such', '--world', 'ai'],
+      ['tier', 'work', 'full'],
+    ])
+      expect((await admin(...words, '--yes')).err).toMatch(/^qmcp-admin: /);
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('takes back a disposable of an enrolled template by enrolling it, mark and all', async () => {
+    await seat.ask('@adminvm', 'qmcp.spawn.Create', {
+      name: 'ai-dvm',
+      template: 'ai-debian',
+      class: 'DispVMTemplate',
+    });
+    const name = await seat.operator('admin.vm.CreateDisposable', 'ai-dvm');
+    await seat.operator('admin.vm.Start', name);
+    expect((await seat.ask(name, 'qmcp.inspect.State')).code).toBe('denied');
+    expect((await admin('enroll', name, '--world', 'ai', '--tier', 'exec', '--yes')).err).toBe('');
+    expect((await seat.ask(name, 'qmcp.inspect.State')).code).toBe('ok');
+    expect(qube(name).tags).not.toContain('ai-full');
+  });
+
+  it('reaps what was removed longer ago than its world keeps it, and only that', async () => {
+    for (const name of ['ai-one', 'ai-two']) {
+      await spawnQube(name);
+      await seat.call(name, 'qmcp.spawn.Remove');
+    }
+    const past = Math.floor(Date.now() / 1000) - 31 * 86_400;
+    await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', `${past} ai-managed`);
+    expect((await admin('reap')).out).toContain('Not done');
+    expect(qube('ai-one')).toBeDefined();
+    expect((await admin('reap', '--yes')).out).toContain('gone: ai-one');
+    expect(qube('ai-one')).toBeUndefined();
+    expect(qube('ai-two')).toBeDefined();
+  });
+
   it('freezes and thaws, one world or all', async () => {
     const refused = async () => JSON.parse((await spawnQube('ai-one')).stdout).error?.code;
     for (const world of [[], ['ai']]) {
