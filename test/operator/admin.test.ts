@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { packageFile } from '../../sim/root.js';
 import { Seat } from '../security/host.js';
+import { qmcpAdmin } from './admin.js';
 
 let seat: Seat;
 beforeEach(async () => {
@@ -12,21 +11,7 @@ afterEach(async () => {
 });
 
 /** The operator's command, in dom0. */
-function admin(...words: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const command = packageFile('dom0/operator/qmcp-admin');
-    const child = spawn('python3', ['-B', command, '--root', seat.sim.root, ...words]);
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
-}
+const admin = (...words: string[]) => qmcpAdmin(seat.sim.root, ...words);
 
 const spawnQube = (name: string) =>
   seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });

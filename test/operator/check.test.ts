@@ -1,0 +1,140 @@
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Seat } from '../security/host.js';
+import { qmcpAdmin } from './admin.js';
+
+let seat: Seat;
+beforeEach(async () => {
+  seat = await Seat.take();
+});
+afterEach(() => seat.leave());
+
+const at = (path: string) => join(seat.sim.root, path);
+const edit = (path: string, change: (text: string) => string) =>
+  writeFileSync(at(path), change(readFileSync(at(path), 'utf8')));
+interface Problem {
+  readonly what: string;
+  readonly where: string;
+  readonly fix: string;
+}
+async function found(): Promise<Problem[]> {
+  const { code, out, err } = await qmcpAdmin(seat.sim.root, 'check', '--json');
+  expect(err).toBe('');
+  const all = JSON.parse(out) as Problem[];
+  expect(code).toBe(all.length === 0 ? 0 : 1);
+  return all;
+}
+const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
+
+describe('qmcp-admin check', () => {
+  it('finds nothing on a host that is as it should be', async () => {
+    await spawn('ai-one');
+    expect(await found()).toEqual([]);
+    expect((await qmcpAdmin(seat.sim.root, 'check')).out).toContain('Nothing is wrong');
+  });
+
+  for (const [what, break_, problem] of [
+    [
+      'a misspelt key, with its line and the name that was meant',
+      () => edit('etc/qmcp/qmcp.toml', (text) => text.replace('gateways =', 'gatewais =')),
+      { where: /^qmcp\.toml:10 \(did you mean gateways\?\)$/, what: /expected one of prefix/ },
+    ],
+    [
+      'a contract that cannot be used',
+      () => edit('etc/qmcp/contracts/qmcp.spawn.Kill.json', (text) => text.replace('"power"', '"shell"')),
+      { where: /qmcp\.spawn\.Kill\.json/, what: /unknown step 'shell'/ },
+    ],
+    [
+      'a policy that is not what the contracts make',
+      () => rmSync(at('etc/qmcp/contracts/qmcp.spawn.Kill.json')),
+      { where: /30-qmcp\.policy/, fix: /policy install/ },
+    ],
+    [
+      'a file that decides before ours',
+      () => writeFileSync(at('etc/qubes/policy.d/10-mine.policy'), '* * @tag:ai-full @adminvm allow\n'),
+      { where: /10-mine\.policy/, what: /decides before/ },
+    ],
+    [
+      'a file name that denies every call of the host',
+      () => writeFileSync(at('etc/qubes/policy.d/99-Mine.policy'), ''),
+      { where: /99-Mine/, what: /denies every call/ },
+    ],
+    [
+      'a service without its link',
+      () => rmSync(at('etc/qubes-rpc/qmcp.spawn.Kill')),
+      { where: /qmcp\.spawn\.Kill/, fix: /ln -s/ },
+    ],
+    [
+      'a frozen world',
+      () => {
+        mkdirSync(at('var/lib/qmcp/frozen'), { recursive: true });
+        writeFileSync(at('var/lib/qmcp/frozen/ai'), '');
+      },
+      { what: /^frozen$/, fix: /thaw ai/ },
+    ],
+    [
+      'what could not be undone',
+      () =>
+        writeFileSync(
+          at('var/lib/qmcp/journal/00.intent'),
+          '{"qube":"ai-lost","undo":[["halt"]],"finish":[],"unborn":["x","y"],"when":1795000000}',
+        ),
+      { where: /^ai-lost$/, what: /not undone since 2026/ },
+    ],
+    [
+      'a changed audit log',
+      async () => {
+        await spawn('ai-one');
+        edit('var/log/qmcp/audit.log', (text) => text.replace('ai-one', 'ai-two'));
+      },
+      { where: /audit\.log:\d+$/, fix: /audit verify/ },
+    ],
+    [
+      'a principal of which nothing is born tagged',
+      () => seat.operator('admin.vm.feature.Remove', 'mcp-control', 'tag-created-vm-with'),
+      { where: /^mcp-control$/, fix: /qvm-features mcp-control tag-created-vm-with 'ai-managed'/ },
+    ],
+    [
+      'a principal inside its own world',
+      () => seat.operator('admin.vm.tag.Set', 'mcp-control', 'ai-managed'),
+      { where: /^mcp-control$/, fix: /qvm-tags mcp-control del/ },
+    ],
+    [
+      'a gateway that is not there',
+      () => edit('etc/qmcp/qmcp.toml', (text) => text.replaceAll('sys-ai-net', 'sys-gone')),
+      { where: /^sys-gone$/, what: /is not there/ },
+    ],
+    [
+      'a qube on a network outside',
+      () => seat.operator('admin.vm.tag.Set', 'work', 'ai-managed'),
+      { where: /^work$/, what: /sits on sys-firewall/ },
+    ],
+    [
+      'a child with a way out',
+      async () => {
+        await spawn('ai-one');
+        await seat.operator('admin.vm.property.Set', 'ai-one', 'default_dispvm', 'default-dvm');
+      },
+      { where: /^ai-one$/, what: /default_dispvm, a way out/ },
+    ],
+    [
+      'a removed qube that is kept too long',
+      async () => {
+        await spawn('ai-one');
+        await seat.ask('ai-one', 'qmcp.spawn.Remove');
+        await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', '1000000000 ai-managed');
+      },
+      { where: /^ai-one$/, fix: /reap/ },
+    ],
+  ] as const)
+    it(`finds ${what}`, async () => {
+      await break_();
+      const hits = (await found()).filter((one) =>
+        Object.entries(problem).every(([key, pattern]) =>
+          (pattern as RegExp).test(one[key as keyof Problem]),
+        ),
+      );
+      expect(hits).toHaveLength(1);
+    });
+});
