@@ -8,6 +8,7 @@ from pathlib import Path
 from qmcpd import egress, schema
 from qmcpd.errors import Misconfigured
 
+LIMIT = 1024 * 1024  # bytes, of any file of the operator's
 TIERS = ("read", "exec", "net", "full")
 SHAPE = json.loads((Path(__file__).parent / "shapes/config.json").read_bytes())
 _WORLD = SHAPE["properties"]["world"]["additionalProperties"]["properties"]
@@ -59,9 +60,20 @@ class Config:
         return self._world_of.get(principal)
 
 
+def read(path, limit=LIMIT):
+    """The bytes of a file, and of nothing that only looks like one. Raises OSError."""
+    if not Path(path).is_file():
+        raise OSError(f"{path} is no file")
+    with open(path, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(f"{path} is longer than {limit} bytes")
+    return data
+
+
 def load(path):
     try:
-        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        data = tomllib.loads(read(path).decode("utf-8"))
     except (OSError, ValueError) as error:
         raise Misconfigured(path, (), str(error)) from None
     wrong = schema.problem(SHAPE, data) or _disagreement(data["world"])

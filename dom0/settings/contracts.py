@@ -13,7 +13,7 @@ from qmcpd import schema, wire
 from qmcpd.errors import Refused
 
 from . import subset
-from .config import TIERS
+from .config import TIERS, read
 
 FORMAT = 1
 SHAPE = json.loads((Path(__file__).parent / "shapes/contract.json").read_bytes())
@@ -125,7 +125,7 @@ def load(directory):
     contracts, unusable = {}, {}
     for path in sorted(Path(directory).glob("*.json")):
         try:
-            contracts[path.stem] = parse(wire.parse_json(path.read_bytes()), path.stem)
+            contracts[path.stem] = parse(wire.parse_json(read(path)), path.stem)
         except BadContract as error:
             unusable[path.stem] = str(error)
         except (OSError, Refused):

@@ -45,7 +45,7 @@ class Settings:
 
     def catalog(self, world, principal):
         try:
-            policy = self._policy.read_text(encoding="utf-8")
+            policy = config.read(self._policy).decode("utf-8")
         except (OSError, ValueError):
             policy = ""
         return contracts.catalog(self.contracts, self.unusable, world, principal, policy)

@@ -42,7 +42,7 @@ describe('qmcpd does not start', () => {
     });
 
   it('without its qmcp.toml', async () => {
-    await expect(startWith((root) => rmSync(config(root)))).rejects.toThrow(/qmcp\.toml: .*No such file/);
+    await expect(startWith((root) => rmSync(config(root)))).rejects.toThrow(/qmcp\.toml: .*is no file/);
   });
 
   it('on an audit log whose end was changed', async () => {

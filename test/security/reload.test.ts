@@ -1,0 +1,101 @@
+import { chmodSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configure, Seat } from './host.js';
+
+let seat: Seat;
+beforeEach(async () => {
+  seat = await Seat.take();
+});
+afterEach(() => seat.leave());
+
+const file = (path = 'etc/qmcp/qmcp.toml') => join(seat.sim.root, path);
+/** qmcpd looks again after at most a second. */
+const later = () => new Promise((resolve) => setTimeout(resolve, 1_100));
+const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
+
+describe('qmcp.toml, while qmcpd runs', () => {
+  it('is read again when it changes: what it narrows is narrower from then on', async () => {
+    expect((await spawn('ai-one')).code).toBe('ok');
+    configure(seat.sim.root, { qubes: 1, birth_ceiling: '"read"' });
+    await later();
+    expect((await spawn('ai-two')).code).toBe('over-budget');
+    configure(seat.sim.root, { qubes: 2 });
+    await later();
+    expect((await spawn('ai-two')).code).toBe('ok');
+    expect(seat.qube('ai-two')!.tags).not.toContain('ai-full');
+  });
+
+  it('lets a new world in, and its qubes be seen', async () => {
+    const text = readFileSync(file(), 'utf8');
+    writeFileSync(
+      file(),
+      `${text}\n[world.lab]\nprefix = "lab-"\n[world.lab.principal.work]\nplugins = ["inspect"]\n`,
+    );
+    await seat.operator('admin.vm.tag.Set', 'vault', 'lab-managed');
+    await later();
+    const reply = await seat.direct('qmcp.inspect.List', '@adminvm', {}, 'work');
+    expect(JSON.parse(reply).result.qubes.map(({ name }: { name: string }) => name)).toEqual(['vault']);
+    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('vault');
+  });
+
+  for (const [what, spoil] of [
+    ['is cut off in the middle', () => writeFileSync(file(), readFileSync(file(), 'utf8').slice(0, 300))],
+    [
+      'has a key nobody knows',
+      () => writeFileSync(file(), `${readFileSync(file(), 'utf8')}\n[world.ai.extra]\n`),
+    ],
+    ['is empty', () => writeFileSync(file(), '')],
+    ['begins with a byte order mark', () => writeFileSync(file(), `\ufeff${readFileSync(file(), 'utf8')}`)],
+    ['is gone', () => rmSync(file())],
+    [
+      'is a link to nowhere',
+      () => {
+        rmSync(file());
+        symlinkSync('/nowhere', file());
+      },
+    ],
+    ['is a directory’s worth of lines', () => writeFileSync(file(), 'x = 1\n'.repeat(200_000))],
+  ] as const)
+    it(`changes nothing when it ${what}, and says so`, async () => {
+      spoil();
+      await later();
+      expect((await spawn('ai-one')).code).toBe('ok');
+      expect(seat.qube('ai-one')!.tags).toContain('ai-full');
+      expect(seat.sim.qmcpd.stderr).toContain('NOT IN FORCE, the worlds stay as they were');
+    });
+
+  it('with carriage returns is a file like any other', async () => {
+    writeFileSync(
+      file(),
+      readFileSync(file(), 'utf8').replaceAll('\n', '\r\n').replace('qubes = 10000', 'qubes = 0'),
+    );
+    await later();
+    expect((await spawn('ai-one')).code).toBe('over-budget');
+  });
+});
+
+describe('a contract, while qmcpd runs', () => {
+  const start = 'etc/qmcp/contracts/qmcp.spawn.Start.json';
+
+  it('that is taken away takes its service away, and gives it back', async () => {
+    await spawn('ai-one');
+    renameSync(file(start), file('etc/qmcp/kept'));
+    await later();
+    expect((await seat.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('not-found');
+    renameSync(file('etc/qmcp/kept'), file(start));
+    await later();
+    expect((await seat.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('ok');
+  });
+
+  it('that becomes unusable is out of force, and the catalog says why', async () => {
+    await spawn('ai-one');
+    writeFileSync(file(start), readFileSync(file(start), 'utf8').replace('"power"', '"shell"'));
+    chmodSync(file(start), 0o600);
+    await later();
+    expect((await seat.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('not-found');
+    expect((await seat.ask('@adminvm', 'qmcp.Catalog')).result.unusable['qmcp.spawn.Start']).toContain(
+      'shell',
+    );
+  });
+});
