@@ -142,6 +142,23 @@ describe('a budget', () => {
     expect(seat.truth()).toBe(before);
   });
 
+  it('of calls at once holds: one more is refused, whatever it is, until one of them ends', async () => {
+    await take({ concurrent_calls: 2 });
+    await spawn('ai-n1');
+    await spawn('ai-n2');
+    const held = seat.hold('admin.vm.Start');
+    const first = seat.ask('ai-n1', 'qmcp.spawn.Start');
+    await held.arrived;
+    const listening = seat.call('@adminvm', 'qmcp.events.Watch', { seconds: 1 });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect((await seat.ask('@adminvm', 'qmcp.inspect.List')).code).toBe('busy');
+    expect((await seat.ask('ai-n2', 'qmcp.spawn.Kill')).code).toBe('busy');
+    await listening;
+    expect((await seat.ask('@adminvm', 'qmcp.inspect.List')).code).toBe('ok');
+    held.release();
+    expect((await first).code).toBe('ok');
+  });
+
   it('of calls in a minute counts reads too, and those that are refused', async () => {
     await take({ calls_per_minute: 20 });
     const codes: string[] = [];
