@@ -43,6 +43,19 @@ describe('a qube outside the world cannot be told from one that does not exist',
     expect(host().truth()).toBe(before);
   });
 
+  it('nor can one that carries the mark of a removed qube, whatever else it carries', async () => {
+    for (const tag of ['ai-managed', 'ai-full', 'ai-tombstone'])
+      await host().operator('admin.vm.tag.Set', 'work', tag);
+    try {
+      for (const service of TARGET_SERVICES)
+        expect(await host().direct(service, 'work')).toBe(await host().direct(service, 'no-such-qube'));
+      expect((await host().call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('work');
+    } finally {
+      for (const tag of ['ai-managed', 'ai-full', 'ai-tombstone'])
+        await host().operator('admin.vm.tag.Remove', 'work', tag);
+    }
+  });
+
   it('a name outside the prefix is refused on its shape, whether it is taken or free', async () => {
     const before = host().truth();
     for (const name of ['vault', 'free-name', 'dom0', 'default', 'ai-', 'ai-x-dm']) {

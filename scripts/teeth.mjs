@@ -1,0 +1,288 @@
+/**
+ * Do the tests bite? Takes the lines of dom0 marked `# INVARIANT id` out, one at a time and in a copy, and runs the tests
+ * that can die of it. A line without which every test passes is either not enforcing anything or not tested.
+ *
+ *     npm run teeth -- [--only ID] [--jobs N]
+ *
+ * Exits with 1 when a line survives.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { ready } from './ready.mjs';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+/** What the tests need of the repository. Copied, since a module's files are looked for beside its real path. */
+const SOURCES = [
+  'dom0',
+  'core',
+  'plugins',
+  'sim',
+  'cli',
+  'test',
+  'guest',
+  'config',
+  'package.json',
+  'tsconfig.json',
+  'vitest.config.ts',
+];
+const LINKED = ['node_modules', 'dist'];
+const SUITES = ['test/security', 'test/operator'];
+const UNIT = 'dom0/tests';
+/** How many of the likeliest files are tried first, before all the others. */
+const FIRST = 3;
+/** Minutes after which a run that does not end has died, too. */
+const PATIENCE = 10;
+/** A line whose absence shows only in a long search would not be tested by an ordinary run either. */
+const ENVIRONMENT = { ...process.env, QMCP_PAIRS: '60', QMCP_SEED: '1', FORCE_COLOR: '0' };
+
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, jobs: { type: 'string', default: '2' } },
+});
+const colour = (code, text) => (process.stdout.isTTY ? `\u001b[${code}m${text}\u001b[0m` : text);
+
+/** A copy of the repository in which dom0 can be changed. One test run at a time. */
+class Copy {
+  constructor() {
+    this.root = mkdtempSync(join(tmpdir(), 'qmcp-teeth-'));
+    for (const name of SOURCES)
+      if (existsSync(join(ROOT, name))) cpSync(join(ROOT, name), join(this.root, name), { recursive: true });
+    for (const name of LINKED) symlinkSync(join(ROOT, name), join(this.root, name));
+  }
+
+  /** What died first, or undefined. `files` are paths of test files; dom0's unit tests count as one. */
+  async run(files) {
+    if (files.includes(UNIT)) {
+      const { status, output } = await this.ended('python3', [
+        ...['-B', '-m', 'unittest', 'discover', '-f', '-s', 'dom0/tests', '-t', 'dom0'],
+      ]);
+      if (status !== 0)
+        return { file: UNIT, test: /^(?:FAIL|ERROR): (.+)$/m.exec(output)?.[1] ?? lastLine(output) };
+    }
+    const suites = files.filter((file) => file !== UNIT);
+    if (suites.length === 0) return undefined;
+    const report = join(this.root, 'report.json');
+    rmSync(report, { force: true });
+    const { status, output } = await this.ended(process.execPath, [
+      ...[
+        join(ROOT, 'node_modules/vitest/vitest.mjs'),
+        'run',
+        '--bail=1',
+        '--maxWorkers=1',
+        '--reporter=json',
+      ],
+      ...[`--outputFile=${report}`, ...suites],
+    ]);
+    if (status === 0) return undefined;
+    return existsSync(report)
+      ? firstFailure(JSON.parse(readFileSync(report, 'utf8')), this.root)
+      : { file: suites[0], test: lastLine(output) };
+  }
+
+  ended(command, words) {
+    return new Promise((resolve) => {
+      const options = { cwd: this.root, env: ENVIRONMENT, stdio: ['ignore', 'pipe', 'pipe'], detached: true };
+      const child = spawn(command, words, options);
+      this.child = child;
+      let output = '';
+      for (const stream of [child.stdout, child.stderr])
+        stream.setEncoding('utf8').on('data', (text) => {
+          output = (output + text).slice(-100_000);
+        });
+      const timer = setTimeout(() => {
+        output += `\nit did not end within ${PATIENCE} minutes`;
+        this.stop();
+      }, PATIENCE * 60_000);
+      child.once('close', (status) => {
+        clearTimeout(timer);
+        this.child = undefined;
+        resolve({ status, output });
+      });
+    });
+  }
+
+  /** Whatever runs, with all that it started. */
+  stop() {
+    try {
+      if (this.child !== undefined) process.kill(-this.child.pid, 'SIGKILL');
+    } catch {
+      // it has just ended
+    }
+  }
+
+  remove() {
+    this.stop();
+    rmSync(this.root, { recursive: true, force: true });
+  }
+}
+
+function firstFailure({ testResults }, root) {
+  for (const { name, status, message, assertionResults } of testResults) {
+    const file = name.slice(root.length + 1);
+    const failed = assertionResults.find((one) => one.status === 'failed');
+    if (failed !== undefined) return { file, test: failed.fullName.trim(), why: failed.failureMessages[0] };
+    if (status === 'failed') return { file, test: `does not run: ${message.split('\n')[0]}` };
+  }
+  return { file: '', test: 'the run failed, and no test of it' };
+}
+
+const lastLine = (text) => text.trim().split('\n').at(-1);
+
+/** Every marked line, and dom0's file without it. */
+function marked() {
+  const { status, stdout, stderr } = spawnSync(
+    'python3',
+    ['-B', join(ROOT, 'scripts/teeth.py'), join(ROOT, 'dom0')],
+    {
+      encoding: 'utf8',
+      maxBuffer: 2 ** 28,
+    },
+  );
+  if (status !== 0) throw new Error(stderr.trim());
+  return stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+}
+
+function testFiles() {
+  const suites = SUITES.flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true })
+      .filter((file) => file.endsWith('.test.ts'))
+      .map((file) => join(folder, file)),
+  );
+  return [UNIT, ...suites].map((file) => ({
+    file,
+    text: file === UNIT ? '' : readFileSync(join(ROOT, file), 'utf8'),
+  }));
+}
+
+/** Which files have killed what, so far. */
+const killers = new Map();
+
+/** The likeliest first: those that killed a neighbour, then those that speak of the invariant in its own words. */
+function likeliest(files, { id, file: changed }) {
+  const words = id.split(/[.-]/).filter((word) => word.length > 2);
+  const score = ({ file, text }) => {
+    if (file === UNIT) return Number.POSITIVE_INFINITY; // half a second
+    const spoken = words.filter((word) => new RegExp(`\\b${word}`, 'i').test(text)).length / words.length;
+    const named = words.some((word) => basename(file).includes(word)) ? 1 : 0;
+    return (
+      (killers.get(`${file} ${id}`) ?? 0) * 3 + (killers.get(`${file} ${changed}`) ?? 0) / 10 + spoken + named
+    );
+  };
+  const scored = files.map((one) => [one.file, score(one)]);
+  return scored.sort((one, other) => other[1] - one[1]).map(([file]) => file);
+}
+
+async function verdict(copy, files, mutant) {
+  const path = join(copy.root, mutant.file);
+  const whole = readFileSync(path);
+  writeFileSync(path, mutant.text);
+  const order = likeliest(files, mutant);
+  try {
+    const groups = [order.slice(0, 1), order.slice(1, 1 + FIRST), order.slice(1 + FIRST)];
+    return await firstDeath(copy, groups, mutant);
+  } finally {
+    writeFileSync(path, whole);
+  }
+}
+
+/** A death that does not repeat itself was chance, and is none. */
+async function firstDeath(copy, [group, ...groups], mutant) {
+  if (group === undefined) return undefined;
+  const death = await copy.run(group);
+  if (death === undefined) return firstDeath(copy, groups, mutant);
+  const others = group.filter((file) => file !== death.file);
+  if (others.length < group.length && death.file !== UNIT && (await copy.run([death.file])) === undefined)
+    return firstDeath(copy, [others, ...groups], mutant);
+  for (const about of [mutant.id, mutant.file]) {
+    const key = `${death.file} ${about}`;
+    killers.set(key, (killers.get(key) ?? 0) + 1);
+  }
+  return death;
+}
+
+function progress(done, all, what) {
+  if (process.stderr.isTTY)
+    process.stderr.write(`\r\u001b[K[${done}/${all}] ${what}`.slice(0, process.stderr.columns ?? 80));
+}
+
+function row({ id, file, line, how }, death, width) {
+  const said = death ? `${colour(2, death.file)} ${death.test}` : colour(31, `SURVIVED (${how})`);
+  console.log(`${id.padEnd(width.id)}  ${`${file}:${line}`.padEnd(width.place)}  ${said}`);
+}
+
+async function main() {
+  await ready();
+  const all = marked();
+  const mutants = all.filter(({ id }) => values.only === undefined || id === values.only);
+  if (mutants.length === 0)
+    throw new Error(
+      `no line is marked ${values.only}; there are ${[...new Set(all.map(({ id }) => id))].join(', ')}`,
+    );
+  const files = testFiles();
+  const jobs = Math.min(Math.max(1, Number(values.jobs) || 1), mutants.length);
+  const copies = Array.from({ length: jobs }, () => new Copy());
+  const clean = () => {
+    for (const copy of copies) copy.remove();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'])
+    process.once(signal, () => {
+      clean();
+      process.exit(130);
+    });
+  try {
+    progress(0, mutants.length, 'the tests as they are');
+    const halves = copies.map((_, job) => files.map(({ file }) => file).filter((_, at) => at % jobs === job));
+    const failing = (await Promise.all(copies.map((copy, job) => copy.run(halves[job])))).find(Boolean);
+    if (failing)
+      throw new Error(
+        `fails as it is, so that nothing can be told by it: ${failing.file} ${failing.test}\n${failing.why ?? ''}`,
+      );
+
+    const width = {
+      id: Math.max(...mutants.map(({ id }) => id.length)),
+      place: Math.max(...mutants.map(({ file, line }) => `${file}:${line}`.length)),
+    };
+    const waiting = [...mutants];
+    let done = 0;
+    let survived = 0;
+    await Promise.all(
+      copies.map(async (copy) => {
+        for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+          progress(done, mutants.length, `${mutant.id} ${mutant.file}:${mutant.line}`);
+          const death = await verdict(copy, files, mutant);
+          done += 1;
+          if (death === undefined) survived += 1;
+          progress(done, mutants.length, '');
+          if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+          row(mutant, death, width);
+        }
+      }),
+    );
+    console.log(
+      `${mutants.length} lines: ${mutants.length - survived} are missed by a test, ${survived} by none`,
+    );
+    process.exitCode = survived > 0 ? 1 : 0;
+  } finally {
+    clean();
+  }
+}
+
+await main().catch((error) => {
+  process.stderr.write(`qmcp: ${error.message}\n`);
+  process.exitCode = 2;
+});
