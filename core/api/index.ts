@@ -43,3 +43,4 @@ export {
 } from './service.js';
 export { type Ref, type Step, type StepArguments, type StepName, step } from './steps.js';
 export { defineTool, portOf, type Tool, type ToolContext, type ToolHandler } from './tool.js';
+export { GuestText, quoted, type Seen, seen, Untrusted, visible } from './untrusted.js';

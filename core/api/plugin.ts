@@ -13,6 +13,10 @@ export interface Plugin {
   readonly services: readonly Service[];
   // biome-ignore lint/suspicious/noExplicitAny: a list of tools with different schemas has no narrower common type.
   readonly tools: readonly Tool<any, any, any>[];
+  /** Classes its handlers share: each has one instance, made in the plugin's own container. */
+  readonly parts?: readonly (new (
+    ...args: never[]
+  ) => unknown)[];
   /** Ids of plugins that must be loaded for this one to make sense. */
   readonly needs?: readonly string[];
   /** The shape of this plugin's options in the config file. */

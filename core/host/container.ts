@@ -31,6 +31,7 @@ export class PluginContainer {
     this.container = root.createChildContainer();
     for (const service of plugin.services)
       this.container.register(portOf(service), { useValue: portTo(service, qrexec, timeout) });
+    for (const part of plugin.parts ?? []) this.container.registerSingleton(part as never);
   }
 
   /** What each tool does, by name; every handler is made now, so that a mistake in one is found before anybody calls it. */

@@ -54,7 +54,7 @@ function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
     problem('plugin-malformed', name, { where, expected }),
   ];
   if (!isObject(untrusted_plugin)) return malformed(origin, 'the default export', 'an object');
-  const { id, apiVersion, services, tools, needs } = untrusted_plugin;
+  const { id, apiVersion, services, tools, needs, parts } = untrusted_plugin;
   if (typeof id !== 'string' || !PLUGIN_ID.test(id))
     return malformed(origin, 'id', 'lower-case letters and digits, starting with a letter');
   if (apiVersion !== API_VERSION)
@@ -65,6 +65,8 @@ function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
     return malformed(id, 'tools', 'a list of what defineTool returns');
   if (needs !== undefined && !(Array.isArray(needs) && needs.every((need) => typeof need === 'string')))
     return malformed(id, 'needs', 'a list of plugin ids');
+  if (parts !== undefined && !(Array.isArray(parts) && parts.every((part) => typeof part === 'function')))
+    return malformed(id, 'parts', 'a list of injectable classes');
   return [];
 }
 
@@ -176,6 +178,7 @@ function sealed(plugin: Plugin): Plugin {
     services: [...plugin.services],
     tools: plugin.tools.map((tool) => ({ ...tool, uses: { ...tool.uses }, upholds: [...tool.upholds] })),
     needs: [...(plugin.needs ?? [])],
+    parts: [...(plugin.parts ?? [])],
   });
 }
 

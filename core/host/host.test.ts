@@ -127,6 +127,34 @@ describe('a host of plugins', () => {
     expect(await reasons(broken, chain(broken))).toEqual(['own plugin-start-failed', ...rest]);
   });
 
+  test('the handlers of a plugin share its parts, and no other plugin does', async () => {
+    class Counter {
+      count = 0;
+    }
+    const counting = () =>
+      class {
+        constructor(readonly counter: Counter) {}
+        async run() {
+          this.counter.count += 1;
+          return { word: String(this.counter.count) };
+        }
+      };
+    const plugins = ['one', 'two'].map((id) => {
+      const service = serviceOf(id);
+      const tools = ['a', 'b'].map((name) => {
+        const handler = counting();
+        inject(Counter)(handler, undefined, 0);
+        injectable()(handler);
+        return toolOf(`${id}_${name}`, service, { run: undefined, handler } as never);
+      });
+      return pluginOf(id, { services: [service], tools, parts: [Counter] });
+    });
+    const host = await hostOf(plugins);
+    const words: unknown[] = [];
+    for (const tool of host.tools) words.push((await tool.call({ qube: 'ai-one' }, context)).word);
+    expect(words).toEqual(['1', '2', '1', '2']);
+  });
+
   test('a handler gets the ports of its own plugin, and is let go of at the end', async () => {
     const host = await hostOf([withHandler('own', own, Sayer)]);
     expect(await host.tools[0]!.call({ qube: 'ai-one' }, context)).toEqual({ word: 'hello' });

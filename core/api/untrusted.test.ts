@@ -1,0 +1,101 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { quoted, seen, visible } from './untrusted.js';
+
+/** Anything a terminal or a reader could be fooled with, between plain words. */
+const nasty = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 20 }),
+  fc.constantFrom(
+    ...[
+      '\u001b[2J',
+      '\u001b]0;title\u0007',
+      '\u001b]8;;http://x\u001b\\',
+      '\u009b31m',
+      '\u0090q',
+      '\u001b',
+      '\r',
+    ],
+    ...[
+      '\r\n',
+      '\b',
+      '\u0085',
+      '\u2028',
+      '\u202e',
+      '\u2066',
+      '\u200b',
+      '\u200d',
+      '\ufeff',
+      '\u00ad',
+      '\u3164',
+    ],
+    ...['\u{e0041}', '\ufe0f', '\u{e0100}', '\u115f', '\u034f', '\ud800', '\u0007', '\u007f', '\0'],
+  ),
+);
+const text = fc.array(nasty).map((parts) => parts.join(''));
+
+describe('text of a guest', () => {
+  test('has nothing in it that cannot be seen, whatever it was made of', () => {
+    fc.assert(
+      fc.property(text, (untrusted) => {
+        expect(visible(untrusted).replace(/[\n\t]/g, '')).not.toMatch(
+          /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u,
+        );
+      }),
+    );
+  });
+
+  test('is the same when it is looked at twice', () => {
+    fc.assert(
+      fc.property(text, (untrusted) => {
+        expect(visible(visible(untrusted))).toBe(visible(untrusted));
+      }),
+    );
+  });
+
+  test('keeps every letter of a plain text, in any script', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('abc', 'äß', 'łó', '日本', 'שלום', '\n', '\t', ' ', '🙂', '{"ok":true}')),
+        (parts) => {
+          const plain = parts.join('');
+          expect(seen(Buffer.from(plain))).toEqual({ text: plain, altered: false });
+        },
+      ),
+    );
+  });
+
+  test.each([
+    ['colours', '\u001b[1;31mred\u001b[0m', 'red'],
+    ['a title and a link', '\u001b]0;owned\u0007a\u001b]8;;http://x\u001b\\b\u001b]8;;\u001b\\', 'ab'],
+    ['one-byte controls', '\u009b31mred\u009d0;t\u009c!', 'red!'],
+    ['a title that never ends takes its line and no more', '\u001b]0;a\nb', '\nb'],
+    ['a line that is written over', 'one\rtwo\r\nthree\n', 'one\ntwo\nthree\n'],
+    ['turned-around text', 'a\u202eb\u2066c', 'abc'],
+    ['letters without a shape', 'a\u200b\u3164\u{e0041}\u00ad\ufe0fb', 'ab'],
+  ])('loses %s', (_what, untrusted, left) => {
+    expect(visible(untrusted)).toBe(left);
+    expect(seen(Buffer.from(untrusted))).toEqual({ text: left, altered: true });
+  });
+
+  test('says that it is not the whole truth when the bytes were no text', () => {
+    expect(seen(Buffer.from([0x61, 0xff, 0x62]))).toEqual({ text: 'a\ufffdb', altered: true });
+    expect(seen(Buffer.from('\ufeffa'))).toEqual({ text: 'a', altered: true });
+  });
+
+  test('takes time in proportion to its length', () => {
+    for (const untrusted of ['\u001b]', '\u001b[', '\u0090', '\r', '\u001b]0;a\u001b'])
+      expect(visible(untrusted.repeat(200_000)).length).toBeLessThan(1_000_000);
+  });
+});
+
+describe('text of a guest in a message of ours', () => {
+  test('has on every line whose it is', () => {
+    expect(quoted('stdout', 'a\nb\n')).toBe('stdout| a\nstdout| b');
+    fc.assert(
+      fc.property(text, (untrusted) => {
+        for (const line of quoted('stdout', untrusted).split('\n'))
+          expect(line.startsWith('stdout| ')).toBe(true);
+      }),
+    );
+  });
+});
