@@ -483,7 +483,7 @@ export const policyConsistent = policy(
 );
 
 /** All of them, in the order of dom0's vocabulary. */
-export const AXIOMS = [
+export const AXIOMS = Object.freeze([
   existenceHidden,
   valuesRedacted,
   selfExcluded,
@@ -510,7 +510,7 @@ export const AXIOMS = [
   frozenMeansFrozen,
   policyClosed,
   policyConsistent,
-] as const;
+] as const);
 
 /** As it was; what it has from a template of the world, that template's owner may change. */
 function unmoved(was: QubeSnapshot, is: QubeSnapshot, before: HostSnapshot, marks: Marks): boolean {

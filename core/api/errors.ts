@@ -16,6 +16,7 @@ export const REFUSALS = {
   conflict: 'The qube is not in a state that allows this; look at qube_state and try again.',
   failed: 'The call failed; the operator can find the reason. Look at qube_list before trying again.',
 } as const;
+Object.freeze(REFUSALS);
 
 export type RefusalCode = keyof typeof REFUSALS;
 
@@ -32,7 +33,14 @@ export class Refused extends Error {
   ) {
     super(code);
   }
+
+  /** Also one of another copy of this package: a plugin may bring its own. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return value instanceof Error && value.name === 'Refused' && isRefusalCode((value as Refused).code);
+  }
+
   get next(): string {
     return REFUSALS[this.code];
   }
 }
+Object.freeze(Refused.prototype);

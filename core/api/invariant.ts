@@ -1,4 +1,5 @@
 import type { Rule } from './egress.js';
+import { frozen } from './frozen.js';
 import type { Tier } from './names.js';
 
 /** Where an invariant is enforced: by the kernel in dom0, or by the qrexec policy that dom0 evaluates. */
@@ -89,5 +90,5 @@ export function defineInvariant(
   id: string,
   invariant: Omit<Invariant, 'id' | 'with'> & { with?: Readonly<Record<string, unknown>> },
 ): Invariant {
-  return Object.freeze({ ...invariant, id, with: invariant.with ?? {} });
+  return frozen({ ...invariant, id, with: { ...invariant.with } });
 }

@@ -1,13 +1,18 @@
 import { Type } from 'typebox';
+import { frozen } from './frozen.js';
 import { QubeName } from './names.js';
 
 /** Power state as an agent sees it: `starting` until qrexec answers, `stopping` while it goes down. */
-export const PowerState = Type.Enum(['halted', 'starting', 'running', 'paused', 'stopping', 'unknown']);
+export const PowerState = frozen(
+  Type.Enum(['halted', 'starting', 'running', 'paused', 'stopping', 'unknown']),
+);
 
 /** One line of a listing: what `step.list` yields for each qube. */
-export const QubeSummary = Type.Object(
-  { name: QubeName, class: Type.String({ maxLength: 32 }), state: PowerState },
-  { additionalProperties: false },
+export const QubeSummary = frozen(
+  Type.Object(
+    { name: QubeName, class: Type.String({ maxLength: 32 }), state: PowerState },
+    { additionalProperties: false },
+  ),
 );
 
 /**
@@ -15,31 +20,33 @@ export const QubeSummary = Type.Object(
  * null for none. `memory` and `maxmem` are MiB, `disk` is the private volume in bytes, `features`
  * those the operator lists for the world.
  */
-export const QubeState = Type.Object(
-  {
-    name: QubeName,
-    class: Type.String({ maxLength: 32 }),
-    state: PowerState,
-    label: Type.String({ maxLength: 32 }),
-    template: Type.Union([Type.String({ maxLength: 32 }), Type.Null()]),
-    network: Type.Union([Type.String({ maxLength: 32 }), Type.Null()]),
-    memory: Type.Integer(),
-    maxmem: Type.Integer(),
-    vcpus: Type.Integer(),
-    disk: Type.Object({ size: Type.Integer(), used: Type.Integer() }, { additionalProperties: false }),
-    features: Type.Array(
-      Type.Object(
-        { name: Type.String({ maxLength: 64 }), value: Type.String({ maxLength: 64 }) },
-        { additionalProperties: false },
+export const QubeState = frozen(
+  Type.Object(
+    {
+      name: QubeName,
+      class: Type.String({ maxLength: 32 }),
+      state: PowerState,
+      label: Type.String({ maxLength: 32 }),
+      template: Type.Union([Type.String({ maxLength: 32 }), Type.Null()]),
+      network: Type.Union([Type.String({ maxLength: 32 }), Type.Null()]),
+      memory: Type.Integer(),
+      maxmem: Type.Integer(),
+      vcpus: Type.Integer(),
+      disk: Type.Object({ size: Type.Integer(), used: Type.Integer() }, { additionalProperties: false }),
+      features: Type.Array(
+        Type.Object(
+          { name: Type.String({ maxLength: 64 }), value: Type.String({ maxLength: 64 }) },
+          { additionalProperties: false },
+        ),
       ),
-    ),
-  },
-  { additionalProperties: false },
+    },
+    { additionalProperties: false },
+  ),
 );
 
 /** Parameters of a service that needs nothing but its target. */
-export const NoParams = Type.Object({}, { additionalProperties: false });
+export const NoParams = frozen(Type.Object({}, { additionalProperties: false }));
 
-export const Memory = Type.Integer({ minimum: 64, maximum: 1_048_576, description: 'MiB' });
-export const Vcpus = Type.Integer({ minimum: 1, maximum: 64 });
-export const Bytes = Type.Integer({ minimum: 1, maximum: 2 ** 50, description: 'bytes' });
+export const Memory = frozen(Type.Integer({ minimum: 64, maximum: 1_048_576, description: 'MiB' }));
+export const Vcpus = frozen(Type.Integer({ minimum: 1, maximum: 64 }));
+export const Bytes = frozen(Type.Integer({ minimum: 1, maximum: 2 ** 50, description: 'bytes' }));

@@ -6,9 +6,11 @@ import { callsOf, type Step } from './steps.js';
 /** What a service does to the host: looks, changes something that can be put back, or ends something. */
 export type Effect = 'read' | 'write' | 'destroy';
 
+/** `qmcp.<plugin>.<Verb>`: the qrexec service name, and the name of its contract. */
+export type ServiceName = `qmcp.${string}.${string}`;
+
 interface ServiceBase<P extends TSchema, R extends TSchema> {
-  /** `qmcp.<plugin>.<Verb>`: the qrexec service name, and the name of its contract. */
-  readonly name: `qmcp.${string}.${string}`;
+  readonly name: ServiceName;
   readonly effect: Effect;
   readonly params: P;
   readonly reply: R;
@@ -52,48 +54,90 @@ export interface GuestService<P extends TSchema = TSchema, R extends TSchema = T
 
 export type Service = TargetService | HostService | StreamService | GuestService;
 
-type Defined<S, Defaulted extends keyof S> = Omit<S, 'kind' | 'name' | Defaulted> &
-  Partial<Pick<S, Defaulted>>;
+/** The parameters a service has, for its steps to refer to: one that may be left out is there, and may be undefined. */
+type Parameters<P> = P extends { properties: infer Properties }
+  ? {
+      [K in keyof Properties]:
+        | (K extends keyof Static<P & TSchema> ? NonNullable<Static<P & TSchema>[K]> : never)
+        | (P extends { required: readonly (infer Required)[] }
+            ? K extends Required
+              ? never
+              : undefined
+            : undefined);
+    }
+  : unknown;
 
-export function defineTargetService<P extends TSchema, R extends TSchema>(
-  name: TargetService['name'],
-  service: Defined<TargetService<P, R>, 'qubes' | 'calls'>,
+/** Parameters that can name a qube: texts that are always there. */
+type NameOfQube<P> = {
+  [K in keyof Parameters<P>]: Parameters<P>[K] extends string ? K : never;
+}[keyof Parameters<P>];
+
+interface Common<P extends TSchema, R extends TSchema> {
+  readonly effect: Effect;
+  readonly params: P;
+  readonly reply: R;
+  readonly invariants: readonly Invariant[];
+}
+
+/** `N` are names of its parameters that name qubes, `M` the names of qubes its steps make: what its steps may work on. */
+interface Interpreted<
+  P extends TSchema,
+  R extends TSchema,
+  N extends string,
+  M extends string,
+  T extends string,
+> extends Common<P, R> {
+  readonly qubes?: { readonly [K in N]: K extends NameOfQube<NoInfer<P>> ? Tier : never };
+  readonly calls?: readonly string[];
+  readonly steps: readonly Step<NoInfer<Parameters<P>>, NoInfer<T | N | M>, M>[];
+}
+
+/** A service called on a qube, and answered by dom0. `$target` in its steps is that qube. */
+export function defineTargetService<
+  P extends TSchema,
+  R extends TSchema,
+  N extends string = never,
+  M extends string = never,
+>(
+  name: ServiceName,
+  service: Interpreted<P, R, N, M, 'target'> & { readonly capability: Tier },
 ): TargetService<P, R> {
-  return Object.freeze({
-    qubes: {},
-    calls: callsOf(service.steps),
-    ...service,
-    kind: 'target' as const,
-    name,
-  });
+  return Object.freeze({ ...interpreted(service), kind: 'target' as const, name });
 }
 
-export function defineHostService<P extends TSchema, R extends TSchema>(
-  name: HostService['name'],
-  service: Defined<HostService<P, R>, 'qubes' | 'calls'>,
-): HostService<P, R> {
-  return Object.freeze({ qubes: {}, calls: callsOf(service.steps), ...service, kind: 'host' as const, name });
+/** A service called on dom0 itself, with the names of qubes in its parameters. */
+export function defineHostService<
+  P extends TSchema,
+  R extends TSchema,
+  N extends string = never,
+  M extends string = never,
+>(name: ServiceName, service: Interpreted<P, R, N, M, never>): HostService<P, R> {
+  return Object.freeze({ ...interpreted(service), kind: 'host' as const, name });
 }
 
-export function defineStreamService<P extends TSchema, R extends TSchema>(
-  name: StreamService['name'],
-  service: Defined<StreamService<P, R>, 'qubes' | 'calls'>,
-): StreamService<P, R> {
-  return Object.freeze({
-    qubes: {},
-    calls: callsOf(service.steps),
-    ...service,
-    kind: 'stream' as const,
-    name,
-  });
+/** As a host service, and it answers again and again. */
+export function defineStreamService<
+  P extends TSchema,
+  R extends TSchema,
+  N extends string = never,
+  M extends string = never,
+>(name: ServiceName, service: Interpreted<P, R, N, M, never>): StreamService<P, R> {
+  return Object.freeze({ ...interpreted(service), kind: 'stream' as const, name });
 }
 
+/** A service that runs inside the qube it is called on; the policy alone says whether the call gets there. */
 export function defineGuestService<P extends TSchema, R extends TSchema>(
-  name: GuestService['name'],
-  service: Defined<GuestService<P, R>, never>,
+  name: ServiceName,
+  service: Common<P, R> & { readonly capability: Tier },
 ): GuestService<P, R> {
   return Object.freeze({ ...service, kind: 'guest' as const, name });
 }
+
+const interpreted = <S extends { readonly steps: readonly Step[] }>(service: S) => ({
+  qubes: {},
+  calls: callsOf(service.steps),
+  ...service,
+});
 
 /** What a guest service streams while it runs, and how it is fed and stopped. */
 export interface GuestIo {

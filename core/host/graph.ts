@@ -1,3 +1,4 @@
+import { frozen } from '../api/frozen.js';
 import { API_VERSION, type Plugin, type Service, type Tool } from '../api/index.js';
 import { isObject } from './dom0.js';
 import { type Problem, problem } from './problems.js';
@@ -180,11 +181,4 @@ function sealed(plugin: Plugin): Plugin {
     needs: [...(plugin.needs ?? [])],
     parts: [...(plugin.parts ?? [])],
   });
-}
-
-function frozen<T>(value: T, seen: Set<unknown> = new Set()): T {
-  if (typeof value !== 'object' || value === null || seen.has(value)) return value;
-  seen.add(value);
-  for (const part of Object.values(Object.freeze(value))) frozen(part, seen);
-  return value;
 }

@@ -1,0 +1,14 @@
+/**
+ * The same value, which nobody can change any more, and nothing in it. What plugins share with each other and with the core
+ * is made so; so is what a plugin declares, once it has been looked at.
+ */
+export function frozen<T>(value: T, seen: Set<unknown> = new Set()): T {
+  if (typeof value !== 'object' || value === null || seen.has(value)) return value;
+  seen.add(value);
+  Object.freeze(value);
+  for (const key of Reflect.ownKeys(value)) {
+    const property = Reflect.getOwnPropertyDescriptor(value, key);
+    if (property && 'value' in property) frozen(property.value, seen);
+  }
+  return value;
+}
