@@ -107,9 +107,10 @@ class Kernel:
                 result = self.settings.catalog(call.world, call.principal)
             else:
                 try:
-                    uses = self._uses(call, params)
-                    async with self.locked({name for name, use in uses if use.changes and call.contract.changes}):
-                        await self._reach(call, uses)
+                    uses, known = self._uses(call, params), await call.roster.names()
+                    changed = {name for name, use in uses if use.changes and (use.kind == "new" or name in known)}
+                    async with self.locked(changed if call.contract.changes else ()):
+                        await self._reach(call, uses, known)
                         if STEPS[call.contract.steps[0]["do"]].get("streams"):
                             async for event in self._step(call, params, call.contract.steps[0]):
                                 self._require_thawed(call)
@@ -146,18 +147,21 @@ class Kernel:
 
     @asynccontextmanager
     async def locked(self, names):
-        """One change of a qube at a time. The name decides, not the qube, so that waiting tells nothing."""
+        """One change of a qube at a time. A world waits for names of its own only, so that waiting tells of no other."""
         async with AsyncExitStack() as held:
             for name in sorted(names):
                 await held.enter_async_context(self._locks.setdefault(name, asyncio.Lock()))
             yield
 
-    async def _reach(self, call, uses):
-        """May they have it? Every name asked about is looked up once, whatever it is."""
+    async def _reach(self, call, uses, known):
+        """May they have it? One look-up for every name asked about, and always of a qube that is there: of one that is not,
+        qubesd says so sooner."""
         call.host = self.qubesd.limited(call.contract.calls)
         for name, use in uses:
             if use.kind != "new":
-                tags = await self._hands.tags(name)
+                there = name if name in known else call.principal  # INVARIANT scope.existence-hidden
+                tags = await self._hands.tags(there)
+                tags = tags if name in known else None
                 if use.kind == "removed":
                     invariants.require_tombstone(call.world, name, tags)
                 else:

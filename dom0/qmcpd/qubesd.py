@@ -111,9 +111,10 @@ class Qubesd:
 
     async def devices(self, method, name, devclass):
         """`[(backend or None, port, description)]` of what a qube offers (`Available`) or uses (`Attached`)."""
-        data = await self.call(f"admin.vm.device.{devclass}.{method}", name, absent=[""])
-        if data is None and method == "Attached":  # 4.2 calls it so
-            data = await self.call(f"admin.vm.device.{devclass}.List", name)
+        # no such method: this host has no part for that class, or, of Attached, it is 4.2, that calls it otherwise
+        data = await self.call(f"admin.vm.device.{devclass}.{method}", name, absent=["", "ProtocolError"])
+        if data is None and method == "Attached":
+            data = await self.call(f"admin.vm.device.{devclass}.List", name, absent=["", "ProtocolError"])
         found = []
         for line in _lines(data):
             backend, _, port = line.split(" ")[0].split(":")[0].rpartition("+")
@@ -122,17 +123,13 @@ class Qubesd:
         return found
 
     async def get(self, name, kind, key=""):
-        """A property, feature or firewall as it stands; None for a feature that is not set or a property at its default."""
-        data = await self.call(f"admin.vm.{kind}.Get", name, key, absent=["QubesFeatureNotFoundError"])
-        if kind != "property":
-            return data
-        default, _, value = data.split(" ", 2)
-        return None if default == "default=True" else value
+        """A feature or firewall as it stands; None for a feature that is not set."""
+        return await self.call(f"admin.vm.{kind}.Get", name, key, absent=["QubesFeatureNotFoundError"])
 
     # ---- writes: each can be an operation of a step (effects.py), and so is safe to repeat
 
     async def put(self, name, kind, key, value):
-        """What `get` gave, put back; or something new."""
+        """What was read, put back; or something new. None is a property's default, or no feature."""
         if value is not None:
             await self.call(f"admin.vm.{kind}.Set", name, key, value)
         elif kind == "property":

@@ -31,7 +31,7 @@ class Roster:
     def __init__(self, host):
         self._host, self.marks = host, frozenset()
         self._names, self._queues = set(), set()
-        self.add, self.discard = self._names.add, self._names.discard
+        self.add = self._names.add
         self._looked_for, self._connected = None, asyncio.Event()
 
     async def names(self):
@@ -80,3 +80,5 @@ class Roster:
                 for queue in self._queues:
                     if not queue.full():
                         queue.put_nowait((subject, event))
+            if event == "domain-delete":
+                self._names.discard(subject)

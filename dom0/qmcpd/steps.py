@@ -25,8 +25,6 @@ async def list_qubes(call):
         if invariants.is_in_scope(world, name, tags):
             klass, state = (await host.list(name)).get(name, ("", ""))
             qubes.append({"name": name, "class": klass, "state": STATES.get(state, "unknown")})
-        elif call.roster.marks.isdisjoint(tags or ()):
-            call.roster.discard(name)
     return {"prefix": world.prefix, "qubes": qubes}
 
 

@@ -30,19 +30,27 @@ const list = () => seat.call('@adminvm', 'qmcp.inspect.List');
 const spawn = (name: string) => seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
 describe('what qmcpd asks of qubesd', () => {
-  it('is the same for a name that is hidden and one that is missing', async () => {
-    for (const service of [
-      'qmcp.inspect.State',
-      'qmcp.spawn.Start',
-      'qmcp.spawn.Shutdown',
-      'qmcp.spawn.Remove',
-    ]) {
-      const asked = async (name: string) =>
-        (await requests(() => seat.direct(service, name))).map((request) => request.replace(name, 'NAME'));
-      const missing = await asked('no-such-qube');
-      expect(missing).toEqual(['admin.vm.tag.List+ dom0 name NAME']);
-      for (const name of ['vault', 'work', 'mcp-control', 'sys-ai-net'])
-        expect(await asked(name)).toEqual(missing);
+  // ATTACK 15
+  it('is the same for a name that is hidden and one that is missing: one look-up, of a qube that is there', async () => {
+    const asked = (service: string, target: string, payload: object = {}) =>
+      requests(() => seat.direct(service, target, payload));
+    for (const name of ['no-such-qube', 'vault', 'work', 'mcp-control', 'sys-ai-net']) {
+      for (const service of ['State', 'Set'].map((verb) => `qmcp.inspect.${verb}`))
+        expect(await asked(service, name)).toEqual(['admin.vm.tag.List+ dom0 name mcp-control']);
+      for (const service of ['Start', 'Shutdown', 'Remove'].map((verb) => `qmcp.spawn.${verb}`))
+        expect(await asked(service, name)).toEqual(['admin.vm.tag.List+ dom0 name mcp-control']);
+      for (const [service, payload] of [
+        ['qmcp.spawn.Create', { name: 'ai-one', template: name }],
+        ['qmcp.spawn.Clone', { name: 'ai-one', source: name }],
+        ['qmcp.spawn.Disposable', { template: name }],
+        ['qmcp.spawn.Restore', { qube: name }],
+      ] as const)
+        expect(await asked(service, '@adminvm', payload)).toEqual([
+          'admin.vm.tag.List+ dom0 name mcp-control',
+        ]);
+      expect(
+        await asked('qmcp.devices.Attach', 'ai-debian', { class: 'block', backend: name, device: 'sda' }),
+      ).toEqual(['admin.vm.tag.List+ dom0 name ai-debian', 'admin.vm.tag.List+ dom0 name mcp-control']);
     }
   });
 
@@ -76,9 +84,20 @@ describe('a list', () => {
     }
   });
 
-  it('does not have a qube that was renamed away or deleted by the operator', async () => {
+  it('does not have a qube that was deleted by the operator, and asks nothing of it any more', async () => {
     await spawn('ai-a');
     await seat.operator('admin.vm.Remove', 'ai-a');
+    await expect.poll(() => requests(list)).toHaveLength(2);
     expect(await names()).toEqual(['ai-debian']);
+  });
+
+  it('has a qube the operator takes out and puts back, however fast', async () => {
+    for (let at = 0; at < 20; at++) {
+      const listed = names();
+      await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-managed');
+      await seat.operator('admin.vm.tag.Set', 'ai-debian', 'ai-managed');
+      await listed;
+      expect(await names()).toEqual(['ai-debian']);
+    }
   });
 });

@@ -1,0 +1,113 @@
+/**
+ * What an agent learns with a watch in its hand. Names come past the policy in payloads, so the kernel itself has to be as
+ * quick about a qube that is hidden as about one that is missing.
+ *
+ *     QMCP_TIME=2000 npx vitest run test/security/time.test.ts     2,000 samples of each, medians within 2 %
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { roomy, Seat } from './host.js';
+
+/** Samples of each kind, and how far their medians may be apart. A difference that is there is there in all the samples. */
+const FULL = Number(process.env.QMCP_TIME ?? 0);
+const [ROUNDS, WITHIN] = FULL > 0 ? [[FULL], 0.02] : [[100, 200, 400, 800], 0.08];
+
+let seat: Seat;
+beforeEach(async () => {
+  seat = await Seat.take('demo', (root) => {
+    roomy(root);
+    const path = `${root}/etc/qmcp/qmcp.toml`;
+    const lab =
+      '\n[world.lab]\nprefix = "lab-"\n[world.lab.budget]\nrunning = 9\nmemory = 99999\nvcpus = 99\n' +
+      '[world.lab.principal.lab-control]\nplugins = ["spawn"]\n';
+    writeFileSync(path, readFileSync(path, 'utf8') + lab);
+  });
+});
+afterEach(() => seat.leave());
+
+const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
+const start = (name: string, source?: string) => seat.direct('qmcp.spawn.Start', name, {}, source);
+const median = (times: number[]) => times.sort((one, other) => one - other)[times.length >> 1]!;
+
+// ATTACK 15
+describe('by the time it takes, a name that is missing cannot be told', () => {
+  it('from one that is hidden, under tier, guarded or removed', async () => {
+    for (const name of ['ai-gone', 'ai-kept'])
+      await seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
+    await seat.ask('ai-gone', 'qmcp.spawn.Remove');
+    await seat.operator('admin.vm.tag.Set', 'ai-kept', 'ai-guard');
+    await seat.operator('admin.vm.tag.Set', 'personal', 'ai-managed');
+    const kinds = {
+      missing: 'nobody-1',
+      hidden: 'work',
+      underTier: 'personal',
+      guarded: 'ai-kept',
+      removed: 'ai-gone',
+    };
+    const times = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, [] as number[]]));
+    const sample = async (wanted: number) => {
+      while (times.missing!.length < wanted)
+        // In turn, and each in every place: what slows the machine down slows all of them.
+        for (const [kind, name] of rotated(Object.entries(kinds), times.missing!.length)) {
+          const begun = performance.now();
+          const reply = await start(name);
+          times[kind]!.push(performance.now() - begun);
+          expect(reply).toBe(NOT_FOUND);
+        }
+      const medians = Object.entries(times).map(([kind, all]) => [kind, median([...all])] as const);
+      const missing = median([...times.missing!]);
+      return Object.fromEntries(medians.map(([kind, time]) => [kind, time / missing]));
+    };
+    let ratios: Record<string, number> = {};
+    for (const wanted of ROUNDS) {
+      ratios = await sample(wanted);
+      if (Object.values(ratios).every((ratio) => Math.abs(ratio - 1) <= WITHIN)) break;
+    }
+    const shown = Object.entries(ratios).map(([kind, ratio]) => `${kind} ${ratio.toFixed(3)}`);
+    console.log(`time, by the missing one’s: ${shown.join(', ')}; ${times.missing!.length} samples each`);
+    for (const [kind, ratio] of Object.entries(ratios))
+      expect(Math.abs(ratio - 1), kind).toBeLessThanOrEqual(WITHIN);
+  }, 120_000);
+
+  it('even where qubesd itself is sooner done with what does not exist', async () => {
+    const { host } = seat.sim;
+    const original = host.call.bind(host);
+    host.call = async (request) => {
+      const reply = await original(request);
+      const [format] = Buffer.from(reply).toString('latin1').split('\0');
+      if (format === '0') await new Promise((resolve) => setTimeout(resolve, 100));
+      return reply;
+    };
+    for (const name of ['no-such-qube', 'work'])
+      for (const act of [
+        () => start(name),
+        () => seat.direct('qmcp.spawn.Create', '@adminvm', { name: 'ai-one', template: name }),
+        () => seat.direct('qmcp.spawn.Restore', '@adminvm', { qube: name }),
+      ]) {
+        const begun = performance.now();
+        expect(await act()).toBe(NOT_FOUND);
+        expect(performance.now() - begun).toBeGreaterThan(95);
+      }
+  });
+
+  it('from one that another world is busy with', async () => {
+    await seat.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=lab-one label=red');
+    for (const tag of ['lab-managed', 'lab-full']) await seat.operator('admin.vm.tag.Set', 'lab-one', tag);
+    await seat.operator('admin.vm.property.Set', 'lab-one', 'netvm', '');
+    const held = seat.hold('admin.vm.Start');
+    const theirs = start('lab-one', 'lab-control');
+    await held.arrived;
+    // Were it to wait for them, it would wait for ever: they wait for us.
+    expect(await start('lab-one')).toBe(NOT_FOUND);
+    expect(await seat.direct('qmcp.spawn.Clone', '@adminvm', { source: 'lab-one', name: 'ai-one' })).toBe(
+      NOT_FOUND,
+    );
+    held.release();
+    expect(JSON.parse(await theirs)).toMatchObject({ ok: true });
+  });
+});
+
+function rotated<T>(all: readonly T[], by: number): T[] {
+  const at = by % all.length;
+  return [...all.slice(at), ...all.slice(0, at)];
+}
