@@ -8,7 +8,7 @@ import { selected } from './config/select.js';
 import type { Candidate } from './host/graph.js';
 import { type Host, loadHost } from './host/host.js';
 import { type Problem, printable, problem, report } from './host/problems.js';
-import { serveMcp } from './mcp/server.js';
+import { serveMcp } from './mcp/stdio.js';
 import { QrexecClient } from './qrexec/client.js';
 
 export { BadConfig } from './config/validate.js';
@@ -47,6 +47,7 @@ export async function serve(config: Config): Promise<void> {
   const host = await load(config);
   if (host.problems.length > 0) log(`going on without\n${report(host.problems)}`);
   const connection = serveMcp({
+    ...host,
     tools: selected(host.tools, config),
     version: VERSION,
     log,

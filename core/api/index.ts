@@ -42,5 +42,26 @@ export {
   type TargetService,
 } from './service.js';
 export { type Ref, type Step, type StepArguments, type StepName, step } from './steps.js';
-export { defineTool, portOf, type Tool, type ToolContext, type ToolHandler } from './tool.js';
+export {
+  type Changes,
+  type Complete,
+  type Content,
+  defineChanges,
+  definePrompt,
+  defineResource,
+  type Prompt,
+  type PromptArgument,
+  type Resource,
+  type ResourceHandler,
+  type Variables,
+} from './surface.js';
+export {
+  defineTool,
+  type Ports,
+  portOf,
+  type Tool,
+  type ToolContext,
+  type ToolHandler,
+  type Uses,
+} from './tool.js';
 export { GuestText, quoted, type Seen, seen, Untrusted, visible } from './untrusted.js';

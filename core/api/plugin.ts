@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox';
 import type { Service } from './service.js';
+import type { Changes, Prompt, Resource } from './surface.js';
 import type { Tool } from './tool.js';
 
 /** The version of this package's contract with plugins. A plugin that names another is not loaded. */
@@ -17,6 +18,12 @@ export interface Plugin {
   readonly parts?: readonly (new (
     ...args: never[]
   ) => unknown)[];
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  readonly resources?: readonly Resource<any>[];
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  readonly prompts?: readonly Prompt<any>[];
+  // biome-ignore lint/suspicious/noExplicitAny: as above.
+  readonly changes?: Changes<any>;
   /** Ids of plugins that must be loaded for this one to make sense. */
   readonly needs?: readonly string[];
   /** The shape of this plugin's options in the config file. */

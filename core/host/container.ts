@@ -1,6 +1,14 @@
 import '../api/injection.js';
 import { type DependencyContainer, container as registry } from 'tsyringe';
-import { type Plugin, portOf, type Service, type Tool, type ToolContext } from '../api/index.js';
+import {
+  type Plugin,
+  type Ports,
+  portOf,
+  type Service,
+  type Tool,
+  type ToolContext,
+  type Uses,
+} from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
 import { dom0Port } from './dom0.js';
 import { guestPort } from './guest.js';
@@ -43,7 +51,7 @@ export class PluginContainer {
         behaviours.set(tool.name, this.behaviour(tool));
       } catch (error) {
         const why = (error as Error).message.replace(/\s+/g, ' ');
-        problems.push(problem('plugin-start-failed', this.plugin.id, { tool: tool.name, why }));
+        problems.push(problem('plugin-start-failed', this.plugin.id, { what: `its tool ${tool.name}`, why }));
       }
     }
     return { behaviours, problems };
@@ -53,18 +61,27 @@ export class PluginContainer {
     await this.container.dispose();
   }
 
+  /** The one instance of a class that this plugin has. */
+  instance<T>(handler: new (...args: never[]) => T): T {
+    if (!this.container.isRegistered(handler as never)) this.container.registerSingleton(handler as never);
+    return this.container.resolve<T>(handler as never);
+  }
+
+  /** Functions that call these services, under the names they are asked for by. */
+  ports<U extends Uses>(uses: U): Ports<U> {
+    const entries = Object.entries(uses).map(([name, service]) => [
+      name,
+      this.container.resolve(portOf(service)),
+    ]);
+    return Object.freeze(Object.fromEntries(entries)) as Ports<U>;
+  }
+
   private behaviour(tool: Tool): Behaviour {
     if (tool.handler) {
-      const handler = tool.handler as new (...args: never[]) => { run: Behaviour };
-      this.container.registerSingleton(handler as never);
-      const instance = this.container.resolve<{ run: Behaviour }>(handler as never);
+      const instance = this.instance(tool.handler as new (...args: never[]) => { run: Behaviour });
       return (input, context) => instance.run(input, context);
     }
-    const ports = Object.freeze(
-      Object.fromEntries(
-        Object.entries(tool.uses).map(([name, service]) => [name, this.container.resolve(portOf(service))]),
-      ),
-    );
+    const ports = this.ports(tool.uses);
     const run = tool.run as (ports: unknown, input: unknown, context: ToolContext) => Promise<unknown>;
     return (input, context) => run(ports, input, context);
   }

@@ -2,6 +2,7 @@ import { frozen } from '../api/frozen.js';
 import { API_VERSION, type Plugin, type Service, type Tool } from '../api/index.js';
 import { isObject } from './dom0.js';
 import { type Problem, problem } from './problems.js';
+import { isUri, lookingParts } from './surface.js';
 
 const PLUGIN_ID = /^[a-z][a-z0-9]*$/;
 const TOOL_NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
@@ -43,8 +44,9 @@ export function graphOf(candidates: readonly Candidate[]): Graph {
   }
   const plugins = [...unique.values()].map(({ plugin }) => plugin);
 
-  for (const plugin of plugins) problems.push(...serviceProblems(plugin), ...toolProblems(plugin));
-  problems.push(...toolNameProblems(plugins), ...needsProblems(plugins));
+  for (const plugin of plugins)
+    problems.push(...serviceProblems(plugin), ...toolProblems(plugin), ...surfaceProblems(plugin));
+  problems.push(...toolNameProblems(plugins), ...surfaceNameProblems(plugins), ...needsProblems(plugins));
 
   const bad = new Set(problems.map(({ plugin }) => plugin));
   return { plugins: inOrder(plugins).filter(({ id }) => !bad.has(id)), problems };
@@ -56,6 +58,7 @@ function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
   ];
   if (!isObject(untrusted_plugin)) return malformed(origin, 'the default export', 'an object');
   const { id, apiVersion, services, tools, needs, parts } = untrusted_plugin;
+  const { resources, prompts, changes } = untrusted_plugin;
   if (typeof id !== 'string' || !PLUGIN_ID.test(id))
     return malformed(origin, 'id', 'lower-case letters and digits, starting with a letter');
   if (apiVersion !== API_VERSION)
@@ -64,6 +67,14 @@ function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
     return malformed(id, 'services', 'a list of what defineTargetService and its siblings return');
   if (!Array.isArray(tools) || !tools.every((tool) => isObject(tool) && isObject(tool.uses)))
     return malformed(id, 'tools', 'a list of what defineTool returns');
+  for (const [where, list] of Object.entries({ resources, prompts }))
+    if (
+      list !== undefined &&
+      !(Array.isArray(list) && list.every((one) => isObject(one) && isObject(one.uses)))
+    )
+      return malformed(id, where, 'a list of what defineResource or definePrompt returns');
+  if (changes !== undefined && !(isObject(changes) && isObject(changes.uses)))
+    return malformed(id, 'changes', 'what defineChanges returns');
   if (needs !== undefined && !(Array.isArray(needs) && needs.every((need) => typeof need === 'string')))
     return malformed(id, 'needs', 'a list of plugin ids');
   if (parts !== undefined && !(Array.isArray(parts) && parts.every((part) => typeof part === 'function')))
@@ -110,17 +121,53 @@ function toolProblems(plugin: Plugin): Problem[] {
   });
 }
 
-/** Both sides of a collision are named, and neither is kept: which came first is an accident. */
+/** What is no tool only looks, through the plugin's own services. */
+function surfaceProblems(plugin: Plugin): Problem[] {
+  const addresses = (plugin.resources ?? [])
+    .filter(({ uri }) => !isUri(uri))
+    .map(({ uri }) => problem('resource-uri', plugin.id, { uri }));
+  const uses = lookingParts(plugin).flatMap(({ what, uses }) =>
+    Object.values(uses).flatMap((service) => {
+      if (!plugin.services.includes(service))
+        return [problem('surface-uses-undeclared', plugin.id, { what, service: service.name })];
+      const { name, effect } = service;
+      return effect === 'read'
+        ? []
+        : [problem('surface-changes', plugin.id, { what, service: name, effect })];
+    }),
+  );
+  return [...addresses, ...uses];
+}
+
 function toolNameProblems(plugins: readonly Plugin[]): Problem[] {
+  const named = ({ tools }: Plugin) => tools.map(({ name }) => name);
+  return collisions(plugins, named).map(([id, tool, other]) =>
+    problem('tool-duplicate', id, { tool, other }),
+  );
+}
+
+function surfaceNameProblems(plugins: readonly Plugin[]): Problem[] {
+  const named = ({ resources = [], prompts = [] }: Plugin) => [
+    ...resources.map(({ uri }) => `resource ${uri}`),
+    ...prompts.map(({ name }) => `prompt ${name}`),
+  ];
+  return collisions(plugins, named).map(([id, what, other]) =>
+    problem('surface-duplicate', id, { what, other }),
+  );
+}
+
+/** Both sides of a collision are named, and neither is kept: which came first is an accident. */
+function collisions(
+  plugins: readonly Plugin[],
+  named: (plugin: Plugin) => readonly string[],
+): [id: string, name: string, other: string][] {
   const owners = new Map<string, string[]>();
   for (const plugin of plugins)
-    for (const { name } of plugin.tools) owners.set(name, [...(owners.get(name) ?? []), plugin.id]);
-  return [...owners].flatMap(([tool, ids]) =>
+    for (const name of named(plugin)) owners.set(name, [...(owners.get(name) ?? []), plugin.id]);
+  return [...owners].flatMap(([name, ids]) =>
     ids.length < 2
       ? []
-      : ids.map((id, index) =>
-          problem('tool-duplicate', id, { tool, other: ids[(index + 1) % ids.length]! }),
-        ),
+      : ids.map((id, index): [string, string, string] => [id, name, ids[(index + 1) % ids.length]!]),
   );
 }
 
@@ -178,6 +225,8 @@ function sealed(plugin: Plugin): Plugin {
     ...plugin,
     services: [...plugin.services],
     tools: plugin.tools.map((tool) => ({ ...tool, uses: { ...tool.uses }, upholds: [...tool.upholds] })),
+    resources: (plugin.resources ?? []).map((resource) => ({ ...resource, uses: { ...resource.uses } })),
+    prompts: (plugin.prompts ?? []).map((prompt) => ({ ...prompt, uses: { ...prompt.uses } })),
     needs: [...(plugin.needs ?? [])],
     parts: [...(plugin.parts ?? [])],
   });

@@ -1,12 +1,13 @@
 import type { Plugin } from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
-import type { ServedTool } from '../api/served.js';
+import type { Surface } from '../api/served.js';
 import { served } from './call.js';
 import { askCatalog, type CatalogAnswer } from './catalog.js';
 import { PluginContainer, rootContainer } from './container.js';
 import { type Candidate, graphOf } from './graph.js';
 import { refusals } from './handshake.js';
 import { BootError, type Problem, problem } from './problems.js';
+import { servedChanges, servedPrompt, servedResource } from './surface.js';
 
 export interface HostOptions {
   readonly candidates: readonly Candidate[];
@@ -21,10 +22,9 @@ export interface HostOptions {
   readonly log: (line: string) => void;
 }
 
-export interface Host {
+/** What is offered comes in the order of the plugins, and of each plugin's lists. */
+export interface Host extends Surface {
   readonly plugins: readonly Plugin[];
-  /** In the order of the plugins, and of each plugin's list. */
-  readonly tools: readonly ServedTool[];
   /** Why the plugins that are not here are not here. */
   readonly problems: readonly Problem[];
   readonly catalog: CatalogAnswer;
@@ -44,24 +44,21 @@ export async function loadHost(options: HostOptions): Promise<Host> {
 
   const refused = new Set(problems.map(({ plugin }) => plugin));
   const root = rootContainer();
-  const loaded: { plugin: Plugin; container: PluginContainer; tools: ServedTool[] }[] = [];
+  const loaded: { plugin: Plugin; container: PluginContainer; surface: Surface }[] = [];
   for (const plugin of graph.plugins) {
     const lost = (plugin.needs ?? []).filter((need) => refused.has(need));
     problems.push(...lost.map((needs) => problem('plugin-needs-refused', plugin.id, { needs })));
     if (lost.length > 0) refused.add(plugin.id);
     if (refused.has(plugin.id)) continue;
     const container = new PluginContainer(plugin, root, qrexec, timeout);
-    const started = container.behaviours();
-    if (started.problems.length > 0) {
+    const started = surfaceOf(plugin, container, log);
+    if ('problems' in started) {
       problems.push(...started.problems);
       refused.add(plugin.id);
       await container.dispose();
       continue;
     }
-    const tools = plugin.tools.map((tool) =>
-      served(plugin.id, tool, started.behaviours.get(tool.name)!, log),
-    );
-    loaded.push({ plugin, container, tools });
+    loaded.push({ plugin, container, surface: started });
   }
 
   const dispose = async () => {
@@ -74,9 +71,37 @@ export async function loadHost(options: HostOptions): Promise<Host> {
   }
   return {
     plugins: loaded.map(({ plugin }) => plugin),
-    tools: loaded.flatMap(({ tools }) => tools),
+    tools: loaded.flatMap(({ surface }) => surface.tools),
+    resources: loaded.flatMap(({ surface }) => surface.resources),
+    prompts: loaded.flatMap(({ surface }) => surface.prompts),
+    changes: loaded.flatMap(({ surface }) => surface.changes),
     problems,
     catalog,
     dispose,
   };
+}
+
+/** All that one plugin offers, made ready; or why it cannot be. */
+function surfaceOf(
+  plugin: Plugin,
+  container: PluginContainer,
+  log: HostOptions['log'],
+): Surface | { problems: Problem[] } {
+  const { behaviours, problems } = container.behaviours();
+  if (problems.length > 0) return { problems };
+  let making = '';
+  try {
+    return {
+      tools: plugin.tools.map((tool) => served(plugin.id, tool, behaviours.get(tool.name)!, log)),
+      resources: (plugin.resources ?? []).map((resource) => {
+        making = `its resource ${resource.uri}`;
+        return servedResource(plugin, resource, container, log);
+      }),
+      prompts: (plugin.prompts ?? []).map((prompt) => servedPrompt(plugin, prompt, container, log)),
+      changes: servedChanges(plugin, container),
+    };
+  } catch (error) {
+    const why = (error as Error).message.replace(/\s+/g, ' ');
+    return { problems: [problem('plugin-start-failed', plugin.id, { what: making, why })] };
+  }
 }

@@ -25,8 +25,8 @@ export const PROBLEMS = {
     `it needs the plugin ${quoted(f.needs)}, which is not loaded. Add ${quoted(f.needs)} to "plugins".`,
   'plugin-cycle': (f: { path: readonly string[] }) =>
     `plugins need each other in a circle: ${f.path.join(' → ')}. One of them must stop.`,
-  'plugin-start-failed': (f: { tool: string; why: string }) =>
-    `the handler of its tool ${f.tool} cannot be made: ${f.why}. A handler is injected with portOf(service) of its own plugin's services, and nothing else.`,
+  'plugin-start-failed': (f: { what: string; why: string }) =>
+    `the handler of ${f.what} cannot be made: ${f.why}. A handler is injected with portOf(service) of its own plugin's services, and nothing else.`,
   'service-namespace': (f: { service: string; plugin: string }) =>
     `its service ${quoted(f.service)} is outside its namespace. Call it qmcp.${f.plugin}.<Verb>.`,
   'service-duplicate': (f: { service: string }) =>
@@ -44,6 +44,15 @@ export const PROBLEMS = {
     `its tool ${f.tool} has effect ${quoted(f.effect)} and upholds no invariant. Name at least one in "upholds".`,
   'tool-upholds-undeclared': (f: { tool: string; invariant: string }) =>
     `its tool ${f.tool} says it upholds ${f.invariant}, and no service it uses declares that invariant. Declare it on a service, where dom0 enforces it.`,
+
+  'resource-uri': (f: { uri: unknown }) =>
+    `its resource ${quoted(f.uri)} has an address no client can use. Write it as scheme://path, a variable as {name}.`,
+  'surface-duplicate': (f: { what: string; other: string }) =>
+    `its ${f.what} is also one of the plugin ${quoted(f.other)}. Rename one, or list one of the two plugins.`,
+  'surface-uses-undeclared': (f: { what: string; service: string }) =>
+    `its ${f.what} uses ${f.service}, which is not among the plugin's services. Add it there: the list is the plugin's whole authority.`,
+  'surface-changes': (f: { what: string; service: string; effect: string }) =>
+    `its ${f.what} uses ${f.service}, whose effect is ${quoted(f.effect)}. What is no tool may only read.`,
 
   // ---- the plugin against dom0's catalog
   'catalog-unavailable': (f: { why: string }) =>

@@ -23,7 +23,9 @@ const served = (name: string, call: Run, changes: Partial<Tool> = {}): ServedToo
 
 async function connected(...tools: ServedTool[]): Promise<Client> {
   const [near, far] = InMemoryTransport.createLinkedPair();
-  await mcpServer({ tools, version: '1.2.3', log: (line) => logged.push(line) }).connect(far);
+  const nothing = { resources: [], prompts: [], changes: [] };
+  const options = { ...nothing, tools, version: '1.2.3', log: (line: string) => logged.push(line) };
+  await mcpServer(options, false).connect(far);
   const client = new Client({ name: 'test', version: '0' });
   await client.connect(near);
   open.push(() => client.close());

@@ -1,41 +1,63 @@
-import type { Readable, Writable } from 'node:stream';
 import { ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server';
-import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
 import { Refused } from '../api/index.js';
-import type { ServedTool } from '../api/served.js';
-import { annotationsOf } from './annotations.js';
-import { advertisedOutput, refusalOf, resultOf } from './results.js';
+import type { Surface } from '../api/served.js';
+import { answerPrompts } from './prompts.js';
+import { answerResources } from './resources.js';
+import { refusalOf, resultOf } from './results.js';
+import { shownTool } from './shown.js';
 
 const INSTRUCTIONS =
   'You work with a bounded set of qubes (virtual machines) on a Qubes OS host; qube_list shows them. ' +
   'A qube you may not use and a qube that does not exist give the same answer: not-found. ' +
   'Make a qube with qube_spawn, start it, run commands in it with exec_run, and remove it when you are done.';
 
-export interface McpOptions {
-  readonly tools: readonly ServedTool[];
+export interface McpOptions extends Surface {
   readonly version: string;
   /** Lines for the operator. */
   readonly log: (line: string) => void;
 }
 
-/** One MCP server instance over the loaded tools, for whichever protocol era a connection speaks. */
-export function mcpServer({ tools, version, log }: McpOptions): Server {
-  const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
+/** How a connection is told that the content of an address has changed, where it can be. */
+export interface Subscriber {
+  subscribed(uri: string): void;
+  unsubscribed(uri: string): void;
+}
+
+/** One MCP server instance over what is loaded, for whichever protocol era a connection speaks. */
+export function mcpServer(options: McpOptions, subscribable: boolean, subscriber?: Subscriber): Server {
+  const { resources, prompts, version } = options;
   const server = new Server(
     { name: 'qmcp', title: 'Qubes OS', version },
-    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+    {
+      capabilities: {
+        tools: {},
+        ...(resources.length > 0 && { resources: subscribable ? { subscribe: true } : {} }),
+        ...(prompts.length > 0 && { prompts: {} }),
+        ...(resources.length + prompts.length > 0 && { completions: {} }),
+      },
+      instructions: INSTRUCTIONS,
+    },
   );
+  answerTools(server, options);
+  if (resources.length > 0) answerResources(server, options);
+  if (prompts.length > 0) answerPrompts(server, options);
+  if (resources.length > 0 && subscriber !== undefined) {
+    server.setRequestHandler('resources/subscribe', ({ params: { uri } }) => {
+      subscriber.subscribed(uri);
+      return {};
+    });
+    server.setRequestHandler('resources/unsubscribe', ({ params: { uri } }) => {
+      subscriber.unsubscribed(uri);
+      return {};
+    });
+  }
+  return server;
+}
 
-  server.setRequestHandler('tools/list', () => ({
-    tools: tools.map(({ tool }) => ({
-      name: tool.name,
-      title: tool.title,
-      description: tool.description,
-      inputSchema: tool.input as { type: 'object' },
-      outputSchema: advertisedOutput(tool.output),
-      annotations: annotationsOf(tool),
-    })),
-  }));
+function answerTools(server: Server, { tools, log }: McpOptions): void {
+  const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
+  const shown = tools.map(({ tool }) => shownTool(tool));
+  server.setRequestHandler('tools/list', () => ({ tools: shown }));
 
   server.setRequestHandler('tools/call', async ({ params }, { mcpReq }) => {
     const entry = byName.get(params.name);
@@ -61,28 +83,4 @@ export function mcpServer({ tools, version, log }: McpOptions): Server {
       return refusalOf(new Refused('failed'));
     }
   });
-  return server;
-}
-
-export interface McpConnection {
-  /** Settled when the client has gone: its end of the input closed. */
-  readonly closed: Promise<void>;
-  /** Tells the calls in flight to stop and lets go of the client. */
-  close(): Promise<void>;
-}
-
-/** Serves one client on a pair of streams, in either era. Nothing else may write to `stdout`. */
-export function serveMcp(
-  options: McpOptions & { readonly stdin: Readable; readonly stdout: Writable },
-): McpConnection {
-  const { stdin, stdout, log } = options;
-  const closed = new Promise<void>((resolve) => {
-    for (const event of ['end', 'close', 'error']) stdin.once(event, () => resolve());
-    stdout.once('error', () => resolve());
-  });
-  const handle = serveStdio(() => mcpServer(options), {
-    transport: new StdioServerTransport(stdin, stdout),
-    onerror: (error) => log(`mcp: ${error.message}`),
-  });
-  return { closed, close: () => handle.close() };
 }

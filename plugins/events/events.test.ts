@@ -39,6 +39,20 @@ test.each<[string, object, boolean, Told[]]>([
   expect(tools.calls()).toEqual([['@adminvm', 'qmcp.events.Watch', { seconds: 30 }]]);
 });
 
+const START: Told[] = ['starting', 'resumed', 'started'].map((event) => [event, 'ai-one']);
+test('a start is told as a start, and the end of a pause as that', async () => {
+  const tools = await watching(...START, ['paused', 'ai-one'], ['resumed', 'ai-one']);
+  expect(await tools.call('event_wait', { seconds: 30, kinds: ['resumed'] })).toEqual({
+    came: true,
+    events: ['starting', 'started', 'paused', 'resumed'].map((event) => ({ event, qube: 'ai-one' })),
+  });
+});
+
+test('a start that failed is over', async () => {
+  const tools = await watching(['starting', 'ai-one'], ['start-failed', 'ai-one'], ['resumed', 'ai-one']);
+  expect(await tools.call('event_wait', { seconds: 30, kinds: ['resumed'] })).toMatchObject({ came: true });
+});
+
 test('a client hears that the line still stands, and nothing of what it did not ask for', async () => {
   const tools = await watching(...DAY);
   await tools.call('event_wait', { seconds: 30, qube: 'ai-three' });

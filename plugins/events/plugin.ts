@@ -1,14 +1,29 @@
-import { definePlugin, defineTool, QubeName, Type } from '../../core/api/index.js';
+import { defineChanges, definePlugin, defineTool, QubeName, Type } from '../../core/api/index.js';
 import { KINDS, watch } from './services.js';
+import { type Kind, Starts } from './told.js';
 
 /** Events told at most; of more, the last ones. */
 const TOLD = 100;
+/** Seconds of one call that listens for changes; the next one follows. */
+const LISTENING = 600;
+/** What shows in a list of qubes. */
+const LISTED: readonly Kind[] = ['appeared', 'left', 'starting', 'started', 'halted', 'paused', 'resumed'];
 
 export default definePlugin({
   id: 'events',
   apiVersion: 1,
   title: 'Wait for what happens',
   services: [watch],
+  changes: defineChanges({
+    uses: { watch },
+    async *of({ watch }, { signal }) {
+      for await (const { event, qube } of watch({ seconds: LISTENING }, signal)) {
+        if (qube === null || event === 'watching' || event === 'nothing') continue;
+        yield `qube://${qube}`;
+        if (LISTED.includes(event)) yield 'qube://';
+      }
+    },
+  }),
   tools: [
     defineTool({
       name: 'event_wait',
@@ -36,11 +51,12 @@ export default definePlugin({
       uses: { watch },
       upholds: watch.invariants,
       run: async ({ watch }, { seconds, qube: wanted, kinds }, { signal, progress }) => {
-        const events: { event: (typeof KINDS)[number]; qube: string }[] = [];
+        const events: { event: Kind; qube: string }[] = [];
+        const starts = new Starts();
         for await (const { event, qube } of watch({ seconds }, signal)) {
           // A client that hears something now and then does not take the call for dead.
           if (qube === null || event === 'watching' || event === 'nothing') progress('waiting');
-          else if (wanted === undefined || wanted === qube) {
+          else if ((wanted === undefined || wanted === qube) && starts.tells(event, qube)) {
             events.push({ event, qube });
             if (kinds === undefined || kinds.includes(event))
               return { came: true, events: events.slice(-TOLD) };

@@ -1,4 +1,6 @@
 import { definePlugin, defineTool, NoParams, QubeName, Type } from '../../core/api/index.js';
+import { PROMPTS } from './prompts.js';
+import { RESOURCES } from './resources.js';
 import { featureSet, list, set, state } from './services.js';
 
 export default definePlugin({
@@ -6,6 +8,8 @@ export default definePlugin({
   apiVersion: 1,
   title: 'See the world',
   services: [list, state, set, featureSet],
+  resources: RESOURCES,
+  prompts: PROMPTS,
   tools: [
     defineTool({
       name: 'qube_list',

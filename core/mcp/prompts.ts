@@ -1,0 +1,50 @@
+import { ProtocolError, ProtocolErrorCode, type Server } from '@modelcontextprotocol/server';
+import type { Surface } from '../api/served.js';
+import { protocolError } from './resources.js';
+
+const unknown = (what: string) => new ProtocolError(ProtocolErrorCode.InvalidParams, what);
+
+/** Prompts, and the words that could stand in their arguments or in an address. */
+export function answerPrompts(
+  server: Server,
+  { prompts, resources }: Pick<Surface, 'prompts' | 'resources'>,
+): void {
+  const byName = new Map(prompts.map((entry) => [entry.prompt.name, entry]));
+
+  server.setRequestHandler('prompts/list', () => ({
+    prompts: prompts.map(({ prompt: { name, title, description, arguments: all } }) => ({
+      name,
+      title,
+      description,
+      arguments: all.map((one) => ({
+        name: one.name,
+        description: one.description,
+        ...(one.required && { required: true }),
+      })),
+    })),
+  }));
+
+  server.setRequestHandler('prompts/get', ({ params: { name, arguments: given = {} } }) => {
+    const prompt = byName.get(name)?.prompt;
+    if (prompt === undefined) throw unknown('Unknown prompt');
+    const missing = prompt.arguments.filter((one) => one.required && !given[one.name]);
+    if (missing.length > 0) throw unknown(`Missing: ${missing.map((one) => one.name).join(', ')}`);
+    const known = Object.fromEntries(prompt.arguments.map((one) => [one.name, given[one.name] || undefined]));
+    return {
+      description: prompt.description,
+      messages: [{ role: 'user', content: { type: 'text', text: prompt.text(known) } }],
+    };
+  });
+
+  server.setRequestHandler('completion/complete', async ({ params: { ref, argument } }, { mcpReq }) => {
+    const asked =
+      ref.type === 'ref/prompt'
+        ? byName.get(ref.name)
+        : resources.find(({ resource }) => resource.uri === ref.uri);
+    if (asked === undefined) throw unknown('Unknown reference');
+    const values = await asked
+      .complete(argument.name, argument.value, { signal: mcpReq.signal })
+      .catch((error) => protocolError(error));
+    return { completion: { values: [...values], hasMore: false } };
+  });
+}

@@ -1,0 +1,68 @@
+import {
+  ProtocolError,
+  ProtocolErrorCode,
+  ResourceNotFoundError,
+  type Server,
+} from '@modelcontextprotocol/server';
+import { type Content, REFUSALS, Refused } from '../api/index.js';
+import type { ServedResource, Surface } from '../api/served.js';
+
+/** Resources as a client sees them: those with one address, and those whose addresses a template describes. */
+export function answerResources(server: Server, { resources }: Pick<Surface, 'resources'>): void {
+  server.setRequestHandler('resources/list', async (_request, { mcpReq }) => ({
+    resources: (
+      await Promise.all(
+        resources.map(async (entry) =>
+          (
+            await entry.list({ signal: mcpReq.signal }).catch(protocolError)
+          ).map((uri) => described(entry, uri)),
+        ),
+      )
+    ).flat(),
+  }));
+
+  server.setRequestHandler('resources/templates/list', () => ({
+    resourceTemplates: resources
+      .filter(({ resource }) => resource.uri.includes('{'))
+      .map(({ resource: { uri, name, title, description, mimeType } }) => ({
+        uriTemplate: uri,
+        name,
+        title,
+        description,
+        mimeType,
+      })),
+  }));
+
+  server.setRequestHandler('resources/read', async ({ params: { uri } }, { mcpReq }) => {
+    for (const entry of resources) {
+      const variables = entry.match(uri);
+      if (variables === undefined) continue;
+      const content = await entry
+        .read(variables, { signal: mcpReq.signal })
+        .catch((error) => protocolError(error, uri));
+      return { contents: [{ uri, mimeType: entry.resource.mimeType, ...bodyOf(content) }] };
+    }
+    return protocolError(new Refused('not-found'), uri);
+  });
+}
+
+function described({ resource: { uri: own, name, title, mimeType } }: ServedResource, uri: string) {
+  // One of many is called by what tells it from the others.
+  return { uri, name: uri === own ? name : uri.slice(uri.indexOf('://') + 3), title, mimeType };
+}
+
+function bodyOf(content: Content): { text: string } | { blob: string } {
+  return 'text' in content ? { text: content.text } : { blob: Buffer.from(content.bytes).toString('base64') };
+}
+
+/**
+ * What is no tool has no error results, so a refusal is a protocol error: the code and its fixed sentence, and what was asked
+ * for where the protocol has it repeated.
+ */
+export function protocolError(error: unknown, uri?: string): never {
+  const { code } = error instanceof Refused ? error : new Refused('failed');
+  const sentence = `${code}: ${REFUSALS[code]}`;
+  if (code === 'not-found' && uri !== undefined) throw new ResourceNotFoundError(uri, sentence);
+  const kind = code === 'invalid-request' ? ProtocolErrorCode.InvalidParams : ProtocolErrorCode.InternalError;
+  throw new ProtocolError(kind, sentence, { code });
+}
