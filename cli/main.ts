@@ -1,6 +1,7 @@
 /** The `qmcp` command: what it takes, and which file does it. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { BadConfig, BootError, VERSION } from '../core/main.js';
+import { configured, onRefusal, world } from './options.js';
 
 const program = new Command('qmcp')
   .description(
@@ -17,15 +18,9 @@ Exit codes: 0 done; 1 refused, or something is wrong; 2 the command line or the 
 QMCP_HOST, QMCP_WORLD and QMCP_CONFIG stand for --host, --world and --config; a flag wins.`,
   );
 
-program
-  .command('serve')
+configured(program.command('serve'))
   .description('serve MCP on standard input and output')
-  .addOption(host())
-  .addOption(world())
-  .addOption(config())
-  .addOption(client())
-  .option('--read-only', 'serve only the tools that change nothing')
-  .addOption(new Option('--on-refusal <what>', 'when a plugin is refused').choices(['exit', 'skip']))
+  .addOption(onRefusal())
   .action(async (options) => (await import('./serve.js')).serve(options));
 
 program
@@ -33,22 +28,12 @@ program
   .description('watch an agent’s session on a simulated host, from both sides')
   .action(async () => (await import('./demo/demo.js')).demo());
 
-program
-  .command('plugins')
+configured(program.command('plugins'))
   .description('which plugins are loaded or refused, and why; exits 1 when any is refused')
-  .addOption(host())
-  .addOption(world())
-  .addOption(config())
-  .addOption(client())
   .action(async (options) => (await import('./plugins.js')).plugins(options));
 
-program
-  .command('doctor')
+configured(program.command('doctor'))
   .description('what is wrong on the way from here to dom0, and what to do about it')
-  .addOption(host())
-  .addOption(world())
-  .addOption(config())
-  .addOption(client())
   .action(async (options) => (await import('./doctor.js')).doctor(options));
 
 const sim = program
@@ -83,29 +68,6 @@ sim
   // A word may start with a hyphen, as in: tag work -ai-managed
   .passThroughOptions()
   .action(async (words, options) => (await import('./ctl.js')).ctl(words, options));
-
-function host(): Option {
-  return new Option('--host <kind>', 'the host to serve (default: qubes in a qube, else sim)')
-    .choices(['sim', 'qubes'])
-    .env('QMCP_HOST');
-}
-
-function world(): Option {
-  return new Option('--world <name|file>', 'the simulated host’s world').default('demo').env('QMCP_WORLD');
-}
-
-function config(): Option {
-  return new Option('--config <file>', 'the configuration (default: qmcp.config.* and the like, here)').env(
-    'QMCP_CONFIG',
-  );
-}
-
-function client(): Option {
-  return new Option('--client <path>', 'the qrexec client to call with').argParser((path: string) => {
-    if (path === '') throw new InvalidArgumentError('Expected a path.');
-    return path;
-  });
-}
 
 try {
   await program.parseAsync();

@@ -3,6 +3,11 @@ import { chooseHost, type HostFlags } from './host.js';
 
 export interface ServeFlags extends HostFlags {
   readonly config?: string;
+  readonly preset?: readonly string[];
+  readonly plugins?: readonly string[];
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  readonly timeout?: number;
   readonly readOnly?: true;
   readonly onRefusal?: 'exit' | 'skip';
 }
@@ -20,13 +25,20 @@ export async function serve(flags: ServeFlags): Promise<void> {
 
 /** What the command line says of the configuration. */
 export function asked(flags: Omit<ServeFlags, 'world'>, client?: string): Asked {
-  const { config, readOnly, onRefusal } = flags;
+  const { config, preset, plugins, include, exclude, timeout, readOnly, onRefusal } = flags;
   return {
     file: config,
     flags: {
+      ...(preset && { extends: [...preset] }),
+      ...(plugins && { plugins: [...plugins] }),
       ...(readOnly && { readOnly }),
       ...(onRefusal && { onRefusal }),
-      ...(client !== undefined && { qrexec: { client } }),
+      ...((include || exclude) && {
+        tools: { ...(include && { include: [...include] }), ...(exclude && { exclude: [...exclude] }) },
+      }),
+      ...((client !== undefined || timeout !== undefined) && {
+        qrexec: { ...(client !== undefined && { client }), ...(timeout !== undefined && { timeout }) },
+      }),
     },
   };
 }

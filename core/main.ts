@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { BUILT_IN } from '../plugins/index.js';
+import type { Plugin } from './api/index.js';
+import { checkAgainst } from './config/check.js';
 import { resolveConfig, type Sources } from './config/resolve.js';
 import type { Config } from './config/schema.js';
 import { selected } from './config/select.js';
@@ -11,7 +13,7 @@ import { type Problem, printable, problem, report } from './host/problems.js';
 import { serveMcp } from './mcp/stdio.js';
 import { QrexecClient } from './qrexec/client.js';
 
-export { BadConfig } from './config/validate.js';
+export { BadConfig } from './config/fault.js';
 export type { Host } from './host/host.js';
 export { BootError, type Problem, report } from './host/problems.js';
 
@@ -32,6 +34,7 @@ export function configuration({ flags, file }: Asked): Promise<Config> {
 /** Loads what the configuration names. Throws BootError when something is refused and `onRefusal` is `exit`. */
 export async function load(config: Config): Promise<Host> {
   const { candidates, problems } = await candidatesOf(config.plugins);
+  checkAgainst(config, candidates.map(({ plugin }) => plugin).filter(isPlugin));
   return loadHost({
     candidates,
     problems,
@@ -87,6 +90,12 @@ async function candidatesOf(
     }
   }
   return { candidates, problems };
+}
+
+/** Enough of one to be asked what it takes; what else is wrong with it, the graph says. */
+function isPlugin(untrusted_plugin: unknown): untrusted_plugin is Plugin {
+  const { id, tools } = (untrusted_plugin ?? {}) as { id?: unknown; tools?: unknown };
+  return typeof id === 'string' && Array.isArray(tools);
 }
 
 /** From the package this runs in, compiled (dist/core) or not (core). */

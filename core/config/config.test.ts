@@ -1,13 +1,15 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { BUILT_IN } from '../../plugins/index.js';
 import { pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
 import type { ServedTool } from '../api/served.js';
+import { BadConfig, nearest } from './fault.js';
 import { resolveConfig, type Sources } from './resolve.js';
-import { DEFAULTS } from './schema.js';
+import { DEFAULTS, PRESETS } from './schema.js';
 import { selected } from './select.js';
-import { BadConfig, nearest } from './validate.js';
 
 let directory: string;
 beforeEach(() => {
@@ -18,6 +20,11 @@ afterEach(() => rmSync(directory, { recursive: true }));
 const put = (name: string, text: string) => writeFileSync(join(directory, name), text);
 const resolved = (changes: Partial<Sources> = {}) =>
   resolveConfig({ flags: {}, env: {}, directory, ...changes });
+/** What it comes to, without where it came from. */
+const said = async (changes: Partial<Sources> = {}) => {
+  const { origins: _, ...config } = await resolved(changes);
+  return config;
+};
 const complaint = async (changes: Partial<Sources> = {}): Promise<string> => {
   const error = await resolved(changes).catch((reason) => reason);
   expect(error).toBeInstanceOf(BadConfig);
@@ -26,7 +33,7 @@ const complaint = async (changes: Partial<Sources> = {}): Promise<string> => {
 
 describe('a configuration', () => {
   test('without any source is the default', async () => {
-    expect(await resolved()).toEqual(DEFAULTS);
+    expect(await said()).toEqual({ ...DEFAULTS, file: undefined });
   });
 
   test.each([
@@ -40,7 +47,7 @@ describe('a configuration', () => {
     ['package.json', '{"name":"x","qmcp":{"readOnly":true}}'],
   ])('is found in %s', async (name, text) => {
     put(name, text);
-    expect(await resolved()).toEqual({ ...DEFAULTS, readOnly: true, file: join(directory, name) });
+    expect(await said()).toEqual({ ...DEFAULTS, readOnly: true, file: join(directory, name) });
   });
 
   test('a flag wins over the environment, that over the file, that over the default, key by key', async () => {
@@ -70,27 +77,6 @@ describe('a configuration', () => {
     expect((await resolved()).plugins).toEqual([join(directory, 'mine.js'), 'inspect']);
   });
 
-  test.each([
-    [
-      'an unknown key',
-      'onRefuse: exit',
-      'qmcp.config.yaml: onRefuse: unknown key; did you mean "onRefusal"?',
-    ],
-    ['an unknown nested key', 'tools: { exlude: [] }', 'tools.exlude: unknown key; did you mean "exclude"?'],
-    ['a key like nothing', 'zzz: 1', 'zzz: unknown key; expected one of $schema, plugins, onRefusal'],
-    ['a wrong type', 'readOnly: "yes"', 'readOnly: must be boolean, not "yes"'],
-    ['a value outside a set', 'onRefusal: ask', 'onRefusal: must be one of "exit", "skip", not "ask"'],
-    ['a number out of range', 'qrexec: { timeout: 0 }', 'qrexec.timeout: must be >= 1, not 0'],
-    ['a bad list entry', 'plugins: [inspect, 3]', 'plugins[1]: must be string, not 3'],
-    ['a list for a whole', '- 1', 'the whole of it: must be object, not [1]'],
-    ['broken YAML', 'a: [', 'qmcp.config.yaml'],
-  ])('with %s fails with file, path and what was expected', async (_what, text, message) => {
-    put('qmcp.config.yaml', text);
-    const said = await complaint();
-    expect(said).toContain(message);
-    expect(said).toContain('./qmcp.config.yaml');
-  });
-
   test('names every fault at once', async () => {
     put('qmcp.config.json', '{"readOnly":1,"onRefusal":2}');
     expect((await complaint()).split('\n')).toHaveLength(2);
@@ -98,9 +84,11 @@ describe('a configuration', () => {
 
   test('a variable nobody reads is a fault, not silence', async () => {
     expect(await complaint({ env: { QMCP_READONLY: '1' } })).toContain(
-      'QMCP_READONLY is not a variable of qmcp',
+      'QMCP_READONLY is not a variable of qmcp; did you mean "QMCP_READ_ONLY"?',
     );
-    expect(await complaint({ env: { QMCP_READ_ONLY: 'yes' } })).toContain('readOnly: must be boolean');
+    expect(await complaint({ env: { QMCP_READ_ONLY: 'yes' } })).toBe(
+      'environment: QMCP_READ_ONLY: readOnly: expected true or false, not "yes"',
+    );
   });
 
   test('is never executed, whatever lies around', async () => {
@@ -118,7 +106,7 @@ describe('a configuration', () => {
     const before = process.cwd();
     process.chdir(directory);
     try {
-      expect(await resolved()).toEqual(DEFAULTS);
+      expect(await said()).toEqual({ ...DEFAULTS, file: undefined });
       expect(await complaint({ file: join(directory, 'qmcp.config.js') })).toContain('qmcp.config.js');
     } finally {
       process.chdir(before);
@@ -130,6 +118,37 @@ describe('a configuration', () => {
     put('qmcp.config.yaml', 'readOnly: true');
     mkdirSync(join(directory, 'below'));
     expect((await resolved({ directory: join(directory, 'below') })).readOnly).toBe(false);
+  });
+});
+
+describe('where a value came from', () => {
+  const origin = async (path: string, changes: Partial<Sources> = {}) =>
+    (await resolved(changes)).origins.get(path)?.text.replace(directory, '.');
+
+  test('is the one who said it last: flag, environment, file with its line, preset, default', async () => {
+    put('qmcp.config.yaml', 'extends: [audit, ./team.yaml]\nqrexec:\n  timeout: 7\n');
+    put('team.yaml', 'onRefusal: skip\n');
+    expect(await origin('readOnly')).toBe('preset audit');
+    expect(await origin('onRefusal')).toBe('./team.yaml:1');
+    expect(await origin('qrexec.timeout')).toBe('./qmcp.config.yaml:3');
+    expect(await origin('qrexec.client')).toBe('default');
+    const env = { QMCP_READ_ONLY: 'false' };
+    expect(await origin('readOnly', { env })).toBe('QMCP_READ_ONLY');
+    expect(await origin('readOnly', { env, flags: { readOnly: true } })).toBe('--read-only');
+  });
+
+  test('a preset is under the one who names it: file under file, flag over file', async () => {
+    put('qmcp.config.yaml', 'extends: read-only\nreadOnly: false\n');
+    expect(await resolved()).toMatchObject({ readOnly: false });
+    expect(await resolved({ flags: { extends: ['audit'] } })).toMatchObject({ readOnly: true });
+  });
+
+  test('of several presets the last wins, key by key', async () => {
+    put('qmcp.config.yaml', 'extends: [audit, developer]\n');
+    expect(await resolved()).toMatchObject({
+      readOnly: true,
+      plugins: ['inspect', 'spawn', 'exec', 'events', 'storage'],
+    });
   });
 });
 
@@ -168,5 +187,57 @@ describe('tool filters', () => {
 
   test('readOnly leaves only reading tools', () => {
     expect(left(true, ['*'], [])).toEqual(['qube_list']);
+  });
+});
+
+describe('every configuration', () => {
+  const list = fc
+    .array(fc.constantFrom(...DEFAULTS.plugins), { maxLength: 8 })
+    .map((ids) => [...new Set(ids)]);
+  const patterns = fc.array(
+    fc
+      .oneof(
+        fc.constantFrom('*', '', 'qube_*', '*_list', '*_s*', 'exec_run', 'event_wait', '*e*'),
+        fc.stringMatching(/^[a-z_*]{1,8}$/),
+      )
+      .map((text) => text || '*'),
+    { maxLength: 4 },
+  );
+  const some = fc.record(
+    {
+      extends: fc.array(fc.constantFrom(...PRESETS), { maxLength: 3 }),
+      plugins: list,
+      readOnly: fc.boolean(),
+      onRefusal: fc.constantFrom('exit' as const, 'skip' as const),
+      tools: fc.record({ include: patterns, exclude: patterns }, { requiredKeys: [] }),
+    },
+    { requiredKeys: [] },
+  );
+  const all: ServedTool[] = BUILT_IN.flatMap(({ id, tools }) =>
+    tools.map((tool) => ({ plugin: id, tool, call: async () => ({}) })),
+  );
+  const names = (tools: readonly ServedTool[]) => tools.map(({ tool }) => tool.name);
+
+  test('only narrows: what is served with it is served without it', async () => {
+    await fc.assert(
+      fc.asyncProperty(some, some, some, async (file, env, flags) => {
+        put('qmcp.config.json', JSON.stringify(file));
+        const variables = {
+          ...(env.readOnly !== undefined && { QMCP_READ_ONLY: String(env.readOnly) }),
+          ...(env.plugins && { QMCP_PLUGINS: env.plugins.join() }),
+          ...(env.tools?.exclude && { QMCP_TOOLS_EXCLUDE: env.tools.exclude.join() }),
+        };
+        const config = await resolved({ flags, env: variables });
+        const plugins = all.filter(({ plugin }) => config.plugins.includes(plugin));
+        const left = names(selected(plugins, config));
+        expect(names(all)).toEqual(expect.arrayContaining(left));
+        if (config.readOnly)
+          for (const { tool } of all.filter(({ tool }) => left.includes(tool.name)))
+            expect(tool.effect).toBe('read');
+        const without = names(selected(plugins, { ...config, tools: { ...config.tools, exclude: [] } }));
+        expect(without).toEqual(expect.arrayContaining(left));
+      }),
+      { numRuns: 300 },
+    );
   });
 });

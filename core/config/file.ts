@@ -1,21 +1,14 @@
+import { readdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { type CosmiconfigResult, defaultLoaders, type Loader, type PublicExplorer } from 'cosmiconfig';
-import { parse as parseToml } from 'smol-toml';
+import { basename, extname, join } from 'node:path';
+import type { PublicExplorer } from 'cosmiconfig';
+import { BadConfig } from './fault.js';
+import { type Parsed, parsed } from './parse.js';
 import type { ConfigFile } from './schema.js';
-import { BadConfig, validated } from './validate.js';
+import { validated } from './validate.js';
 
-// cosmiconfig() first reads a file of its own from the working directory and runs it when it is called .config/config.js.
-// The explorer underneath does not; it is the same code without that step.
-const { Explorer } = createRequire(import.meta.url)('cosmiconfig/dist/Explorer.js') as {
-  Explorer: new (options: object) => PublicExplorer;
-};
-
-const json = defaultLoaders['.json'];
-const yaml = defaultLoaders['.yaml'];
-const toml: Loader = (_path, text) => parseToml(text);
-
-/** Where a configuration may be, first match wins. Data only: nothing here is executed. */
-const PLACES = [
+/** Where a configuration may be. Data only: nothing here is executed. */
+export const PLACES = [
   'qmcp.config.yaml',
   'qmcp.config.yml',
   'qmcp.config.json',
@@ -26,45 +19,96 @@ const PLACES = [
   'package.json',
 ];
 
-function explorer(): PublicExplorer {
-  return new Explorer({
-    moduleName: 'qmcp',
-    searchPlaces: PLACES,
-    loaders: { '.json': json, '.yaml': yaml, '.yml': yaml, '.toml': toml, noExt: yaml },
-    ignoreEmptySearchPlaces: true,
-    cache: false,
-    // The folder itself and none above it: a file somebody left in a parent must not decide what is run.
-    searchStrategy: 'none',
-    transform: (result: CosmiconfigResult) => result,
-    mergeImportArrays: true,
-    mergeSearchPlaces: true,
-    metaConfigFilePath: null,
-  });
-}
+/** What other tools would run. Not read, and worth a word when somebody wonders. */
+export const EXECUTABLE = /^(qmcp\.config|\.qmcprc)\.[cm]?[jt]s$/;
 
 export interface FoundConfig {
   readonly file: string;
   readonly config: ConfigFile;
+  /** The line that says the value at this path. */
+  readonly lineOf: Parsed['lineOf'];
 }
 
-/** The given file, or the first of the known places in `directory`, or undefined. Throws BadConfig. */
+/** The given file, or the one of the known places in `directory` that has a configuration, or undefined. Throws BadConfig. */
 export async function findConfig(directory: string, file?: string): Promise<FoundConfig | undefined> {
-  const result = await read(directory, file);
-  if (result === null) {
-    if (file !== undefined) throw new BadConfig(`${file}: has no "qmcp" in it`);
-    return undefined;
+  if (file !== undefined) {
+    const found = await load(file);
+    if (found === undefined) throw new BadConfig(`${file}:1: has no "qmcp" in it`);
+    return found;
   }
-  const value: unknown = result.isEmpty ? {} : result.config;
-  return { file: result.filepath, config: validated(result.filepath, value ?? {}) };
+  const here = await entries(directory);
+  const found: FoundConfig[] = [];
+  for (const place of PLACES.filter((each) => here.includes(each))) {
+    const one = await load(join(directory, place));
+    if (one !== undefined) found.push(one);
+  }
+  const [first, second] = found;
+  if (second !== undefined)
+    throw new BadConfig(
+      `${second.file}:1: ${basename(first!.file)} beside it is a configuration, too: keep one of them`,
+    );
+  return first;
 }
 
-async function read(directory: string, file: string | undefined): Promise<CosmiconfigResult> {
+/** An empty file is no configuration when it was only come across; neither is a package.json without `qmcp`. */
+async function load(file: string): Promise<FoundConfig | undefined> {
+  const result = await read(file);
+  if (result === null || result === undefined) return undefined;
+  const { value, lineOf } = result;
+  const config = validated((path) => `${file}:${lineOf(path)}`, value ?? {});
+  return { file, config, lineOf };
+}
+
+async function read(file: string): Promise<Parsed | null | undefined> {
   try {
-    return file === undefined ? await explorer().search(directory) : await explorer().load(file);
+    return (await explorer().load(file))?.config;
   } catch (error) {
-    const { code, filepath, message } = error as NodeJS.ErrnoException & { filepath?: string };
-    if (code === 'ENOENT') throw new BadConfig(`${file}: no such file`);
-    const where = filepath ?? file ?? directory;
-    throw new BadConfig(message.includes(where) ? message : `${where}: ${message}`);
+    if (error instanceof BadConfig) throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why: Readonly<Record<string, string>> = {
+      ENOENT: 'no such file',
+      EACCES: 'may not be read by you: see its permissions',
+      EISDIR: 'is a folder, and should be a file',
+    };
+    const kinds = 'a configuration is data, and never run: name it .yaml, .json or .toml';
+    throw new BadConfig(`${file}: ${why[code ?? ''] ?? (message.startsWith('No loader') ? kinds : message)}`);
+  }
+}
+
+function explorer(): PublicExplorer {
+  // cosmiconfig() first reads a file of its own from the working directory and runs it when it is called
+  // .config/config.js. The explorer underneath does not; it is the same code without that step. Loaded when there is a file.
+  const { Explorer } = createRequire(import.meta.url)('cosmiconfig/dist/Explorer.js') as {
+    Explorer: new (options: object) => PublicExplorer;
+  };
+  return new Explorer({
+    moduleName: 'qmcp',
+    searchPlaces: PLACES,
+    loaders: Object.fromEntries(['.json', '.yaml', '.yml', '.toml', 'noExt'].map((kind) => [kind, loader])),
+    cache: false,
+    searchStrategy: 'none',
+    transform: (result: unknown) => result,
+    metaConfigFilePath: null,
+  });
+}
+
+/** What a file says; of a package.json, what its key `qmcp` does. */
+function loader(file: string, text: string): unknown {
+  const whole = parsed(file, text);
+  if (basename(file, extname(file)) !== 'package') return whole;
+  const { value, lineOf } = whole;
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, 'qmcp')) return {};
+  const part: Parsed = {
+    value: (value as { qmcp: unknown }).qmcp,
+    lineOf: (path) => lineOf(['qmcp', ...path]),
+  };
+  return { qmcp: part };
+}
+
+export async function entries(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch {
+    return [];
   }
 }

@@ -1,7 +1,11 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
+import { fromEnvironment } from './environment.js';
+import { BadConfig, meant } from './fault.js';
 import { findConfig } from './file.js';
-import { type Config, type ConfigFile, DEFAULTS } from './schema.js';
-import { BadConfig, validated } from './validate.js';
+import type { Step } from './parse.js';
+import { presetFile } from './presets.js';
+import { type Config, type ConfigFile, DEFAULTS, type Origin, PRESETS } from './schema.js';
+import { dotted, validated } from './validate.js';
 
 export interface Sources {
   /** What the command line says, in the shape of the config file. */
@@ -13,53 +17,116 @@ export interface Sources {
   readonly file?: string | undefined;
 }
 
-type Put = (text: string) => ConfigFile;
+/** One voice among those that make a configuration. */
+interface Layer {
+  readonly config: ConfigFile;
+  readonly origin: (path: readonly Step[]) => Origin;
+}
 
-/** The environment's say. Lists are separated by commas. */
-const VARIABLES: Readonly<Record<string, Put>> = {
-  QMCP_PLUGINS: (text) => ({ plugins: list(text) }),
-  QMCP_ON_REFUSAL: (text) => ({ onRefusal: text as 'exit' }),
-  QMCP_READ_ONLY: (text) => ({ readOnly: word(text) as boolean }),
-  QMCP_TOOLS_INCLUDE: (text) => ({ tools: { include: list(text) } }),
-  QMCP_TOOLS_EXCLUDE: (text) => ({ tools: { exclude: list(text) } }),
-  QMCP_QREXEC_CLIENT: (text) => ({ qrexec: { client: text } }),
-  QMCP_QREXEC_TIMEOUT: (text) => ({ qrexec: { timeout: word(text) as number } }),
+/** What each flag is to the config file. */
+export const FLAGS: Readonly<Record<string, string>> = {
+  extends: '--preset',
+  plugins: '--plugins',
+  onRefusal: '--on-refusal',
+  readOnly: '--read-only',
+  'tools.include': '--include',
+  'tools.exclude': '--exclude',
+  'qrexec.client': '--client',
+  'qrexec.timeout': '--timeout',
 };
-/** Read by the command, not by the configuration. */
-const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_HOST', 'QMCP_WORLD'];
 
-/** Flag over environment over file over default, key by key. Throws BadConfig. */
+/**
+ * Flag over environment over file over default, key by key; each is itself over the presets it names. Throws BadConfig.
+ */
 export async function resolveConfig({ flags, env, directory, file }: Sources): Promise<Config> {
   const found = await findConfig(directory, file ?? env.QMCP_CONFIG);
-  const fromFile = found ? anchored(found.config, dirname(found.file)) : {};
-  const layers = [fromFile, ...fromEnvironment(env), anchored(validated('command line', flags), directory)];
-  let config: Config = { ...DEFAULTS, file: found?.file };
-  for (const { $schema: _, tools, qrexec, ...rest } of layers)
-    config = {
-      ...config,
-      ...rest,
-      tools: { ...config.tools, ...tools },
-      qrexec: { ...config.qrexec, ...qrexec },
-    };
-  return config;
+  const layers: Layer[] = [
+    { config: DEFAULTS as unknown as ConfigFile, origin: () => ({ kind: 'default', text: 'default' }) },
+  ];
+  if (found !== undefined) {
+    const text = (path: readonly Step[]) => `${found.file}:${found.lineOf(path)}`;
+    const origin = (path: readonly Step[]): Origin => ({ kind: 'file', text: text(path) });
+    layers.push(...(await withPresets({ config: found.config, origin }, dirname(found.file), [found.file])));
+  }
+  for (const { name, config } of fromEnvironment(env)) {
+    const layer: Layer = { config, origin: () => ({ kind: 'environment', text: name }) };
+    layers.push(...(await withPresets(layer, directory, [])));
+  }
+  const flag = (path: readonly Step[]) => FLAGS[dotted(path)] ?? 'command line';
+  const config = validated(flag, flags);
+  layers.push(
+    ...(await withPresets({ config, origin: (path) => ({ kind: 'flag', text: flag(path) }) }, directory, [])),
+  );
+  return merged(layers, found?.file);
 }
 
-function fromEnvironment(env: Sources['env']): ConfigFile[] {
-  return Object.entries(env).flatMap(([name, text]) => {
-    if (!name.startsWith('QMCP_') || text === undefined || OTHER_VARIABLES.includes(name)) return [];
-    const put = VARIABLES[name];
-    if (put === undefined)
+/** A layer after the presets it names, each after those that it names itself. Paths are seen from `folder`. */
+async function withPresets(layer: Layer, folder: string, chain: readonly string[]): Promise<Layer[]> {
+  const { extends: named = [], ...rest } = layer.config;
+  const layers: Layer[] = [];
+  for (const [index, name] of [named].flat().entries()) {
+    const at = layer.origin(Array.isArray(named) ? ['extends', index] : ['extends']).text;
+    const isPath = name.startsWith('.') || isAbsolute(name);
+    const preset = isPath ? resolve(folder, name) : presetFile(name);
+    if (preset === undefined)
       throw new BadConfig(
-        `environment: ${name} is not a variable of qmcp; there are ${[...Object.keys(VARIABLES), ...OTHER_VARIABLES].join(', ')}`,
+        `${at}: extends: there is no preset ${JSON.stringify(name)}; ${meant(name, PRESETS)}, or start a path with ./`,
       );
-    return [validated(`environment: ${name}`, put(text))];
-  });
+    if (chain.includes(preset))
+      throw new BadConfig(`${at}: extends: ${[...chain, preset].join(' extends ')}: take one of them out`);
+    const found = await findConfig(folder, preset).catch((error: Error) => {
+      throw error instanceof BadConfig && /: no such file$/.test(error.message)
+        ? new BadConfig(`${at}: extends: ${error.message}; a preset is one of ${PRESETS.join(', ')}`)
+        : error;
+    });
+    const { config, lineOf } = found!;
+    const origin = (path: readonly Step[]): Origin => ({
+      kind: 'preset',
+      text: isPath ? `${preset}:${lineOf(path)}` : `preset ${name}`,
+    });
+    layers.push(...(await withPresets({ config, origin }, dirname(preset), [...chain, preset])));
+  }
+  return [...layers, { config: anchored(rest, folder), origin: layer.origin }];
 }
+
+/** Every value from the last layer that says it. Lists are values; keys and values are merged. */
+function merged(layers: readonly Layer[], file: string | undefined): Config {
+  const origins = new Map<string, Origin>();
+  const over = (below: unknown, above: unknown, path: readonly Step[], origin: Layer['origin']): unknown => {
+    if (!isTable(above)) {
+      const at = dotted(path);
+      for (const old of origins.keys())
+        if (old.startsWith(`${at}.`) || old.startsWith(`${at}[`)) origins.delete(old);
+      origins.set(at, origin(path));
+      if (Array.isArray(above))
+        for (const index of above.keys()) origins.set(dotted([...path, index]), origin([...path, index]));
+      return above;
+    }
+    const base = isTable(below) ? below : {};
+    if (path.length > 0 && Object.keys(above).length === 0 && below === undefined)
+      origins.set(dotted(path), origin(path));
+    const keys = Object.entries(above).filter(([, value]) => value !== undefined);
+    return {
+      ...base,
+      ...Object.fromEntries(
+        keys.map(([key, value]) => [key, over(base[key], value, [...path, key], origin)]),
+      ),
+    };
+  };
+  let whole: unknown = {};
+  for (const { config, origin } of layers) {
+    const { $schema: _, ...rest } = config;
+    whole = over(whole, rest, [], origin);
+  }
+  return { ...(whole as Omit<Config, 'file' | 'origins'>), file, origins };
+}
+
+const isTable = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Paths in a file are seen from the file's folder. */
 function anchored(config: ConfigFile, folder: string): ConfigFile {
-  const fromFolder = (text: string) =>
-    text.startsWith('.') && !isAbsolute(text) ? resolve(folder, text) : text;
+  const fromFolder = (text: string) => (text.startsWith('.') ? resolve(folder, text) : text);
   return {
     ...config,
     ...(config.plugins && { plugins: config.plugins.map(fromFolder) }),
@@ -67,15 +134,4 @@ function anchored(config: ConfigFile, folder: string): ConfigFile {
       qrexec: { ...config.qrexec, client: fromFolder(config.qrexec.client) },
     }),
   };
-}
-
-const list = (text: string): string[] =>
-  text
-    .split(',')
-    .map((part) => part.trim())
-    .filter((part) => part !== '');
-
-/** A boolean or a number as JSON spells it; anything else stays text, for the schema to turn down. */
-function word(text: string): unknown {
-  return /^(true|false|\d{1,9})$/.test(text) ? JSON.parse(text) : text;
 }

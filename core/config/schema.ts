@@ -4,16 +4,37 @@ const closed = { additionalProperties: false };
 const ToolPattern = Type.String({
   pattern: '^[a-z0-9_*]+$',
   description: 'The name of a tool; * stands for any part of it.',
+  errorMessage: 'expected the name of a tool, * for any part of it',
 });
+const Named = Type.String({
+  minLength: 1,
+  errorMessage: 'expected a name, or a path that starts with ./ or /',
+});
+
+/** The presets that ship, each a file in config/ of this package. */
+export const PRESETS = ['read-only', 'developer', 'disposable-lab', 'audit'] as const;
 
 /** The config file. Everything in it can only narrow what dom0 allows. */
 export const ConfigFile = Type.Object(
   {
     $schema: Type.Optional(Type.String({ description: 'For editors.' })),
+    extends: Type.Optional(
+      Type.Union([Named, Type.Array(Named)], {
+        errorMessage: 'expected the name of a preset, a path, or a list of those',
+        description: `What this file starts from: ${PRESETS.join(', ')}, or the path of another file. Of several the last wins, key by key; this file wins over all of them.`,
+      }),
+    ),
     plugins: Type.Optional(
-      Type.Array(Type.String({ minLength: 1 }), {
+      Type.Array(Named, {
+        uniqueItems: true,
         description:
           'Plugins to load: a built-in id, a package name, or a path from the config file’s folder.',
+      }),
+    ),
+    options: Type.Optional(
+      Type.Record(Type.String(), Type.Object({}), {
+        description: 'Options of plugins, by the plugin’s id; each plugin says what it takes.',
+        errorMessage: 'expected the ids of plugins, each with its options',
       }),
     ),
     onRefusal: Type.Optional(
@@ -22,6 +43,12 @@ export const ConfigFile = Type.Object(
       }),
     ),
     readOnly: Type.Optional(Type.Boolean({ description: 'Serve only the tools that change nothing.' })),
+    pinned: Type.Optional(
+      Type.Boolean({
+        description:
+          'Start only with a qmcp.lock.json beside this file. Where there is one it is always gone by; this makes its absence a fault.',
+      }),
+    ),
     tools: Type.Optional(
       Type.Object(
         {
@@ -37,7 +64,11 @@ export const ConfigFile = Type.Object(
       Type.Object(
         {
           client: Type.Optional(
-            Type.String({ minLength: 1, description: 'The qrexec client: a path, or a name found in PATH.' }),
+            Type.String({
+              minLength: 1,
+              description: 'The qrexec client: a path, or a name found in PATH.',
+              errorMessage: 'expected a path, or a name found in PATH',
+            }),
           ),
           timeout: Type.Optional(
             Type.Integer({
@@ -58,20 +89,32 @@ export type ConfigFile = Static<typeof ConfigFile>;
 /** The configuration with every question answered. */
 export interface Config {
   readonly plugins: readonly string[];
+  readonly options: Readonly<Record<string, unknown>>;
   readonly onRefusal: 'exit' | 'skip';
   readonly readOnly: boolean;
+  readonly pinned: boolean;
   readonly tools: { readonly include: readonly string[]; readonly exclude: readonly string[] };
   readonly qrexec: { readonly client: string; readonly timeout: number };
   /** The file some of it came from, if any. */
   readonly file: string | undefined;
+  /** Where each value came from, by its dotted path. */
+  readonly origins: ReadonlyMap<string, Origin>;
 }
 
-export const DEFAULTS: Config = {
+/** Who said a value. */
+export interface Origin {
+  readonly kind: 'default' | 'preset' | 'file' | 'environment' | 'flag';
+  /** As a person would point at it: `qmcp.config.yaml:3`, `QMCP_READ_ONLY`, `--read-only`, `preset audit`. */
+  readonly text: string;
+}
+
+export const DEFAULTS = {
   plugins: ['inspect', 'spawn', 'exec', 'devices', 'egress', 'networking', 'events', 'storage'],
+  options: {},
   onRefusal: 'exit',
   readOnly: false,
+  pinned: false,
   tools: { include: ['*'], exclude: [] },
   // A cold start of a qube takes up to a minute on a laptop; twice that is a machine in trouble.
   qrexec: { client: 'qrexec-client-vm', timeout: 120 },
-  file: undefined,
-};
+} as const satisfies Omit<Config, 'file' | 'origins'>;

@@ -14,6 +14,6 @@ export function selected(
   );
 }
 
-function matches(pattern: string, name: string): boolean {
+export function matches(pattern: string, name: string): boolean {
   return new RegExp(`^${pattern.replaceAll('*', '.*')}$`).test(name);
 }

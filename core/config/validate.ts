@@ -1,81 +1,153 @@
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/schema';
+import { BadConfig, meant } from './fault.js';
+import type { Step } from './parse.js';
 import { ConfigFile } from './schema.js';
 
-/** A configuration nobody can start from. The message names the source, the path in it, and what was expected. */
-export class BadConfig extends Error {
-  override readonly name = 'BadConfig';
+/** Says where a path of a value came from, as a message shall start: `qmcp.config.yaml:3`, `--read-only`. */
+export type Where = (path: readonly Step[]) => string;
+
+let shape: ReturnType<typeof Compile<typeof ConfigFile>> | undefined;
+
+/** Throws BadConfig with every fault, a line each. */
+export function validated(where: Where, untrusted_value: unknown): ConfigFile {
+  shape ??= Compile(ConfigFile);
+  if (shape.Check(untrusted_value)) return untrusted_value;
+  throw faulty(where, ConfigFile, shape.Errors(untrusted_value)[1], untrusted_value, []);
 }
 
-const shape = Compile(ConfigFile);
-
-/** `source` is the file, or what else the value came from, as the message shall call it. */
-export function validated(source: string, untrusted_value: unknown): ConfigFile {
-  if (shape.Check(untrusted_value)) return untrusted_value;
-  const [, faults] = shape.Errors(untrusted_value);
-  const lines = faults
-    .filter(({ keyword }) => keyword !== 'boolean')
-    .flatMap((fault) => faultLines(fault, untrusted_value));
-  throw new BadConfig(lines.map((line) => `${source}: ${line}`).join('\n'));
+/** The same for a part of a configuration that somebody else knows the shape of. `at` is where in the whole it is. */
+export function validatedPart(
+  where: Where,
+  schema: TSchema,
+  untrusted_value: unknown,
+  at: readonly Step[],
+): void {
+  const part = Compile(schema);
+  if (part.Check(untrusted_value)) return;
+  throw faulty(where, schema, part.Errors(untrusted_value)[1], untrusted_value, at);
 }
 
 interface Fault {
   readonly keyword: string;
+  readonly schemaPath: string;
   readonly instancePath: string;
   readonly message: string;
   readonly params: unknown;
 }
 
-function faultLines({ keyword, instancePath, message, params }: Fault, root: unknown): string[] {
-  const steps = instancePath.split('/').slice(1);
-  const here = dotted(steps);
-  if (keyword === 'additionalProperties') {
-    const known = Object.keys(propertiesAt(steps));
-    return (params as { additionalProperties: string[] }).additionalProperties.map((key) => {
-      const near = nearest(key, known);
-      const hint = near ? `did you mean ${JSON.stringify(near)}?` : `expected one of ${known.join(', ')}`;
-      return `${dotted([...steps, key])}: unknown key; ${hint}`;
+function faulty(
+  where: Where,
+  schema: TSchema,
+  faults: readonly Fault[],
+  root: unknown,
+  at: readonly Step[],
+): BadConfig {
+  const unions = faults
+    .filter(({ keyword }) => keyword === 'anyOf')
+    .map(({ schemaPath }) => `${schemaPath}/anyOf/`);
+  const lines = faults
+    // The branches of a union that did not match are said by the union, and what a closed object adds by the object.
+    .filter(
+      ({ keyword, schemaPath }) =>
+        keyword !== 'boolean' && !unions.some((each) => schemaPath.startsWith(each)),
+    )
+    .flatMap((fault) => {
+      const steps = stepsOf(fault.instancePath, root);
+      return said(fault, schema, valueAt(root, steps)).map(({ more, text }) => {
+        const path = [...at, ...steps, ...more];
+        return `${where(path)}: ${dotted(path) || 'the whole of it'}: ${text}`;
+      });
     });
-  }
-  const expected =
-    keyword === 'enum'
-      ? `must be one of ${(params as { allowedValues: unknown[] }).allowedValues.map((v) => JSON.stringify(v)).join(', ')}`
-      : message;
-  return [`${here || 'the whole of it'}: ${expected}, not ${JSON.stringify(valueAt(root, steps))}`];
+  return new BadConfig([...new Set(lines)].join('\n'));
 }
 
-const dotted = (steps: readonly string[]): string =>
-  steps.reduce(
-    (path, step) => (/^\d+$/.test(step) ? `${path}[${step}]` : path ? `${path}.${step}` : step),
+/** What is wrong at one place, as what to write there instead. */
+function said(
+  { keyword, schemaPath, message, params }: Fault,
+  root: TSchema,
+  value: unknown,
+): { more: string[]; text: string }[] {
+  const schema = schemaAt(root, schemaPath);
+  if (keyword === 'additionalProperties') {
+    const known = Object.keys((schema.properties ?? {}) as object);
+    return (params as { additionalProperties: string[] }).additionalProperties.map((key) => ({
+      more: [key],
+      text: `unknown key; ${known.length > 0 ? meant(key, known) : 'there are none here: take it out'}`,
+    }));
+  }
+  if (keyword === 'required') {
+    const missing = (params as { requiredProperties?: string[] }).requiredProperties ?? [];
+    return missing.map((key) => ({ more: [key], text: 'is missing, and has no default: add it' }));
+  }
+  const { allowedValues } = params as { allowedValues?: unknown[] };
+  const words = allowedValues?.filter((each) => typeof each === 'string') ?? [];
+  const hint = typeof value === 'string' && words.length > 0 ? meant(value, words) : '';
+  return [
+    {
+      more: [],
+      text: `${expected(schema, message)}, not ${shown(value)}${hint.startsWith('did') ? `; ${hint}` : ''}`,
+    },
+  ];
+}
+
+/** What a schema wants, in words. */
+export function expected(schema: Record<string, unknown>, otherwise = 'expected something else'): string {
+  // A word of VS Code's, which shows it too.
+  if (typeof schema.errorMessage === 'string') return schema.errorMessage;
+  if (Array.isArray(schema.enum))
+    return `expected one of ${schema.enum.map((each) => JSON.stringify(each)).join(', ')}`;
+  const { minimum, maximum } = schema as { minimum?: number; maximum?: number };
+  const from = minimum === undefined ? '' : ` from ${minimum}`;
+  const to = maximum === undefined ? '' : ` to ${maximum}`;
+  const unique = schema.uniqueItems === true ? ', none of it twice' : '';
+  const kinds: Readonly<Record<string, string>> = {
+    boolean: 'true or false',
+    integer: `a whole number${from}${to}`,
+    number: `a number${from}${to}`,
+    string: typeof schema.pattern === 'string' ? `text that matches ${schema.pattern}` : 'text in quotes',
+    array: `a list${unique}`,
+    object: 'keys and values',
+  };
+  const kind = kinds[String(schema.type)];
+  return kind === undefined ? otherwise : `expected ${kind}`;
+}
+
+function shown(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+export const dotted = (steps: readonly Step[]): string =>
+  steps.reduce<string>(
+    (path, step) => (typeof step === 'number' ? `${path}[${step}]` : path ? `${path}.${step}` : step),
     '',
   );
 
-function propertiesAt(steps: readonly string[]): Readonly<Record<string, TSchema>> {
-  let properties = ConfigFile.properties as Record<string, TSchema>;
-  for (const step of steps)
-    properties = (properties[step] as { properties?: Record<string, TSchema> } | undefined)?.properties ?? {};
-  return properties;
+/** A JSON pointer's steps, those into lists as numbers. */
+function stepsOf(pointer: string, root: unknown): Step[] {
+  let value = root;
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((raw) => {
+      const step = raw.replaceAll('~1', '/').replaceAll('~0', '~');
+      const taken = Array.isArray(value) ? Number(step) : step;
+      value = (value as Record<Step, unknown> | undefined)?.[taken];
+      return taken;
+    });
 }
 
-function valueAt(root: unknown, steps: readonly string[]): unknown {
-  return steps.reduce<unknown>((value, step) => (value as Record<string, unknown> | undefined)?.[step], root);
-}
-
-/** The known name a person most likely meant: at most two edits away, or differing only in case. */
-export function nearest(name: string, known: readonly string[]): string | undefined {
-  const ranked = known
-    .map((candidate) => ({ candidate, edits: distance(name.toLowerCase(), candidate.toLowerCase()) }))
-    .sort((a, b) => a.edits - b.edits);
-  return ranked[0] !== undefined && ranked[0].edits <= 2 ? ranked[0].candidate : undefined;
-}
-
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
+function schemaAt(root: TSchema, schemaPath: string): Record<string, unknown> {
+  let schema: unknown = root;
+  for (const raw of schemaPath.split('/').slice(1)) {
+    const step = raw.replaceAll('~1', '/').replaceAll('~0', '~');
+    schema = (schema as Record<string, unknown> | undefined)?.[step];
   }
-  return row[b.length]!;
+  return (schema ?? {}) as Record<string, unknown>;
+}
+
+function valueAt(root: unknown, steps: readonly Step[]): unknown {
+  return steps.reduce<unknown>((value, step) => (value as Record<Step, unknown> | undefined)?.[step], root);
 }

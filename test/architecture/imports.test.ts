@@ -31,7 +31,13 @@ const LAYERS: readonly {
     layer: 'core/config',
     files: /^core\/config\//,
     looksAt: ['core/api'],
-    packages: [/^typebox(\/schema)?$/, /^cosmiconfig$/, /^smol-toml$/, /^node:(module|path)$/],
+    packages: [
+      /^typebox(\/schema)?$/,
+      /^cosmiconfig$/,
+      /^smol-toml$/,
+      /^yaml$/,
+      /^node:(fs(\/promises)?|module|path|url)$/,
+    ],
   },
   {
     layer: 'core/mcp',

@@ -1,18 +1,20 @@
 #!/usr/bin/env node
 /**
- * Writes the files that are committed but derived: the contracts dom0 installs, the JSON Schema of the config file, the
- * default policy. With `--check` it writes nothing and exits 1 when one of them differs.
+ * Writes the files that are committed but derived: the contracts dom0 installs, the JSON Schema of the config file, dom0's
+ * side of the presets, the default policy. With `--check` it writes nothing and exits 1 when one of them differs.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'smol-toml';
-import { contractOf } from '../core/api/contract.js';
-import { ConfigFile } from '../core/config/schema.js';
-import { BUILT_IN } from '../plugins/index.js';
+import { contractOf } from '../../core/api/contract.js';
+import { ConfigFile } from '../../core/config/schema.js';
+import { BUILT_IN } from '../../plugins/index.js';
+import { ceilings } from './ceilings.js';
+import { configPage } from './config-page.js';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const CONTRACTS = join(ROOT, 'dom0', 'contracts');
 
 const POLICY = join(ROOT, 'dom0', 'policy', '30-qmcp.policy');
@@ -103,7 +105,15 @@ async function settle(files: ReadonlyMap<string, string>, check: boolean): Promi
 
 async function main(check: boolean): Promise<number> {
   const ours = contracts();
-  const different = await settle(new Map([...ours, ...configSchema(), ...(await vocabulary())]), check);
+  const reference = join(ROOT, 'docs', 'reference');
+  const pages = new Map([[join(reference, 'config.md'), await configPage(ROOT)]]);
+  const derived = [
+    ...pages,
+    ...configSchema(),
+    ...(await vocabulary()),
+    ...(await ceilings(join(ROOT, 'config'))),
+  ];
+  const different = await settle(new Map([...ours, ...derived]), check);
   for (const path of await leftovers(ours)) {
     different.push(path);
     if (!check) await rm(path);

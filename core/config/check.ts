@@ -1,0 +1,63 @@
+import { type Plugin, Type } from '../api/index.js';
+import { BadConfig, meant } from './fault.js';
+import type { Step } from './parse.js';
+import type { Config } from './schema.js';
+import { matches } from './select.js';
+import { dotted, validatedPart } from './validate.js';
+
+/**
+ * What can only be said once the plugins are at hand: options that nobody takes or that are not as their plugin wants
+ * them, and names of tools that no plugin has. A filter that names nothing was meant to keep something out. Throws
+ * BadConfig with every fault.
+ */
+export function checkAgainst(config: Config, plugins: readonly Plugin[]): void {
+  const lines = [...optionFaults(config, plugins), ...toolFaults(config, plugins)];
+  if (lines.length > 0) throw new BadConfig(lines.join('\n'));
+}
+
+/** Where a value of a configuration came from; of what is around it, when nobody said just that. */
+export function whereIn({ origins }: Config, path: readonly Step[]): string {
+  for (let length = path.length; length > 0; length--) {
+    const at = dotted(path.slice(0, length));
+    const origin = origins.get(at) ?? [...origins].find(([key]) => key.startsWith(`${at}.`))?.[1];
+    if (origin !== undefined) return origin.text;
+  }
+  return 'configuration';
+}
+
+function optionFaults(config: Config, plugins: readonly Plugin[]): string[] {
+  const byId = new Map(plugins.map((plugin) => [plugin.id, plugin]));
+  const where = (path: readonly Step[]) => whereIn(config, path);
+  return Object.entries(config.options).flatMap(([id, options]) => {
+    const path = ['options', id];
+    const plugin = byId.get(id);
+    if (plugin === undefined)
+      return [
+        `${where(path)}: ${dotted(path)}: no plugin of that name is loaded; ${meant(id, [...byId.keys()])}`,
+      ];
+    const schema = plugin.options ?? Type.Object({}, { additionalProperties: false });
+    try {
+      validatedPart(where, schema, options, path);
+      return [];
+    } catch (error) {
+      if (error instanceof BadConfig) return error.message.split('\n');
+      throw error;
+    }
+  });
+}
+
+/** A pattern with a star may stand for nothing: it is made for whatever there will be. */
+function toolFaults(config: Config, plugins: readonly Plugin[]): string[] {
+  const names = plugins.flatMap(({ tools }) => tools.map(({ name }) => name));
+  return (['include', 'exclude'] as const).flatMap((which) => {
+    if (config.origins.get(`tools.${which}`)?.kind === 'preset') return [];
+    return config.tools[which].flatMap((pattern, index) => {
+      if (pattern.includes('*') || names.some((name) => matches(pattern, name))) return [];
+      const path = ['tools', which, index];
+      const hint = meant(pattern, names).replace(/^expected one of .*/, 'qmcp tools --all lists them');
+      return [
+        `${whereIn(config, path)}: ${dotted(path)}: no plugin listed has a tool ${JSON.stringify(pattern)}; ${hint}`,
+      ];
+    });
+  });
+}

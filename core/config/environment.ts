@@ -1,0 +1,46 @@
+import { BadConfig, meant } from './fault.js';
+import type { ConfigFile } from './schema.js';
+import { validated } from './validate.js';
+
+type Put = (text: string) => unknown;
+
+/** The environment's say, and what each variable is to the config file. Lists are separated by commas. */
+export const VARIABLES: Readonly<Record<string, { readonly path: string; readonly put: Put }>> = {
+  QMCP_EXTENDS: { path: 'extends', put: (text) => ({ extends: list(text) }) },
+  QMCP_PLUGINS: { path: 'plugins', put: (text) => ({ plugins: list(text) }) },
+  QMCP_ON_REFUSAL: { path: 'onRefusal', put: (text) => ({ onRefusal: text }) },
+  QMCP_READ_ONLY: { path: 'readOnly', put: (text) => ({ readOnly: word(text) }) },
+  QMCP_PINNED: { path: 'pinned', put: (text) => ({ pinned: word(text) }) },
+  QMCP_TOOLS_INCLUDE: { path: 'tools.include', put: (text) => ({ tools: { include: list(text) } }) },
+  QMCP_TOOLS_EXCLUDE: { path: 'tools.exclude', put: (text) => ({ tools: { exclude: list(text) } }) },
+  QMCP_QREXEC_CLIENT: { path: 'qrexec.client', put: (text) => ({ qrexec: { client: text } }) },
+  QMCP_QREXEC_TIMEOUT: { path: 'qrexec.timeout', put: (text) => ({ qrexec: { timeout: word(text) } }) },
+};
+/** Read by the command, not by the configuration. */
+const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_HOST', 'QMCP_WORLD'];
+
+/** What each variable of qmcp says. One that nobody reads is a fault: it was meant for something. */
+export function fromEnvironment(
+  env: Readonly<Record<string, string | undefined>>,
+): { name: string; config: ConfigFile }[] {
+  return Object.entries(env).flatMap(([name, text]) => {
+    if (!name.startsWith('QMCP_') || text === undefined || OTHER_VARIABLES.includes(name)) return [];
+    const variable = Object.hasOwn(VARIABLES, name) ? VARIABLES[name] : undefined;
+    if (variable === undefined) {
+      const known = [...Object.keys(VARIABLES), ...OTHER_VARIABLES];
+      throw new BadConfig(`environment: ${name} is not a variable of qmcp; ${meant(name, known)}`);
+    }
+    return [{ name, config: validated(() => `environment: ${name}`, variable.put(text)) }];
+  });
+}
+
+const list = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+/** A boolean or a number as JSON spells it; anything else stays text, for the schema to turn down. */
+function word(text: string): unknown {
+  return /^(true|false|\d{1,9})$/.test(text) ? JSON.parse(text) : text;
+}

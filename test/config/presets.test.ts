@@ -1,0 +1,88 @@
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse } from 'smol-toml';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Service } from '../../core/api/index.js';
+import { resolveConfig } from '../../core/config/resolve.js';
+import { PRESETS } from '../../core/config/schema.js';
+import { selected } from '../../core/config/select.js';
+import { load } from '../../core/main.js';
+import { BUILT_IN } from '../../plugins/index.js';
+import { type SimHost, startHost } from '../../sim/index.js';
+import { packageFile } from '../../sim/root.js';
+import { qmcpAdmin } from '../operator/admin.js';
+
+/** Does in dom0 what the two files beside a preset say. */
+async function ceiling(root: string, preset: string): Promise<void> {
+  const grant = parse(readFileSync(packageFile(`config/${preset}.qmcp.toml`), 'utf8')) as {
+    world: { ai: { principal: { 'mcp-control': { plugins: string[] } } } };
+  };
+  const { plugins } = grant.world.ai.principal['mcp-control'];
+  const path = join(root, 'etc/qmcp/qmcp.toml');
+  const before = readFileSync(path, 'utf8');
+  const after = before.replace(/^plugins = .*$/m, `plugins = ${JSON.stringify(plugins)}`);
+  expect(after).not.toBe(before);
+  writeFileSync(path, after);
+  expect(await qmcpAdmin(root, 'policy', 'install')).toMatchObject({ code: 0 });
+  copyFileSync(
+    packageFile(`config/${preset}.policy`),
+    join(root, `etc/qubes/policy.d/29-qmcp-${preset}.policy`),
+  );
+}
+
+describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
+  const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+  let sim: SimHost;
+  let served: { names: string[]; services: Set<string> };
+
+  beforeAll(async () => {
+    sim = await startHost({ world: 'demo', dir, prepare: (root) => ceiling(root, preset) });
+    const client = await sim.client('mcp-control');
+    const flags = { extends: [preset], qrexec: { client } };
+    const config = await resolveConfig({ flags, env: {}, directory: dir });
+    // It does not start at all when dom0 lacks one of its plugins.
+    const host = await load(config);
+    const tools = selected(host.tools, config).map(({ tool }) => tool);
+    const services = tools.flatMap(({ uses }) => Object.values(uses).map(({ name }) => name));
+    served = { names: tools.map(({ name }) => name), services: new Set(services) };
+    await host.dispose();
+  });
+  afterAll(async () => {
+    await sim.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  const ask = (service: Service) =>
+    sim.call(
+      'mcp-control',
+      service.kind === 'host' || service.kind === 'stream' ? '@adminvm' : 'ai-debian',
+      service.name,
+      Buffer.from('{}'),
+    );
+
+  test('serves the tools that are documented', () => {
+    const page = readFileSync(new URL('../../docs/reference/config.md', import.meta.url), 'utf8');
+    const row = page.split('\n').find((line) => line.startsWith(`| \`${preset}\``))!;
+    expect([...row.matchAll(/`([a-z]+_[a-z_]+)`/g)].map(([, name]) => name)).toEqual(served.names);
+  });
+
+  test('dom0 refuses what it leaves out, called directly, and answers what it has', async () => {
+    const all = BUILT_IN.flatMap(({ services }) => services);
+    const left = all.filter(({ name }) => !served.services.has(name));
+    expect(left.length).toBeGreaterThan(5);
+    const before = JSON.stringify(sim.host.snapshot());
+    for (const service of left) {
+      const { exit, stdout } = await ask(service);
+      expect([service.name, exit, Buffer.from(stdout).toString()]).toEqual([service.name, 126, '']);
+    }
+    for (const service of all.filter(
+      ({ name, effect, kind }) => served.services.has(name) && effect === 'read' && kind !== 'stream',
+    )) {
+      const { exit, stdout } = await ask(service);
+      expect([service.name, exit]).toEqual([service.name, 0]);
+      expect(Buffer.from(stdout).toString()).toMatch(/^(\{"ok":|$)/);
+    }
+    expect(JSON.stringify(sim.host.snapshot())).toBe(before);
+  });
+});
