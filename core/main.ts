@@ -1,15 +1,15 @@
 /** The composition root: the one place in core that knows which parts there are, and that reads `process`. */
 import { readFileSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
+import { dirname } from 'node:path';
 import { BUILT_IN } from '../plugins/index.js';
 import type { Plugin } from './api/index.js';
 import { checkAgainst } from './config/check.js';
 import { resolveConfig, type Sources } from './config/resolve.js';
 import type { Config } from './config/schema.js';
 import { selected } from './config/select.js';
-import type { Candidate } from './host/graph.js';
 import { type Host, loadHost } from './host/host.js';
-import { type Problem, printable, problem, report } from './host/problems.js';
+import { printable, report, whyOf } from './host/problems.js';
+import { findPlugins } from './load/modules.js';
 import { serveMcp } from './mcp/stdio.js';
 import { QrexecClient } from './qrexec/client.js';
 
@@ -33,7 +33,8 @@ export function configuration({ flags, file }: Asked): Promise<Config> {
 
 /** Loads what the configuration names. Throws BootError when something is refused and `onRefusal` is `exit`. */
 export async function load(config: Config): Promise<Host> {
-  const { candidates, problems } = await candidatesOf(config.plugins);
+  const folder = config.file === undefined ? process.cwd() : dirname(config.file);
+  const { candidates, problems } = await findPlugins({ names: config.plugins, builtIn: BUILT_IN, folder });
   checkAgainst(config, candidates.map(({ plugin }) => plugin).filter(isPlugin));
   return loadHost({
     candidates,
@@ -47,6 +48,8 @@ export async function load(config: Config): Promise<Host> {
 
 /** Serves MCP on standard input and output until the client goes. */
 export async function serve(config: Config): Promise<void> {
+  const stdout = ownOutput();
+  outliveStrayErrors();
   const host = await load(config);
   if (host.problems.length > 0) log(`going on without\n${report(host.problems)}`);
   const connection = serveMcp({
@@ -55,7 +58,7 @@ export async function serve(config: Config): Promise<void> {
     version: VERSION,
     log,
     stdin: process.stdin,
-    stdout: process.stdout,
+    stdout,
   });
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
@@ -65,37 +68,34 @@ export async function serve(config: Config): Promise<void> {
   await host.dispose();
 }
 
-/** A built-in id, a path, or the name of a package that is installed beside this one. */
-async function candidatesOf(
-  names: readonly string[],
-): Promise<{ candidates: Candidate[]; problems: Problem[] }> {
-  const builtIn = new Map(BUILT_IN.map((plugin) => [plugin.id, plugin]));
-  const known = [...builtIn.keys()];
-  const candidates: Candidate[] = [];
-  const problems: Problem[] = [];
-  for (const name of names) {
-    const plugin = builtIn.get(name);
-    if (plugin !== undefined) {
-      candidates.push({ origin: name, plugin });
-      continue;
-    }
-    try {
-      const module = (await import(name.startsWith('/') ? pathToFileURL(name).href : name)) as {
-        default?: unknown;
-      };
-      candidates.push({ origin: name, plugin: module.default });
-    } catch (error) {
-      const why = (error as Error).message.split('\n')[0]!;
-      problems.push(problem('plugin-not-found', name, { name, known, why }));
-    }
-  }
-  return { candidates, problems };
+/**
+ * Standard output, for MCP alone: a plugin's `console.log` would be noise in the middle of a message, and goes to standard
+ * error from here on.
+ */
+function ownOutput(): NodeJS.WriteStream {
+  const { stdout } = process;
+  Object.defineProperty(process, 'stdout', { get: () => process.stderr, configurable: true });
+  return stdout;
+}
+
+/** A plugin's forgotten promise, or what it throws from a timer, ends with a line for the operator and not the server. */
+function outliveStrayErrors(): void {
+  // Nobody to read the lines is no reason to end, either.
+  process.stderr.on('error', () => {});
+  for (const event of ['unhandledRejection', 'uncaughtException'] as const)
+    process.on(event, (error: unknown) => {
+      log(`${event}: ${error instanceof Error ? (error.stack ?? error.message) : whyOf(error)}`);
+    });
 }
 
 /** Enough of one to be asked what it takes; what else is wrong with it, the graph says. */
 function isPlugin(untrusted_plugin: unknown): untrusted_plugin is Plugin {
-  const { id, tools } = (untrusted_plugin ?? {}) as { id?: unknown; tools?: unknown };
-  return typeof id === 'string' && Array.isArray(tools);
+  try {
+    const { id, tools } = untrusted_plugin as Plugin;
+    return typeof id === 'string' && tools.every(({ name }) => typeof name === 'string');
+  } catch {
+    return false;
+  }
 }
 
 /** From the package this runs in, compiled (dist/core) or not (core). */

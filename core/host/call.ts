@@ -1,9 +1,13 @@
 import { Compile } from 'typebox/schema';
 import { Refused, type Tool, type ToolContext } from '../api/index.js';
 import type { ServedTool } from '../api/served.js';
+import { Builtins } from './builtins.js';
 import type { Behaviour } from './container.js';
 import { isObject, lazily } from './dom0.js';
+import { whyOf } from './problems.js';
 
+/** Seconds a tool has to come to an end once its caller is gone. */
+const GRACE = 5;
 /** Faults of an agent's arguments that are named at once; more would not help it. */
 const FAULTS_NAMED = 5;
 
@@ -17,6 +21,7 @@ export function served(
   tool: Tool,
   behaviour: Behaviour,
   log: (line: string) => void,
+  { builtins = new Builtins(), grace = GRACE } = {},
 ): ServedTool {
   const input = lazily(() => Compile(tool.input));
   const output = lazily(() => Compile(tool.output));
@@ -24,16 +29,41 @@ export function served(
   const call = async (untrusted_input: unknown, context: ToolContext) => {
     if (!input().Check(untrusted_input)) throw malformed(input().Errors(untrusted_input)[1]);
     try {
-      const result = await behaviour(untrusted_input, context);
+      const result = await untilLeft(behaviour(untrusted_input, context), context.signal, grace);
       if (isObject(result) && output().Check(result)) return result;
       log(`${tool.name}: its result does not fit its output schema`);
     } catch (error) {
       if (error instanceof Refused) throw error;
-      log(`${tool.name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      log(`${tool.name}: ${error instanceof Error ? (error.stack ?? error.message) : whyOf(error)}`);
+    } finally {
+      const changed = builtins.putBack();
+      if (changed.length > 0)
+        log(`${tool.name}: during a call ${changed.join(', ')} was changed, and put back`);
     }
     throw new Refused('failed');
   };
   return Object.freeze({ plugin, tool, call });
+}
+
+/** What comes of the work, for as long as its caller wants it. Work that does not end when it should is left to itself. */
+async function untilLeft(work: Promise<unknown>, signal: AbortSignal, grace: number): Promise<unknown> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let onAbort = () => {};
+  const left = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      const why = `goes on ${grace} s after its call was cancelled`;
+      timer = setTimeout(() => reject(new Error(why)), grace * 1000);
+      timer.unref?.();
+    };
+  });
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, left]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 interface Fault {

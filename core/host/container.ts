@@ -12,15 +12,18 @@ import {
 import type { Qrexec } from '../api/qrexec.js';
 import { dom0Port } from './dom0.js';
 import { guestPort } from './guest.js';
-import { type Problem, problem } from './problems.js';
+import { type Problem, problem, whyOf } from './problems.js';
 import { streamPort } from './stream.js';
 
 /** What runs a tool once its arguments have been checked. */
 export type Behaviour = (input: unknown, context: ToolContext) => Promise<unknown>;
 
-/** The container above every plugin's. What it held, every plugin could resolve: so it holds no authority at all. */
+/**
+ * The container above every plugin's. What it held, every plugin could resolve: so it holds nothing at all. It is no child
+ * of the package's global container, into which `@singleton()` and the like register what any plugin imports.
+ */
 export function rootContainer(): DependencyContainer {
-  return registry.createChildContainer();
+  return Reflect.construct(registry.constructor, []);
 }
 
 /**
@@ -50,7 +53,7 @@ export class PluginContainer {
       try {
         behaviours.set(tool.name, this.behaviour(tool));
       } catch (error) {
-        const why = (error as Error).message.replace(/\s+/g, ' ');
+        const why = whyOf(error);
         problems.push(problem('plugin-start-failed', this.plugin.id, { what: `its tool ${tool.name}`, why }));
       }
     }

@@ -1,7 +1,7 @@
 import { frozen } from '../api/frozen.js';
 import { API_VERSION, type Plugin, type Service, type Tool } from '../api/index.js';
 import { isObject } from './dom0.js';
-import { type Problem, problem } from './problems.js';
+import { type Problem, problem, whyOf } from './problems.js';
 import { isUri, lookingParts } from './surface.js';
 
 const PLUGIN_ID = /^[a-z][a-z0-9]*$/;
@@ -28,9 +28,14 @@ export function graphOf(candidates: readonly Candidate[]): Graph {
   const problems: Problem[] = [];
   const shaped: { origin: string; plugin: Plugin }[] = [];
   for (const { origin, plugin } of candidates) {
-    const found = shapeProblems(origin, plugin);
-    if (found.length > 0) problems.push(...found);
-    else shaped.push({ origin, plugin: sealed(plugin as Plugin) });
+    // A plugin may throw while it is looked at, by a getter or a proxy: that is its own problem and nobody else's.
+    try {
+      const found = shapeProblems(origin, plugin);
+      if (found.length > 0) problems.push(...found);
+      else shaped.push({ origin, plugin: sealed(plugin as Plugin) });
+    } catch (error) {
+      problems.push(unreadable(origin, error));
+    }
   }
 
   const unique = new Map<string, { origin: string; plugin: Plugin }>();
@@ -45,7 +50,11 @@ export function graphOf(candidates: readonly Candidate[]): Graph {
   const plugins = [...unique.values()].map(({ plugin }) => plugin);
 
   for (const plugin of plugins)
-    problems.push(...serviceProblems(plugin), ...toolProblems(plugin), ...surfaceProblems(plugin));
+    try {
+      problems.push(...serviceProblems(plugin), ...toolProblems(plugin), ...surfaceProblems(plugin));
+    } catch (error) {
+      problems.push(unreadable(plugin.id, error));
+    }
   problems.push(...toolNameProblems(plugins), ...surfaceNameProblems(plugins), ...needsProblems(plugins));
 
   const bad = new Set(problems.map(({ plugin }) => plugin));
@@ -63,9 +72,9 @@ function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
     return malformed(origin, 'id', 'lower-case letters and digits, starting with a letter');
   if (apiVersion !== API_VERSION)
     return [problem('plugin-api-version', id, { declares: apiVersion, here: API_VERSION })];
-  if (!Array.isArray(services) || !services.every((service) => isObject(service) && 'kind' in service))
+  if (!Array.isArray(services) || !services.every(isService))
     return malformed(id, 'services', 'a list of what defineTargetService and its siblings return');
-  if (!Array.isArray(tools) || !tools.every((tool) => isObject(tool) && isObject(tool.uses)))
+  if (!Array.isArray(tools) || !tools.every(isTool))
     return malformed(id, 'tools', 'a list of what defineTool returns');
   for (const [where, list] of Object.entries({ resources, prompts }))
     if (
@@ -80,6 +89,32 @@ function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
   if (parts !== undefined && !(Array.isArray(parts) && parts.every((part) => typeof part === 'function')))
     return malformed(id, 'parts', 'a list of injectable classes');
   return [];
+}
+
+const KINDS: readonly unknown[] = ['target', 'host', 'stream', 'guest'] satisfies Service['kind'][];
+
+function isService(service: unknown): boolean {
+  if (!isObject(service)) return false;
+  const { kind, name, params, reply, invariants, steps } = service;
+  return (
+    KINDS.includes(kind) &&
+    typeof name === 'string' &&
+    isObject(params) &&
+    isObject(reply) &&
+    Array.isArray(invariants) &&
+    invariants.every((each) => isObject(each) && typeof each.id === 'string' && isObject(each.with)) &&
+    (kind === 'guest' || Array.isArray(steps))
+  );
+}
+
+function isTool(tool: unknown): boolean {
+  return (
+    isObject(tool) && typeof tool.name === 'string' && isObject(tool.uses) && Array.isArray(tool.upholds)
+  );
+}
+
+function unreadable(plugin: string, error: unknown): Problem {
+  return problem('plugin-unreadable', plugin, { why: whyOf(error) });
 }
 
 function serviceProblems(plugin: Plugin): Problem[] {
@@ -99,8 +134,11 @@ function toolProblems(plugin: Plugin): Problem[] {
   return plugin.tools.flatMap((tool: Tool) => {
     const problems: Problem[] = [];
     if (!TOOL_NAME.test(tool.name)) problems.push(problem('tool-name', plugin.id, { tool: tool.name }));
+    for (const which of ['title', 'description'] as const)
+      if (typeof tool[which] !== 'string' || tool[which] === '')
+        problems.push(problem('tool-text', plugin.id, { tool: tool.name, which }));
     for (const which of ['input', 'output'] as const)
-      if ((tool[which] as { type?: unknown } | undefined)?.type !== 'object')
+      if ((tool[which] as { type?: unknown } | undefined)?.type !== 'object' || !isJson(tool[which]))
         problems.push(problem('tool-schema', plugin.id, { tool: tool.name, which }));
     if ((tool.run === undefined) === (tool.handler === undefined))
       problems.push(problem('tool-behaviour', plugin.id, { tool: tool.name }));
@@ -137,6 +175,14 @@ function surfaceProblems(plugin: Plugin): Problem[] {
     }),
   );
   return [...addresses, ...uses];
+}
+
+function isJson(value: unknown): boolean {
+  try {
+    return JSON.stringify(value) !== undefined;
+  } catch {
+    return false;
+  }
 }
 
 function toolNameProblems(plugins: readonly Plugin[]): Problem[] {
@@ -221,7 +267,7 @@ function inOrder(plugins: readonly Plugin[]): Plugin[] {
  * authority), so they are frozen in place; the plugin and its tools are copies.
  */
 function sealed(plugin: Plugin): Plugin {
-  return frozen({
+  return settled({
     ...plugin,
     services: [...plugin.services],
     tools: plugin.tools.map((tool) => ({ ...tool, uses: { ...tool.uses }, upholds: [...tool.upholds] })),
@@ -230,4 +276,19 @@ function sealed(plugin: Plugin): Plugin {
     needs: [...(plugin.needs ?? [])],
     parts: [...(plugin.parts ?? [])],
   });
+}
+
+/** Frozen all the way down. What answers anew each time it is asked could be one thing to dom0 and another to a call. */
+function settled<T extends object>(value: T): T {
+  const seen = new Set<unknown>();
+  const look = (part: unknown, path: string): void => {
+    if (typeof part !== 'object' || part === null || seen.has(part)) return;
+    seen.add(part);
+    for (const [key, { get, value }] of Object.entries(Object.getOwnPropertyDescriptors(part))) {
+      if (get !== undefined) throw new TypeError(`${path}${key} is computed anew each time it is read`);
+      look(value, `${path}${key}.`);
+    }
+  };
+  look(value, '');
+  return frozen(value);
 }

@@ -1,7 +1,7 @@
 import { canonical, contractOf, digestOf } from '../api/contract.js';
 import type { Invariant, Plugin, Service } from '../api/index.js';
 import type { Catalog, CatalogAnswer } from './catalog.js';
-import { type Problem, problem } from './problems.js';
+import { type Problem, problem, whyOf } from './problems.js';
 
 /**
  * Holds what plugins declare against what dom0 says it enforces, and names every difference of every plugin. A plugin
@@ -10,9 +10,13 @@ import { type Problem, problem } from './problems.js';
 export function refusals(plugins: readonly Plugin[], answer: CatalogAnswer): Problem[] {
   if (!('catalog' in answer))
     return plugins.map(({ id }) => problem('catalog-unavailable', id, { why: answer.why }));
-  return plugins.flatMap((plugin) =>
-    plugin.services.flatMap((service) => differences(plugin, service, answer.catalog)),
-  );
+  return plugins.flatMap((plugin) => {
+    try {
+      return plugin.services.flatMap((service) => differences(plugin, service, answer.catalog));
+    } catch (error) {
+      return [problem('plugin-unreadable', plugin.id, { why: whyOf(error) })];
+    }
+  });
 }
 
 function differences(plugin: Plugin, service: Service, catalog: Catalog): Problem[] {

@@ -1,13 +1,17 @@
 import type { Plugin } from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
 import type { Surface } from '../api/served.js';
+import { Builtins } from './builtins.js';
 import { served } from './call.js';
 import { askCatalog, type CatalogAnswer } from './catalog.js';
 import { PluginContainer, rootContainer } from './container.js';
 import { type Candidate, graphOf } from './graph.js';
 import { refusals } from './handshake.js';
-import { BootError, type Problem, problem } from './problems.js';
+import { BootError, type Problem, problem, whyOf } from './problems.js';
 import { servedChanges, servedPrompt, servedResource } from './surface.js';
+
+/** Seconds a plugin has to let go of what it holds. */
+const FAREWELL = 5;
 
 export interface HostOptions {
   readonly candidates: readonly Candidate[];
@@ -44,6 +48,7 @@ export async function loadHost(options: HostOptions): Promise<Host> {
 
   const refused = new Set(problems.map(({ plugin }) => plugin));
   const root = rootContainer();
+  const builtins = new Builtins();
   const loaded: { plugin: Plugin; container: PluginContainer; surface: Surface }[] = [];
   for (const plugin of graph.plugins) {
     const lost = (plugin.needs ?? []).filter((need) => refused.has(need));
@@ -51,18 +56,18 @@ export async function loadHost(options: HostOptions): Promise<Host> {
     if (lost.length > 0) refused.add(plugin.id);
     if (refused.has(plugin.id)) continue;
     const container = new PluginContainer(plugin, root, qrexec, timeout);
-    const started = surfaceOf(plugin, container, log);
+    const started = surfaceOf(plugin, container, builtins, log);
     if ('problems' in started) {
       problems.push(...started.problems);
       refused.add(plugin.id);
-      await container.dispose();
+      await letGo(plugin, container, log);
       continue;
     }
     loaded.push({ plugin, container, surface: started });
   }
 
   const dispose = async () => {
-    for (const { container } of loaded.toReversed()) await container.dispose();
+    for (const { plugin, container } of loaded.toReversed()) await letGo(plugin, container, log);
     await root.dispose();
   };
   if (problems.length > 0 && onRefusal === 'exit') {
@@ -85,14 +90,19 @@ export async function loadHost(options: HostOptions): Promise<Host> {
 function surfaceOf(
   plugin: Plugin,
   container: PluginContainer,
+  builtins: Builtins,
   log: HostOptions['log'],
 ): Surface | { problems: Problem[] } {
   const { behaviours, problems } = container.behaviours();
+  const changed = builtins.putBack();
+  if (changed.length > 0) problems.push(problem('plugin-changes-builtins', plugin.id, { changed }));
   if (problems.length > 0) return { problems };
   let making = '';
   try {
     return {
-      tools: plugin.tools.map((tool) => served(plugin.id, tool, behaviours.get(tool.name)!, log)),
+      tools: plugin.tools.map((tool) =>
+        served(plugin.id, tool, behaviours.get(tool.name)!, log, { builtins }),
+      ),
       resources: (plugin.resources ?? []).map((resource) => {
         making = `its resource ${resource.uri}`;
         return servedResource(plugin, resource, container, log);
@@ -101,7 +111,22 @@ function surfaceOf(
       changes: servedChanges(plugin, container),
     };
   } catch (error) {
-    const why = (error as Error).message.replace(/\s+/g, ' ');
+    const why = whyOf(error);
     return { problems: [problem('plugin-start-failed', plugin.id, { what: making, why })] };
+  }
+}
+
+/** A plugin that cannot end, or does not, keeps no other from ending. */
+async function letGo({ id }: Plugin, container: PluginContainer, log: HostOptions['log']): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it did not end within ${FAREWELL} s`)), FAREWELL * 1000);
+  });
+  try {
+    await Promise.race([container.dispose(), late]);
+  } catch (error) {
+    log(`plugin ${id}: while it was let go of: ${whyOf(error)}`);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -15,18 +15,22 @@ export const PROBLEMS = {
   // ---- the plugin itself
   'plugin-not-found': (f: { name: string; known: readonly string[]; why: string }) =>
     `the configuration names the plugin ${quoted(f.name)}: ${f.why}. The built-in ones are ${f.known.join(', ')}; any other is a package name or a path that starts with "./" or "/".`,
+  'plugin-changes-builtins': (f: { changed: readonly string[] }) =>
+    `importing it changed ${f.changed.slice(0, 5).join(', ')}, which every other plugin and qmcp itself use. That was put back, and the plugin is left out. Find what does it (a polyfill, perhaps), and import a module that does not.`,
   'plugin-malformed': (f: { where: string; expected: string }) =>
     `${f.where}: expected ${f.expected}. A plugin module's default export is what definePlugin returns.`,
   'plugin-api-version': (f: { declares: unknown; here: number }) =>
     `it is written for API version ${quoted(f.declares)}, and this is version ${f.here}. Install a release of the plugin for version ${f.here}.`,
   'plugin-duplicate': (f: { first: string; second: string }) =>
     `two plugins call themselves this: ${quoted(f.first)} and ${quoted(f.second)}. List one of them.`,
+  'plugin-unreadable': (f: { why: string }) =>
+    `looking at what it declares failed: ${f.why}. A plugin is plain data, as definePlugin and its siblings return it.`,
   'plugin-needs-missing': (f: { needs: string }) =>
     `it needs the plugin ${quoted(f.needs)}, which is not loaded. Add ${quoted(f.needs)} to "plugins".`,
   'plugin-cycle': (f: { path: readonly string[] }) =>
     `plugins need each other in a circle: ${f.path.join(' → ')}. One of them must stop.`,
   'plugin-start-failed': (f: { what: string; why: string }) =>
-    `the handler of ${f.what} cannot be made: ${f.why}. A handler is injected with portOf(service) of its own plugin's services, and nothing else.`,
+    `the handler of ${f.what} cannot be made: ${f.why}. A handler is injected with portOf(service) of its own plugin's services, and nothing else; its decorators come from the very copy of qmcp that runs it (npm ls qmcp shows whether there are two).`,
   'service-namespace': (f: { service: string; plugin: string }) =>
     `its service ${quoted(f.service)} is outside its namespace. Call it qmcp.${f.plugin}.<Verb>.`,
   'service-duplicate': (f: { service: string }) =>
@@ -35,8 +39,10 @@ export const PROBLEMS = {
     `its tool ${quoted(f.tool)} has a name a client may not take. Use lower-case letters, digits and _, as in area_verb.`,
   'tool-duplicate': (f: { tool: string; other: string }) =>
     `its tool ${f.tool} has the name of a tool of the plugin ${quoted(f.other)}. Rename one, or list one of the two plugins.`,
+  'tool-text': (f: { tool: string; which: string }) =>
+    `the ${f.which} of its tool ${f.tool} is no text. A model chooses by it: say what the tool does.`,
   'tool-schema': (f: { tool: string; which: string }) =>
-    `the ${f.which} schema of its tool ${f.tool} is not an object schema. MCP needs Type.Object at the root.`,
+    `the ${f.which} schema of its tool ${f.tool} is not an object schema. MCP needs Type.Object at the root, and nothing in it that is not JSON.`,
   'tool-behaviour': (f: { tool: string }) => `its tool ${f.tool} needs exactly one of run and handler.`,
   'tool-uses-undeclared': (f: { tool: string; service: string }) =>
     `its tool ${f.tool} uses ${f.service}, which is not among the plugin's services. Add it there: the list is the plugin's whole authority.`,
@@ -91,6 +97,15 @@ export interface Problem {
 export function problem<C extends ProblemCode>(code: C, plugin: string, facts: Facts<C>): Problem {
   const build = PROBLEMS[code] as (facts: Facts<C>) => string;
   return { code, plugin, message: printable(build(facts)) };
+}
+
+/** What went wrong in somebody else's code, on one line. */
+export function whyOf(error: unknown): string {
+  try {
+    return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').slice(0, 300);
+  } catch {
+    return 'something that cannot be shown';
+  }
 }
 
 /** Text that cannot move a terminal's cursor, hide or turn around: what is not a visible character is spelled out. */

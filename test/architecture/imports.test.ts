@@ -28,6 +28,12 @@ const LAYERS: readonly {
     packages: [/^typebox(\/schema)?$/, /^tsyringe$/],
   },
   {
+    layer: 'core/load',
+    files: /^core\/load\//,
+    looksAt: ['core/api', 'core/host'],
+    packages: [/^node:(module|path|url)$/],
+  },
+  {
     layer: 'core/config',
     files: /^core\/config\//,
     looksAt: ['core/api'],
@@ -54,8 +60,8 @@ const LAYERS: readonly {
   {
     layer: 'core/main.ts',
     files: /^core\/main\.ts$/,
-    looksAt: ['core/api', 'core/host', 'core/config', 'core/mcp', 'core/qrexec', 'plugins'],
-    packages: [/^node:(fs|url)$/],
+    looksAt: ['core/api', 'core/host', 'core/load', 'core/config', 'core/mcp', 'core/qrexec', 'plugins'],
+    packages: [/^node:(fs|path)$/],
   },
   {
     layer: 'plugins',

@@ -1,0 +1,83 @@
+/**
+ * The objects of the language that every plugin shares with every other and with the core. One that changes them, meant or
+ * not, changes what the others do; so what was changed is put back, and said.
+ */
+const SHARED: Readonly<Record<string, object>> = {
+  'Object.prototype': Object.prototype,
+  'Function.prototype': Function.prototype,
+  'Array.prototype': Array.prototype,
+  'String.prototype': String.prototype,
+  'Number.prototype': Number.prototype,
+  'Boolean.prototype': Boolean.prototype,
+  'Symbol.prototype': Symbol.prototype,
+  'BigInt.prototype': BigInt.prototype,
+  'RegExp.prototype': RegExp.prototype,
+  'Date.prototype': Date.prototype,
+  'Error.prototype': Error.prototype,
+  'Promise.prototype': Promise.prototype,
+  'Map.prototype': Map.prototype,
+  'Set.prototype': Set.prototype,
+  'WeakMap.prototype': WeakMap.prototype,
+  'WeakSet.prototype': WeakSet.prototype,
+  'Uint8Array.prototype': Uint8Array.prototype,
+  'AbortSignal.prototype': AbortSignal.prototype,
+  'TextDecoder.prototype': TextDecoder.prototype,
+  'TextEncoder.prototype': TextEncoder.prototype,
+  Object,
+  Array,
+  Promise,
+  JSON,
+  Math,
+};
+
+// As they were when this was loaded: what looks for changes must not go by what was changed.
+const { ownKeys, getOwnPropertyDescriptor, defineProperty, deleteProperty } = Reflect;
+const { is } = Object;
+
+interface Kept {
+  readonly name: string;
+  readonly object: object;
+  readonly keys: readonly PropertyKey[];
+  readonly properties: readonly PropertyDescriptor[];
+}
+
+/** How they are when it is made. */
+export class Builtins {
+  private readonly kept: readonly Kept[] = Object.entries(SHARED).map(([name, object]) => {
+    const keys = ownKeys(object);
+    return { name, object, keys, properties: keys.map((key) => getOwnPropertyDescriptor(object, key)!) };
+  });
+
+  /** Undoes what was changed since, and says what it was: `Array.prototype.map`. */
+  putBack(): string[] {
+    const changed: string[] = [];
+    // Without iterators and without methods of arrays: those are among what may have been changed.
+    for (let index = 0; index < this.kept.length; index++) {
+      const { name, object, keys, properties } = this.kept[index]!;
+      for (let at = 0; at < keys.length; at++) {
+        const now = getOwnPropertyDescriptor(object, keys[at]!);
+        if (now !== undefined && same(now, properties[at]!)) continue;
+        changed[changed.length] = `${name}.${String(keys[at])}`;
+        defineProperty(object, keys[at]!, properties[at]!);
+      }
+      const present = ownKeys(object);
+      if (present.length === keys.length) continue;
+      for (let at = 0; at < present.length; at++) {
+        const key = present[at]!;
+        if (among(key, keys)) continue;
+        changed[changed.length] = `${name}.${String(key)}`;
+        deleteProperty(object, key);
+      }
+    }
+    return changed;
+  }
+}
+
+function same(a: PropertyDescriptor, b: PropertyDescriptor): boolean {
+  return is(a.value, b.value) && a.get === b.get && a.set === b.set;
+}
+
+function among(key: PropertyKey, keys: readonly PropertyKey[]): boolean {
+  for (let at = 0; at < keys.length; at++) if (keys[at] === key) return true;
+  return false;
+}
