@@ -1,7 +1,7 @@
 /** The `qmcp` command: what it takes, and which file does it. */
 import { Command, Option } from 'commander';
 import { BadConfig, BootError, VERSION } from '../core/main.js';
-import { configured, onRefusal, world } from './options.js';
+import { config, configured, onRefusal, world } from './options.js';
 
 const program = new Command('qmcp')
   .description(
@@ -35,6 +35,13 @@ configured(program.command('plugins'))
 configured(program.command('doctor'))
   .description('what is wrong on the way from here to dom0, and what to do about it')
   .action(async (options) => (await import('./doctor.js')).doctor(options));
+
+program
+  .command('bundle')
+  .description('what dom0 installs: its code, and the contracts of the plugins named in the configuration')
+  .addOption(config())
+  .option('-o, --output <file>', 'where to write it (default: standard output, when that is no terminal)')
+  .action(async (options) => (await import('./bundle.js')).bundle(options));
 
 const sim = program
   .enablePositionalOptions()

@@ -7,9 +7,10 @@ import { checkAgainst } from './config/check.js';
 import { resolveConfig, type Sources } from './config/resolve.js';
 import type { Config } from './config/schema.js';
 import { selected } from './config/select.js';
+import { graphOf } from './host/graph.js';
 import { type Host, loadHost } from './host/host.js';
-import { printable, report, whyOf } from './host/problems.js';
-import { findPlugins } from './load/modules.js';
+import { BootError, printable, report, whyOf } from './host/problems.js';
+import { type Found, findPlugins } from './load/modules.js';
 import { serveMcp } from './mcp/stdio.js';
 import { QrexecClient } from './qrexec/client.js';
 
@@ -33,8 +34,7 @@ export function configuration({ flags, file }: Asked): Promise<Config> {
 
 /** Loads what the configuration names. Throws BootError when something is refused and `onRefusal` is `exit`. */
 export async function load(config: Config): Promise<Host> {
-  const folder = config.file === undefined ? process.cwd() : dirname(config.file);
-  const { candidates, problems } = await findPlugins({ names: config.plugins, builtIn: BUILT_IN, folder });
+  const { candidates, problems } = await found(config);
   checkAgainst(config, candidates.map(({ plugin }) => plugin).filter(isPlugin));
   return loadHost({
     candidates,
@@ -44,6 +44,19 @@ export async function load(config: Config): Promise<Host> {
     onRefusal: config.onRefusal,
     log,
   });
+}
+
+/** What the configuration names, looked at and not run; no dom0 is asked. Throws BootError when any of it is no plugin. */
+export async function named(config: Config): Promise<readonly Plugin[]> {
+  const { candidates, problems: absent } = await found(config);
+  const { plugins, problems } = graphOf(candidates);
+  if (absent.length + problems.length > 0) throw new BootError([...absent, ...problems]);
+  return plugins;
+}
+
+function found({ plugins, file }: Config): Promise<Found> {
+  const folder = file === undefined ? process.cwd() : dirname(file);
+  return findPlugins({ names: plugins, builtIn: BUILT_IN, folder });
 }
 
 /** Serves MCP on standard input and output until the client goes. */

@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { packed } from '../../cli/bundle.js';
+import { packageFile } from '../../sim/root.js';
+import { qmcp } from '../support/qmcp.js';
+
+export const INSTALLER = packageFile('dom0/packaging/qmcp-dom0');
+export const HOME = 'usr/lib/qmcp';
+export const POLICY = 'etc/qubes/policy.d/30-qmcp.policy';
+export const TOML = 'etc/qmcp/qmcp.toml';
+
+export interface Ran {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A program, to its end; `stdin` is what it reads there. */
+export function run(command: string, words: readonly string[], stdin = ''): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, words);
+    let out = '';
+    let err = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      err += text;
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end(stdin);
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, out, err }));
+  });
+}
+
+export type Files = Map<string, Buffer>;
+
+/** The bundle of this checkout, as `qmcp bundle` writes it. */
+export async function bundled(folder: string, ...words: string[]): Promise<Buffer> {
+  const file = join(folder, 'qmcp.tar');
+  const { code, stderr } = await qmcp(['bundle', '-o', file, ...words], { cwd: folder });
+  if (code !== 0) throw new Error(stderr);
+  return readFileSync(file);
+}
+
+/** The files of a bundle: sizes are at 124, in octal. */
+export function filesOf(bundle: Buffer): Files {
+  const files: Files = new Map();
+  for (let at = 0; bundle[at] !== 0; ) {
+    const name = bundle.toString('latin1', at, at + 100).replace(/\0.*/s, '');
+    const size = Number.parseInt(bundle.toString('latin1', at + 124, at + 135), 8);
+    files.set(name, bundle.subarray(at + 512, at + 512 + size));
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return files;
+}
+
+/** Another bundle, made of this one: a value of undefined takes a file out. */
+export function rebundled(bundle: Buffer, changes: Record<string, string | undefined>): Buffer {
+  const files = filesOf(bundle);
+  for (const [path, text] of Object.entries(changes))
+    if (text === undefined) files.delete(path);
+    else files.set(path, Buffer.from(text));
+  return packed(files);
+}
+
+export const textOf = (bundle: Buffer, path: string): string => filesOf(bundle).get(path)!.toString();
+
+export const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+/** Every path below a folder, with what is there: a folder, a link's target, or mode and digest. */
+export function tree(root: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' }).sort()) {
+    const status = lstatSync(join(root, entry));
+    if (status.isDirectory()) found[entry] = 'folder';
+    else if (status.isSymbolicLink()) found[entry] = `-> ${readlinkSync(join(root, entry))}`;
+    else if (status.isFile())
+      found[entry] = `${(status.mode & 0o7777).toString(8)} ${sha256(readFileSync(join(root, entry)))}`;
+  }
+  return found;
+}
+
+/** The root of a dom0 as a fresh Qubes has it, as far as an installer sees it, and the installer on it. */
+export class Dom0 {
+  readonly folder = mkdtempSync(join(tmpdir(), 'qmcp-dom0-'));
+  readonly root = join(this.folder, 'root');
+
+  constructor() {
+    for (const path of ['usr/bin/qubes-prefs', 'usr/lib/systemd/system/qubesd.service'])
+      this.write(path, 'the platform’s\n');
+    this.write('etc/qubes-rpc/qubes.GetDate', '#!/bin/sh\ndate\n');
+    chmodSync(join(this.root, 'etc/qubes-rpc/qubes.GetDate'), 0o775);
+    mkdirSync(join(this.root, 'etc/qubes/policy.d'), { recursive: true });
+    copyFileSync(
+      packageFile('sim/policy/90-default.policy'),
+      join(this.root, 'etc/qubes/policy.d/90-default.policy'),
+    );
+    for (const path of ['var/lib', 'var/log', 'run']) mkdirSync(join(this.root, path), { recursive: true });
+  }
+
+  /** What the other is, file for file. */
+  async becomes(other: Dom0): Promise<void> {
+    rmSync(this.root, { recursive: true });
+    await run('cp', ['-a', other.root, this.root]);
+  }
+
+  remove(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  write(path: string, text: string): void {
+    mkdirSync(dirname(join(this.root, path)), { recursive: true });
+    writeFileSync(join(this.root, path), text);
+  }
+
+  read(path: string): string {
+    return readFileSync(join(this.root, path), 'utf8');
+  }
+
+  tree(): Record<string, string> {
+    return tree(this.root);
+  }
+
+  /** The installer, `qmcp-dom0 --root ROOT …`, without a terminal. */
+  run(...words: string[]): Promise<Ran> {
+    return run('python3', ['-IB', INSTALLER, '--root', this.root, ...words]);
+  }
+
+  /** Where this bundle lies for the installer to read. */
+  fetched(bundle: Buffer): string {
+    const file = join(this.folder, 'fetched.tar');
+    writeFileSync(file, bundle);
+    return file;
+  }
+
+  /** Installs it, as an operator who has its digest from elsewhere. */
+  install(bundle: Buffer): Promise<Ran> {
+    return this.run('install', this.fetched(bundle), '--sha256', sha256(bundle), '--yes');
+  }
+}

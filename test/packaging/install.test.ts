@@ -1,0 +1,392 @@
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { packageFile } from '../../sim/root.js';
+import { qmcpAdmin } from '../operator/admin.js';
+import { bundled, Dom0, filesOf, HOME, POLICY, rebundled, run, sha256, TOML, textOf } from './dom0.js';
+
+const made: Dom0[] = [];
+const fresh = (): Dom0 => {
+  const dom0 = new Dom0();
+  made.push(dom0);
+  return dom0;
+};
+afterEach(() => {
+  for (const dom0 of made.splice(0)) dom0.remove();
+});
+
+const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
+let bundle: Buffer;
+let template: Dom0;
+beforeAll(async () => {
+  bundle = await bundled(folder);
+  template = new Dom0();
+  expect(await template.install(bundle)).toMatchObject({ code: 0, err: '' });
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+  template.remove();
+});
+
+const STATE_CONTRACT = 'etc/qmcp/contracts/qmcp.inspect.State.json';
+const version = (changes: object): Record<string, string> => ({
+  [`${HOME}/version.json`]: JSON.stringify({
+    ...JSON.parse(textOf(bundle, `${HOME}/version.json`)),
+    ...changes,
+  }),
+});
+
+/** A dom0 with this bundle in it. */
+async function installed(which = bundle): Promise<Dom0> {
+  const dom0 = fresh();
+  if (which === bundle) await dom0.becomes(template);
+  else expect(await dom0.install(which)).toMatchObject({ code: 0, err: '' });
+  return dom0;
+}
+
+describe('install', () => {
+  test('puts every file of the bundle where it says, byte for byte, and makes nothing but commands runnable', async () => {
+    const dom0 = await installed();
+    const tree = dom0.tree();
+    const commands = [`${HOME}/operator/qmcp-admin`, `${HOME}/packaging/qmcp-dom0`];
+    for (const [path, data] of filesOf(bundle))
+      expect(tree[path], path).toBe(`${commands.includes(path) ? 755 : 644} ${sha256(data)}`);
+    expect((await run(join(dom0.root, 'usr/bin/qmcp-admin'), ['--help'])).code).toBe(0);
+    expect((await run(join(dom0.root, 'usr/bin/qmcp-dom0'), ['--help'])).code).toBe(0);
+  });
+
+  test('opens dom0 for the installed contracts and the catalog, by links to the one socket, and for nothing else', async () => {
+    const dom0 = await installed();
+    const links = Object.entries(dom0.tree()).filter(([path]) => path.startsWith('etc/qubes-rpc/qmcp.'));
+    const services = readdirSync(packageFile('dom0/contracts'))
+      .map((file) => JSON.parse(textOf(bundle, `etc/qmcp/contracts/${file}`)))
+      .filter(({ route }) => route === 'dom0')
+      .map(({ service }) => service);
+    expect(services.length).toBeGreaterThan(20);
+    expect(links.map(([path]) => path).sort()).toEqual(
+      ['qmcp.Catalog', ...services].map((service) => `etc/qubes-rpc/${service}`).sort(),
+    );
+    expect(new Set(links.map(([, target]) => target))).toEqual(new Set(['-> ../../run/qmcp/qmcpd.sock']));
+  });
+
+  test('installs the policy of these contracts and of the operator’s worlds', async () => {
+    const dom0 = fresh();
+    dom0.write(TOML, textOf(bundle, `${HOME}/qmcp.toml`).replace('mcp-control', 'another-control'));
+    expect(await dom0.install(bundle)).toMatchObject({ code: 0, err: '' });
+    expect(dom0.read(POLICY)).toBe((await qmcpAdmin(dom0.root, 'policy', 'render')).out);
+    expect(dom0.read(POLICY)).toContain('another-control');
+  });
+
+  test('done again, changes nothing: no file is even written', async () => {
+    const dom0 = await installed();
+    const written = () =>
+      Object.keys(dom0.tree()).map((path) => [
+        path,
+        statSync(join(dom0.root, path), { throwIfNoEntry: false })?.ino,
+      ]);
+    const before = { tree: dom0.tree(), written: written() };
+    const again = await dom0.run('install', dom0.fetched(bundle));
+    expect(again).toMatchObject({ code: 0, err: '' });
+    expect(again.out).toContain('Nothing changes: all of this is in place.');
+    expect({ tree: dom0.tree(), written: written() }).toEqual(before);
+  });
+
+  test('done again, puts back what somebody took away', async () => {
+    const dom0 = await installed();
+    const before = dom0.tree();
+    rmSync(join(dom0.root, 'etc/qubes-rpc/qmcp.inspect.List'));
+    rmSync(join(dom0.root, POLICY));
+    expect(await dom0.install(bundle)).toMatchObject({ code: 0, err: '' });
+    expect(dom0.tree()).toEqual(before);
+  });
+
+  test('says of a root that is not / which commands it does not run', async () => {
+    const dom0 = fresh();
+    const { out } = await dom0.install(bundle);
+    expect(out.split('\n').filter((line) => line.includes('not run'))).toEqual([
+      '  not run, for the root is not /: sync',
+      '  not run, for the root is not /: systemd-sysusers /usr/lib/sysusers.d/qmcp.conf',
+      '  not run, for the root is not /: systemd-tmpfiles --create /usr/lib/tmpfiles.d/qmcp.conf',
+      '  not run, for the root is not /: systemctl daemon-reload',
+      '  not run, for the root is not /: systemctl start qmcp-expire.timer qmcp-reap.timer qmcpd.service qmcpd.socket',
+      '  not run, for the root is not /: sync',
+    ]);
+  });
+});
+
+describe('before anything changes, the operator', () => {
+  test('sees each file that is new, changed or gone, and each such contract in words', async () => {
+    const dom0 = await installed();
+    const contract = JSON.parse(textOf(bundle, STATE_CONTRACT));
+    const other = rebundled(bundle, {
+      [STATE_CONTRACT]: JSON.stringify({ ...contract, target: { capability: 'exec' } }),
+      [`${HOME}/qmcpd/errors.py`]: `${textOf(bundle, `${HOME}/qmcpd/errors.py`)}# one more line\n`,
+      [`${HOME}/qmcpd/more.py`]: 'x = 1\n',
+      [`${HOME}/settings/subset.py`]: undefined,
+    });
+    const before = dom0.tree();
+    const { code, out } = await dom0.run('install', dom0.fetched(other), '--diff');
+    expect(code).toBe(1);
+    expect(out).toContain(sha256(other));
+    expect(out).toContain(`changed  ${HOME}/qmcpd/errors.py +1 -0`);
+    expect(out).toContain('+# one more line');
+    expect(out).toContain(`new      ${HOME}/qmcpd/more.py +1 -0`);
+    expect(out).toContain(`removed  ${HOME}/settings/subset.py`);
+    expect(out).toContain('qmcp.inspect.State, of the plugin inspect: read');
+    expect(out).toContain('called on a qube that has at least the tier exec');
+    expect(out).not.toContain('qmcp.inspect.List');
+    expect(dom0.tree()).toEqual(before);
+  });
+
+  test('sees a contract as it is when the installed version cannot put it in words', async () => {
+    const dom0 = await installed();
+    const contract = JSON.parse(textOf(bundle, STATE_CONTRACT));
+    const other = rebundled(bundle, {
+      [STATE_CONTRACT]: JSON.stringify({ ...contract, steps: [{ do: 'teleport\u001b[2J', with: {} }] }),
+    });
+    const { code, out } = await dom0.run('install', dom0.fetched(other));
+    expect(code).toBe(1);
+    expect(out).toContain('The installed qmcp-admin cannot judge all of them.');
+    expect(out).toContain('"do":"teleport\\u001b[2J"');
+  });
+
+  test('is asked, and what is no yes changes nothing', async () => {
+    const dom0 = fresh();
+    const before = dom0.tree();
+    const file = dom0.fetched(bundle);
+    for (const words of [[], ['--yes'], ['--sha256', sha256(bundle)]]) {
+      const { code, out } = await dom0.run('install', file, ...words);
+      expect(code).toBe(1);
+      expect(out).toContain('Not done: to agree takes a terminal, or --yes and --sha256.');
+    }
+    expect(dom0.tree()).toEqual(before);
+  });
+
+  test('gets no other bundle than the one whose digest was said', async () => {
+    const dom0 = fresh();
+    const before = dom0.tree();
+    const other = rebundled(bundle, { [`${HOME}/qmcpd/errors.py`]: 'pass\n' });
+    const { code, err } = await dom0.run('install', dom0.fetched(other), '--sha256', sha256(bundle), '--yes');
+    expect(code).toBe(1);
+    expect(err).toContain(sha256(other));
+    expect(dom0.tree()).toEqual(before);
+  });
+
+  test('judges an upgrade with what is installed: nothing of the new bundle is run before the yes', async () => {
+    const dom0 = await installed();
+    const mark = join(dom0.folder, 'was-run');
+    const hostile = `#!/usr/bin/python3\nopen(${JSON.stringify(mark)}, "w").close()\n`;
+    const contract = JSON.parse(textOf(bundle, STATE_CONTRACT));
+    const other = rebundled(bundle, {
+      [STATE_CONTRACT]: JSON.stringify({ ...contract, target: { capability: 'exec' } }),
+      [`${HOME}/operator/qmcp-admin`]: hostile,
+      [`${HOME}/packaging/bundle.py`]: hostile,
+      [`${HOME}/packaging/qmcp-dom0`]: hostile,
+      [`${HOME}/settings/contracts.py`]: hostile,
+    });
+    const before = dom0.tree();
+    const { code, out } = await run('python3', [
+      '-IB',
+      join(dom0.root, 'usr/bin/qmcp-dom0'),
+      '--root',
+      dom0.root,
+      'install',
+      dom0.fetched(other),
+    ]);
+    expect(code).toBe(1);
+    expect(out).toContain('in the words of the qmcp-admin that is installed');
+    expect(out).toContain('qmcp.inspect.State, of the plugin inspect');
+    expect(readdirSync(dom0.folder)).not.toContain('was-run');
+    expect(dom0.tree()).toEqual(before);
+    // Said yes to, it is run: the mark would have been seen.
+    expect((await dom0.install(other)).code).toBe(0);
+    expect(readdirSync(dom0.folder)).toContain('was-run');
+  });
+});
+
+describe('an upgrade', () => {
+  test('takes away what the new version has no more, and keeps the policy before', async () => {
+    const extra = textOf(bundle, STATE_CONTRACT).replaceAll('qmcp.inspect.State', 'qmcp.inspect.Other');
+    const older = rebundled(bundle, {
+      'etc/qmcp/contracts/qmcp.inspect.Other.json': extra,
+      [`${HOME}/qmcpd/old.py`]: 'x = 1\n',
+      'usr/lib/systemd/system/qmcp-old.timer': '[Install]\nWantedBy=timers.target\n',
+    });
+    const dom0 = await installed(older);
+    const policy = dom0.read(POLICY);
+    expect(policy).toContain('qmcp.inspect.Other');
+    expect(dom0.tree()).toHaveProperty(['usr/lib/systemd/system/timers.target.wants/qmcp-old.timer']);
+    expect(await dom0.install(bundle)).toMatchObject({ code: 0, err: '' });
+    expect(dom0.read(`${POLICY}.old`)).toBe(policy);
+    rmSync(join(dom0.root, `${POLICY}.old`));
+    expect(dom0.tree()).toEqual((await installed()).tree());
+  });
+
+  test('keeps contracts that came from elsewhere, and their links', async () => {
+    const dom0 = await installed();
+    const contract = {
+      ...JSON.parse(textOf(bundle, STATE_CONTRACT)),
+      service: 'qmcp.other.See',
+      plugin: 'other',
+    };
+    dom0.write('etc/qmcp/contracts/qmcp.other.See.json', JSON.stringify(contract));
+    const other = rebundled(bundle, { [`${HOME}/qmcpd/more.py`]: 'x = 1\n' });
+    expect(await dom0.install(other)).toMatchObject({ code: 0, err: '' });
+    expect(JSON.parse(dom0.read('etc/qmcp/contracts/qmcp.other.See.json'))).toEqual(contract);
+    expect(dom0.tree()['etc/qubes-rpc/qmcp.other.See']).toBe('-> ../../run/qmcp/qmcpd.sock');
+    expect(dom0.read(POLICY)).toContain('# contract qmcp.other.See');
+  });
+
+  test('leaves the operator’s qmcp.toml as it is, and puts a changed one beside it, once', async () => {
+    const dom0 = await installed();
+    const own = `# mine\n${dom0.read(TOML)}`;
+    dom0.write(TOML, own);
+    const shipped = `${textOf(bundle, `${HOME}/qmcp.toml`)}# more\n`;
+    const { out } = await dom0.install(rebundled(bundle, { [`${HOME}/qmcp.toml`]: shipped }));
+    expect(out).toContain('Your /etc/qmcp/qmcp.toml stays as it is');
+    expect(dom0.read(TOML)).toBe(own);
+    expect(dom0.read(`${TOML}.new`)).toBe(shipped);
+    rmSync(join(dom0.root, `${TOML}.new`));
+    await dom0.install(rebundled(bundle, { [`${HOME}/qmcp.toml`]: shipped, [`${HOME}/qmcpd/more.py`]: '' }));
+    expect(dom0.tree()).not.toHaveProperty([`${TOML}.new`]);
+  });
+});
+
+describe('not installed, and nothing is changed, is', () => {
+  const refused = async (dom0: Dom0, other: Buffer, words: RegExp) => {
+    const before = dom0.tree();
+    const { code, err } = await dom0.install(other);
+    expect(err).toMatch(words);
+    expect(code).toBe(1);
+    expect(dom0.tree()).toEqual(before);
+  };
+
+  test('a version that cannot use the operator’s qmcp.toml: it says which key', async () => {
+    const dom0 = fresh();
+    dom0.write(
+      TOML,
+      textOf(bundle, `${HOME}/qmcp.toml`).replace('birth_ceiling = "full"', 'birth_ceiling = "all"'),
+    );
+    await refused(dom0, bundle, /etc\/qmcp\/qmcp\.toml.*birth_ceiling.*full/);
+  });
+
+  test('a version with a contract that it cannot keep itself', async () => {
+    const contract = textOf(bundle, STATE_CONTRACT).replace('"do": "read"', '"do": "anything"');
+    await refused(
+      await installed(),
+      rebundled(bundle, { [STATE_CONTRACT]: contract }),
+      /qmcp\.inspect\.State.*anything/,
+    );
+  });
+
+  test('a version that cannot keep a contract from elsewhere', async () => {
+    const dom0 = await installed();
+    dom0.write('etc/qmcp/contracts/qmcp.other.See.json', '{}');
+    await refused(dom0, rebundled(bundle, { [`${HOME}/qmcpd/more.py`]: '' }), /qmcp\.other\.See/);
+  });
+
+  test('an older version while effects wait to be taken back, which the newer one began', async () => {
+    const dom0 = await installed();
+    dom0.write('var/lib/qmcp/journal/0123456789abcdef.intent', '{}');
+    await refused(dom0, rebundled(bundle, version({ version: '0.0.9' })), /1 effects wait.*0\.1\.0/);
+    await refused(
+      dom0,
+      rebundled(bundle, version({ version: '0.2.0', formats: { audit: 1, journal: 2, tombstone: 1 } })),
+      /1 effects wait/,
+    );
+  });
+
+  test('a version that does not read what the installed one wrote', async () => {
+    const newer = rebundled(
+      bundle,
+      version({ version: '0.2.0', formats: { audit: 2, journal: 1, tombstone: 1 } }),
+    );
+    await refused(await installed(newer), bundle, /0\.1\.0 does not read what 0\.2\.0 writes: audit/);
+  });
+
+  test('anything on a root that is no dom0’s', async () => {
+    const dom0 = fresh();
+    rmSync(join(dom0.root, 'etc/qubes'), { recursive: true });
+    await refused(dom0, bundle, /is the root of no dom0/);
+  });
+});
+
+describe('a downgrade', () => {
+  test('goes back to the version before, and says why it may', async () => {
+    const dom0 = await installed();
+    const before = dom0.tree();
+    const newer = rebundled(bundle, {
+      ...version({ version: '0.10.0' }),
+      [`${HOME}/qmcpd/more.py`]: 'x = 1\n',
+      [`${HOME}/qmcpd/errors.py`]: `${textOf(bundle, `${HOME}/qmcpd/errors.py`)}# newer\n`,
+    });
+    expect(await dom0.install(newer)).toMatchObject({ code: 0, err: '' });
+    const back = await dom0.install(bundle);
+    expect(back).toMatchObject({ code: 0, err: '' });
+    expect(back.out).toContain(
+      'Back from 0.10.0 to 0.1.0: the journal is empty, and the formats are the same.',
+    );
+    expect(dom0.tree()).toEqual(before);
+  });
+});
+
+describe('uninstall', () => {
+  test('leaves what was there before, what the operator wrote and what was recorded, and says so', async () => {
+    const dom0 = fresh();
+    const before = dom0.tree();
+    await dom0.install(bundle);
+    dom0.write('var/lib/qmcp/frozen/ai', '');
+    dom0.write('var/log/qmcp/audit.log', 'a line\n');
+    const { code, out } = await dom0.run('uninstall', '--yes');
+    expect(code).toBe(0);
+    expect(out).toContain('/etc/qmcp, /var/lib/qmcp, /var/log/qmcp');
+    const after = Object.keys(dom0.tree()).filter((path) => !(path in before));
+    expect(after).toEqual([
+      'etc/qmcp',
+      TOML,
+      'var/lib/qmcp',
+      'var/lib/qmcp/frozen',
+      'var/lib/qmcp/frozen/ai',
+      'var/log/qmcp',
+      'var/log/qmcp/audit.log',
+    ]);
+    expect(dom0.tree()).toMatchObject(before);
+  });
+
+  test('leaves nothing at all with --purge', async () => {
+    const dom0 = fresh();
+    const before = dom0.tree();
+    await dom0.install(bundle);
+    dom0.write('var/log/qmcp/audit.log', 'a line\n');
+    expect(await dom0.run('uninstall', '--purge', '--yes')).toMatchObject({ code: 0, err: '' });
+    expect(dom0.tree()).toEqual(before);
+  });
+
+  test('is not done without a yes', async () => {
+    const dom0 = await installed();
+    const before = dom0.tree();
+    expect((await dom0.run('uninstall')).code).toBe(1);
+    expect(dom0.tree()).toEqual(before);
+  });
+
+  test('of what is not installed is an error', async () => {
+    const dom0 = fresh();
+    const before = dom0.tree();
+    expect(await dom0.run('uninstall', '--yes')).toMatchObject({
+      code: 1,
+      err: 'qmcp-dom0: nothing is installed.\n',
+    });
+    expect(dom0.tree()).toEqual(before);
+  });
+
+  test('and install, after it, find the operator’s qmcp.toml as it was left', async () => {
+    const dom0 = await installed();
+    dom0.write(TOML, `# mine\n${dom0.read(TOML)}`);
+    const before = dom0.tree();
+    await dom0.run('uninstall', '--yes');
+    expect(await dom0.install(bundle)).toMatchObject({ code: 0, err: '' });
+    expect(dom0.tree()[TOML]).toBe(before[TOML]);
+    expect(dom0.tree()[POLICY]).toBe(before[POLICY]);
+  });
+});
