@@ -1,14 +1,19 @@
 import type { Effect } from '../api/index.js';
 
-const HINTS: Readonly<
-  Record<Effect, { readOnlyHint: boolean; destructiveHint: boolean; idempotentHint: boolean }>
-> = {
-  read: { readOnlyHint: true, destructiveHint: false, idempotentHint: true },
-  write: { readOnlyHint: false, destructiveHint: false, idempotentHint: false },
-  destroy: { readOnlyHint: false, destructiveHint: true, idempotentHint: false },
+interface Hints {
+  readonly readOnlyHint?: true;
+  readonly destructiveHint?: boolean;
+  readonly openWorldHint?: false;
+}
+
+/** What the protocol takes for granted, and what has no meaning beside another hint, is not said. */
+const HINTS: Readonly<Record<Effect, Hints>> = {
+  read: { readOnlyHint: true },
+  write: { destructiveHint: false },
+  destroy: { destructiveHint: true },
 };
 
 /** What a client may tell a person about a tool. The one place where an effect becomes hints. */
-export function annotationsOf(tool: { title: string; effect: Effect; openWorld?: boolean }) {
-  return { title: tool.title, ...HINTS[tool.effect], openWorldHint: tool.openWorld ?? false };
+export function annotationsOf({ effect, openWorld }: { effect: Effect; openWorld?: boolean }): Hints {
+  return { ...HINTS[effect], ...(!openWorld && { openWorldHint: false }) };
 }

@@ -1,37 +1,4 @@
-import { REFUSALS, type Refused, type TSchema, Type } from '../api/index.js';
-
-/** What `structuredContent` is when a call was refused. */
-const ErrorShape = Type.Object(
-  {
-    code: Type.Enum(Object.keys(REFUSALS)),
-    data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-  },
-  { additionalProperties: false, description: 'set when the call was refused' },
-);
-
-/**
- * A tool's output schema as clients see it: its own, or an error. Some clients hold an error's structured content
- * against the output schema too (version 1 of the TypeScript SDK does), so the schema has to admit both. Properties stay
- * at the root, where clients that render results look for them.
- */
-export function advertisedOutput(output: TSchema): Record<string, unknown> & { type: 'object' } {
-  const {
-    type: _,
-    properties = {},
-    required = [],
-    ...rest
-  } = output as {
-    type?: unknown;
-    properties?: Record<string, unknown>;
-    required?: string[];
-  };
-  return {
-    ...rest,
-    type: 'object',
-    properties: { ...properties, error: ErrorShape },
-    anyOf: [{ required }, { required: ['error'] }],
-  };
-}
+import { REFUSALS, type Refused } from '../api/index.js';
 
 export interface ToolResult {
   [key: string]: unknown;

@@ -1,15 +1,120 @@
 import type { Tool } from '../api/index.js';
 import { annotationsOf } from './annotations.js';
-import { advertisedOutput } from './results.js';
 
-/** A tool as a client's model is told of it. */
-export function shownTool(tool: Tool) {
+/*
+ * Tools as a client's model is told of them: see docs/adr/010-what-a-model-is-shown.md. Every call is still held against the
+ * whole schemas, and what dom0 is asked against its contract; this is what a reader needs to make a call and to read the answer.
+ */
+
+export interface ShownTool {
+  [key: string]: unknown;
+  readonly name: string;
+  readonly description: string;
+  readonly inputSchema: Shown & { type: 'object' };
+  readonly outputSchema: Shown & { type: 'object' };
+  readonly annotations: ReturnType<typeof annotationsOf>;
+}
+
+interface Shown {
+  [key: string]: unknown;
+}
+
+/** JSON Schema as TypeBox writes it, of the part that tools use. */
+interface Schema {
+  readonly type?: string;
+  readonly anyOf?: readonly Schema[];
+  readonly enum?: readonly string[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly items?: Schema;
+  readonly description?: string;
+  readonly minimum?: number;
+  readonly maximum?: number;
+}
+
+/** Tools in their order. An output that one before has too is told by that one's name. */
+export function shownTools(tools: readonly Tool[]): ShownTool[] {
+  const first = new Map<string, string>();
+  return tools.map((tool) => {
+    const output = outputOf(tool.output as Schema);
+    const key = JSON.stringify(output);
+    const before = first.get(key);
+    if (before === undefined) first.set(key, tool.name);
+    const told = { type: 'object' as const, description: `as of ${before}` };
+    const shorter = before !== undefined && JSON.stringify(told).length < key.length;
+    return {
+      name: tool.name,
+      description: tool.description,
+      inputSchema: inputOf(tool.input as Schema) as ShownTool['inputSchema'],
+      outputSchema: shorter ? told : output,
+      annotations: annotationsOf(tool),
+    };
+  });
+}
+
+/** Below and above these a bound tells a reader nothing. */
+const BOUNDS = { least: 1, most: 65_535 };
+
+/** What can be asked for: its parts, which must be there, and the words and numbers that are possible. */
+function inputOf(schema: Schema): Shown {
+  const { type, anyOf, items, properties = {}, required = [], description, minimum, maximum } = schema;
+  const single = nullable(schema);
+  if (single !== undefined) return { ...inputOf(single), type: [single.type, 'null'] };
+  const parts = Object.entries(properties).map(([name, part]) => [name, inputOf(part)]);
   return {
-    name: tool.name,
-    title: tool.title,
-    description: tool.description,
-    inputSchema: tool.input as { type: 'object' },
-    outputSchema: advertisedOutput(tool.output),
-    annotations: annotationsOf(tool),
+    ...(type && { type }),
+    ...(schema.enum && { enum: schema.enum }),
+    ...(anyOf && { anyOf: anyOf.map(inputOf) }),
+    ...(items && { items: inputOf(items) }),
+    ...(parts.length > 0 && { properties: Object.fromEntries(parts) }),
+    ...(required.length > 0 && { required }),
+    ...(minimum !== undefined && minimum > BOUNDS.least && { minimum }),
+    ...(maximum !== undefined && maximum < BOUNDS.most && { maximum }),
+    ...(description && { description }),
   };
+}
+
+/** Words of an enumeration that are told of a result; of more, a reader sees which it is. */
+const WORDS_TOLD = 4;
+
+/**
+ * What comes back: its fields by name and type, and what is inside of those in words. Nothing is required, because a refused
+ * call has an `error` in their place, and some clients hold that against this schema too.
+ */
+function outputOf({ properties = {} }: Schema): Shown & { type: 'object' } {
+  const fields = Object.entries(properties).map(([name, field]) => [name, fieldOf(field)]);
+  return { type: 'object', ...(fields.length > 0 && { properties: Object.fromEntries(fields) }) };
+}
+
+function fieldOf(schema: Schema): Shown {
+  const single = nullable(schema);
+  if (single !== undefined) return { ...fieldOf(single), type: [single.type, 'null'] };
+  const { type, items, description } = schema;
+  const few = schema.enum !== undefined && schema.enum.length <= WORDS_TOLD;
+  const inside = items?.properties || schema.properties ? inWords(schema) : '';
+  const words = [description, inside].filter(Boolean).join(': ');
+  return {
+    ...(few ? { enum: schema.enum } : { type: type ?? (schema.enum ? 'string' : undefined) }),
+    ...(items && !items.properties && { items: fieldOf(items) }),
+    ...(words && { description: words }),
+  };
+}
+
+/** `[{name, state, rules?: [{to}]}]` */
+function inWords(schema: Schema): string {
+  const { items, properties, required = [] } = nullable(schema) ?? schema;
+  if (items !== undefined) return `[${inWords(items)}]`;
+  if (properties === undefined) return '';
+  const parts = Object.entries(properties).map(([name, part]) => {
+    const inside = inWords(part);
+    return `${name}${required.includes(name) ? '' : '?'}${inside && inside !== '[]' ? `: ${inside}` : ''}`;
+  });
+  return `{${parts.join(', ')}}`;
+}
+
+/** What it is when it is not null, where it can be. */
+function nullable({ anyOf }: Schema): (Schema & { type: string }) | undefined {
+  const [one, other] = anyOf ?? [];
+  if (anyOf?.length !== 2 || other?.type !== 'null' || one?.type === undefined) return undefined;
+  return one as Schema & { type: string };
 }

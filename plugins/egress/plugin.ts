@@ -16,7 +16,7 @@ export default definePlugin({
       name: 'egress_status',
       title: 'Show what the qubes reach',
       description:
-        'Shows your world’s gateways, the ceiling (the farthest any rule may reach) and the rules of each qube. Without a network a qube reaches nothing; rules `by` the operator are not shown.',
+        'Shows your gateways, the ceiling (the most any rule may allow) and the rules of each qube. Those `by` the operator are not shown.',
       effect: 'read',
       input: NoParams,
       output: Type.Object(
@@ -43,7 +43,7 @@ export default definePlugin({
       name: 'egress_rules_get',
       title: 'Show the outbound rules of a qube',
       description:
-        'Shows the outbound rules of a qube, in order; what no rule lets through is dropped. Rules `by` the operator are not shown.',
+        'Shows the outbound rules of a qube. What none allows is dropped; those `by` the operator are not shown.',
       effect: 'read',
       input: Type.Object({ qube: QubeName }, { additionalProperties: false }),
       output: Reach,
@@ -58,7 +58,7 @@ export default definePlugin({
       name: 'egress_rules_set',
       title: 'Set the outbound rules of a qube',
       description:
-        'Replaces the outbound rules of a qube. `to` is *, dns, a host name, an address or a network; `ports` is one or first-last, of tcp or udp. The rest is dropped. A rule beyond the ceiling is `not-permitted`, and none is set.',
+        'Replaces the outbound rules of a qube. `to` is *, dns, a host name, address or network; `ports` one, or first-last. One beyond the ceiling is `not-permitted`, and none is set.',
       effect: 'write',
       input: Type.Object(
         { qube: QubeName, rules: rulesSet.params.properties.rules },
@@ -73,7 +73,7 @@ export default definePlugin({
       name: 'egress_explain',
       title: 'Explain whether a packet would pass',
       description:
-        'Says whether packets of a qube to `host` (a name, an address, a network or dns) would pass, which rule decides, and which line of the ceiling would permit a rule for them. With a port, the protocol is tcp unless you say.',
+        'Tells whether packets to `host` (a name, address, network or dns) pass, which rule decides, and which line of the ceiling would allow one. To a port, tcp by default.',
       effect: 'read',
       input: Type.Object(
         {

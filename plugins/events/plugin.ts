@@ -29,7 +29,7 @@ export default definePlugin({
       name: 'event_wait',
       title: 'Wait for an event',
       description:
-        'Waits up to `seconds` for something to happen to a qube: to any, or to `qube`; anything, or one of `kinds`. Returns what happened until then, what it waited for last, if it `came`.',
+        'Waits up to `seconds` for one of `kinds` (or anything) to happen to `qube` (or any), and tells what happened until then, and whether it `came`.',
       effect: 'read',
       input: Type.Object(
         {

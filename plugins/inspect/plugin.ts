@@ -14,8 +14,7 @@ export default definePlugin({
     defineTool({
       name: 'qube_list',
       title: 'List the qubes',
-      description:
-        'Lists every qube you can work with: name, class and power state. `prefix` is what the name of a new qube must start with.',
+      description: 'Lists your qubes. The name of a new one must start with `prefix`.',
       effect: 'read',
       input: NoParams,
       output: list.reply,
@@ -26,8 +25,7 @@ export default definePlugin({
     defineTool({
       name: 'qube_state',
       title: 'Show one qube',
-      description:
-        'Shows one qube: class, power state, label, template, network, memory (MiB), vcpus, private disk (bytes) and features.',
+      description: 'Shows one qube; memory in MiB, disk in bytes.',
       effect: 'read',
       input: Type.Object({ qube: QubeName }, { additionalProperties: false }),
       output: state.reply,
@@ -39,7 +37,7 @@ export default definePlugin({
       name: 'qube_set',
       title: 'Set properties of a qube',
       description:
-        'Sets properties of a qube, all of them or none. Those the operator does not list are `not-permitted`.',
+        'Sets properties of a qube, all or none. One the operator does not list is `not-permitted`.',
       effect: 'write',
       input: Type.Object(
         {
@@ -56,7 +54,7 @@ export default definePlugin({
     defineTool({
       name: 'qube_feature_set',
       title: 'Set a feature of a qube',
-      description: 'Sets a feature of a qube, out of those the operator lists; `null` takes it away.',
+      description: 'Sets a feature, of those the operator lists; null removes it.',
       effect: 'write',
       input: Type.Object(
         {

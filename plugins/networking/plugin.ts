@@ -13,7 +13,7 @@ export default definePlugin({
     defineTool({
       name: 'network_map',
       title: 'Map the network',
-      description: 'Shows which network each qube sits on (null: none), as data and as a Mermaid flowchart.',
+      description: 'Shows the network of each qube (null: none), also as a Mermaid flowchart.',
       effect: 'read',
       input: NoParams,
       output: Type.Object(
@@ -46,7 +46,7 @@ export default definePlugin({
     defineTool({
       name: 'network_disconnect',
       title: 'Take a qube off its network',
-      description: 'Takes a qube off its network at once. network_reconnect puts it back.',
+      description: 'Takes a qube off its network; network_reconnect puts it back.',
       effect: 'write',
       input: OneQube,
       output: disconnect.reply,
@@ -57,8 +57,7 @@ export default definePlugin({
     defineTool({
       name: 'network_reconnect',
       title: 'Put a qube back on its network',
-      description:
-        'Puts a qube back on the network it was made on; there is no other for it. One made without a network is `not-permitted`.',
+      description: 'Puts a qube back on the network it was made on. One made without is `not-permitted`.',
       effect: 'write',
       input: OneQube,
       output: reconnect.reply,

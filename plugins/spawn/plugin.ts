@@ -39,7 +39,7 @@ export default definePlugin({
       name: 'qube_spawn',
       title: 'Make a qube',
       description:
-        'Makes a qube from a template you can see, its `name` starting with the prefix of qube_list. It sits on the world’s network, or with `network: "none"` on none. `DispVMTemplate` makes one for disposable_spawn. `start: true` also starts it.',
+        'Makes a qube from a template, its `name` starting with the `prefix` of qube_list, on your world’s network unless `network` is none. Class DispVMTemplate is for disposable_spawn.',
       effect: 'write',
       input: spawn.create.params,
       output: spawn.create.reply,
@@ -50,7 +50,7 @@ export default definePlugin({
     defineTool({
       name: 'qube_clone',
       title: 'Clone a qube',
-      description: 'Makes a halted qube with the settings and the private disk of `source`.',
+      description: 'Makes a halted copy of `source`: its settings and private disk.',
       effect: 'write',
       input: spawn.clone.params,
       output: spawn.clone.reply,
@@ -62,7 +62,7 @@ export default definePlugin({
       name: 'disposable_spawn',
       title: 'Make a disposable',
       description:
-        'Makes and starts a disposable from a qube of class DispVMTemplate. It gets a name of its own, and is gone with all its data when it halts.',
+        'Makes and starts a disposable from a DispVMTemplate qube. It names itself, and is gone with its data when it halts.',
       effect: 'write',
       input: spawn.disposable.params,
       output: spawn.disposable.reply,
@@ -70,19 +70,14 @@ export default definePlugin({
       upholds: spawn.disposable.invariants,
       run: ({ disposable }, input, { signal }) => disposable(input, signal),
     }),
-    power(
-      spawn.start,
-      'qube_start',
-      'Start a qube',
-      'Starts a qube and waits until it answers. A running qube is left as it is.',
-    ),
-    power(spawn.pause, 'qube_pause', 'Pause a qube', 'Freezes a running qube where it is.'),
+    power(spawn.start, 'qube_start', 'Start a qube', 'Starts a qube and waits until it answers.'),
+    power(spawn.pause, 'qube_pause', 'Pause a qube', 'Freezes a running qube.'),
     power(spawn.unpause, 'qube_unpause', 'Unpause a qube', 'Lets a paused qube go on.'),
     defineTool({
       name: 'qube_shutdown',
       title: 'Shut a qube down',
       description:
-        'Asks a qube to shut down and waits up to `timeout` seconds (default 60). If it has not halted by then the answer is `conflict`.',
+        'Asks a qube to halt and waits `timeout` seconds (60 by default). It is a `conflict` if it has not halted by then.',
       effect: 'write',
       input: Type.Object(
         { qube: QubeName, ...spawn.shutdown.params.properties },
@@ -99,7 +94,7 @@ export default definePlugin({
     defineTool({
       name: 'qube_kill',
       title: 'Kill a qube',
-      description: 'Halts a qube at once, as pulling the plug would. What it had not written is lost.',
+      description: 'Halts a qube at once; what it had not written is lost.',
       effect: 'destroy',
       input: OneQube,
       output: Halted,
@@ -114,7 +109,7 @@ export default definePlugin({
       name: 'qube_remove',
       title: 'Remove a qube',
       description:
-        'Halts a qube at once and removes it from your world. For some days qube_restore brings it back; until then its name and its disk stay taken.',
+        'Halts a qube and removes it. For some days qube_restore brings it back; its name and disk stay taken.',
       effect: 'destroy',
       input: OneQube,
       output: spawn.remove.reply,
@@ -125,7 +120,7 @@ export default definePlugin({
     defineTool({
       name: 'qube_restore',
       title: 'Bring a removed qube back',
-      description: 'Brings back a qube that was removed, halted, as it was.',
+      description: 'Brings a removed qube back, halted, as it was.',
       effect: 'write',
       input: OneQube,
       output: spawn.restore.reply,

@@ -11,7 +11,7 @@ export default definePlugin({
       name: 'budget_get',
       title: 'Show the budget',
       description:
-        'Shows what your world uses of each line of its budget, the limit, and what is left: qubes, disk (bytes), what runs at once, memory (MiB), calls and more. Removed qubes count.',
+        'Shows what is used and left of each line of your budget: disk in bytes, memory in MiB. Removed qubes count.',
       effect: 'read',
       input: NoParams,
       output: budget.reply,
@@ -22,8 +22,7 @@ export default definePlugin({
     defineTool({
       name: 'volume_grow',
       title: 'Grow a private disk',
-      description:
-        'Makes the private disk of a qube bigger, to `size` bytes. It cannot be made smaller again.',
+      description: 'Grows the private disk of a qube to `size` bytes. There is no way back.',
       effect: 'write',
       input: Type.Object({ qube: QubeName, ...grow.params.properties }, { additionalProperties: false }),
       output: grow.reply,

@@ -1,0 +1,47 @@
+import { readdirSync } from 'node:fs';
+import { countTokens } from 'gpt-tokenizer/encoding/o200k_base';
+import { describe, expect, test } from 'vitest';
+import type { Tool } from '../../core/api/index.js';
+import { BUILT_IN } from '../../plugins/index.js';
+import { v2 } from '../e2e/clients.js';
+
+/** One file a tool, so that what changed of one is one diff. */
+const SNAPSHOTS = new URL('__snapshots__/', import.meta.url);
+const written = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
+
+/** Tokens that what a client is told of all tools may cost a model. */
+const BUDGET = 4_000;
+
+describe.each(BUILT_IN.map(({ id, tools }) => [id, tools] as const))('the tools of %s', (plugin, tools) => {
+  test.each(tools.map((tool: Tool) => [tool.name, tool] as const))('%s is as it was', async (name, tool) => {
+    const { title, description, effect, openWorld = false, input, output, uses, upholds } = tool;
+    const whole = {
+      ...{ plugin, name, title, description, effect, openWorld },
+      uses: Object.values(uses).map((service) => service.name),
+      upholds: upholds.map(({ id, with: parameters }) => ({ id, with: parameters })),
+      input,
+      output,
+    };
+    await expect(written(whole)).toMatchFileSnapshot(new URL(`${name}.json`, SNAPSHOTS).pathname);
+  });
+});
+
+test('there is no file of a tool that is not there', () => {
+  const tools = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => `${name}.json`));
+  expect(readdirSync(SNAPSHOTS).sort()).toEqual([...tools, 'tools-list.json'].sort());
+});
+
+test('the list a client gets by default is as it was, and costs a model what it may', {
+  timeout: 60_000,
+}, async () => {
+  const client = await v2(['--host', 'sim'], 'auto');
+  try {
+    const tools = await client.tools();
+    await expect(written(tools)).toMatchFileSnapshot(new URL('tools-list.json', SNAPSHOTS).pathname);
+    const cost = countTokens(JSON.stringify({ tools }));
+    console.log(`tools/list: ${tools.length} tools, ${cost} tokens of ${BUDGET}`);
+    expect(cost).toBeLessThanOrEqual(BUDGET);
+  } finally {
+    await client.close();
+  }
+});
