@@ -43,6 +43,14 @@ program
   .option('-o, --output <file>', 'where to write it (default: standard output, when that is no terminal)')
   .action(async (options) => (await import('./bundle.js')).bundle(options));
 
+configured(program.command('pin'))
+  .description(
+    'write down what an agent’s model is shown, so that a change of it is not served until you have looked',
+  )
+  .option('--review', 'show what has changed since, and write it down when you agree')
+  .option('--yes', 'agree to what --review shows')
+  .action(async (options) => (await import('./pin.js')).pin(options));
+
 const sim = program
   .enablePositionalOptions()
   .command('sim')

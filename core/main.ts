@@ -1,22 +1,27 @@
 /** The composition root: the one place in core that knows which parts there are, and that reads `process`. */
 import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { BUILT_IN } from '../plugins/index.js';
 import type { Plugin } from './api/index.js';
-import { checkAgainst } from './config/check.js';
+import { checkAgainst, type Known, whereIn } from './config/check.js';
+import { BadConfig } from './config/fault.js';
 import { resolveConfig, type Sources } from './config/resolve.js';
 import type { Config } from './config/schema.js';
 import { selected } from './config/select.js';
-import { graphOf } from './host/graph.js';
+import { type Candidate, graphOf } from './host/graph.js';
 import { type Host, loadHost } from './host/host.js';
 import { BootError, printable, report, whyOf } from './host/problems.js';
 import { type Found, findPlugins } from './load/modules.js';
+import { INSTRUCTIONS } from './mcp/instructions.js';
 import { serveMcp } from './mcp/stdio.js';
+import { type Difference, differences, inWords, type Lock, lockIn, lockOf, reviewed } from './pin/lock.js';
+import { versionOf } from './pin/version.js';
 import { QrexecClient } from './qrexec/client.js';
 
 export { BadConfig } from './config/fault.js';
 export type { Host } from './host/host.js';
-export { BootError, type Problem, report } from './host/problems.js';
+export { BootError, type Problem, printable, report } from './host/problems.js';
+export { type Difference, differences, inWords, type Lock } from './pin/lock.js';
 
 /** Lines for the operator go to standard error, escaped: an agent may have chosen some of them. */
 const log = (line: string): void => {
@@ -32,11 +37,42 @@ export function configuration({ flags, file }: Asked): Promise<Config> {
   return resolveConfig({ flags, file, env: process.env, directory: process.cwd() });
 }
 
-/** Loads what the configuration names. Throws BootError when something is refused and `onRefusal` is `exit`. */
-export async function load(config: Config): Promise<Host> {
+/** A host of which only what a person has reviewed is left, where there is a lock file. */
+export interface Loaded extends Host {
+  /** What is not as it was reviewed. */
+  readonly unreviewed: readonly Difference[];
+}
+
+/**
+ * Loads what the configuration names, and of that what it lets through and the lock file knows. Throws BadConfig, and
+ * BootError when something is refused and `onRefusal` is `exit`.
+ */
+export async function load(config: Config): Promise<Loaded> {
+  const { path, lock } = lockFile(config);
+  const { host, versions } = await whole(config);
+  const now = lock && lockOf(host, await versions(), INSTRUCTIONS);
+  const unreviewed = lock && now ? differences(lock, now) : [];
+  if (unreviewed.length > 0) {
+    const lines = unreviewed.map((each) => `  ${inWords(each)}`).join('\n');
+    log(`not as it was reviewed (${path}), and not served until you look: qmcp pin --review\n${lines}`);
+  }
+  const left = reviewed(host, unreviewed);
+  return { ...left, tools: selected(left.tools, config), unreviewed };
+}
+
+/** What there is now, and what of it was reviewed: for whoever reviews. Throws as `load` does. */
+export async function pins(config: Config): Promise<{ path: string; was: Lock | undefined; is: Lock }> {
+  const { path, lock: was } = lockFile({ ...config, pinned: false });
+  const { host, versions } = await whole(config);
+  const is = lockOf(host, await versions(), INSTRUCTIONS);
+  await host.dispose();
+  return { path, was, is };
+}
+
+async function whole(config: Config): Promise<{ host: Host; versions: () => Promise<Map<string, string>> }> {
   const { candidates, problems } = await found(config);
-  checkAgainst(config, candidates.map(({ plugin }) => plugin).filter(isPlugin));
-  return loadHost({
+  checkAgainst(config, candidates.flatMap(known));
+  const host = await loadHost({
     candidates,
     problems,
     qrexec: new QrexecClient(config.qrexec.client),
@@ -44,6 +80,37 @@ export async function load(config: Config): Promise<Host> {
     onRefusal: config.onRefusal,
     log,
   });
+  const origins = new Map(candidates.flatMap((each) => known(each).map(({ id }) => [id, each.origin])));
+  const versions = async () => {
+    const version = (origin: string) =>
+      BUILT_IN.some(({ id }) => id === origin) ? VERSION : versionOf(origin, folderOf(config));
+    const found = host.plugins.map(async ({ id }) => [id, await version(origins.get(id)!)] as const);
+    return new Map(await Promise.all(found));
+  };
+  return { host, versions };
+}
+
+const folderOf = ({ file }: Config): string => (file === undefined ? process.cwd() : dirname(file));
+
+/** The lock file beside the configuration. Throws BadConfig when it is no lock, or is not there and should be. */
+function lockFile(config: Config): { path: string; lock: Lock | undefined } {
+  const path = join(folderOf(config), 'qmcp.lock.json');
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') throw new BadConfig(`${path}: ${message}`);
+    if (!config.pinned) return { path, lock: undefined };
+    const who = whereIn(config, ['pinned']);
+    throw new BadConfig(`${path}: no such file, and ${who} says that it must be: qmcp pin writes it`);
+  }
+  const lock = lockIn(text);
+  if (lock === undefined)
+    throw new BadConfig(
+      `${path}: is not what qmcp pin writes: take the file away, and qmcp pin writes it anew`,
+    );
+  return { path, lock };
 }
 
 /** What the configuration names, looked at and not run; no dom0 is asked. Throws BootError when any of it is no plugin. */
@@ -54,10 +121,8 @@ export async function named(config: Config): Promise<readonly Plugin[]> {
   return plugins;
 }
 
-function found({ plugins, file }: Config): Promise<Found> {
-  const folder = file === undefined ? process.cwd() : dirname(file);
-  return findPlugins({ names: plugins, builtIn: BUILT_IN, folder });
-}
+const found = (config: Config): Promise<Found> =>
+  findPlugins({ names: config.plugins, builtIn: BUILT_IN, folder: folderOf(config) });
 
 /** Serves MCP on standard input and output until the client goes. */
 export async function serve(config: Config): Promise<void> {
@@ -67,7 +132,8 @@ export async function serve(config: Config): Promise<void> {
   if (host.problems.length > 0) log(`going on without\n${report(host.problems)}`);
   const connection = serveMcp({
     ...host,
-    tools: selected(host.tools, config),
+    // Instructions that nobody has reviewed are not given.
+    ...(host.unreviewed.some(({ kind }) => kind === 'instructions') && { instructions: undefined }),
     version: VERSION,
     log,
     stdin: process.stdin,
@@ -101,13 +167,13 @@ function outliveStrayErrors(): void {
     });
 }
 
-/** Enough of one to be asked what it takes; what else is wrong with it, the graph says. */
-function isPlugin(untrusted_plugin: unknown): untrusted_plugin is Plugin {
+/** What a plugin says of itself, as far as it can be read; what is wrong with it, the graph says. */
+function known({ plugin: untrusted_plugin }: Candidate): Known[] {
   try {
-    const { id, tools } = untrusted_plugin as Plugin;
-    return typeof id === 'string' && tools.every(({ name }) => typeof name === 'string');
+    const { id, tools, options } = untrusted_plugin as Plugin;
+    return typeof id === 'string' ? [{ id, options, tools: tools.map(({ name }) => ({ name })) }] : [];
   } catch {
-    return false;
+    return [];
   }
 }
 

@@ -1,16 +1,23 @@
-import { type Plugin, Type } from '../api/index.js';
+import { type TSchema, Type } from 'typebox';
 import { BadConfig, meant } from './fault.js';
 import type { Step } from './parse.js';
 import type { Config } from './schema.js';
 import { matches } from './select.js';
 import { dotted, validatedPart } from './validate.js';
 
+/** What a configuration can say something of. */
+export interface Known {
+  readonly id: string;
+  readonly options?: TSchema | undefined;
+  readonly tools: readonly { readonly name: string }[];
+}
+
 /**
  * What can only be said once the plugins are at hand: options that nobody takes or that are not as their plugin wants
  * them, and names of tools that no plugin has. A filter that names nothing was meant to keep something out. Throws
  * BadConfig with every fault.
  */
-export function checkAgainst(config: Config, plugins: readonly Plugin[]): void {
+export function checkAgainst(config: Config, plugins: readonly Known[]): void {
   const lines = [...optionFaults(config, plugins), ...toolFaults(config, plugins)];
   if (lines.length > 0) throw new BadConfig(lines.join('\n'));
 }
@@ -25,7 +32,7 @@ export function whereIn({ origins }: Config, path: readonly Step[]): string {
   return 'configuration';
 }
 
-function optionFaults(config: Config, plugins: readonly Plugin[]): string[] {
+function optionFaults(config: Config, plugins: readonly Known[]): string[] {
   const byId = new Map(plugins.map((plugin) => [plugin.id, plugin]));
   const where = (path: readonly Step[]) => whereIn(config, path);
   return Object.entries(config.options).flatMap(([id, options]) => {
@@ -47,7 +54,7 @@ function optionFaults(config: Config, plugins: readonly Plugin[]): string[] {
 }
 
 /** A pattern with a star may stand for nothing: it is made for whatever there will be. */
-function toolFaults(config: Config, plugins: readonly Plugin[]): string[] {
+function toolFaults(config: Config, plugins: readonly Known[]): string[] {
   const names = plugins.flatMap(({ tools }) => tools.map(({ name }) => name));
   return (['include', 'exclude'] as const).flatMap((which) => {
     if (config.origins.get(`tools.${which}`)?.kind === 'preset') return [];

@@ -57,7 +57,7 @@ export async function resolveConfig({ flags, env, directory, file }: Sources): P
   layers.push(
     ...(await withPresets({ config, origin: (path) => ({ kind: 'flag', text: flag(path) }) }, directory, [])),
   );
-  return merged(layers, found?.file);
+  return merged(layers, found && resolve(found.file));
 }
 
 /** A layer after the presets it names, each after those that it names itself. Paths are seen from `folder`. */

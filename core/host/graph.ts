@@ -3,6 +3,7 @@ import { API_VERSION, type Plugin, type Service, type Tool } from '../api/index.
 import { isObject } from './dom0.js';
 import { type Problem, problem, whyOf } from './problems.js';
 import { isUri, lookingParts } from './surface.js';
+import { textProblems } from './text.js';
 
 const PLUGIN_ID = /^[a-z][a-z0-9]*$/;
 const TOOL_NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
@@ -51,7 +52,12 @@ export function graphOf(candidates: readonly Candidate[]): Graph {
 
   for (const plugin of plugins)
     try {
-      problems.push(...serviceProblems(plugin), ...toolProblems(plugin), ...surfaceProblems(plugin));
+      problems.push(
+        ...serviceProblems(plugin),
+        ...toolProblems(plugin),
+        ...surfaceProblems(plugin),
+        ...textProblems(plugin),
+      );
     } catch (error) {
       problems.push(unreadable(plugin.id, error));
     }

@@ -43,6 +43,8 @@ export const PROBLEMS = {
     `the ${f.which} of its tool ${f.tool} is no text. A model chooses by it: say what the tool does.`,
   'tool-schema': (f: { tool: string; which: string }) =>
     `the ${f.which} schema of its tool ${f.tool} is not an object schema. MCP needs Type.Object at the root, and nothing in it that is not JSON.`,
+  'text-unseen': (f: { where: string; fault: string }) =>
+    `${f.where} ${f.fault}. What a model reads, a person has to be able to review.`,
   'tool-behaviour': (f: { tool: string }) => `its tool ${f.tool} needs exactly one of run and handler.`,
   'tool-uses-undeclared': (f: { tool: string; service: string }) =>
     `its tool ${f.tool} uses ${f.service}, which is not among the plugin's services. Add it there: the list is the plugin's whole authority.`,

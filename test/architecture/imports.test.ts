@@ -52,6 +52,12 @@ const LAYERS: readonly {
     packages: [/^@modelcontextprotocol\/server(\/stdio)?$/, /^node:stream$/],
   },
   {
+    layer: 'core/pin',
+    files: /^core\/pin\//,
+    looksAt: ['core/api'],
+    packages: [/^typebox(\/schema)?$/, /^node:(crypto|fs(\/promises)?|module|path)$/],
+  },
+  {
     layer: 'core/qrexec',
     files: /^core\/qrexec\//,
     looksAt: ['core/api'],
@@ -60,7 +66,16 @@ const LAYERS: readonly {
   {
     layer: 'core/main.ts',
     files: /^core\/main\.ts$/,
-    looksAt: ['core/api', 'core/host', 'core/load', 'core/config', 'core/mcp', 'core/qrexec', 'plugins'],
+    looksAt: [
+      'core/api',
+      'core/host',
+      'core/load',
+      'core/config',
+      'core/mcp',
+      'core/pin',
+      'core/qrexec',
+      'plugins',
+    ],
     packages: [/^node:(fs|path)$/],
   },
   {
@@ -80,7 +95,7 @@ const LAYERS: readonly {
     files: /^cli\//,
     // The generator writes down what core knows: contracts and the shape of the configuration.
     looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins'],
-    packages: [/^node:/, /^commander$/, /^smol-toml$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
+    packages: [/^node:/, /^commander$/, /^diff$/, /^smol-toml$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
   },
   {
     layer: 'bench',

@@ -1,0 +1,160 @@
+import { type Static, Type } from 'typebox';
+import { Compile } from 'typebox/schema';
+import type { Surface } from '../api/served.js';
+
+/** What a client's model is shown of one tool, resource or prompt: JSON. */
+type Shown = Readonly<Record<string, unknown>>;
+
+const Names = Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown()));
+const closed = { additionalProperties: false };
+
+/** qmcp.lock.json: what a person has reviewed of the texts an agent's model reads. */
+const Lock = Type.Object(
+  {
+    format: Type.Literal(1),
+    instructions: Type.String(),
+    plugins: Type.Record(
+      Type.String(),
+      Type.Object({ version: Type.String(), tools: Names, resources: Names, prompts: Names }, closed),
+    ),
+  },
+  closed,
+);
+export type Lock = Static<typeof Lock>;
+export const KINDS = ['tools', 'resources', 'prompts'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** Undefined when the text is no lock. */
+export function lockIn(untrusted_text: string): Lock | undefined {
+  try {
+    const untrusted_lock: unknown = JSON.parse(untrusted_text);
+    return Compile(Lock).Check(untrusted_lock) ? untrusted_lock : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What there is now. `versions` by plugin id; a plugin that offers nothing is there, too. */
+export function lockOf(
+  { tools, resources, prompts }: Surface,
+  versions: ReadonlyMap<string, string>,
+  instructions: string,
+): Lock {
+  const plugins = new Map([...versions].map(([id, version]) => [id, { version, ...empty() }] as const));
+  const put = (id: string, kind: Kind, name: string, shown: Shown) => {
+    const plugin = plugins.get(id);
+    if (plugin === undefined) throw new Error(`the plugin ${id} has no version`);
+    plugin[kind][name] = JSON.parse(JSON.stringify(shown)) as Record<string, unknown>;
+  };
+  for (const { plugin, tool } of tools) {
+    const { title, description, effect, openWorld = false, input, output } = tool;
+    put(plugin, 'tools', tool.name, { title, description, effect, openWorld, input, output });
+  }
+  for (const { plugin, resource } of resources) {
+    const { name, title, description, mimeType } = resource;
+    put(plugin, 'resources', resource.uri, { name, title, description, mimeType });
+  }
+  for (const { plugin, prompt } of prompts) {
+    const { title, description } = prompt;
+    const taken = prompt.arguments.map(({ name, description, required = false }) => ({
+      name,
+      description,
+      required,
+    }));
+    const placeholders = Object.fromEntries(taken.map(({ name }) => [name, `{${name}}`]));
+    put(plugin, 'prompts', prompt.name, {
+      title,
+      description,
+      arguments: taken,
+      text: prompt.text(placeholders),
+    });
+  }
+  return { format: 1, instructions, plugins: Object.fromEntries(plugins) };
+}
+
+const empty = (): Record<Kind, Record<string, Record<string, unknown>>> => ({
+  tools: {},
+  resources: {},
+  prompts: {},
+});
+
+/** One thing that is not as it was reviewed. */
+export interface Difference {
+  /** `undefined` for the server's own instructions. */
+  readonly plugin?: string;
+  readonly kind: Kind | 'version' | 'instructions';
+  /** Of the tool, resource or prompt. */
+  readonly name?: string;
+  /** Undefined: it was not there, or is there no more. */
+  readonly was?: unknown;
+  readonly is?: unknown;
+}
+
+export function differences(was: Lock, is: Lock): Difference[] {
+  const found: Difference[] = [];
+  if (was.instructions !== is.instructions)
+    found.push({ kind: 'instructions', was: was.instructions, is: is.instructions });
+  for (const id of union(was.plugins, is.plugins)) {
+    const [before, after] = [own(was.plugins, id), own(is.plugins, id)];
+    if (before?.version !== after?.version)
+      found.push({ plugin: id, kind: 'version', was: before?.version, is: after?.version });
+    for (const kind of KINDS)
+      for (const name of union(before?.[kind] ?? {}, after?.[kind] ?? {})) {
+        const [old, now] = [own(before?.[kind] ?? {}, name), own(after?.[kind] ?? {}, name)];
+        if (!same(old, now)) found.push({ plugin: id, kind, name, was: old, is: now });
+      }
+  }
+  return found;
+}
+
+/**
+ * What of the surface was reviewed as it is now. A changed or new thing is left out; of a plugin whose version is another,
+ * everything is: its code may be, too. Calls and listeners of what is left are the ones it came with.
+ */
+export function reviewed<S extends Surface>(surface: S, found: readonly Difference[]): S {
+  const touched = new Set(found.map(({ plugin, kind, name }) => JSON.stringify([plugin, kind, name])));
+  const keeps = (plugin: string, kind: Kind, name: string) =>
+    !touched.has(JSON.stringify([plugin, 'version', undefined])) &&
+    !touched.has(JSON.stringify([plugin, kind, name]));
+  return {
+    ...surface,
+    tools: surface.tools.filter(({ plugin, tool }) => keeps(plugin, 'tools', tool.name)),
+    resources: surface.resources.filter(({ plugin, resource }) => keeps(plugin, 'resources', resource.uri)),
+    prompts: surface.prompts.filter(({ plugin, prompt }) => keeps(plugin, 'prompts', prompt.name)),
+  };
+}
+
+/** In words, without saying what the texts are: those are for `qmcp pin --review`, escaped. */
+export function inWords({ plugin, kind, name, was, is }: Difference): string {
+  if (kind === 'instructions') return 'the instructions of the server are others';
+  if (kind === 'version') {
+    if (was === undefined) return `plugin ${plugin} ${is} is new`;
+    if (is === undefined) return `plugin ${plugin} ${was} is not loaded any more`;
+    return `plugin ${plugin} was ${was} and is ${is}`;
+  }
+  const what = `${kind.slice(0, -1)} ${name} of plugin ${plugin}`;
+  if (was === undefined) return `${what} is new`;
+  if (is === undefined) return `${what} is gone`;
+  const [before, after] = [was as Shown, is as Shown];
+  const parts = union(before, after).filter((part) => !same(before[part], after[part]));
+  return `${what}: another ${parts.join(', ')}`;
+}
+
+const union = (a: object, b: object): string[] => [...new Set([...Object.keys(a), ...Object.keys(b)])];
+
+function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}
+
+/** Equal as JSON, whatever the order of keys. */
+function same(a: unknown, b: unknown): boolean {
+  return sorted(a) === sorted(b);
+}
+
+function sorted(value: unknown): string | undefined {
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
