@@ -43,6 +43,7 @@ export const STEPS = {
       qube: 'qube',
     },
     methods: [
+      'admin.deviceclass.List',
       'admin.vm.List',
       'admin.vm.device.block.Attached',
       'admin.vm.device.block.Available',
@@ -282,6 +283,7 @@ export const STEPS = {
       'read_only?': 'switch',
     },
     methods: [
+      'admin.deviceclass.List',
       'admin.vm.List',
       'admin.vm.device.block.Attach',
       'admin.vm.device.block.Attached',
@@ -310,6 +312,7 @@ export const STEPS = {
       devclass: 'devclass',
     },
     methods: [
+      'admin.deviceclass.List',
       'admin.vm.List',
       'admin.vm.device.block.Attached',
       'admin.vm.device.block.Available',

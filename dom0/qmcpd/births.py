@@ -51,7 +51,7 @@ class Birth(NamedTuple):
             raise Refused("failed")
         # in reach of the steps that follow as it will be
         call.qubes[self.name] = Qube(self.name, tags | {tag for _, tag in self.finish(call.world, mark)})
-        call.roster.add(self.name)
+        call.roster.known.add(self.name)
 
 
 async def create(call, name, template, label="red", network="inherit", kind="AppVM", memory=None, vcpus=None, private_size=None):
@@ -116,11 +116,10 @@ async def disposable(call, template):
 # ---- end, and return
 
 def _burial(world, when, had):
-    strip = [world.umbrella, *map(world.tier_tag, TIERS[1:])]
     return [
         ["put", "feature", ENTOMBED, " ".join([str(when), *had])],
         ["tag", world.tombstone],
-        *(["untag", tag] for tag in strip),
+        *(["untag", tag] for tag in sorted(world.grants)),
     ]
 
 
@@ -129,7 +128,7 @@ async def entomb(call, qube):
     world = call.world
     end = [["halt"], ["remove"]]
     if (await call.host.list(qube.name))[qube.name][0] != "DispVM":
-        had = sorted(qube.tags & {world.umbrella, *map(world.tier_tag, TIERS[1:])})
+        had = sorted(qube.tags & world.grants)
         end = [["halt"], *_burial(world, int(time.time()), had)]  # INVARIANT remove.is-a-tombstone
     await act(call, qube.name, end, end)
     return {"removed": qube.name}
@@ -141,7 +140,8 @@ async def restore(call, qube):
     when, *had = (await call.host.get(qube.name, "feature", ENTOMBED) or "0").split(" ")
     if time.time() > int(when) + world.tombstone_days * 86400:
         raise Refused("not-found")
-    back = [["tag", tag] for tag in had if tag == world.umbrella or tag in map(world.tier_tag, TIERS[1:])]
+    had = sorted(world.grants.intersection(had))  # INVARIANT tags.operator-only
+    back = [["tag", tag] for tag in had]
     do = [*back, ["untag", world.tombstone], ["put", "feature", ENTOMBED, None]]
     await act(call, qube.name, do, _burial(world, int(when), had))
     return {"restored": qube.name}

@@ -74,7 +74,7 @@ class Budget:
             over = [line for line in Charge._fields if getattr(after, line) > max(limits[line], getattr(before, line))]
             if over or charge.disk > limits["private_size"]:
                 raise Refused("over-budget")  # INVARIANT budget.hard
-            self._admitted[key] = usage[key]
+            self._admitted[key] = usage[key]  # INVARIANT budget.hard
 
     def rename(self, key, name):
         self._admitted[name] = self._admitted.pop(key)
@@ -85,6 +85,7 @@ class Budget:
 
     async def status(self):
         """Exactly what the gate goes by: `{line: {used, limit, left}}`."""
+        # INVARIANT budget.numbers-private
         used = _total(await self._usage())._asdict() | {line: self._counted(line) for line in RATES}
         used |= {"concurrent_calls": self._calls, "private_size": 0}
         return {

@@ -104,7 +104,7 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
     made = all((
         born == kind and kind in declared,  # INVARIANT birth.class
         {world.umbrella, stamp} <= tags,  # INVARIANT birth.tagged-before-named
-        not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),
+        not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),  # INVARIANT tiers.no-escalation
         value["netvm"] == network,  # INVARIANT birth.egress-inherited
         not any(value[hatch] for hatch in ESCAPE_HATCHES),  # INVARIANT birth.no-escape-hatch
         value["autostart"] == "False",  # INVARIANT birth.no-escape-hatch

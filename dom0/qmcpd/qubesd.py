@@ -111,10 +111,11 @@ class Qubesd:
 
     async def devices(self, method, name, devclass):
         """`[(backend or None, port, description)]` of what a qube offers (`Available`) or uses (`Attached`)."""
-        # no such method: this host has no part for that class, or, of Attached, it is 4.2, that calls it otherwise
-        data = await self.call(f"admin.vm.device.{devclass}.{method}", name, absent=["", "ProtocolError"])
-        if data is None and method == "Attached":
-            data = await self.call(f"admin.vm.device.{devclass}.List", name, absent=["", "ProtocolError"])
+        if devclass not in (await self.call("admin.deviceclass.List", "dom0")).split():
+            return []  # USB and microphones have their parts of dom0, which a host may lack
+        data = await self.call(f"admin.vm.device.{devclass}.{method}", name, absent=[""] if method == "Attached" else [])
+        if data is None:  # 4.2 calls it so
+            data = await self.call(f"admin.vm.device.{devclass}.List", name)
         found = []
         for line in _lines(data):
             backend, _, port = line.split(" ")[0].split(":")[0].rpartition("+")

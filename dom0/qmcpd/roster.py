@@ -30,8 +30,7 @@ class Rosters(dict):
 class Roster:
     def __init__(self, host):
         self._host, self.marks = host, frozenset()
-        self._names, self._queues = set(), set()
-        self.add = self._names.add
+        self.known, self._queues = set(), set()
         self._looked_for, self._connected = None, asyncio.Event()
 
     async def names(self):
@@ -40,13 +39,13 @@ class Roster:
             await self._connected.wait()
         if self._looked_for != self.marks:  # what to look for has changed
             await self._look()
-        return sorted(self._names)
+        return sorted(self.known)
 
     async def _look(self):
         marks = self.marks
         for name in await self._host.list():
             if marks & (await self._host.tags(name) or frozenset()):
-                self.add(name)
+                self.known.add(name)
         self._looked_for = marks
 
     @contextmanager
@@ -75,10 +74,10 @@ class Roster:
                 await self._look()
                 self._connected.set()
             elif event.removeprefix("domain-tag-add:") in self.marks:
-                self.add(subject)
-            if subject in self._names:
+                self.known.add(subject)
+            if subject in self.known:
                 for queue in self._queues:
                     if not queue.full():
                         queue.put_nowait((subject, event))
             if event == "domain-delete":
-                self._names.discard(subject)
+                self.known.discard(subject)

@@ -34,6 +34,8 @@ class World:
         # The last mark of a birth. A qube a principal made that lacks it is unfinished, and nobody's.
         self.born = f"{name}-born"
         self.guard, self.egress_lock, self.sink = f"{name}-guard", f"{name}-egress-lock", f"{name}-dump"
+        # Tags by which the operator lets the world have a qube.
+        self.grants = frozenset({self.umbrella, *map(self.tier_tag, TIERS[1:])})
         # Tags that narrow a qube, and so every child of it.
         self.restrictions = frozenset({self.guard, self.egress_lock, "anon-vm"})
 

@@ -94,7 +94,7 @@ def _check_steps(data):
             _check_argument(f"{here}.{name}", arguments[name], value, parameters, required, uses)
             if arguments[name] in ("new", "qube", "source", "removed"):
                 before = uses.get(value, Use(arguments[name], "read", False))
-                tier = max(before.tier, step.get("tier", "read"), key=TIERS.index)
+                tier = max(before.tier, step.get("tier", "read"), key=TIERS.index)  # INVARIANT devices.both-ends
                 uses[value] = Use(before.kind, tier, before.changes or arguments[name] != "source")
         when = entry.get("when", "$")[1:]
         _want(not when or parameters.get(when, {}).get("type") == "boolean", f"{here}.when", "expected a boolean parameter")
@@ -138,7 +138,7 @@ def catalog(contracts, unusable, world, principal, policy):
     is in force only while `policy`, the installed text, was generated from this very contract."""
     services, unusable = {}, dict(unusable)
     for name, contract in contracts.items():
-        if contract.route == "qube" and f"# contract {name} {contract.digest}\n" not in policy:
+        if contract.route == "qube" and f"# contract {name} {contract.digest}\n" not in policy:  # INVARIANT policy.consistent
             unusable[name] = "the installed policy was not generated from this contract: qmcp-admin policy install"
             continue
         granted = contract.plugin in world.principals[principal]

@@ -3,7 +3,7 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
-import { type SimHost, startHost } from '../../sim/index.js';
+import { type SimHost, type SimOptions, startHost } from '../../sim/index.js';
 
 /** Sets keys of the installed qmcp.toml, as the operator would: `{ qubes: 3 }`. */
 export function configure(root: string, keys: Record<string, string | number>): void {
@@ -44,9 +44,13 @@ export class Seat {
   ) {}
 
   /** `prepare` does to dom0's files what an operator might have done before. */
-  static async take(world = 'demo', prepare: (root: string) => void = roomy): Promise<Seat> {
+  static async take(
+    world: SimOptions['world'] = 'demo',
+    prepare: (root: string) => void = roomy,
+    api?: SimOptions['api'],
+  ): Promise<Seat> {
     const directory = mkdtempSync(join(tmpdir(), 'qmcp-'));
-    const seat = new Seat(await startHost({ world, dir: directory, prepare }), directory);
+    const seat = new Seat(await startHost({ world, dir: directory, prepare, api }), directory);
     // Once it has answered this, qmcpd has looked around, as it does when it starts, and asks qubesd nothing unasked.
     await seat.call('@adminvm', 'qmcp.inspect.List');
     return seat;

@@ -28,6 +28,7 @@ export interface Contract {
   /** The parameters that name a qube the caller is to have in reach. */
   readonly qubes: Readonly<Record<string, string>>;
   readonly params: Schema;
+  readonly steps: readonly { readonly do: string; readonly with: Readonly<Record<string, string>> }[];
 }
 
 export function installedContracts(): Contract[] {

@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Seat } from './host.js';
+
+let seat: Seat;
+beforeAll(async () => {
+  seat = await Seat.take();
+});
+afterAll(() => seat.leave());
+
+/**
+ * Lets something happen to a qube that is being made, after all that the call did to it was done and looked at, and before it
+ * is looked at as a whole: an extension of qubesd's, a script of the operator's. The last look begins with its tags, which
+ * were asked for twice before: when the name was to be free, and after what was written.
+ */
+function meanwhile(
+  name: () => string | undefined,
+  nth: number,
+  change: (name: string) => Promise<unknown>,
+): void {
+  const { host } = seat.sim;
+  const original = host.call.bind(host);
+  let seen = 0;
+  host.call = async (request) => {
+    const born = name();
+    if (
+      born !== undefined &&
+      Buffer.from(request).toString('latin1').startsWith(`admin.vm.tag.List+ dom0 name ${born}\0`)
+    ) {
+      seen += 1;
+      if (seen === nth) {
+        host.call = original;
+        await change(born);
+      }
+    }
+    return original(request);
+  };
+}
+
+const CHANGES: Record<string, (name: string) => Promise<unknown>> = {
+  'is on another network': (name) => seat.operator('admin.vm.property.Set', name, 'netvm', 'sys-firewall'),
+  'is on no network': (name) => seat.operator('admin.vm.property.Set', name, 'netvm', ''),
+  'has a default disposable': (name) =>
+    seat.operator('admin.vm.property.Set', name, 'default_dispvm', 'default-dvm'),
+  'has a management disposable': (name) =>
+    seat.operator('admin.vm.property.Set', name, 'management_dispvm', 'default-dvm'),
+  'starts by itself': (name) => seat.operator('admin.vm.property.Set', name, 'autostart', 'True'),
+  'provides network': (name) => seat.operator('admin.vm.property.Set', name, 'provides_network', 'True'),
+  'makes disposables': (name) => seat.operator('admin.vm.property.Set', name, 'template_for_dispvms', 'True'),
+  'has lost its umbrella': (name) => seat.operator('admin.vm.tag.Remove', name, 'ai-managed'),
+  'has lost its stamp': (name) => seat.operator('admin.vm.tag.Remove', name, 'created-by-mcp-control'),
+  'has a tier already': (name) => seat.operator('admin.vm.tag.Set', name, 'ai-exec'),
+  'has another disk': (name) => seat.operator('admin.vm.volume.Resize', name, 'private', String(5 * 2 ** 30)),
+};
+
+// ATTACK 11
+describe('a birth is looked at as a whole before anybody hears of it; nothing is left of a qube that', () => {
+  for (const [what, change] of Object.entries(CHANGES))
+    it(what, async () => {
+      const before = seat.truth();
+      meanwhile(() => 'ai-one', 3, change);
+      const payload = { name: 'ai-one', template: 'ai-debian', start: true };
+      const { code } = await seat.ask('@adminvm', 'qmcp.spawn.Create', payload);
+      expect(code).toBe('failed');
+      if (what === 'has lost its stamp') {
+        // Only dom0 can do that. Such a qube is the operator's to whoever looks: it is not taken away, and not to be started.
+        expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toContain('not-found');
+        expect(seat.qube('ai-one')!.state).toBe('Halted');
+        await seat.operator('admin.vm.Remove', 'ai-one');
+      } else expect(seat.truth()).toBe(before);
+    });
+});
+
+describe('a class no contract declares', () => {
+  it('is not made by it, whatever its parameters say', async () => {
+    await seat.leave();
+    const { readFileSync, writeFileSync } = await import('node:fs');
+    seat = await Seat.take('demo', (root) => {
+      const path = `${root}/etc/qmcp/contracts/qmcp.spawn.Create.json`;
+      const contract = JSON.parse(readFileSync(path, 'utf8'));
+      for (const one of contract.invariants) if (one.id === 'birth.class') one.with = { classes: ['AppVM'] };
+      writeFileSync(path, JSON.stringify(contract));
+    });
+    const before = seat.truth();
+    const payload = { name: 'ai-one', template: 'ai-debian', class: 'DispVMTemplate' };
+    expect((await seat.ask('@adminvm', 'qmcp.spawn.Create', payload)).code).toBe('failed');
+    expect(seat.truth()).toBe(before);
+  });
+});

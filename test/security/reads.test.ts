@@ -1,0 +1,100 @@
+/** What an agent gets to see, on a host that is full of what it may not, and when reading it fails. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { everyReadOn } from './every-call.js';
+import { Seat } from './host.js';
+
+const reads = everyReadOn('work');
+let seat: Seat;
+beforeAll(async () => {
+  seat = await Seat.take();
+  // The operator's own qube, all of whose references lead outside, at full tier.
+  for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', 'work', tag);
+  for (const key of ['guivm', 'audiovm', 'management_dispvm', 'default_dispvm'])
+    await seat.operator('admin.vm.property.Set', 'work', key, 'default-dvm');
+  await seat.operator('admin.vm.feature.Set', 'work', 'operators-note', 'see vault at 10.137.0.9');
+  await seat.operator(
+    'admin.vm.firewall.Set',
+    'work',
+    '',
+    'action=accept dsthost=intranet.example comment=ours\naction=drop\n',
+  );
+});
+afterAll(() => seat.leave());
+
+/** How many calls there were of late is no matter here. */
+const ask = async ({ service, target, payload }: (typeof reads)[number]) =>
+  (await seat.direct(service, target, payload)).replace(/\{[^{}]*"calls_per_minute"[^{}]*\},/, '');
+
+/** Everything that is outside, by name, and what qubesd says of where and how things are kept. */
+function secrets(): RegExp {
+  const { qubes } = seat.sim.host.snapshot();
+  const seen = new Set(['work', 'ai-debian', 'sys-ai-net']);
+  const names = qubes.flatMap(({ name }) => (seen.has(name) ? [] : [name]));
+  const words = [
+    '10\\.13[789]\\.',
+    'vm-pool',
+    '/var/lib',
+    'intranet',
+    'operators-note',
+    'Traceback',
+    'Error',
+  ];
+  return new RegExp([...names.map((name) => `\\b${name}\\b`), ...words].join('|'));
+}
+
+// ATTACK 4
+describe('no read of a qube names what is outside, where it is, or how it is kept:', () => {
+  for (const read of reads)
+    it(read.service, async () => {
+      const reply = await ask(read);
+      expect(reply).toMatch(/^\{"ok":true/);
+      expect(reply).not.toMatch(secrets());
+      expect(reply).not.toMatch(/ai-full|ai-guard|created-by|ai-born/);
+    });
+
+  it('and it is there to be named, in what qubesd says of that qube', async () => {
+    const all = await seat.operator('admin.vm.property.GetAll', 'work');
+    expect(all).toMatch(/netvm .*sys-firewall/);
+    expect(all).toMatch(/visible_gateway .*10\.13/);
+    expect(all).toMatch(/default_dispvm .*default-dvm/);
+    expect(await seat.operator('admin.vm.volume.Info', 'work', 'private')).toMatch(/path=\/var\/lib/);
+  });
+});
+
+const SECRET = 'vault, sys-firewall: varlibqubes:/var/lib/qubes at 10.137.0.9';
+const FAULTS: Record<string, () => Uint8Array> = {
+  'an error': () => Buffer.from(`2\0QubesException\0Traceback: ${SECRET}\0${SECRET}\0`),
+  'an empty reply': () => new Uint8Array(),
+  'no such qube, all of a sudden': () => Buffer.from(`2\0QubesVMNotFoundError\0\0No such domain: 'vault'\0`),
+};
+
+// ATTACK 12, ATTACK 17
+describe('when any one call to qubesd fails, a read is refused, and never answered as if there were nothing:', () => {
+  for (const read of reads.filter(({ service }) => service !== 'qmcp.events.Watch'))
+    it(read.service, async () => {
+      const { host } = seat.sim;
+      const original = host.call.bind(host);
+      const during = async (nth: number, fault: () => Uint8Array) => {
+        let seen = 0;
+        host.call = (request) => (++seen === nth ? Promise.resolve(fault()) : original(request));
+        try {
+          return { reply: await ask(read), calls: seen };
+        } finally {
+          host.call = original;
+        }
+      };
+      const { reply: whole, calls } = await during(0, FAULTS['an error']!);
+      const wrong: string[] = [];
+      for (const [what, fault] of Object.entries(FAULTS))
+        for (let nth = 1; nth <= calls; nth++) {
+          const { reply } = await during(nth, fault);
+          const right =
+            reply === whole || /^\{"error":\{"code":"(failed|not-found)"\},"ok":false\}\n$/.test(reply);
+          // A qube that has gone is left out of a list; one reference that leads nowhere is none of the caller's.
+          const gone = what.startsWith('no such') && /^\{"ok":true/.test(reply) && !secrets().test(reply);
+          if (!right && !gone) wrong.push(`${what} at call ${nth}: ${reply}`);
+        }
+      expect(wrong).toEqual([]);
+      expect(await ask(read)).toBe(whole);
+    });
+});

@@ -1,0 +1,42 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { everyCallOn } from './every-call.js';
+import { Seat } from './host.js';
+
+let seat: Seat;
+beforeAll(async () => {
+  seat = await Seat.take();
+  // Even where the operator has tagged by mistake what is never to be an agent's.
+  for (const name of ['mcp-control', 'sys-ai-net'])
+    for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', name, tag);
+});
+afterAll(() => seat.leave());
+
+// ATTACK 13
+describe('the caller’s own qube, its gateway and dom0 are no object of any call, whatever tags they have:', () => {
+  for (const { service, target, payload } of everyCallOn('NAME')) {
+    const place =
+      target === 'NAME'
+        ? 'as its target'
+        : `as ${Object.entries(payload).find(([, value]) => value === 'NAME')![0]}`;
+    it(`${service}, ${place}`, async () => {
+      const before = seat.truth();
+      const said = JSON.stringify(payload);
+      const asked = (name: string) =>
+        seat.direct(service, target === 'NAME' ? name : target, said.replaceAll('NAME', name));
+      const missing = await asked('no-such-qube');
+      expect(missing).toBe('{"error":{"code":"not-found"},"ok":false}\n');
+      for (const name of ['mcp-control', 'sys-ai-net', 'dom0']) expect(await asked(name)).toBe(missing);
+      expect(seat.truth()).toBe(before);
+    });
+  }
+
+  it('and the same calls reach a qube of the world', async () => {
+    const codes = new Set<string>();
+    for (const { service, target, payload, effect } of everyCallOn('ai-debian'))
+      if (effect === 'read')
+        codes.add(
+          (JSON.parse(await seat.direct(service, target, payload)) as { ok: boolean }).ok ? 'ok' : service,
+        );
+    expect([...codes]).toEqual(['ok']);
+  });
+});
