@@ -51,6 +51,22 @@ configured(program.command('pin'))
   .option('--yes', 'agree to what --review shows')
   .action(async (options) => (await import('./pin.js')).pin(options));
 
+program
+  .command('contracts')
+  .description('the contracts of a plugin, as the operator reviews and installs them in dom0')
+  .argument('<plugin>', 'a built-in one, a package, or a path as in ./hello')
+  .option('-o, --out <folder>', 'write SERVICE.json files there (default: print them)')
+  .action(async (plugin, options) => (await import('./contracts.js')).contracts(plugin, options));
+
+program
+  .command('new')
+  .description('start something of your own')
+  .command('plugin')
+  .description('a package for a plugin, with a tool, a contract, and tests that pass')
+  .argument('<name>', 'lower-case letters and digits: its services are qmcp.NAME.*')
+  .option('--dir <folder>', 'where (default: a folder of that name)')
+  .action(async (name, options) => (await import('./new.js')).newPlugin(name, options));
+
 const sim = program
   .enablePositionalOptions()
   .command('sim')

@@ -7,6 +7,7 @@ import { BwrapEngine } from './guests/bwrap.js';
 import type { GuestEngine } from './guests/guest.js';
 import { MemoryEngine } from './guests/memory.js';
 import { type Outside, reachOn } from './guests/outside.js';
+import type { MemoryService } from './guests/services.js';
 import { type Api, Host } from './host/host.js';
 import type { Destination, Reach } from './network/reach.js';
 import { Qmcpd } from './qmcpd.js';
@@ -30,6 +31,8 @@ export interface SimOptions {
   readonly api?: Api | undefined;
   /** What qubes have inside: a shell in memory (the default), or real processes in a sandbox of bubblewrap. */
   readonly guests?: 'memory' | 'bwrap';
+  /** Services that guests in memory have besides their own, by name. */
+  readonly services?: Readonly<Record<string, MemoryService>>;
   /** Do to dom0's files what an operator might have done, before qmcpd reads them. */
   readonly prepare?: (root: string) => void | Promise<void>;
   /** What qmcpd says on standard error. */
@@ -64,6 +67,7 @@ export async function startHost({
   seed,
   api,
   guests = 'memory',
+  services = {},
   prepare,
   echo,
 }: SimOptions): Promise<SimHost> {
@@ -88,7 +92,7 @@ export async function startHost({
     const engine =
       guests === 'bwrap'
         ? sandboxes(join(dir, 'guests'))
-        : new MemoryEngine(outside, (name) => host.qube(name)?.template ?? null);
+        : new MemoryEngine(outside, (name) => host.qube(name)?.template ?? null, services);
     const insides = await Insides.of(host, engine);
     closing.push(() => insides.close());
     const qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qubes/qrexec.log'));

@@ -2,7 +2,7 @@ import { Bash, MountableFs } from 'just-bash';
 import { commandsOf } from './commands.js';
 import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
 import { fetchFrom, type Outside } from './outside.js';
-import { SERVICES } from './services.js';
+import { type MemoryService, SERVICES } from './services.js';
 import { Volumes } from './volumes.js';
 
 /** Users every qube has. */
@@ -21,6 +21,8 @@ export class MemoryEngine implements GuestEngine {
   constructor(
     private readonly outside?: Outside,
     templateOf: (name: string) => string | null = () => null,
+    /** Services beyond those every qube has. */
+    private readonly services: Readonly<Record<string, MemoryService>> = {},
   ) {
     this.volumes = new Volumes(templateOf);
   }
@@ -36,7 +38,7 @@ export class MemoryEngine implements GuestEngine {
       ],
     });
     for (const directory of LAYOUT) await fs.mkdir(directory, { recursive: true });
-    return new MemoryGuest(qube.name, fs, this.outside);
+    return new MemoryGuest(qube.name, fs, this.outside, this.services);
   }
 
   import(to: { qube: string; volume: string }, from: { qube: string; volume: string } | null): Promise<void> {
@@ -52,13 +54,14 @@ export class MemoryGuest implements Guest {
   private readonly stopped = new AbortController();
 
   constructor(
-    private readonly name: string,
+    readonly name: string,
     readonly fs: MountableFs,
     private readonly outside: Outside | undefined,
+    private readonly services: Readonly<Record<string, MemoryService>> = {},
   ) {}
 
   async serve(call: ServiceCall): Promise<number | undefined> {
-    const service = SERVICES[call.service];
+    const service = SERVICES[call.service] ?? this.services[call.service];
     if (service === undefined) return undefined;
     const signal = AbortSignal.any([call.signal, this.stopped.signal]);
     return service(this, { ...call, signal });

@@ -98,6 +98,13 @@ const LAYERS: readonly {
     packages: [/^node:/, /^commander$/, /^diff$/, /^smol-toml$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
   },
   {
+    layer: 'testing',
+    files: /^testing\//,
+    // A whole host for the tests of somebody else's plugin: what serves it, and what it is served against.
+    looksAt: ['core/api', 'core/host', 'core/mcp', 'plugins', 'sim'],
+    packages: [/^node:/, /^smol-toml$/, /^@modelcontextprotocol\/client$/],
+  },
+  {
     layer: 'bench',
     files: /^bench\//,
     looksAt: ['sim'],
@@ -112,7 +119,7 @@ interface Module {
   readonly imports: readonly string[];
 }
 
-const modules: Module[] = ['core', 'plugins', 'sim', 'cli', 'bench']
+const modules: Module[] = ['core', 'plugins', 'sim', 'testing', 'cli', 'bench']
   .flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true }))
   .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.test.ts'))
   .map((entry) => read(join(entry.parentPath, entry.name)));

@@ -1,0 +1,173 @@
+/**
+ * What docs/how-to/write-a-plugin.md tells an author to do, done: its commands as they stand there, in an empty folder, with the
+ * packed package. Only the paths differ, and where `qmcp` is installed from.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import manifest from '../../package.json' with { type: 'json' };
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const TUTORIAL = readFileSync(join(ROOT, 'docs/how-to/write-a-plugin.md'), 'utf8');
+const { typescript, vitest } = manifest.devDependencies;
+
+const home = mkdtempSync(join(tmpdir(), 'qmcp-author-'));
+const host = mkdtempSync(join(tmpdir(), 'qmcp-'));
+let tarball: string;
+const done = new Set<string>();
+
+/** The commands of a step of the tutorial, for this machine. */
+function commands(step: string): string {
+  const found = new RegExp(`^\`\`\`sh ${step}\n([\\s\\S]*?)^\`\`\``, 'm').exec(TUTORIAL)?.[1];
+  if (found === undefined) throw new Error(`the tutorial has no step ${step}`);
+  done.add(step);
+  return found
+    .replaceAll('/tmp/host', host)
+    .replace(
+      'npm install qmcp typescript vitest',
+      `npm install --prefer-offline ${tarball} typescript@${typescript} vitest@${vitest}`,
+    );
+}
+
+interface Ran {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+function run(line: string, cwd = home): Promise<Ran> {
+  return new Promise((resolve) => {
+    const child = spawn('bash', ['-e', '-c', line], { cwd, env: { ...process.env, NO_COLOR: '1', CI: '1' } });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    child.once('close', (code) => resolve({ code, output }));
+  });
+}
+
+/** Fails the test with everything that was said unless it ended as it should. */
+async function follow(step: string, code = 0): Promise<string> {
+  const ran = await run(commands(step));
+  expect(ran, ran.output).toMatchObject({ code });
+  return ran.output;
+}
+
+/** The tools an agent has who is served as the tutorial says. */
+async function session<T>(more: readonly string[], work: (client: Client) => Promise<T>): Promise<T> {
+  const [, qmcp, ...words] = [...commands('serve').trim().split(' '), ...more];
+  const client = new Client({ name: 'author', version: '0' });
+  const command = join(home, 'node_modules/.bin', qmcp!);
+  await client.connect(new StdioClientTransport({ command, args: words, cwd: home, stderr: 'ignore' }));
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}
+const toolsOf = async (client: Client) => (await client.listTools()).tools.map(({ name }) => name);
+
+let running: ChildProcess;
+async function startHost(): Promise<void> {
+  running = spawn('bash', ['-c', `exec ${commands('host').trim()}`], {
+    cwd: home,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    // npx starts the host as a process of its own, and does not pass a signal on.
+    detached: true,
+  });
+  const up = await new Promise<string>((resolve) => {
+    running.stdout!.setEncoding('utf8').on('data', resolve);
+    running.once('close', (code) => resolve(`it ended with ${code}`));
+  });
+  expect(up).toContain('A simulated host is running');
+}
+
+beforeAll(async () => {
+  const packed = await run(`npm pack --silent --pack-destination ${home}`, ROOT);
+  expect(packed, packed.output).toMatchObject({ code: 0 });
+  const [name] = readdirSync(home).filter((file) => file.endsWith('.tgz'));
+  tarball = join(home, name!);
+  await follow('install');
+}, 240_000);
+afterAll(async () => {
+  if (running?.exitCode === null) {
+    const gone = new Promise((resolve) => running.once('close', resolve));
+    process.kill(-running.pid!, 'SIGTERM');
+    await gone;
+  }
+  for (const folder of [home, host]) rmSync(folder, { recursive: true, force: true });
+});
+
+describe('the first ten minutes of an author', { timeout: 240_000 }, () => {
+  test('what is installed is what runs: nothing of the sources, and nothing to compile', () => {
+    const installed = readdirSync(join(home, 'node_modules/qmcp'));
+    expect(installed).not.toContain('scripts');
+    expect(installed).not.toContain('core');
+  });
+
+  test('a new plugin passes its tests untouched, and its contracts are up to date', async () => {
+    await follow('new');
+    const passed = await follow('test');
+    expect(passed).toMatch(/Tests +6 passed/);
+    const shipped = readFileSync(join(home, 'hello/contracts/qmcp.hello.Look.json'), 'utf8');
+    expect(await follow('contracts')).toContain('contracts/qmcp.hello.Look.json');
+    expect(readFileSync(join(home, 'hello/contracts/qmcp.hello.Look.json'), 'utf8')).toBe(shipped);
+  });
+
+  test('a mistake in a contract does not compile', async () => {
+    const misspell = `sed -i "s/'\\$target'/'\\$other'/" src/services.ts`;
+    const ran = await run(`cp -r hello typo && cd typo && ${misspell} && npx tsc`);
+    expect(ran.code).not.toBe(0);
+    expect(ran.output).toMatch(/src\/services\.ts\(\d+,\d+\): error TS.*"other"/s);
+  });
+
+  test('what an author imports has types without anything of ours that is for development', async () => {
+    const ran = await run(
+      'cd hello && npx tsc -p tsconfig.build.json --noEmit --skipLibCheck false --moduleResolution nodenext',
+    );
+    expect(ran, ran.output).toMatchObject({ code: 0 });
+  });
+
+  test('served before its contract is in dom0 it is refused, and its tool is not there', async () => {
+    await follow('config');
+    await startHost();
+    const said = await follow('refused', 1);
+    expect(said).toMatch(/hello +refused +service-missing/);
+    expect(said).toContain('qmcp-admin contract install qmcp.hello.Look.json');
+    const tools = await session(['--on-refusal', 'skip'], toolsOf);
+    expect(tools).toContain('qube_list');
+    expect(tools).not.toContain('hello_greet');
+  });
+
+  test('the operator reviews and installs it, and its tool works over MCP', async () => {
+    expect(await follow('review')).toMatch(
+      /qmcp\.hello\.Look, of the plugin hello: read\n.*at least the tier read/,
+    );
+    await follow('operator');
+    expect(await follow('check')).toContain('Nothing is wrong');
+    // qmcpd looks at its files again once a second.
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    expect(await follow('plugins')).toMatch(/hello +loaded +hello_greet/);
+    await session([], async (client) => {
+      expect(await toolsOf(client)).toContain('hello_greet');
+      const greet = (qube: string) => client.callTool({ name: 'hello_greet', arguments: { qube } });
+      expect((await greet('ai-debian')).structuredContent).toEqual({
+        greeting: 'Hello, ai-debian! You are halted.',
+      });
+      const [hidden, missing] = [await greet('vault'), await greet('no-such-qube')];
+      expect(hidden).toMatchObject({ isError: true, structuredContent: { error: { code: 'not-found' } } });
+      expect(hidden).toEqual(missing);
+    });
+  });
+
+  test('is all of the tutorial: no command in it was left out', () => {
+    const steps = [...TUTORIAL.matchAll(/^```sh (\w+)$/gm)].map(([, step]) => step);
+    expect([...done].sort()).toEqual(steps.sort());
+    expect(TUTORIAL.match(/^```sh$/gm)).toBeNull();
+  });
+});

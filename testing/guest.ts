@@ -1,0 +1,62 @@
+import { spawn } from 'node:child_process';
+
+/** One call of a guest service, as the service sees it. */
+export interface GuestCall {
+  /** The qube it runs in. */
+  readonly qube: string;
+  /** The qube that called. */
+  readonly source: string;
+  /** A folder that stands for what this qube keeps, for as long as the host lives. */
+  readonly folder: string;
+  /** The request line, and what follows it. */
+  readonly stdin: Uint8Array;
+  /** Aborted when the caller is gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface GuestOutcome {
+  /** Frames: see PROTOCOL.md of the guest package. */
+  readonly stdout: Uint8Array;
+  readonly exit: number;
+}
+
+/** What answers a guest service inside the simulated qubes. */
+export type GuestProgram = (call: GuestCall) => Promise<GuestOutcome>;
+
+/** Seconds a program has. */
+const LIMIT = 60;
+
+/**
+ * The program that ships in the template, run on this machine as a process of its own: `program(['python3', 'guest/x.py'])`.
+ * Its working directory and HOME are the qube's folder; `env` adds to an environment with nothing in it but PATH and what
+ * qrexec says of the call.
+ */
+export function program(
+  command: readonly [string, ...string[]],
+  env: (call: GuestCall) => Readonly<Record<string, string>> = () => ({}),
+): GuestProgram {
+  return (call) =>
+    new Promise((resolve, reject) => {
+      const [file, ...words] = command;
+      const child = spawn(file, words, {
+        cwd: call.folder,
+        env: {
+          PATH: process.env.PATH,
+          HOME: call.folder,
+          QREXEC_REMOTE_DOMAIN: call.source,
+          ...env(call),
+        },
+        stdio: ['pipe', 'pipe', 'inherit'],
+        signal: AbortSignal.any([call.signal, AbortSignal.timeout(LIMIT * 1000)]),
+      });
+      const said: Buffer[] = [];
+      child.stdout.on('data', (chunk: Buffer) => said.push(chunk));
+      child.stdin.on('error', () => {});
+      child.stdin.end(call.stdin);
+      child.once('error', (error) => {
+        if (call.signal.aborted) resolve({ stdout: new Uint8Array(), exit: 1 });
+        else reject(error);
+      });
+      child.once('close', (code) => resolve({ stdout: Buffer.concat(said), exit: code ?? 1 }));
+    });
+}

@@ -1,0 +1,292 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
+import {
+  type HostSnapshot,
+  type Invariant,
+  type Plugin,
+  Refused,
+  type ToolContext,
+  type WorldSnapshot,
+} from '../core/api/index.js';
+import { type Host, loadHost } from '../core/host/host.js';
+import { type Problem, report } from '../core/host/problems.js';
+import { mcpServer } from '../core/mcp/server.js';
+import { BUILT_IN } from '../plugins/index.js';
+import { carryOut } from '../sim/control.js';
+import { collect, type MemoryService } from '../sim/guests/services.js';
+import { type SimHost, startHost } from '../sim/index.js';
+import { CallsOf } from './calls.js';
+import { hiddenQubes, mustHold, NotHidden } from './checks.js';
+import type { GuestProgram } from './guest.js';
+import { installContracts, qmcpAdmin, type Ran } from './operator.js';
+import { dom0Of, worldOf } from './truth.js';
+
+export interface SimulationOptions {
+  /** The plugins under test. The ones that ship with qmcp are there as well. */
+  readonly plugins: readonly Plugin[];
+  /** The name of a shipped world, or the path of a world file. */
+  readonly world?: string;
+  /** Whose agent it is. */
+  readonly principal?: string;
+  /** What answers the plugins' guest services in every running qube, by the service's name. */
+  readonly guests?: Readonly<Record<string, GuestProgram>>;
+  /** `false` leaves dom0 without the plugins' contracts, as it is before an operator has installed them. */
+  readonly installed?: boolean;
+}
+
+/** What a client gets for a call over MCP. */
+export interface Answer {
+  readonly isError?: boolean;
+  readonly text: string;
+  readonly structuredContent: Readonly<Record<string, unknown>>;
+}
+
+export interface McpClient {
+  tools(): Promise<readonly { readonly name: string; readonly description: string }[]>;
+  call(tool: string, input?: Readonly<Record<string, unknown>>): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+/** The world of qmcp.toml the kit looks through. */
+const WORLD = 'ai';
+const MISSING = 'no-such-qube';
+
+/**
+ * Starts a simulated Qubes host with the dom0 that ships, installs the plugins' contracts in it as an operator would, and
+ * loads the plugins against it as `qmcp serve` would. It lives in a folder of its own until `close()`.
+ */
+export function simulatedHost(options: SimulationOptions): Promise<SimulatedHost> {
+  return SimulatedHost.start(options);
+}
+
+export class SimulatedHost {
+  private loaded: Host | undefined;
+  private readonly logged: string[] = [];
+  /** Qubes made to be removed. */
+  private removed = 0;
+
+  private constructor(
+    private readonly sim: SimHost,
+    private readonly plugins: readonly Plugin[],
+    private readonly principal: string,
+    /** An executable that behaves as `qrexec-client-vm` in the principal: `qmcp serve --client` takes it. */
+    readonly client: string,
+  ) {}
+
+  /** See `simulatedHost`. */
+  static async start(options: SimulationOptions): Promise<SimulatedHost> {
+    // Short: the path of a socket has at most 107 bytes.
+    const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+    const { world = 'demo', principal = 'mcp-control', guests = {} } = options;
+    let sim: SimHost | undefined;
+    try {
+      const services = Object.entries(guests).map(([name, program]) => [name, asService(program, dir)]);
+      sim = await startHost({ world, dir, services: Object.fromEntries(services) });
+      const host = new SimulatedHost(sim, options.plugins, principal, await sim.client(principal));
+      if (options.installed !== false) for (const plugin of options.plugins) await host.install(plugin);
+      else await host.load();
+      return host;
+    } catch (error) {
+      await sim?.close();
+      rmSync(dir, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** dom0's root: `etc`, `run`, `var` as on a real machine. */
+  get root(): string {
+    return this.sim.root;
+  }
+
+  /** What was said for the operator so far. */
+  get log(): readonly string[] {
+    return this.logged;
+  }
+
+  /** The names of the tools an agent has. */
+  get tools(): string[] {
+    return this.now.tools.map(({ tool }) => tool.name);
+  }
+
+  /** Why plugins are not loaded, as `qmcp plugins` says it. */
+  get problems(): readonly { readonly code: string; readonly plugin: string; readonly message: string }[] {
+    return this.now.problems;
+  }
+
+  /** The world as the operator configured it. */
+  get world(): WorldSnapshot {
+    return worldOf(this.root, WORLD);
+  }
+
+  /** The host's truth. */
+  snapshot(): HostSnapshot {
+    return { ...this.sim.host.snapshot(), dom0: dom0Of(this.root) };
+  }
+
+  /** Calls a tool as an agent does. Rejects with `Refused`; with another error when there is no such tool, and why. */
+  async call(
+    tool: string,
+    input: Readonly<Record<string, unknown>> = {},
+    context: Partial<ToolContext> = {},
+  ): Promise<Record<string, unknown>> {
+    const served = this.now.tools.find((each) => each.tool.name === tool);
+    if (served === undefined)
+      throw new Error(`there is no tool ${tool}\n${report(this.problems as readonly Problem[])}`.trim());
+    return served.call(input, { signal: new AbortController().signal, progress: () => {}, ...context });
+  }
+
+  /** The code a call is refused with, or undefined when it is not. */
+  async refusal(tool: string, input: Readonly<Record<string, unknown>> = {}): Promise<string | undefined> {
+    try {
+      await this.call(tool, input);
+      return undefined;
+    } catch (error) {
+      if (error instanceof Refused) return error.code;
+      throw error;
+    }
+  }
+
+  /** A real MCP client, connected. */
+  async connect(): Promise<McpClient> {
+    const server = mcpServer({ ...this.now, version: '0', log: (line) => this.logged.push(line) }, false);
+    const [near, far] = InMemoryTransport.createLinkedPair();
+    await server.connect(far);
+    const client = new Client({ name: 'qmcp-testing', version: '0' });
+    await client.connect(near);
+    return {
+      tools: async () =>
+        (await client.listTools()).tools.map(({ name, description = '' }) => ({ name, description })),
+      call: async (name, input = {}) => {
+        const result = await client.callTool({ name, arguments: input });
+        const content = result.content as readonly { type: string; text?: string }[];
+        return {
+          ...(result.isError && { isError: true }),
+          text: content.map(({ text = '' }) => text).join('\n'),
+          structuredContent: (result.structuredContent ?? {}) as Record<string, unknown>,
+        };
+      },
+      close: () => client.close(),
+    };
+  }
+
+  /**
+   * Does something, and holds the host before against the host after: every invariant that a service of the plugins under
+   * test declares, or those given. Rejects with `InvariantBroken`.
+   */
+  async upholding<T>(act: () => Promise<T>, invariants: readonly Invariant[] = this.declared()): Promise<T> {
+    const before = this.snapshot();
+    const result = await act();
+    mustHold(invariants, before, this.snapshot(), this.world);
+    return result;
+  }
+
+  /**
+   * Calls a tool on every qube of the host that an agent may not see, on one it removed, and on one there never was. Rejects
+   * with `NotHidden` when an answer differs, or anything changed.
+   */
+  async hidesQubes(
+    tool: string,
+    inputFor: (qube: string) => Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    this.removed += 1;
+    const removed = `${this.world.prefix}was-here-${this.removed}`;
+    await this.call('qube_spawn', { name: removed, template: this.template() });
+    await this.call('qube_remove', { qube: removed });
+    const qubes = () => JSON.stringify(this.sim.host.snapshot());
+    const before = qubes();
+    const missing = await this.outcome(tool, inputFor(MISSING));
+    for (const name of hiddenQubes(this.snapshot(), this.world)) {
+      const answer = await this.outcome(tool, inputFor(name));
+      if (answer !== missing)
+        throw new NotHidden(`${tool} on ${name}: ${answer}; on a qube that does not exist: ${missing}`);
+    }
+    if (qubes() !== before) throw new NotHidden(`${tool} changed the host though every call was refused`);
+  }
+
+  /** The operator's command in dom0. */
+  admin(...words: string[]): Promise<Ran> {
+    return qmcpAdmin(this.root, words);
+  }
+
+  /** What a person at the machine does to it; `operate('help')` says what there is: `operate('tag', 'work', '+ai-managed')`. */
+  operate(...words: string[]): Promise<readonly string[]> {
+    return carryOut({ host: this.sim.host, qrexec: this.sim.qrexec }, words);
+  }
+
+  /** A folder that stands for what a qube keeps: where its guest programs run. */
+  folder(qube: string): string {
+    return folderOf(this.sim.dir, qube);
+  }
+
+  /** Reviews and installs the plugin's contracts, grants them, and loads everything anew. Returns the review. */
+  async install(plugin: Plugin): Promise<string> {
+    const review = await installContracts(this.root, plugin, WORLD, this.principal);
+    await this.sim.qmcpd.restart();
+    await this.load();
+    return review;
+  }
+
+  /** Asks dom0 again what it enforces, as starting `qmcp serve` anew does. */
+  async load(): Promise<void> {
+    await this.loaded?.dispose();
+    this.loaded = await loadHost({
+      candidates: [...BUILT_IN, ...this.plugins].map((plugin) => ({ origin: plugin.id, plugin })),
+      qrexec: new CallsOf(this.sim, this.principal),
+      timeout: 30,
+      onRefusal: 'skip',
+      log: (line) => this.logged.push(line),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.loaded?.dispose();
+    await this.sim.close();
+    rmSync(this.sim.dir, { recursive: true, force: true });
+  }
+
+  private get now(): Host {
+    if (this.loaded === undefined) throw new Error('the plugins are not loaded');
+    return this.loaded;
+  }
+
+  private declared(): Invariant[] {
+    return this.plugins.flatMap(({ services }) => services.flatMap(({ invariants }) => invariants));
+  }
+
+  private template(): string {
+    const { world } = this;
+    const ours = this.snapshot().qubes.find(
+      ({ klass, tags }) => klass === 'TemplateVM' && tags.includes(`${world.name}-managed`),
+    );
+    if (ours === undefined) throw new Error(`the world ${world.name} has no template`);
+    return ours.name;
+  }
+
+  private async outcome(tool: string, input: Readonly<Record<string, unknown>>): Promise<string> {
+    try {
+      return JSON.stringify(await this.call(tool, input));
+    } catch (error) {
+      if (error instanceof Refused) return JSON.stringify({ code: error.code, data: error.data });
+      throw error;
+    }
+  }
+}
+
+function asService(program: GuestProgram, dir: string): MemoryService {
+  return async (guest, call) => {
+    const stdin = await collect(call.stdin);
+    const { source, signal } = call;
+    const folder = folderOf(dir, guest.name);
+    const { stdout, exit } = await program({ qube: guest.name, source, folder, stdin, signal });
+    call.stdout(stdout);
+    return exit;
+  };
+}
+
+function folderOf(dir: string, qube: string): string {
+  const folder = join(dir, 'qubes', qube);
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}

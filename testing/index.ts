@@ -1,0 +1,11 @@
+/** What the author of a plugin tests it with: a whole simulated host, with the dom0 that ships, in one call. */
+export { InvariantBroken, NotHidden } from './checks.js';
+export { type GuestCall, type GuestOutcome, type GuestProgram, program } from './guest.js';
+export {
+  type Answer,
+  type McpClient,
+  type SimulatedHost,
+  type SimulationOptions,
+  simulatedHost,
+} from './host.js';
+export { contractFiles, type Ran } from './operator.js';

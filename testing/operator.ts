@@ -1,0 +1,88 @@
+/** What a person does in dom0 so that a plugin may be used: nothing here that an operator could not do by hand. */
+import { spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { contractOf } from '../core/api/contract.js';
+import type { Plugin } from '../core/api/index.js';
+import { packageFile } from '../sim/root.js';
+
+/** How a command of the operator ended, and what it said. */
+export interface Ran {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** The contracts of a plugin as files: `SERVICE.json` and what is in it. */
+export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
+  return new Map(
+    plugin.services.map((service) => [
+      `${service.name}.json`,
+      `${JSON.stringify(contractOf(plugin, service), null, 2)}\n`,
+    ]),
+  );
+}
+
+/** `qmcp-admin`, in the dom0 whose root this is. */
+export function qmcpAdmin(root: string, words: readonly string[]): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const command = packageFile('dom0/operator/qmcp-admin');
+    const child = spawn('python3', ['-B', command, '--root', root, ...words]);
+    let out = '';
+    let err = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      err += text;
+    });
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, out, err }));
+  });
+}
+
+/** Contracts reviewed and installed, the plugin granted to the principal, the policy generated. Returns what the review said. */
+export async function installContracts(
+  root: string,
+  plugin: Plugin,
+  world: string,
+  principal: string,
+): Promise<string> {
+  const folder = join(root, 'tmp', plugin.id);
+  mkdirSync(folder, { recursive: true });
+  const files = [...contractFiles(plugin)].map(([name, text]) => {
+    writeFileSync(join(folder, name), text);
+    return join(folder, name);
+  });
+  const review = await must(root, 'contract', 'review', ...files);
+  await must(root, 'contract', 'install', ...files);
+  for (const { kind, name } of plugin.services) if (kind !== 'guest') link(root, name);
+  grant(root, plugin.id, world, principal);
+  await must(root, 'policy', 'install');
+  return review;
+}
+
+async function must(root: string, ...words: string[]): Promise<string> {
+  const { code, out, err } = await qmcpAdmin(root, words);
+  if (code !== 0) throw new Error(`qmcp-admin ${words.slice(0, 2).join(' ')}: ${err.trim()}`);
+  return out;
+}
+
+function link(root: string, service: string): void {
+  const path = join(root, 'etc/qubes-rpc', service);
+  rmSync(path, { force: true });
+  symlinkSync(join(root, 'run/qmcp/qmcpd.sock'), path);
+}
+
+/** Adds the plugin to those the principal may use, in its section of qmcp.toml. */
+function grant(root: string, plugin: string, world: string, principal: string): void {
+  const path = join(root, 'etc/qmcp/qmcp.toml');
+  const text = readFileSync(path, 'utf8');
+  const head = `[world.${world}.principal.${principal}]`;
+  const [before, after] = text.split(head);
+  if (after === undefined) throw new Error(`qmcp.toml has no ${head}`);
+  const granted = after.replace(/^plugins = \[([^\]]*)\]/m, (line, list: string) =>
+    list.includes(`"${plugin}"`) ? line : `plugins = [${list.trim() ? `${list}, ` : ''}"${plugin}"]`,
+  );
+  writeFileSync(path, before + head + granted);
+}

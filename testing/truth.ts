@@ -1,0 +1,54 @@
+/** The host as it is, for checks of what holds: not what an agent sees of it. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'smol-toml';
+import type { Dom0Snapshot, Rule, Tier, WorldSnapshot } from '../core/api/index.js';
+
+interface Configured {
+  readonly prefix: string;
+  readonly birth_ceiling?: Tier;
+  readonly gateways?: string[];
+  readonly birth_gateway?: string;
+  readonly guarded?: string[];
+  readonly egress?: Rule[];
+  readonly properties?: string[];
+  readonly features?: string[];
+  readonly budget?: Partial<WorldSnapshot['budget']>;
+  readonly principal: Record<string, unknown>;
+}
+
+/** A world as qmcp.toml has it. What is left out there is the least authority. */
+export function worldOf(root: string, name: string): WorldSnapshot {
+  const { world } = parse(readFileSync(join(root, 'etc/qmcp/qmcp.toml'), 'utf8'));
+  const found = (world as unknown as Record<string, Configured>)[name];
+  if (found === undefined) throw new Error(`qmcp.toml has no world ${name}`);
+  const nothing = { qubes: 0, disk: 0, private_size: 0, running: 0, memory: 0, vcpus: 0 };
+  return {
+    name,
+    prefix: found.prefix,
+    principals: Object.keys(found.principal),
+    gateways: found.gateways ?? [],
+    birthGateway: found.birth_gateway ?? null,
+    birthCeiling: found.birth_ceiling ?? 'read',
+    guarded: found.guarded ?? [],
+    egress: found.egress ?? [],
+    properties: found.properties ?? [],
+    features: found.features ?? [],
+    budget: { ...nothing, ...found.budget },
+    frozen: [name, 'all'].some((each) => existsSync(join(root, 'var/lib/qmcp/frozen', each))),
+  };
+}
+
+export function dom0Of(root: string): Dom0Snapshot {
+  const lines = (path: string) => {
+    const file = join(root, path);
+    return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : [];
+  };
+  return {
+    contracts: readdirSync(join(root, 'etc/qmcp/contracts'))
+      .filter((name) => name.endsWith('.json'))
+      .map((name) => name.slice(0, -'.json'.length)),
+    policy: lines('etc/qubes/policy.d/30-qmcp.policy').filter((line) => !line.startsWith('#')),
+    audit: lines('var/log/qmcp/audit.log').map((line) => JSON.parse(line) as { kind: string; call?: string }),
+  };
+}
