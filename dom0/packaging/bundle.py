@@ -1,10 +1,12 @@
 """A bundle, read: what `qmcp bundle` wrote in a qube that may be the agent's by now."""
 
+import json
 import re
 import struct
 import sys
 
 BLOCK = 512  # of tar
+LIMIT = 131072  # bytes of a file; our longest has a fifth of that
 HOME, UNITS, CONTRACTS = "usr/lib/qmcp", "usr/lib/systemd/system", "etc/qmcp/contracts"
 ADMIN, DOM0 = f"{HOME}/operator/qmcp-admin", f"{HOME}/packaging/qmcp-dom0"
 VERSION, SHIPPED = f"{HOME}/version.json", f"{HOME}/qmcp.toml"
@@ -41,12 +43,24 @@ def files_of(untrusted):
         at = end + -size % BLOCK
         if not PLACE.fullmatch(name):
             refuse(f"{safe(name)!r} goes where no file of ours goes")
-        if name <= last or head != header(name, size) or untrusted[end:at] != bytes(at - end):
+        if name <= last or size > LIMIT or head != header(name, size) or untrusted[end:at] != bytes(at - end):
             refuse(f"{safe(name)!r} is not a plain file, as qmcp bundle writes it, in its place")
         files[name], last = untrusted[end - size:end], name
     if untrusted[at:] != bytes(2 * BLOCK) or not NEEDED <= set(files):
         refuse("it goes on after its end, or lacks what dom0 needs")
     return files
+
+
+def version_of(files):
+    """`(the numbers of the version, its text, {format: number})`."""
+    try:
+        about = json.loads(files[VERSION])
+        numbers, formats = [int(part) for part in about["version"].split(".")], dict(about["formats"])
+        if len(numbers) == 3 and all(type(number) is int for number in formats.values()):
+            return numbers, safe(about["version"]), formats
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    refuse(f"{VERSION} does not say what it is")
 
 
 def refuse(why):

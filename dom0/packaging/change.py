@@ -30,6 +30,7 @@ def put(path, new):
     draft.unlink(missing_ok=True)
     if new is None:
         path.unlink(missing_ok=True)
+    if there(path) == new:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(new, str):

@@ -1,0 +1,109 @@
+/** A power cut at any of the installer's writes: what is left is the old, the new, or closed; and never half of anything. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packageFile } from '../../sim/root.js';
+import { bundled, Dom0, HOME, rebundled, run, textOf } from './dom0.js';
+
+/** Every write with QMCP_SWEEP=all; else one in so many, for the time it takes. */
+const stride = (usual: number): string => (process.env.QMCP_SWEEP === 'all' ? '1' : String(usual));
+
+const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
+let bundle: Buffer;
+let older: Buffer;
+beforeAll(async () => {
+  bundle = await bundled(folder);
+  const contract = textOf(bundle, 'etc/qmcp/contracts/qmcp.inspect.State.json');
+  older = rebundled(bundle, {
+    'etc/qmcp/contracts/qmcp.inspect.Other.json': contract.replaceAll('inspect.State', 'inspect.Other'),
+    'etc/qmcp/contracts/qmcp.storage.Grow.json': undefined,
+    [`${HOME}/qmcpd/errors.py`]: `${textOf(bundle, `${HOME}/qmcpd/errors.py`)}# older\n`,
+    [`${HOME}/qmcpd/old.py`]: 'x = 1\n',
+    [`${HOME}/qmcp.toml`]: `${textOf(bundle, `${HOME}/qmcp.toml`)}# older\n`,
+  });
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Seen {
+  readonly writes: number;
+  readonly kills: number;
+  readonly closed: number;
+  readonly old: number;
+  readonly new: number;
+}
+
+/** The installer, killed again and again in a dom0 that has `before` in it; what it found. */
+async function killed(before: Buffer | undefined, what: Buffer | 'uninstall', every: string): Promise<Seen> {
+  const dom0 = new Dom0();
+  try {
+    if (before) expect(await dom0.install(before)).toMatchObject({ code: 0 });
+    const words = [dom0.root, what === 'uninstall' ? what : dom0.fetched(what), every];
+    const { code, out, err } = await run('python3', [
+      '-B',
+      packageFile('test/packaging/killed.py'),
+      ...words,
+    ]);
+    expect({ code, err: err.split('\n').filter((line) => line.startsWith('killed.py')) }).toEqual({
+      code: 0,
+      err: [],
+    });
+    return JSON.parse(out);
+  } finally {
+    dom0.remove();
+  }
+}
+
+describe('a power cut in the middle of', { timeout: 240_000 }, () => {
+  test('a first install leaves dom0 closed, or installed; and is taken back without a trace', async () => {
+    const seen = await killed(undefined, bundle, stride(11));
+    expect(seen.kills).toBe(Math.ceil(seen.writes / Number(stride(11))));
+    expect(seen).toMatchObject({ old: 0 });
+    expect(seen.closed).toBeGreaterThan(20);
+    expect(seen.new).toBeGreaterThan(0);
+  });
+
+  test('an upgrade leaves the old, the new, or dom0 closed; and is taken back to the old, file for file', async () => {
+    const seen = await killed(older, bundle, stride(4));
+    expect(seen.kills).toBe(Math.ceil(seen.writes / Number(stride(4))));
+    expect(Math.min(seen.old, seen.closed, seen.new)).toBeGreaterThan(2);
+  });
+
+  test('an uninstall leaves the old, or dom0 closed with the policy in force until the rest is gone', async () => {
+    const seen = await killed(bundle, 'uninstall', stride(5));
+    expect(seen.kills).toBe(Math.ceil(seen.writes / Number(stride(5))));
+    expect(seen).toMatchObject({ new: 0 });
+    expect(Math.min(seen.old, seen.closed)).toBeGreaterThan(5);
+  });
+
+  test('an install is finished by the next one, and by recover taken back', async () => {
+    const cut = async (): Promise<Dom0> => {
+      const dom0 = new Dom0();
+      await dom0.install(older);
+      const words = [dom0.root, dom0.fetched(bundle), 'cut', '60'];
+      expect((await run('python3', ['-B', packageFile('test/packaging/killed.py'), ...words])).code).toBe(
+        137,
+      );
+      return dom0;
+    };
+    const expected = new Dom0();
+    const before = new Dom0();
+    await before.install(older);
+    await expected.install(older);
+    await expected.install(bundle);
+    for (const [words, want] of [
+      [[], expected],
+      [['recover'], before],
+    ] as const) {
+      const dom0 = await cut();
+      expect(dom0.tree()).not.toEqual(before.tree());
+      const ran = words.length > 0 ? await dom0.run(...words) : await dom0.install(bundle);
+      expect(ran).toMatchObject({ code: 0, err: '' });
+      expect(ran.out).toContain('what was begun is taken back');
+      expect(dom0.tree()).toEqual(want.tree());
+      dom0.remove();
+    }
+    expected.remove();
+    before.remove();
+  });
+});
