@@ -3,6 +3,8 @@
     killed.py ROOT BUNDLE STRIDE        installs BUNDLE over what is in ROOT, killed at every STRIDE-th write
     killed.py ROOT uninstall STRIDE     the same, taking out what is in ROOT
     killed.py ROOT BUNDLE cut WRITE     installs it as the command does, killed at that write, and leaves what is left
+    killed.py ROOT BUNDLE fail COMMAND  the same, but it is this command of the system that fails, counted from 1; of all of them it
+                                        prints the words, whether dom0 was open, and the digest of the policy there was
 
 Prints {"writes": N, "kills": N, "closed": N, "old": N, "new": N}; ends with 1 at the first state that is none of those.
 """
@@ -13,6 +15,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -146,16 +149,39 @@ def main(root, what, stride):
     print(json.dumps(sweep(root, steps, int(stride))))
 
 
+def as_command(root, bundle):
+    digest = hashlib.sha256(Path(bundle).read_bytes()).hexdigest()
+    sys.argv = ["qmcp-dom0", "--root", root, "install", bundle, "--sha256", digest, "--yes"]
+    return installer.main()
+
+
 def cut(root, bundle, write):
     begin = installer.change
     installer.change = lambda *given: (Power(int(write)), begin(*given))
-    digest = hashlib.sha256(Path(bundle).read_bytes()).hexdigest()
-    sys.argv = ["qmcp-dom0", "--root", root, "install", bundle, "--sha256", digest, "--yes"]
-    installer.main()
+    as_command(root, bundle)
+
+
+def fail(root, bundle, which):
+    said = []
+
+    def command(root, words, check=True):
+        now = tree(root)
+        said.append({"words": words, "open": bool(links(now)), "policy": now.get(POLICY)})
+        if check and len(said) == int(which):
+            raise subprocess.CalledProcessError(1, words)
+
+    sys.modules["change"].command = command
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            code = as_command(root, bundle)
+        except subprocess.CalledProcessError:
+            code = 1
+    print(json.dumps({"code": code, "commands": said}))
 
 
 if __name__ == "__main__":
+    how = {"cut": cut, "fail": fail}.get(sys.argv[3])
     try:
-        cut(sys.argv[1], sys.argv[2], sys.argv[4]) if "cut" in sys.argv else main(*sys.argv[1:])
+        how(sys.argv[1], sys.argv[2], sys.argv[4]) if how else main(*sys.argv[1:])
     except AssertionError as wrong:
         sys.exit(f"killed.py: {wrong}")

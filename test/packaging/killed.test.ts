@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
-import { bundled, Dom0, HOME, rebundled, run, textOf } from './dom0.js';
+import { bundled, Dom0, HOME, POLICY, rebundled, run, textOf } from './dom0.js';
 
 /** Every write with QMCP_SWEEP=all; else one in so many, for the time it takes. */
 const stride = (usual: number): string => (process.env.QMCP_SWEEP === 'all' ? '1' : String(usual));
@@ -105,5 +105,57 @@ describe('a power cut in the middle of', { timeout: 240_000 }, () => {
     }
     expected.remove();
     before.remove();
+  });
+});
+
+/** An install whose commands are not run but noted, one of them failing. */
+async function failing(dom0: Dom0, which: number) {
+  const words = [dom0.root, dom0.fetched(bundle), 'fail', String(which)];
+  const ran = await run('python3', ['-B', packageFile('test/packaging/killed.py'), ...words]);
+  const { code, commands } = JSON.parse(ran.out.trimEnd().split('\n').at(-1)!) as {
+    code: number;
+    commands: { words: string[]; open: boolean; policy: string }[];
+  };
+  return { code, commands };
+}
+
+describe('the commands of an upgrade', { timeout: 120_000 }, () => {
+  test('stop what runs when dom0 is closed, start it under the new policy, and only then dom0 is opened', async () => {
+    const dom0 = new Dom0();
+    await dom0.install(older);
+    const before = dom0.tree()[POLICY]!.split(' ')[1]!;
+    const { code, commands } = await failing(dom0, 0);
+    const after = dom0.tree()[POLICY]!.split(' ')[1]!;
+    expect(code).toBe(0);
+    expect(after).not.toBe(before);
+    expect(commands.every(({ open }) => !open)).toBe(true);
+    expect(commands.map(({ words, policy }) => [words.slice(0, 2).join(' '), policy])).toEqual([
+      ['systemctl stop', before],
+      ['sync', before],
+      ['systemd-sysusers /usr/lib/sysusers.d/qmcp.conf', after],
+      ['systemd-tmpfiles --create', after],
+      ['systemctl daemon-reload', after],
+      ['systemctl start', after],
+      ['sync', after],
+    ]);
+    dom0.remove();
+  });
+
+  test('one of them fails: everything is as it was before, and the old is started again', async () => {
+    const dom0 = new Dom0();
+    await dom0.install(older);
+    const before = dom0.tree();
+    for (const which of [1, 4, 6]) {
+      const { code, commands } = await failing(dom0, which);
+      expect(code).toBe(1);
+      const after = commands.slice(which).map(({ words, open }) => [words.slice(0, 2).join(' '), open]);
+      expect(after).toEqual([
+        ['systemctl stop', false],
+        ['systemctl daemon-reload', true],
+        ['systemctl start', true],
+      ]);
+      expect(dom0.tree()).toEqual(before);
+    }
+    dom0.remove();
   });
 });

@@ -1,0 +1,158 @@
+/** What was installed, running: the daemon as its unit starts it, called by an agent through the installed links and policy. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packageFile } from '../../sim/root.js';
+import { Seat } from '../security/host.js';
+import { bundled, HOME, INSTALLER, POLICY, rebundled, run, sha256, textOf } from './dom0.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'qm-'));
+let bundle: Buffer;
+let seat: Seat;
+let daemon: ChildProcess;
+
+const root = (): string => seat.sim.root;
+
+async function install(which: Buffer, where = root()) {
+  const file = join(folder, 'fetched.tar');
+  writeFileSync(file, which);
+  return run('python3', [
+    '-IB',
+    INSTALLER,
+    '--root',
+    where,
+    'install',
+    file,
+    '--sha256',
+    sha256(which),
+    '--yes',
+  ]);
+}
+
+const unit = (key: string, file = 'qmcpd.service'): string =>
+  new RegExp(`^${key}=(.*)$`, 'm').exec(
+    readFileSync(join(root(), 'usr/lib/systemd/system', file), 'utf8'),
+  )![1]!;
+
+/** As systemd would, with the installed code and the installed unit's words. */
+async function start(): Promise<void> {
+  const socket = join(root(), unit('ListenStream', 'qmcpd.socket'));
+  rmSync(socket, { force: true });
+  const [, ...words] = unit('ExecStart').split(' ');
+  daemon = spawn(
+    'python3',
+    [
+      packageFile('test/packaging/activate.py'),
+      socket,
+      join(root(), unit('WorkingDirectory')),
+      ...words,
+      '--root',
+      root(),
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  let said = '';
+  await new Promise<void>((resolve, reject) => {
+    daemon.stderr!.on('data', (chunk) => {
+      said += chunk;
+      if (said.includes('qmcpd: ready')) resolve();
+    });
+    daemon.once('close', () => reject(new Error(said)));
+  });
+}
+
+async function stop(): Promise<void> {
+  if (daemon.exitCode !== null || daemon.signalCode !== null) return;
+  const gone = once(daemon, 'exit');
+  daemon.kill('SIGTERM');
+  await gone;
+}
+
+beforeAll(async () => {
+  bundle = await bundled(folder);
+  seat = await Seat.take('demo', async (where) => {
+    for (const path of ['etc/qmcp', 'etc/qubes-rpc', POLICY]) rmSync(join(where, path), { recursive: true });
+    mkdirSync(join(where, 'etc/qubes-rpc'));
+    expect(await install(bundle, where)).toMatchObject({ code: 0, err: '' });
+  });
+  await seat.sim.qmcpd.kill();
+  await start();
+});
+afterAll(async () => {
+  await stop();
+  await seat.leave();
+  rmSync(folder, { recursive: true });
+});
+
+/** Whether the installer, asking as it does at the end of an install, takes this qmcpd for one that works. */
+const answers = () =>
+  run('python3', [
+    '-B',
+    '-c',
+    `import sys; sys.path.insert(0, ${JSON.stringify(packageFile('test/packaging'))})
+import killed, pathlib; killed.installer.START = 2; killed.installer.answers(pathlib.Path(${JSON.stringify(root())}))`,
+  ]);
+
+describe('the installed qmcpd, on the socket systemd hands it', () => {
+  test('runs the code that was installed, not that of a checkout', async () => {
+    const cwd = await run('readlink', [`/proc/${daemon.pid}/cwd`]);
+    expect(cwd.out.trim()).toBe(join(root(), HOME));
+  });
+
+  test('answers an agent, through the installed link and policy', async () => {
+    const { code, result } = await seat.ask('@adminvm', 'qmcp.inspect.List');
+    expect(code).toBe('ok');
+    expect(result.qubes.length).toBeGreaterThan(0);
+    const [{ name }] = result.qubes;
+    expect(await seat.ask(name, 'qmcp.inspect.State')).toMatchObject({ code: 'ok', result: { name } });
+  });
+
+  test('changes what an agent may change, and writes it down where the unit lets it', async () => {
+    const made = { name: 'ai-made', template: 'ai-debian' };
+    const { code } = await seat.ask('@adminvm', 'qmcp.spawn.Create', made);
+    expect(code).toBe('ok');
+    expect(seat.qube('ai-made')).toBeDefined();
+    expect(seat.audit().at(-1)).toMatchObject({ kind: 'outcome', service: 'qmcp.spawn.Create', code: 'ok' });
+  });
+
+  test('is taken by the installer for one that works', async () => {
+    expect(await answers()).toMatchObject({ code: 0 });
+  });
+
+  test('is not, when it does not come up', async () => {
+    await stop();
+    const { code, err } = await answers();
+    expect(code).toBe(1);
+    expect(err).toMatch(/ConnectionRefusedError|FileNotFoundError/);
+    await start();
+  });
+
+  test('after an upgrade without a service: it is gone for the agent, and the others answer', async () => {
+    const less = rebundled(bundle, { 'etc/qmcp/contracts/qmcp.inspect.State.json': undefined });
+    expect(await install(less)).toMatchObject({ code: 0, err: '' });
+    await stop();
+    await start();
+    const { result } = await seat.ask('@adminvm', 'qmcp.inspect.List');
+    const before = seat.truth();
+    expect(await seat.ask(result.qubes[0].name, 'qmcp.inspect.State')).toEqual({ code: 'denied' });
+    expect(seat.truth()).toBe(before);
+    // Not by the policy alone: the link is gone, and qmcpd has no contract of it.
+    expect(JSON.parse(await seat.direct('qmcp.inspect.State', result.qubes[0].name))).toMatchObject({
+      ok: false,
+    });
+    expect(textOf(bundle, 'etc/qmcp/contracts/qmcp.inspect.State.json')).toContain('qmcp.inspect.State');
+  });
+
+  test('after an uninstall: every call is refused, whether qmcpd still runs or not', async () => {
+    const uninstall = ['-IB', INSTALLER, '--root', root(), 'uninstall', '--yes'];
+    expect(await run('python3', uninstall)).toMatchObject({ code: 0, err: '' });
+    const before = seat.truth();
+    expect(await seat.ask('@adminvm', 'qmcp.inspect.List')).toEqual({ code: 'denied' });
+    expect(await seat.ask('ai-made', 'qmcp.spawn.Start')).toEqual({ code: 'denied' });
+    expect(seat.truth()).toBe(before);
+    expect(readFileSync(join(root(), 'var/log/qmcp/audit.log'), 'utf8')).toContain('qmcp.spawn.Create');
+  });
+});

@@ -1,0 +1,110 @@
+/** The units as they are shipped. Nothing here starts them: there is no systemd in charge of where the tests run. */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packageFile } from '../../sim/root.js';
+import { Dom0, run } from './dom0.js';
+
+const SYSTEMD = packageFile('dom0/packaging/systemd');
+const UNITS = readdirSync(SYSTEMD);
+const SERVICES = UNITS.filter((name) => name.endsWith('.service'));
+const textOf = (name: string): string => readFileSync(join(SYSTEMD, name), 'utf8');
+/** A key may be there several times; comments are none of it. */
+const values = (name: string, key: string): string[] =>
+  [...textOf(name).matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(([, value]) => value!);
+
+const there = (tool: string): boolean => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
+
+/** What none of them may lack, whatever else changes. */
+const SANDBOX: Readonly<Record<string, readonly string[]>> = {
+  NoNewPrivileges: ['yes'],
+  CapabilityBoundingSet: [''],
+  ProtectSystem: ['strict'],
+  ProtectHome: ['yes'],
+  PrivateTmp: ['yes'],
+  PrivateDevices: ['yes'],
+  PrivateNetwork: ['yes'],
+  RestrictAddressFamilies: ['AF_UNIX'],
+  SystemCallFilter: ['@system-service', '~@privileged @resources'],
+  SystemCallArchitectures: ['native'],
+  MemoryDenyWriteExecute: ['yes'],
+  RestrictNamespaces: ['yes'],
+  RestrictSUIDSGID: ['yes'],
+  MemoryMax: ['256M'],
+  InaccessiblePaths: ['-/run/qubes -/run/dbus -/run/user'],
+};
+
+describe('the units', () => {
+  test.each(SERVICES)('%s keeps every wall it has', (name) => {
+    for (const [key, expected] of Object.entries(SANDBOX)) expect(values(name, key), key).toEqual(expected);
+  });
+
+  test('let qmcpd write its journal and its log and nothing else, as an account of no group', () => {
+    const service = 'qmcpd.service';
+    expect(values(service, 'User')).toEqual(['qmcpd']);
+    expect(values(service, 'SupplementaryGroups')).toEqual(['qubes']);
+    expect(values(service, 'StateDirectory')).toEqual(['qmcp/journal']);
+    expect(values(service, 'LogsDirectory')).toEqual(['qmcp']);
+    for (const key of ['ReadWritePaths', 'BindPaths', 'RuntimeDirectory', 'AmbientCapabilities'])
+      expect(values(service, key).join(''), key).toBe('');
+    const account = readFileSync(packageFile('dom0/packaging/sysusers.conf'), 'utf8');
+    expect(account.split('\n').filter((line) => /^[a-z]/.test(line))).toEqual([
+      expect.stringMatching(/^u qmcpd - .* \/usr\/sbin\/nologin$/),
+    ]);
+  });
+
+  test('let group qubes, and nobody else, reach its socket', () => {
+    expect(values('qmcpd.socket', 'ListenStream')).toEqual(['/run/qmcp/qmcpd.sock']);
+    for (const [key, value] of [
+      ['SocketUser', 'root'],
+      ['SocketGroup', 'qubes'],
+      ['SocketMode', '0660'],
+      ['Accept', 'no'],
+    ] as const)
+      expect(values('qmcpd.socket', key)).toEqual([value]);
+  });
+
+  test('run nothing but what is installed, with words its command knows', async () => {
+    const commands = SERVICES.flatMap((name) => values(name, 'ExecStart'));
+    expect(commands).toHaveLength(SERVICES.length);
+    expect(UNITS.flatMap((name) => values(name, 'Exec[A-RT-Z][A-Za-z]*'))).toEqual([]);
+    for (const command of commands)
+      expect(command).toMatch(/^\/usr\/bin\/(?:python3 -B -E -s -m qmcpd|qmcp-admin (?:reap --yes|expire))$/);
+  });
+});
+
+describe.skipIf(!there('systemd-analyze'))('systemd-analyze', () => {
+  const dom0 = new Dom0();
+  const units = join(dom0.root, 'usr/lib/systemd/system');
+  beforeAll(() => {
+    for (const name of UNITS) dom0.write(`usr/lib/systemd/system/${name}`, textOf(name));
+    for (const target of ['sysinit', 'basic', 'shutdown', 'sockets', 'timers', 'multi-user'])
+      dom0.write(`usr/lib/systemd/system/${target}.target`, '[Unit]\n');
+    dom0.write('usr/lib/systemd/system/qubesd.service', '[Service]\nExecStart=/usr/bin/python3\n');
+    for (const command of ['python3', 'qmcp-admin']) {
+      dom0.write(`usr/bin/${command}`, '#!/bin/sh\n');
+      chmodSync(join(dom0.root, 'usr/bin', command), 0o755);
+    }
+  });
+  afterAll(() => dom0.remove());
+
+  const verify = (name: string) =>
+    run('systemd-analyze', ['verify', `--root=${dom0.root}`, join(units, name)]);
+
+  test('finds nothing to say about the units; and something about a key it does not know', async () => {
+    for (const name of UNITS) expect(await verify(name), name).toEqual({ code: 0, out: '', err: '' });
+    dom0.write('usr/lib/systemd/system/qmcp-bad.service', `${textOf('qmcp-reap.service')}NoSuchKey=1\n`);
+    expect((await verify('qmcp-bad.service')).err).toContain('NoSuchKey');
+  });
+
+  test('calls every one of them safe', async () => {
+    const [major] = /\d+/.exec((await run('systemd-analyze', ['--version'])).out)!;
+    // Looking at units that are not loaded came with 250.
+    if (Number(major) < 250) return;
+    for (const name of SERVICES) {
+      const words = ['security', '--offline=yes', `--root=${dom0.root}`, '--threshold=20', name];
+      expect(await run('systemd-analyze', words), name).toMatchObject({ code: 0 });
+    }
+  });
+});
