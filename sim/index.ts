@@ -1,8 +1,10 @@
 /** A simulated Qubes host in one directory: qubesd, qrexec, guests, and the real dom0 daemon. */
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { HostSnapshot } from '../core/api/index.js';
 import { serveAdminApi } from './adminapi/server.js';
 import { serveControl } from './control.js';
+import { dom0SnapshotOf } from './dom0.js';
 import { BwrapEngine } from './guests/bwrap.js';
 import type { GuestEngine } from './guests/guest.js';
 import { MemoryEngine } from './guests/memory.js';
@@ -52,6 +54,8 @@ export interface SimHost {
   readonly host: Host;
   readonly qrexec: Qrexec;
   readonly qmcpd: Qmcpd;
+  /** The whole truth, dom0's files included: what invariants are checked against. */
+  snapshot(): HostSnapshot;
   /** The path of a qrexec-client-vm that calls from inside this qube. */
   client(source: string): Promise<string>;
   /** Would a packet from that qube arrive? */
@@ -119,6 +123,7 @@ export async function startHost({
       qmcpd,
       close,
       reach: outside.reach,
+      snapshot: () => ({ ...host.snapshot(), dom0: dom0SnapshotOf(root) }),
       client: async (source) => {
         const endpoint =
           endpoints.get(source) ?? Endpoint.listen(qrexec, source, join(dir, 'qrexec', source));

@@ -1,8 +1,9 @@
-import type { HostSnapshot } from '../../core/api/index.js';
+import type { HostSnapshot, QubeSnapshot } from '../../core/api/index.js';
 import type { Host } from './host.js';
 import { powerState } from './power.js';
 import { listProperties, read } from './properties/access.js';
 import { shown } from './properties/serialize.js';
+import type { Qube } from './qube.js';
 import { diskOf } from './storage.js';
 
 /** The host's truth, in the form invariants are checked against. */
@@ -22,7 +23,14 @@ export function snapshotOf(host: Host): HostSnapshot {
         properties,
         firewall: [...qube.firewall],
         disk: diskOf(qube),
+        attached: attachedTo(qube),
       };
     }),
   };
+}
+
+function attachedTo({ devices }: Qube): NonNullable<QubeSnapshot['attached']> {
+  return [...devices.attached].flatMap(([devclass, list]) =>
+    list.map(({ device }) => ({ devclass, backend: device.backend.name, port: device.port })),
+  );
 }

@@ -1,11 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parse } from 'smol-toml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { axioms, type Rule, type WorldSnapshot } from '../../core/api/index.js';
+import { axioms, type WorldSnapshot } from '../../core/api/index.js';
 import { deviceOf } from '../../sim/host/populate.js';
 import { type SimHost, startHost } from '../../sim/index.js';
+import { worldOf } from '../support/agent.js';
 import { type AnyClient, v2 } from './clients.js';
 
 /** One agent's session with every tool, and after each call the host is held against every axiom. */
@@ -24,31 +24,10 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** The world `ai` as qmcp.toml has it. */
-function worldOf(root: string): WorldSnapshot {
-  const text = readFileSync(join(root, 'etc/qmcp/qmcp.toml'), 'utf8');
-  const { ai } = parse(text).world as unknown as {
-    ai: Omit<WorldSnapshot, 'name' | 'principals'> & {
-      birth_gateway: string;
-      birth_ceiling: WorldSnapshot['birthCeiling'];
-      egress: Rule[];
-      principal: object;
-    };
-  };
-  return {
-    ...ai,
-    name: 'ai',
-    principals: Object.keys(ai.principal),
-    birthGateway: ai.birth_gateway,
-    birthCeiling: ai.birth_ceiling,
-    frozen: false,
-  };
-}
-
 async function answer(name: string, args: Record<string, unknown> = {}) {
-  const before = sim.host.snapshot();
+  const before = sim.snapshot();
   const { structuredContent } = await client.call(name, args);
-  const after = sim.host.snapshot();
+  const after = sim.snapshot();
   const broken = axioms.AXIOMS.filter(({ holds }) => !holds(before, after, world)).map(({ id }) => id);
   expect([name, broken]).toEqual([name, []]);
   return structuredContent as Record<string, never> & { error?: { code: string } };

@@ -30,11 +30,11 @@ export class ForkedQmcpd {
     });
   }
 
-  /** From now on, for the hosts of this file. */
-  static install(): ForkedQmcpd {
+  /** From now on, for the hosts of this file. `dom0` is the folder its code is in. */
+  static install(dom0 = packageFile('dom0')): ForkedQmcpd {
     const script = fileURLToPath(new URL('forked.py', import.meta.url));
     const forked = new ForkedQmcpd(
-      spawn('python3', ['-B', script], { cwd: packageFile('dom0'), stdio: ['pipe', 'pipe', 'pipe'] }),
+      spawn('python3', ['-B', script], { cwd: dom0, stdio: ['pipe', 'pipe', 'pipe'] }),
     );
     vi.spyOn(Qmcpd.prototype, 'start').mockImplementation(function (this: Qmcpd) {
       return forked.start(this);

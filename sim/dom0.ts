@@ -1,0 +1,25 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Dom0Snapshot } from '../core/api/index.js';
+
+/** What dom0 keeps beside its qubes, as its files are right now. `root` is where its `etc` and `var` are. */
+export function dom0SnapshotOf(root: string): Dom0Snapshot {
+  const lines = (...path: string[]) => readFileSync(join(root, ...path), 'utf8').split('\n');
+  const policies = readdirSync(join(root, 'etc/qubes/policy.d')).filter((file) => file.endsWith('.policy'));
+  return {
+    contracts: readdirSync(join(root, 'etc/qmcp/contracts'))
+      .filter((file) => file.endsWith('.json'))
+      .map((file) => file.slice(0, -'.json'.length))
+      .sort(),
+    policy: policies
+      .sort()
+      .flatMap((file) => lines('etc/qubes/policy.d', file))
+      .filter((line) => /^[^#\s]/.test(line)),
+    audit: lines('var/log/qmcp/audit.log')
+      .filter(Boolean)
+      .map((line) => {
+        const { kind, call } = JSON.parse(line) as { kind: string; call?: string };
+        return call === undefined ? { kind } : { kind, call };
+      }),
+  };
+}

@@ -1,0 +1,204 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import {
+  axioms,
+  type HostSnapshot,
+  type Invariant,
+  type Tool,
+  type WorldSnapshot,
+} from '../../core/api/index.js';
+import { BUILT_IN } from '../../plugins/index.js';
+import type { Fault } from '../../sim/host/faults.js';
+import { type SimHost, startHost } from '../../sim/index.js';
+import { Agent, type Came, worldOf } from '../support/agent.js';
+import { type Known, valuesOf } from '../support/values.js';
+import { crowdedHost, NAMES, tight } from './hosts.js';
+
+/** One thing an agent does, and what goes wrong while it does. */
+export interface Step {
+  readonly tool: string;
+  readonly input: unknown;
+  /** To what dom0 answers as if the policy let everything through. */
+  readonly pastPolicy: boolean;
+  /** Milliseconds after which the client changes its mind. */
+  readonly cancelAfter: number | undefined;
+  readonly fault: Fault | undefined;
+  /** What the operator does before. */
+  readonly operator: 'freeze' | 'thaw' | undefined;
+}
+
+const TOOLS: readonly Tool[] = BUILT_IN.flatMap(({ tools }) => tools);
+
+const name = fc.oneof(
+  { weight: 12, arbitrary: fc.constantFrom('ai-one', 'ai-two') },
+  { weight: 12, arbitrary: fc.constantFrom(...NAMES.inside) },
+  { weight: 3, arbitrary: fc.constantFrom('ai-a', 'ai-b', 'ai-c') },
+  { weight: 3, arbitrary: fc.constantFrom(...NAMES.never) },
+);
+const rule = fc.constantFrom(
+  { to: 'dns' },
+  { to: '10.1.0.0/16' },
+  { to: 'www.example.org', protocol: 'tcp', ports: '443' },
+  { to: '10.0.0.1', protocol: 'udp', ports: '1-65535' },
+  { to: 'www.example.org', protocol: 'tcp', ports: '80' },
+  { to: '192.168.0.1' },
+  { to: '*' },
+);
+const port = fc.constantFrom('sda', 'sdb', 'sdv');
+const word = fc.constantFrom('x-note', 'service.cups', 'tag-created-vm-with', 'ai-full', 'one', '');
+
+/** What is worth drawing where a tool takes a name, a size or a time: what is there, what is near a limit, what is short. */
+const KNOWN: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
+  ...{ qube: name, source: name, template: name, backend: name, target: name },
+  name: fc.constantFrom(...NAMES.free),
+  device: port,
+  rules: fc.array(rule, { maxLength: 3 }),
+  host: fc.constantFrom('10.0.0.1', 'www.example.org', 'dns', '192.168.0.0/16'),
+  ...{ feature: word, value: fc.oneof(word, fc.constant(null)) },
+  memory: fc.constantFrom(400, 4000, 30_000),
+  maxmem: fc.constantFrom(400, 4000, 30_000),
+  vcpus: fc.constantFrom(1, 2, 16),
+  private_size: fc.constantFrom(2 ** 30, 3 * 2 ** 30, 5 * 2 ** 30),
+  size: fc.constantFrom(2 ** 30, 3 * 2 ** 30, 5 * 2 ** 30),
+  ...{ seconds: fc.constant(1), timeout: fc.constant(1) },
+  command: fc.constantFrom('id', 'echo hello > /home/user/note', 'cat /home/user/note'),
+  ...{ cwd: fc.constant('/home/user'), user: fc.constant('user'), stdin: fc.constant('') },
+  path: fc.constantFrom('/home/user/note', '/home/user', '/etc/hosts'),
+  packages: fc.constant(['hello']),
+  handle: fc.constant('none'),
+  background: fc.constant(false),
+};
+const known: Known = (property) => KNOWN[property];
+/** Arguments that fit a tool. */
+export const inputOf = (tool: Tool): fc.Arbitrary<unknown> => valuesOf(tool.input, known);
+
+/** What waits, or works a while, is drawn less often. */
+const SLOW = /^(event_wait|package_install|disposable_run)$/;
+
+const METHODS = [
+  ...['admin.vm.*', 'admin.vm.tag.*', 'admin.vm.property.*', 'admin.vm.feature.*', 'admin.vm.firewall.*'],
+  ...['admin.vm.Start', 'admin.vm.volume.*', 'admin.vm.device.*', 'admin.vm.Create*', 'admin.vm.Remove'],
+];
+const fault: fc.Arbitrary<Fault> = fc
+  .tuple(
+    fc.constantFrom(...METHODS),
+    fc.nat(12),
+    fc.constantFrom<Partial<Fault>>(
+      { error: { type: 'QubesException', message: 'vault is in lvm:qubes_dom0/vm-vault-private' } },
+      { drop: 'before' },
+      { drop: 'after' },
+    ),
+  )
+  .map(([method, after, what]) => ({ method, after, count: 1, ...what }));
+const rarely = <T>(arbitrary: fc.Arbitrary<T>, oneIn: number) =>
+  fc.oneof({ weight: oneIn - 1, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
+
+const stepOf = (tool: Tool): fc.WeightedArbitrary<Step> => ({
+  weight: SLOW.test(tool.name) ? 1 : tool.effect === 'read' ? 3 : 12,
+  arbitrary: fc.record({
+    tool: fc.constant(tool.name),
+    input: inputOf(tool),
+    pastPolicy: fc.boolean(),
+    cancelAfter: SLOW.test(tool.name) ? fc.constant(50) : rarely(fc.nat(20), 30),
+    fault: rarely(fault, 5),
+    operator: rarely(fc.constantFrom('freeze' as const, 'thaw' as const), 40),
+  }),
+});
+
+/** A session of an agent. Each has some of the tools, so that what they do adds up now and then. */
+export const sessions = (tools: readonly Tool[] = TOOLS): fc.Arbitrary<readonly Step[]> =>
+  fc.subarray([...tools], { minLength: 5, maxLength: 9 }).chain((some) =>
+    fc.array(fc.oneof<fc.WeightedArbitrary<Step>[]>(...some.map(stepOf)), {
+      minLength: 6,
+      maxLength: 20,
+      size: 'max',
+    }),
+  );
+
+/** In what of a call that could not be put right at once the host may be until it is. */
+const WHEN_SETTLED = new Set(['crash.no-residue', 'birth.tagged-before-named', 'remove.is-a-tombstone']);
+
+/** One host, an agent on it, and what holds of it. */
+export class Stage {
+  readonly codes: Record<string, number> = {};
+  private frozen = false;
+
+  private constructor(
+    readonly sim: SimHost,
+    private readonly agent: Agent,
+    private readonly world: WorldSnapshot,
+    private readonly dir: string,
+  ) {}
+
+  static async set(): Promise<Stage> {
+    const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+    const sim = await startHost({ world: crowdedHost(), dir, seed: 7, prepare: tight });
+    return new Stage(sim, await Agent.of(sim), worldOf(sim.root), dir);
+  }
+
+  async strike(): Promise<void> {
+    await this.agent.host.dispose();
+    await this.sim.close();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** What a step broke: ids of invariants, and what came of the call. */
+  async play(step: Step): Promise<{ broken: string[]; came: Came }> {
+    this.operate(step.operator);
+    const before = this.sim.snapshot();
+    const { faults } = this.sim.host;
+    const take = step.fault && faults.add(step.fault);
+    const signal = step.cancelAfter === undefined ? undefined : AbortSignal.timeout(step.cancelAfter);
+    const { pastPolicy } = step;
+    const came = await this.agent.call(step.tool, step.input, { pastPolicy, ...(signal && { signal }) });
+    take?.();
+    const key = `${step.tool} ${came.code}`;
+    this.codes[key] = (this.codes[key] ?? 0) + 1;
+    const left = came.data?.unfinished === true || signal?.aborted === true;
+    const broken = this.held(step.tool, before, left ? WHEN_SETTLED : new Set());
+    if (left) {
+      // What was left undone is put right when qmcpd starts, before anybody is answered.
+      await this.sim.qmcpd.restart();
+      broken.push(...this.held(step.tool, before, new Set()));
+    }
+    return { broken, came };
+  }
+
+  private held(tool: string, before: HostSnapshot, except: ReadonlySet<string>): string[] {
+    const after = this.sim.snapshot();
+    const world = { ...this.world, frozen: this.frozen };
+    const declared: readonly Invariant[] = [...axioms.AXIOMS, ...this.agent.tool(tool).upholds];
+    const broken = declared.filter(({ id, holds }) => !except.has(id) && !holds(before, after, world));
+    return [...new Set(broken.map(({ id }) => id))];
+  }
+
+  private operate(what: Step['operator']): void {
+    if (what === undefined) return;
+    const folder = join(this.sim.root, 'var/lib/qmcp/frozen');
+    mkdirSync(folder, { recursive: true });
+    this.frozen = what === 'freeze';
+    if (this.frozen) writeFileSync(join(folder, 'ai'), '');
+    else rmSync(join(folder, 'ai'), { force: true });
+  }
+}
+
+/** The first step of a session that breaks something, in words; undefined when nothing does. */
+export async function broken(
+  session: readonly Step[],
+  codes: Record<string, number> = {},
+): Promise<string | undefined> {
+  const stage = await Stage.set();
+  try {
+    for (const [at, step] of session.entries()) {
+      const { broken, came } = await stage.play(step);
+      if (broken.length > 0)
+        return `step ${at} breaks ${broken.join(', ')}\n${JSON.stringify(step)}\n→ ${JSON.stringify(came)}`;
+    }
+    return undefined;
+  } finally {
+    for (const [key, count] of Object.entries(stage.codes)) codes[key] = (codes[key] ?? 0) + count;
+    await stage.strike();
+  }
+}

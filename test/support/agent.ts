@@ -1,0 +1,163 @@
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { parse } from 'smol-toml';
+import { type Plugin, Refused, type Rule, type Tool, type WorldSnapshot } from '../../core/api/index.js';
+import type { Qrexec, QrexecRequest, QrexecResult } from '../../core/api/qrexec.js';
+import { type Host, loadHost } from '../../core/host/host.js';
+import { BUILT_IN } from '../../plugins/index.js';
+import type { SimHost } from '../../sim/index.js';
+
+/** What came of a call: a tool's result, or the code of its refusal. */
+export interface Came {
+  readonly code: string;
+  readonly result?: Record<string, unknown>;
+  readonly data?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** Calls of the control qube without a process for each. As `core/qrexec/client.ts` does, apart from that. */
+class InProcess implements Qrexec {
+  /** Straight to qmcpd's socket with what is dom0's to answer, as if the policy had let everything through. */
+  pastPolicy = false;
+
+  constructor(
+    private readonly sim: SimHost,
+    private readonly principal: string,
+  ) {}
+
+  call(request: QrexecRequest): Promise<QrexecResult> {
+    return this.pastPolicy && !request.service.startsWith('qmcp.exec.')
+      ? this.direct(request)
+      : this.through(request);
+  }
+
+  private async through({ target, service, stdin, signal, timeout, maxBytes, onStdout }: QrexecRequest) {
+    const over = new AbortController();
+    const kept: Uint8Array[] = [];
+    let left = maxBytes;
+    let ended: QrexecResult['ended'] = 'exit';
+    const stop = (why: QrexecResult['ended']) => {
+      if (ended === 'exit') ended = why;
+      over.abort();
+    };
+    if (signal?.aborted) stop('aborted');
+    const gone = new Promise<null>((resolve) => over.signal.addEventListener('abort', () => resolve(null)));
+    const onAbort = () => stop('aborted');
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const timer = setTimeout(() => stop('timeout'), timeout * 1000);
+    const calling = this.sim.qrexec.call(
+      { source: this.principal, target, service },
+      {
+        stdin: (async function* () {
+          yield stdin;
+        })(),
+        stdout: (bytes) => {
+          if (ended !== 'exit') return;
+          left -= bytes.length;
+          if (left < 0) stop('overflow');
+          else if (onStdout) onStdout(bytes);
+          else kept.push(bytes);
+        },
+        stderr: () => {},
+        signal: over.signal,
+      },
+    );
+    const exit = over.signal.aborted ? null : await Promise.race([calling, gone]);
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+    return { ended, exit: ended === 'exit' ? exit : null, stdout: Buffer.concat(kept), stderr: '' };
+  }
+
+  private direct({ target, service, stdin, signal, onStdout }: QrexecRequest): Promise<QrexecResult> {
+    const where = target === '@adminvm' ? 'keyword adminvm' : `name ${target}`;
+    return new Promise((resolve) => {
+      const kept: Uint8Array[] = [];
+      const socket = connect({ path: join(this.sim.root, 'run/qmcp/qmcpd.sock'), allowHalfOpen: true });
+      const stop = () => socket.destroy();
+      signal?.addEventListener('abort', stop, { once: true });
+      socket.on('data', (bytes) => (onStdout ? onStdout(bytes) : kept.push(bytes)));
+      socket.on('error', () => {});
+      socket.on('end', () => socket.destroy());
+      socket.on('close', () => {
+        signal?.removeEventListener('abort', stop);
+        const stdout = Buffer.concat(kept);
+        resolve({
+          ended: signal?.aborted ? 'aborted' : 'exit',
+          exit: signal?.aborted ? null : 0,
+          stdout,
+          stderr: '',
+        });
+      });
+      socket.end(Buffer.concat([Buffer.from(`${service}+ ${this.principal} ${where}\0`), stdin]));
+    });
+  }
+}
+
+/** An agent's tools on a simulated host, in this process: the core, the plugins and dom0 as they ship. */
+export class Agent {
+  private constructor(
+    readonly host: Host,
+    private readonly qrexec: InProcess,
+    readonly log: readonly string[],
+  ) {}
+
+  static async of(
+    sim: SimHost,
+    plugins: readonly Plugin[] = BUILT_IN,
+    principal = 'mcp-control',
+  ): Promise<Agent> {
+    const log: string[] = [];
+    const qrexec = new InProcess(sim, principal);
+    const candidates = plugins.map((plugin) => ({ origin: plugin.id, plugin }));
+    const host = await loadHost({
+      candidates,
+      qrexec,
+      timeout: 30,
+      onRefusal: 'exit',
+      log: (line) => log.push(line),
+    });
+    return new Agent(host, qrexec, log);
+  }
+
+  tool(name: string): Tool {
+    return this.host.tools.find(({ tool }) => tool.name === name)!.tool;
+  }
+
+  async call(
+    name: string,
+    input: unknown,
+    { signal = new AbortController().signal, progress = (_: string) => {}, pastPolicy = false } = {},
+  ): Promise<Came> {
+    const served = this.host.tools.find(({ tool }) => tool.name === name);
+    if (served === undefined) throw new Error(`there is no tool ${name}`);
+    this.qrexec.pastPolicy = pastPolicy;
+    try {
+      return { code: 'ok', result: await served.call(input, { signal, progress }) };
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      return error.data === undefined ? { code: error.code } : { code: error.code, data: error.data };
+    }
+  }
+}
+
+/** The world as dom0's qmcp.toml has it. */
+export function worldOf(root: string, name = 'ai'): WorldSnapshot {
+  const text = readFileSync(join(root, 'etc/qmcp/qmcp.toml'), 'utf8');
+  const table = (parse(text).world as Record<string, unknown>)[name] as Omit<
+    WorldSnapshot,
+    'name' | 'principals'
+  > & {
+    birth_gateway: string;
+    birth_ceiling: WorldSnapshot['birthCeiling'];
+    egress: Rule[];
+    principal: object;
+  };
+  return {
+    ...table,
+    name,
+    principals: Object.keys(table.principal),
+    birthGateway: table.birth_gateway,
+    birthCeiling: table.birth_ceiling,
+    frozen: false,
+  };
+}
