@@ -33,6 +33,7 @@ const nasty = fc.oneof(
 );
 const text = fc.array(nasty).map((parts) => parts.join(''));
 
+// ATTACK 27
 describe('text of a guest', () => {
   test('has nothing in it that cannot be seen, whatever it was made of', () => {
     fc.assert(

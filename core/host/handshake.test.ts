@@ -18,6 +18,7 @@ function changed(change: (catalog: Catalog) => void, plugins = [plugin]) {
   return refusals(plugins, { catalog });
 }
 
+// ATTACK 25
 describe('the refusal handshake', () => {
   test('accepts a plugin whose every declaration has its counterpart', () => {
     expect(changed(() => {})).toEqual([]);

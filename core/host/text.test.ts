@@ -13,6 +13,7 @@ const codes = (changes: object) => {
   return { loaded: plugins.length, problems: problems.map(({ code, message }) => `${code}: ${message}`) };
 };
 
+// ATTACK 26
 describe('what a model is told of a tool', () => {
   test.each([
     ['a control character', 'Says\u0007 a word.', 'U+0007'],

@@ -215,6 +215,7 @@ class Verify(Log):
         self.assertIn("call call1, qmcp.spawn.Create, has an intent and no outcome", printed)
         self.assertEqual(printed.count("no outcome"), 1)
 
+    # ATTACK 22
     def test_what_a_terminal_would_act_on_is_escaped(self):
         self.write(*[("intent", text, text, [text], None) for text in HOSTILE])
         for words in ("verify", "verify --json", "tail", "tail --json", "show call5", "show call5 --json"):

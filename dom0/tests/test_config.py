@@ -1,3 +1,4 @@
+import os
 import tempfile
 import unittest
 from pathlib import Path
@@ -23,6 +24,27 @@ class Reading(unittest.TestCase):
             file.write(text if isinstance(text, bytes) else text.encode())
             file.flush()
             return config.load(file.name)
+
+    # ATTACK 16
+    def test_a_file_that_may_not_be_read_is_unusable_and_not_taken_for_an_empty_one(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "qmcp.toml"
+            path.write_text(GOOD)
+            os.chmod(folder, 0o755)
+            os.chmod(path, 0o600)
+            child = os.fork()
+            if child == 0:  # as the user qmcpd runs under: root may read everything
+                try:
+                    if os.getuid() == 0:
+                        os.setuid(65534)
+                    else:
+                        os.chmod(path, 0)
+                    config.load(path)
+                except Misconfigured:
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
 
     def test_the_shipped_file_is_good(self):
         world = config.load(SHIPPED).world_of("mcp-control")

@@ -52,11 +52,18 @@ def spoilt(value):
                 yield other
 
 
+# ATTACK 24
 class Vocabulary(unittest.TestCase):
     def rejects(self, contract, message):
         with self.assertRaises(contracts.BadContract) as caught:
             contracts.parse(contract, "qmcp.spawn.Create" if contract.get("target") is None else "qmcp.spawn.Start")
         self.assertIn(message, str(caught.exception))
+
+    def test_a_step_takes_the_tier_it_takes_whatever_lower_one_a_contract_names_for_either_end(self):
+        attach = json.loads((SHIPPED / "qmcp.devices.Attach.json").read_bytes())
+        low = {**attach, "target": {"capability": "read"}, "qubes": {"backend": "read"}}
+        uses = contracts.parse(low, "qmcp.devices.Attach").uses
+        self.assertEqual({reference: use.tier for reference, use in uses.items()}, {"$target": "full", "$backend": "full"})
 
     def test_the_shipped_contracts_are_all_within_it(self):
         loaded, unusable = contracts.load(SHIPPED)

@@ -30,6 +30,7 @@ function edit(path: string, change: (text: string) => string): void {
   writeFileSync(path, after);
 }
 
+// ATTACK 20
 describe('against the real dom0, the server does not start', () => {
   const refused = async (prepare: (root: string) => void, config?: (cwd: string) => void) => {
     const { client, cwd } = await hostWith(prepare);

@@ -18,6 +18,7 @@ const enrol = async (name: string, ...extra: string[]) => {
   for (const tag of ['ai-managed', ...extra]) await seat.operator('admin.vm.tag.Set', name, tag);
 };
 
+// ATTACK 2, ATTACK 7
 describe('a clone', () => {
   it('has its source’s settings and disk, and the tags of any other birth', async () => {
     await spawn('ai-one', { memory: 555, vcpus: 1, label: 'blue', private_size: 3 * 2 ** 30 });
@@ -119,6 +120,30 @@ describe('a disposable', () => {
     for (const hatch of ['default_dispvm', 'guivm', 'audiovm', 'management_dispvm'])
       expect(born.properties[hatch] ?? '').toBe('');
     expect((await seat.ask(result.name, 'qmcp.inspect.State')).code).toBe('ok');
+  });
+
+  // ATTACK 7
+  it('of a template that may only be looked at, that is guarded, or that is hidden, is as of one that is missing', async () => {
+    for (const [name, tag] of [['ai-seen'], ['ai-kept', 'ai-guard']] as const) {
+      await spawn(name, { class: 'DispVMTemplate' });
+      await seat.operator('admin.vm.tag.Remove', name, 'ai-full');
+      if (tag) for (const one of ['ai-full', tag]) await seat.operator('admin.vm.tag.Set', name, one);
+    }
+    const before = seat.truth();
+    const missing = await seat.call('@adminvm', 'qmcp.spawn.Disposable', { template: 'no-such-qube' });
+    for (const template of ['ai-seen', 'ai-kept', 'default-dvm', 'mcp-control', 'dom0'])
+      expect(await seat.call('@adminvm', 'qmcp.spawn.Disposable', { template })).toEqual(missing);
+    expect(seat.truth()).toBe(before);
+  });
+
+  it('of a template without a network has none, and its rules', async () => {
+    await seat.ask('ai-dvm', 'qmcp.egress.RulesSet', { rules: [{ to: 'example.com' }] });
+    await seat.ask('ai-dvm', 'qmcp.networking.Disconnect');
+    const { result } = await disposable('ai-dvm');
+    expect(seat.qube(result.name)!.properties.netvm).toBe('');
+    expect(seat.qube(result.name)!.firewall).toEqual(['action=accept dsthost=example.com', 'action=drop']);
+    expect((await seat.ask(result.name, 'qmcp.networking.Reconnect')).code).toBe('not-permitted');
+    expect(seat.qube(result.name)!.properties.netvm).toBe('');
   });
 
   it('of a template above the birth ceiling is below it', async () => {

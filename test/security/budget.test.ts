@@ -21,6 +21,7 @@ async function budget(): Promise<Record<string, { used: number; limit: number; l
 const made = () => seat.sim.host.snapshot().qubes.filter(({ name }) => /^ai-n|^disp/.test(name));
 const running = () => made().filter(({ state }) => state === 'Running');
 
+// ATTACK 9
 describe('a budget', () => {
   it('of qubes holds whatever is made, removed and made again: what is removed still counts', async () => {
     await take({ qubes: 3 });
@@ -171,6 +172,7 @@ describe('a budget', () => {
   });
 });
 
+// ATTACK 10
 describe('a size or a count', () => {
   for (const value of ['1.5', 'true', '-1', '1e30', '"10"', '9223372036854775808', 'NaN', 'null', '[1]', '0'])
     it(`of ${value} is refused on its shape, and makes nothing`, async () => {

@@ -24,6 +24,7 @@ beforeEach(async () => {
 });
 afterEach(() => seat.leave());
 
+// ATTACK 6
 describe('a device', () => {
   it('goes from one qube of the world to another, and back', async () => {
     expect((await attach('ai-two', 'ai-one', 'sda', { read_only: true })).code).toBe('ok');

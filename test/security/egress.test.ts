@@ -134,6 +134,7 @@ describe('outbound rules', () => {
   });
 });
 
+// ATTACK 2
 describe('the network of a qube', () => {
   const netvm = (name = 'ai-one') => seat.qube(name)!.properties.netvm;
   const disconnect = (name = 'ai-one') => seat.ask(name, 'qmcp.networking.Disconnect');

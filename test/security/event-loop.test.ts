@@ -14,6 +14,7 @@ async function others(bytes: Buffer): Promise<number> {
   return waited;
 }
 
+// ATTACK 19
 describe('no payload keeps the daemon from its other callers', () => {
   const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
   const PAYLOADS: Record<string, string> = {

@@ -24,6 +24,7 @@ async function hears(meanwhile: () => Promise<unknown>, seconds = 1): Promise<Ev
     .filter(({ event }) => !['watching', 'nothing'].includes(event));
 }
 
+// ATTACK 8
 describe('an agent that listens', () => {
   it('hears what happens to the qubes of its world', async () => {
     const heard = await hears(async () => {

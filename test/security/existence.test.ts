@@ -65,6 +65,29 @@ describe('a qube outside the world cannot be told from one that does not exist',
     expect(host().truth()).toBe(before);
   });
 
+  // ATTACK 1
+  it('a name within the prefix that is taken is one answer, whether who has it is hidden, seen or removed', async () => {
+    await host().operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=ai-hidden label=red');
+    await host().call('@adminvm', 'qmcp.spawn.Create', { name: 'ai-gone', template: 'ai-debian' });
+    await host().call('ai-gone', 'qmcp.spawn.Remove');
+    const before = host().truth();
+    try {
+      for (const [service, source] of [
+        ['qmcp.spawn.Create', { template: 'ai-debian' }],
+        ['qmcp.spawn.Clone', { source: 'ai-debian' }],
+      ] as const)
+        for (const name of ['ai-hidden', 'ai-gone', 'ai-debian']) {
+          const { stdout } = await host().call('@adminvm', service, { name, ...source });
+          // A template is no source of a clone: that is said before anything is, for every name alike.
+          const expected = service === 'qmcp.spawn.Create' ? 'name-taken' : 'not-permitted';
+          expect(stdout).toBe(`{"error":{"code":"${expected}"},"ok":false}\n`);
+        }
+      expect(host().truth()).toBe(before);
+    } finally {
+      for (const name of ['ai-hidden', 'ai-gone']) await host().operator('admin.vm.Remove', name);
+    }
+  });
+
   it('every refusal is one line in the audit log, and no refusal is an intent', async () => {
     const before = host().audit().length;
     await host().direct('qmcp.spawn.Start', 'vault');

@@ -84,6 +84,7 @@ function spoil(nth: number, fault: (carryOut: () => Promise<Uint8Array>) => Prom
   return { seen, stop: () => (host.call = original) };
 }
 
+// ATTACK 11, ATTACK 12, ATTACK 17
 describe('any one call to qubesd may fail, in any way: the effect is whole or none, the reply says which and no more', () => {
   for (const [verb, { prepare, call, none, whole }] of Object.entries(VERBS)) {
     it(verb, async () => {

@@ -1,3 +1,5 @@
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { seat } from './host.js';
 
@@ -32,6 +34,7 @@ const CASES: Record<string, [bytes: string | Buffer, code: string]> = {
   'a megabyte': [HEAD + 'x'.repeat(2 ** 20), 'invalid-request'],
 };
 
+// ATTACK 14, ATTACK 19
 describe('malformed bytes at qmcpd’s socket get a code, change nothing, and are in the audit log', () => {
   for (const [what, [bytes, code]] of Object.entries(CASES)) {
     it(`${what}: ${code}`, async () => {
@@ -48,6 +51,58 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
       expect(host().truth()).toBe(truth);
     });
   }
+
+  // ATTACK 19
+  it('64 connections that say half of something and then nothing keep nobody waiting, and end in a refusal', async () => {
+    const truth = host().truth();
+    const slow = Array.from({ length: 64 }, () => {
+      const socket = createConnection({
+        path: join(host().sim.root, 'run/qmcp/qmcpd.sock'),
+        allowHalfOpen: true,
+      });
+      socket.write(HEAD.slice(0, 30));
+      let said = '';
+      socket.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+      });
+      return new Promise<string>((resolve, reject) => {
+        socket.once('error', reject);
+        socket.once('end', () => {
+          socket.destroy();
+          resolve(said);
+        });
+      });
+    });
+    for (let at = 0; at < 20; at++)
+      expect(JSON.parse(await host().direct('qmcp.inspect.List', '@adminvm'))).toMatchObject({ ok: true });
+    // Nor are the 64 a way to have more calls under way than the world may: they are none yet.
+    const refused = '{"error":{"code":"invalid-request"},"ok":false}\n';
+    expect(await Promise.all(slow)).toEqual(Array(64).fill(refused));
+    expect(host().truth()).toBe(truth);
+  }, 60_000);
+
+  it('64 callers that never read what they are told keep nobody waiting', async () => {
+    const watch = 'qmcp.events.Watch+ mcp-control keyword adminvm\0{"seconds":1}';
+    const deaf = Array.from({ length: 64 }, () => {
+      const socket = createConnection({
+        path: join(host().sim.root, 'run/qmcp/qmcpd.sock'),
+        allowHalfOpen: true,
+      });
+      socket.pause();
+      socket.on('error', () => {});
+      socket.end(watch);
+      return socket;
+    });
+    const calls = await Promise.all(
+      Array.from({ length: 20 }, () => host().direct('qmcp.inspect.State', 'vault')),
+    );
+    // As many as the world may have at once are under way; every other call is refused, and none hangs.
+    for (const reply of calls)
+      expect(reply).toMatch(/^\{"error":\{"code":"(busy|not-found)"\},"ok":false\}\n$/);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(JSON.parse(await host().direct('qmcp.inspect.List', '@adminvm'))).toMatchObject({ ok: true });
+    for (const socket of deaf) socket.destroy();
+  }, 60_000);
 
   it('exactly 64 KiB is read', async () => {
     const reply = await host().bytes(Buffer.from(`${HEAD}{${' '.repeat(MAX - 2)}}`));

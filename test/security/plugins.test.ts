@@ -120,6 +120,7 @@ describe('a plugin that is not what it should be', () => {
   });
 });
 
+// ATTACK 25
 describe('a plugin that reaches for what is another’s', () => {
   it('finds nothing that was registered for all, by whichever way', async () => {
     @singleton()

@@ -96,6 +96,7 @@ describe('what a qube outside of the world may do, as a control for what follows
   });
 });
 
+// ATTACK 18
 describe('whoever is inside a qube of the world', () => {
   const sources: Record<string, () => string> = {
     'a qube': () => 'ai-one',

@@ -14,6 +14,7 @@ const file = (path = 'etc/qmcp/qmcp.toml') => join(seat.sim.root, path);
 const later = () => new Promise((resolve) => setTimeout(resolve, 1_100));
 const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
+// ATTACK 16
 describe('qmcp.toml, while qmcpd runs', () => {
   it('is read again when it changes: what it narrows is narrower from then on', async () => {
     expect((await spawn('ai-one')).code).toBe('ok');
@@ -82,6 +83,7 @@ describe('qmcp.toml, while qmcpd runs', () => {
   });
 });
 
+// ATTACK 24
 describe('a contract, while qmcpd runs', () => {
   const start = 'etc/qmcp/contracts/qmcp.spawn.Start.json';
 

@@ -18,6 +18,7 @@ function startWith(change: (root: string) => void) {
 const edit = (path: string, change: (text: string) => string) =>
   writeFileSync(path, change(readFileSync(path, 'utf8')));
 
+// ATTACK 16
 describe('qmcpd does not start', () => {
   const config = (root: string) => join(root, 'etc/qmcp/qmcp.toml');
   for (const [what, change, message] of [

@@ -1,5 +1,6 @@
 /**
- * qmcpd is killed at every one of its calls to qubesd, in every verb: before qubesd sees it, and after it was carried out.
+ * qmcpd is killed at every one of its calls to qubesd, in every verb: before qubesd sees it, and after it was carried out. Or
+ * it lives, and qubesd refuses that call, in words no agent may see.
  * What it finds when it is back it settles: the whole effect, or none. A new verb is an entry in sweep/verbs.ts.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -8,10 +9,10 @@ import { Seat } from './host.js';
 import { installedContracts } from './noninterference/calls.js';
 import { VERBS, type Verb } from './sweep/verbs.js';
 
-type When = 'before' | 'after';
+type When = 'before' | 'after' | 'refused';
 
 /** Each verb is cut off at a share of its points, drawn anew in every run; QMCP_SWEEP=all cuts it off at each of them. */
-const SHARE = process.env.QMCP_SWEEP === 'all' ? Number.POSITIVE_INFINITY : 10;
+const SHARE = process.env.QMCP_SWEEP === 'all' ? Number.POSITIVE_INFINITY : 12;
 const SEED = Number(process.env.QMCP_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
 /** At most SHARE of these, evenly spread. */
@@ -39,6 +40,10 @@ afterEach(async () => {
 });
 afterAll(() => forked.remove());
 
+/** What an error of qubesd's may say, and no reply may. */
+const SECRET = 'vault and sys-firewall are in varlibqubes:/var/lib/qubes at 10.137.0.9';
+const LEAK = /vault|firewall|varlibqubes|10\.137|Error|Traceback|Exception/;
+
 /** Kills qmcpd at its nth Admin API call from now. `asked` are the calls it made, `killed` says whether it came to that. */
 function killAt(at: Seat, nth: number, when: When) {
   const { host } = at.sim;
@@ -48,6 +53,7 @@ function killAt(at: Seat, nth: number, when: When) {
     seen.asked.push(Buffer.from(request).toString('latin1').split('\0')[0]!);
     if (seen.asked.length !== nth) return original(request);
     seen.killed = true;
+    if (when === 'refused') return Buffer.from(`2\0QubesException\0Traceback: ${SECRET}\0${SECRET}\0`);
     if (when === 'before') {
       await at.sim.qmcpd.kill();
       return new Uint8Array();
@@ -154,6 +160,7 @@ async function leave(): Promise<void> {
   seat = undefined;
 }
 
+// ATTACK 11, ATTACK 12, ATTACK 21
 describe('qmcpd killed before or after any of its calls to qubesd', () => {
   const points: Record<string, number> = {};
 
@@ -176,21 +183,24 @@ describe('qmcpd killed before or after any of its calls to qubesd', () => {
       const wrong: string[] = [];
       const outcomes = { none: 0, whole: 0 };
       const everywhere = seen.asked.flatMap((asked, index) =>
-        (['before', 'after'] as const).map((when) => ({ asked, index, when })),
+        (['before', 'after', 'refused'] as const).map((when) => ({ asked, index, when })),
       );
       const cuts = drawn(everywhere);
       for (const { asked, index, when } of cuts) {
         const here = await prepared(verb);
         const cut = killAt(here, index + 1, when);
-        await verb.call(here);
+        const told = JSON.stringify(await verb.call(here));
         cut.stop();
         expect(cut.seen.killed).toBe(true);
         const more = excess(powers(here), before.powers, after.powers);
-        await here.sim.qmcpd.restart();
+        if (when !== 'refused') await here.sim.qmcpd.restart();
         await here.sim.host.idle();
         const now = truth(here);
         const [less, whole] = [differences(now, before.truth), differences(now, after.truth)];
-        const place = `killed ${when} call ${index + 1}, ${asked}`;
+        const place = `${when === 'refused' ? when : `killed ${when}`} call ${index + 1}, ${asked}`;
+        if (LEAK.test(told)) wrong.push(`${place}: was told ${told}`);
+        if (told.includes('\\"ok\\":true') && whole !== '')
+          wrong.push(`${place}: was told ${told}, by\n  ${whole}`);
         if (more.length > 0) wrong.push(`${place}: in between, more authority: ${more.join('; ')}`);
         if (less === '') outcomes.none += 1;
         else if (whole === '') outcomes.whole += 1;
@@ -202,14 +212,14 @@ describe('qmcpd killed before or after any of its calls to qubesd', () => {
       expect(wrong).toEqual([]);
       points[name] = cuts.length;
       console.log(
-        `${name}: ${cuts.length} of ${everywhere.length} kill points; none: ${outcomes.none}, whole: ${outcomes.whole}`,
+        `${name}: ${cuts.length} of ${everywhere.length} points; none: ${outcomes.none}, whole: ${outcomes.whole}`,
       );
     }, 300_000);
   }
 
   it('is tried in every service that changes anything', () => {
     console.log(
-      `crash sweep: ${Object.values(points).reduce((sum, each) => sum + each, 0)} kill points, seed ${SEED}`,
+      `crash sweep: ${Object.values(points).reduce((sum, each) => sum + each, 0)} points at which qmcpd was killed or refused, seed ${SEED}`,
     );
     const swept = new Set(Object.values(VERBS).map(({ service }) => service));
     const missing = changing.filter((service) => !swept.has(service));

@@ -1,0 +1,87 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packageFile } from '../../sim/root.js';
+import { roomy, Seat } from './host.js';
+
+const COPY = 'qmcp.exec.FileCopy';
+let seat: Seat;
+const questions: string[] = [];
+
+/** The policy with copies in it, as the operator's command writes it. */
+function withCopies(root: string): void {
+  roomy(root);
+  const contract = (service: string) => join(root, `etc/qmcp/contracts/${service}.json`);
+  if (!existsSync(contract(COPY))) {
+    const run = JSON.parse(readFileSync(contract('qmcp.exec.Run'), 'utf8'));
+    writeFileSync(contract(COPY), JSON.stringify({ ...run, service: COPY }));
+  }
+  const admin = packageFile('dom0/operator/qmcp-admin');
+  execFileSync('python3', ['-B', admin, '--root', root, 'policy', 'install'], { stdio: 'pipe' });
+}
+
+beforeAll(async () => {
+  seat = await Seat.take('demo', withCopies);
+  seat.sim.qrexec.operator = ({ source, service }) => {
+    questions.push(`${source} ${service}`);
+    return null;
+  };
+  for (const name of ['ai-one', 'ai-two', 'ai-sink'])
+    await seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
+  // One sink is the world's as well, at full tier; one is the operator's own, outside.
+  for (const name of ['ai-sink', 'personal']) await seat.operator('admin.vm.tag.Set', name, 'ai-dump');
+  for (const name of ['personal', 'vault']) await seat.operator('admin.vm.Start', name);
+});
+afterAll(() => seat.leave());
+
+/** Does qrexec let files go from here to there? */
+const goes = async (from: string, to: string) =>
+  (await seat.call(to, 'qubes.Filecopy', '', from)).exit !== 126;
+
+// ATTACK 23
+describe('a sink', () => {
+  it('is copied into from the world, whether it is managed too or outside', async () => {
+    expect(await goes('ai-one', 'ai-two')).toBe(true);
+    expect(await goes('ai-one', 'ai-sink')).toBe(true);
+    expect(await goes('ai-one', 'personal')).toBe(true);
+  });
+
+  it('that is managed too is not copied out of, into any qube of the world or outside, and nobody is asked', async () => {
+    questions.length = 0;
+    for (const to of [
+      'ai-one',
+      'ai-two',
+      'ai-debian',
+      'mcp-control',
+      'sys-ai-net',
+      'vault',
+      'no-such-qube',
+      '@dispvm',
+      '@default',
+    ])
+      expect([to, await goes('ai-sink', to)]).toEqual([to, false]);
+    expect(questions).toEqual([]);
+  });
+
+  it('outside is not copied out of, into the world', async () => {
+    questions.length = 0;
+    for (const to of ['ai-one', 'ai-sink']) expect([to, await goes('personal', to)]).toEqual([to, false]);
+    expect(questions).toEqual([]);
+  });
+
+  it('gives the world nothing in it that it did not have: a sink outside is hidden', async () => {
+    const missing = await seat.direct('qmcp.inspect.State', 'no-such-qube');
+    for (const service of ['inspect.State', 'spawn.Start', 'spawn.Remove'])
+      expect(await seat.direct(`qmcp.${service}`, 'personal')).toBe(missing);
+    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('personal');
+  });
+
+  it('cannot be made or unmade by an agent: a child of one is none, and nor is a child of anything', async () => {
+    await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-sink', name: 'ai-child' });
+    expect(seat.qube('ai-child')!.tags).not.toContain('ai-dump');
+    await seat.ask('ai-sink', 'qmcp.spawn.Remove');
+    await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-sink' });
+    expect(seat.qube('ai-sink')!.tags).toContain('ai-dump');
+  });
+});
