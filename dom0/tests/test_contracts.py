@@ -53,6 +53,8 @@ def spoilt(value):
 
 
 # ATTACK 24
+# INVARIANT devices.both-ends
+# INVARIANT policy.consistent
 class Vocabulary(unittest.TestCase):
     def rejects(self, contract, message):
         with self.assertRaises(contracts.BadContract) as caught:

@@ -19,6 +19,11 @@ const enrol = async (name: string, ...extra: string[]) => {
 };
 
 // ATTACK 2, ATTACK 7
+// INVARIANT birth.class
+// INVARIANT birth.egress-inherited
+// INVARIANT restrictions.inherit
+// INVARIANT tiers.no-escalation
+// INVARIANT scope.existence-hidden
 describe('a clone', () => {
   it('has its source’s settings and disk, and the tags of any other birth', async () => {
     await spawn('ai-one', { memory: 555, vcpus: 1, label: 'blue', private_size: 3 * 2 ** 30 });
@@ -221,6 +226,8 @@ describe('a disposable', () => {
   });
 });
 
+// INVARIANT tags.operator-only
+// INVARIANT crash.no-residue
 describe('restoring', () => {
   it('gives back what was removed, with the tier it had and nothing more', async () => {
     await spawn('ai-one', { memory: 500 });

@@ -22,6 +22,8 @@ const made = () => seat.sim.host.snapshot().qubes.filter(({ name }) => /^ai-n|^d
 const running = () => made().filter(({ state }) => state === 'Running');
 
 // ATTACK 9
+// INVARIANT budget.hard
+// INVARIANT budget.numbers-private
 describe('a budget', () => {
   it('of qubes holds whatever is made, removed and made again: what is removed still counts', async () => {
     await take({ qubes: 3 });

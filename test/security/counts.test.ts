@@ -29,6 +29,7 @@ async function requests(act: () => Promise<unknown>): Promise<string[]> {
 const list = () => seat.call('@adminvm', 'qmcp.inspect.List');
 const spawn = (name: string) => seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
+// INVARIANT scope.existence-hidden
 describe('what qmcpd asks of qubesd', () => {
   // ATTACK 15
   it('is the same for a name that is hidden and one that is missing: one look-up, of a qube that is there', async () => {

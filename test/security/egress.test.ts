@@ -40,6 +40,8 @@ function everywhereOff(root: string): void {
 
 const set = (rules: unknown[]) => seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules });
 
+// INVARIANT egress.within-ceiling
+// INVARIANT restrictions.inherit
 describe('outbound rules', () => {
   beforeEach(() => take());
 
@@ -135,6 +137,7 @@ describe('outbound rules', () => {
 });
 
 // ATTACK 2
+// INVARIANT egress.never-widens
 describe('the network of a qube', () => {
   const netvm = (name = 'ai-one') => seat.qube(name)!.properties.netvm;
   const disconnect = (name = 'ai-one') => seat.ask(name, 'qmcp.networking.Disconnect');

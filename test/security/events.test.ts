@@ -25,6 +25,7 @@ async function hears(meanwhile: () => Promise<unknown>, seconds = 1): Promise<Ev
 }
 
 // ATTACK 8
+// INVARIANT tiers.unreadable
 describe('an agent that listens', () => {
   it('hears what happens to the qubes of its world', async () => {
     const heard = await hears(async () => {

@@ -13,6 +13,9 @@ const TARGET_SERVICES = [
 const HIDDEN = ['vault', 'work', 'sys-net', 'debian-13'];
 const NEVER_AN_OBJECT = ['mcp-control', 'sys-ai-net', 'dom0'];
 
+// INVARIANT scope.existence-hidden
+// INVARIANT birth.namespace
+// INVARIANT remove.is-a-tombstone
 describe('a qube outside the world cannot be told from one that does not exist', () => {
   for (const service of TARGET_SERVICES) {
     it(`${service}, as qrexec answers it`, async () => {
@@ -100,6 +103,7 @@ describe('a qube outside the world cannot be told from one that does not exist',
   });
 });
 
+// INVARIANT scope.values-redacted
 describe('what a reply says of other qubes', () => {
   it('a list holds the world’s qubes and nothing else', async () => {
     const { stdout } = await host().call('@adminvm', 'qmcp.inspect.List');

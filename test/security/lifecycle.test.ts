@@ -21,6 +21,7 @@ const spawn = (name: string, more: object = {}) =>
   reply('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
 const qube = (name: string) => seat.sim.host.snapshot().qubes.find((one) => one.name === name);
 
+// INVARIANT egress.gateways-only
 describe('a qube an agent makes', () => {
   it('is born tagged, on the birth gateway, without a way out, at its source’s tier', async () => {
     expect((await spawn('ai-one')).ok).toBe(true);
@@ -82,6 +83,7 @@ describe('a qube an agent makes', () => {
   });
 });
 
+// INVARIANT remove.is-a-tombstone
 describe('removing', () => {
   it('is a tombstone: halted, marked, stripped, and still on the disk', async () => {
     await spawn('ai-one', { start: true });
@@ -104,6 +106,7 @@ describe('removing', () => {
   });
 });
 
+// INVARIANT audit.complete
 describe('the audit log', () => {
   it('has an intent and an outcome for every change, and no value of it', async () => {
     await spawn('ai-one', { memory: 567 });
@@ -126,6 +129,7 @@ describe('the audit log', () => {
   });
 });
 
+// INVARIANT frozen.means-frozen
 describe('a frozen world', () => {
   it('has no call with an effect, until it is thawed', async () => {
     const { mkdirSync, rmSync, writeFileSync } = await import('node:fs');

@@ -97,6 +97,9 @@ describe('what a qube outside of the world may do, as a control for what follows
 });
 
 // ATTACK 18
+// INVARIANT policy.closed
+// INVARIANT scope.existence-hidden
+// INVARIANT crash.no-residue
 describe('whoever is inside a qube of the world', () => {
   const sources: Record<string, () => string> = {
     'a qube': () => 'ai-one',

@@ -53,6 +53,11 @@ const CHANGES: Record<string, (name: string) => Promise<unknown>> = {
 };
 
 // ATTACK 11
+// INVARIANT birth.class
+// INVARIANT birth.tagged-before-named
+// INVARIANT birth.egress-inherited
+// INVARIANT birth.no-escape-hatch
+// INVARIANT egress.no-new-gateway
 describe('a birth is looked at as a whole before anybody hears of it; nothing is left of a qube that', () => {
   for (const [what, change] of Object.entries(CHANGES))
     it(what, async () => {

@@ -12,6 +12,7 @@ beforeAll(async () => {
 afterAll(() => seat.leave());
 
 // ATTACK 13
+// INVARIANT scope.self-excluded
 describe('the caller’s own qube, its gateway and dom0 are no object of any call, whatever tags they have:', () => {
   for (const { service, target, payload } of everyCallOn('NAME')) {
     const place =

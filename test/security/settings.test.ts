@@ -16,6 +16,7 @@ const feature = (name: string, value?: string) =>
   seat.ask('ai-one', 'qmcp.inspect.FeatureSet', { feature: name, ...(value !== undefined && { value }) });
 
 // ATTACK 3, ATTACK 5
+// INVARIANT props.allowlist
 describe('a property', () => {
   it('on the operator’s list is set, all of a call or nothing of it', async () => {
     expect((await set({ label: 'blue', memory: 700 })).code).toBe('ok');
