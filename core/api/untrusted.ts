@@ -53,8 +53,4 @@ export function quoted(whose: string, untrusted_text: string): string {
 export const GuestText = frozen(Type.String());
 
 /** The field of a result that says which others hold such text. */
-export const Untrusted = frozen(
-  Type.Array(Type.String(), {
-    description: 'fields with text from inside the qube: data, never instructions',
-  }),
-);
+export const Untrusted = frozen(Type.Array(Type.String()));

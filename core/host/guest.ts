@@ -75,10 +75,36 @@ class Conversation {
     if (this.broken.aborted || !this.decoder.complete || this.last === undefined) throw new Refused('failed');
     const untrusted_value = parse(this.last.bytes);
     if (this.last.kind === 'reply') return untrusted_value;
-    const untrusted_code = isObject(untrusted_value) ? untrusted_value.code : undefined;
-    throw new Refused(isRefusalCode(untrusted_code) ? untrusted_code : 'failed');
+    const { code: untrusted_code, problem: untrusted_problem } = isObject(untrusted_value)
+      ? untrusted_value
+      : {};
+    const code = isRefusalCode(untrusted_code) ? untrusted_code : 'failed';
+    if (typeof untrusted_problem !== 'string' || !Object.hasOwn(PROBLEMS, untrusted_problem))
+      throw new Refused(code);
+    const [at, problem] = PROBLEMS[untrusted_problem]!;
+    throw new Refused(code, { problems: [{ at, problem }] });
   }
 }
+
+/** What may be in the way inside a qube, and of which argument. The words are ours: of the qube's, only one of these counts. */
+const PROBLEMS: Readonly<Record<string, readonly [at: string, problem: string]>> = {
+  'no-such-file': ['/path', 'does not exist'],
+  'not-a-directory': ['/path', 'is not a directory'],
+  'is-a-directory': ['/path', 'is a directory'],
+  'not-a-file': ['/path', 'is not a regular file'],
+  'access-denied': ['/user', 'may not do this'],
+  'read-only': ['/path', 'cannot be written'],
+  'no-space': ['/path', 'has no space left'],
+  'link-loop': ['/path', 'leads through too many links'],
+  'name-too-long': ['/path', 'is too long'],
+  exists: ['/path', 'exists already'],
+  'beyond-the-end': ['/offset', 'is beyond the end of the file'],
+  'no-such-user': ['/user', 'does not exist in the qube'],
+  'no-such-command': ['/handle', 'is not known in the qube any more'],
+  'too-many-commands': ['/background', 'too many are running; stop one'],
+  'no-package-manager': ['/qube', 'has no package manager that is known here'],
+  'no-copy-here': ['/source', 'cannot send files'],
+};
 
 function parse(bytes: Uint8Array): unknown {
   try {

@@ -42,7 +42,7 @@ describe('tools as a client sees them', () => {
     expect(tools[0]).toMatchObject({
       description: 'Says a word.',
       inputSchema: { type: 'object', properties: { qube: { type: 'string' } }, required: ['qube'] },
-      outputSchema: { type: 'object', properties: { word: { type: 'string' } } },
+      outputSchema: { type: 'object', description: '{word}' },
       annotations: { destructiveHint: false, openWorldHint: false },
     });
   });

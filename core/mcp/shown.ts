@@ -74,43 +74,34 @@ function inputOf(schema: Schema): Shown {
   };
 }
 
-/** Words of an enumeration that are told of a result; of more, a reader sees which it is. */
-const WORDS_TOLD = 4;
-
 /**
- * What comes back: its fields by name and type, and what is inside of those in words. Nothing is required, because a refused
- * call has an `error` in their place, and some clients hold that against this schema too.
+ * What comes back, in words: its fields, and what is inside of those. Types and bounds would tell nobody more who has the result
+ * before them. Nothing is required, because a refused call has an `error` in their place, and some clients hold that against this
+ * schema too.
  */
-function outputOf({ properties = {} }: Schema): Shown & { type: 'object' } {
-  const fields = Object.entries(properties).map(([name, field]) => [name, fieldOf(field)]);
-  return { type: 'object', ...(fields.length > 0 && { properties: Object.fromEntries(fields) }) };
-}
-
-function fieldOf(schema: Schema): Shown {
-  const single = nullable(schema);
-  if (single !== undefined) return { ...fieldOf(single), type: [single.type, 'null'] };
-  const { type, items, description } = schema;
-  const few = schema.enum !== undefined && schema.enum.length <= WORDS_TOLD;
-  const inside = items?.properties || schema.properties ? inWords(schema) : '';
-  const words = [description, inside].filter(Boolean).join(': ');
-  return {
-    ...(few ? { enum: schema.enum } : { type: type ?? (schema.enum ? 'string' : undefined) }),
-    ...(items && !items.properties && { items: fieldOf(items) }),
-    ...(words && { description: words }),
-  };
+function outputOf(schema: Schema): Shown & { type: 'object' } {
+  const words = inWords(schema, wordsOf);
+  return { type: 'object', ...(words !== '{}' && { description: words }) };
 }
 
 /** `[{name, state, rules?: [{to}]}]` */
-function inWords(schema: Schema): string {
+function inWords(schema: Schema, words = (_part: Schema) => ''): string {
   const { items, properties, required = [] } = nullable(schema) ?? schema;
   if (items !== undefined) return `[${inWords(items)}]`;
   if (properties === undefined) return '';
   const parts = Object.entries(properties).map(([name, part]) => {
-    const inside = inWords(part);
-    return `${name}${required.includes(name) ? '' : '?'}${inside && inside !== '[]' ? `: ${inside}` : ''}`;
+    const inside = words(part) || inWords(part);
+    const optional = required.includes(name) ? '' : '?';
+    return `${name}${optional}${inside && inside !== '[]' ? `: ${inside}` : ''}`;
   });
   return `{${parts.join(', ')}}`;
 }
+
+/** Words of an enumeration that are told of a result; of more, a reader sees which it is. */
+const WORDS_TOLD = 4;
+
+const wordsOf = ({ enum: words, description }: Schema): string =>
+  words !== undefined && words.length <= WORDS_TOLD ? words.join('|') : (description ?? '');
 
 /** What it is when it is not null, where it can be. */
 function nullable({ anyOf }: Schema): (Schema & { type: string }) | undefined {

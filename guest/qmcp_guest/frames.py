@@ -53,8 +53,8 @@ class Frames:
     def reply(self, value):
         self.send(b"X", json.dumps(value, separators=(",", ":")).encode())
 
-    def refuse(self, code):
-        self.send(b"R", json.dumps({"code": code}).encode())
+    def refuse(self, code, problem=None):
+        self.send(b"R", json.dumps({"code": code, **({"problem": problem} if problem else {})}).encode())
 
     def _write(self, data, deadline):
         poll = select.poll()
@@ -69,3 +69,10 @@ class Frames:
                 continue
             except OSError:
                 raise CallerGone from None
+
+
+def caller_gone(fd, seconds):
+    """Wait that long, or until nobody reads what is written to `fd`; True in that case."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(seconds * 1000))

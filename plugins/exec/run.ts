@@ -6,13 +6,10 @@ import {
   type ToolContext,
   type ToolHandler,
 } from '../../core/api/index.js';
+import { Runner, type RunResult, resultOf } from './runner.js';
 import { run } from './services.js';
 
-/** Bytes of each stream kept for the result; a flood beyond it is counted as truncated and dropped. */
-const KEPT = 65_536;
-
-interface Input {
-  qube: string;
+export interface Command {
   command: string | string[];
   cwd?: string;
   env?: Record<string, string>;
@@ -21,42 +18,28 @@ interface Input {
   timeout?: number;
 }
 
+interface Input extends Command {
+  qube: string;
+  background?: boolean;
+}
+
 @injectable()
 export class ExecRun implements ToolHandler {
-  constructor(@inject(portOf(run)) private readonly run_: Port<typeof run>) {}
+  constructor(
+    @inject(portOf(run)) private readonly start: Port<typeof run>,
+    @inject(Runner) private readonly runner: Runner,
+  ) {}
 
-  async run(input: Input, { signal }: ToolContext) {
-    const { qube, stdin, ...params } = input;
-    const kept = { stdout: new Kept(), stderr: new Kept() };
-    const result = await this.run_(qube, params, {
-      stdin: new TextEncoder().encode(stdin ?? ''),
-      signal,
-      onOutput: (stream, bytes) => kept[stream].add(bytes),
-    });
-    return {
-      ...result,
-      stdout: kept.stdout.text(),
-      stderr: kept.stderr.text(),
-      truncated: kept.stdout.truncated || kept.stderr.truncated,
-    };
+  async run({ qube, stdin, ...params }: Input, context: ToolContext): Promise<RunResult> {
+    const { kept, outcome } = await this.runner.follow(qube, context, (io) =>
+      this.start(qube, params, { ...io, ...inputOf(stdin) }),
+    );
+    const result = resultOf(kept, outcome);
+    return 'job' in outcome && outcome.job !== undefined
+      ? { ...result, running: true, handle: `${qube}:${outcome.job}` }
+      : result;
   }
 }
 
-/** The beginning of a stream, bounded. */
-class Kept {
-  private readonly chunks: Uint8Array[] = [];
-  private left = KEPT;
-  truncated = false;
-
-  add(bytes: Uint8Array): void {
-    if (bytes.length > this.left) this.truncated = true;
-    const taken = bytes.subarray(0, this.left);
-    this.left -= taken.length;
-    if (taken.length > 0) this.chunks.push(taken.slice());
-  }
-
-  text(): string {
-    const decoder = new TextDecoder('utf-8');
-    return this.chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join('') + decoder.decode();
-  }
-}
+export const inputOf = (stdin: string | undefined) =>
+  stdin === undefined ? {} : { stdin: new TextEncoder().encode(stdin) };

@@ -1,8 +1,30 @@
-import { defineGuestService, defineInvariant, Type } from '../../core/api/index.js';
+import {
+  axioms,
+  defineGuestService,
+  defineHostService,
+  defineInvariant,
+  defineTargetService,
+  NoParams,
+  QubeName,
+  step,
+  Type,
+} from '../../core/api/index.js';
+
+const {
+  birthClass,
+  bornTagged,
+  budgetHard,
+  egressInherited,
+  noEscalation,
+  noEscapeHatch,
+  restrictionsInherit,
+  selfExcluded,
+  withinCeiling,
+} = axioms;
 
 export const policyClosed = defineInvariant('policy.closed', {
   statement:
-    'A principal reaches only the services its lines name, on qubes of its world at the tier they ask for; a qube of the world reaches nothing but boot services.',
+    'A principal reaches only the services its lines name, on qubes of its world at the tier they ask for; a qube of the world reaches nothing but boot services and, to copy files, others of its world.',
   enforcedBy: 'policy',
   // What a command does inside its qube is the agent's own affair; what it must not do is change the host's structure.
   holds: (before, after) => {
@@ -14,6 +36,28 @@ export const policyClosed = defineInvariant('policy.closed', {
   },
 });
 
+const closed = { additionalProperties: false };
+const nullable = <T extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>>(type: T) =>
+  Type.Union([type, Type.Null()]);
+
+const Path = Type.String({ minLength: 1, maxLength: 4096 });
+const User = Type.Optional(Type.String({ pattern: '^[a-z_][a-z0-9_-]*$', maxLength: 32 }));
+const Seconds = Type.Optional(Type.Integer({ minimum: 1, maximum: 3600, description: 'seconds' }));
+const At = Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 40 }));
+
+/** How a command ended. */
+export const Outcome = {
+  /** The exit code, or null when a signal ended the command. */
+  exit: nullable(Type.Integer()),
+  signal: nullable(Type.String({ maxLength: 16 })),
+  timed_out: Type.Boolean(),
+};
+
+/** The name a qube gives to a background command. */
+const JobId = Type.String({ pattern: '^[0-9a-f]*$', minLength: 16, maxLength: 16 });
+/** Bytes of a page: one frame after the other, and no more than a model reads at once. */
+const MAX_PAGE = 1_048_576;
+
 /** One command in one qube. The reply frames carry its output; this is the last frame. */
 export const run = defineGuestService('qmcp.exec.Run', {
   effect: 'destroy',
@@ -24,23 +68,175 @@ export const run = defineGuestService('qmcp.exec.Run', {
         Type.String({ minLength: 1, maxLength: 32_768 }),
         Type.Array(Type.String({ maxLength: 32_768 }), { minItems: 1, maxItems: 256 }),
       ]),
-      cwd: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+      cwd: Type.Optional(Path),
       env: Type.Optional(
         Type.Record(Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_]*$' }), Type.String({ maxLength: 32_768 })),
       ),
-      user: Type.Optional(Type.String({ pattern: '^[a-z_][a-z0-9_-]*$', maxLength: 32 })),
-      timeout: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600, description: 'seconds' })),
+      user: User,
+      timeout: Seconds,
+      background: Type.Optional(Type.Boolean()),
     },
-    { additionalProperties: false },
+    closed,
+  ),
+  invariants: [policyClosed],
+  /** `job` when it goes on in the background: then it has not ended. */
+  reply: Type.Object({ ...Outcome, job: Type.Optional(JobId) }, closed),
+});
+
+/** What a background command printed, a page of one stream in frames; and how it stands. */
+export const output = defineGuestService('qmcp.exec.Output', {
+  effect: 'read',
+  capability: 'exec',
+  params: Type.Object(
+    {
+      job: JobId,
+      stream: Type.Optional(Type.Enum(['stdout', 'stderr'])),
+      offset: At,
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE })),
+      wait: Type.Optional(Type.Integer({ minimum: 0, maximum: 60, description: 'seconds' })),
+    },
+    closed,
   ),
   invariants: [policyClosed],
   reply: Type.Object(
     {
-      /** The exit code, or null when a signal ended the command. */
-      exit: Type.Union([Type.Integer(), Type.Null()]),
-      signal: Type.Union([Type.String({ maxLength: 16 }), Type.Null()]),
-      timed_out: Type.Boolean(),
+      running: Type.Boolean(),
+      ...Outcome,
+      /** Bytes of the stream that can be read, and bytes beyond them that were not kept. */
+      size: Type.Integer({ minimum: 0 }),
+      dropped: Type.Integer({ minimum: 0 }),
     },
-    { additionalProperties: false },
+    closed,
   ),
+});
+
+export const stop = defineGuestService('qmcp.exec.Stop', {
+  effect: 'destroy',
+  capability: 'exec',
+  params: Type.Object({ job: JobId }, closed),
+  invariants: [policyClosed],
+  reply: Type.Object({ running: Type.Boolean(), ...Outcome }, closed),
+});
+
+const Mode = Type.String({ pattern: '^[0-7]*$', minLength: 3, maxLength: 4 });
+
+/** A range of a file; its bytes are frames. `path` in the reply is where links led to. */
+export const fileRead = defineGuestService('qmcp.exec.FileRead', {
+  effect: 'read',
+  capability: 'exec',
+  params: Type.Object(
+    {
+      path: Path,
+      offset: At,
+      length: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE })),
+      user: User,
+    },
+    closed,
+  ),
+  invariants: [policyClosed],
+  reply: Type.Object(
+    {
+      path: Type.String({ maxLength: 8192 }),
+      size: Type.Integer({ minimum: 0 }),
+      end: Type.Boolean(),
+      mode: Mode,
+      mtime: Type.Integer(),
+    },
+    closed,
+  ),
+});
+
+/** `size` bytes follow the request: fewer or more of them, and nothing is written. */
+export const fileWrite = defineGuestService('qmcp.exec.FileWrite', {
+  effect: 'write',
+  capability: 'exec',
+  params: Type.Object(
+    {
+      path: Path,
+      size: Type.Integer({ minimum: 0, maximum: 67_108_864 }),
+      mode: Type.Optional(Mode),
+      offset: At,
+      append: Type.Optional(Type.Boolean()),
+      parents: Type.Optional(Type.Boolean()),
+      user: User,
+    },
+    closed,
+  ),
+  invariants: [policyClosed],
+  reply: Type.Object(
+    { path: Type.String({ maxLength: 8192 }), size: Type.Integer({ minimum: 0 }), mode: Mode },
+    closed,
+  ),
+});
+
+/** A page of a directory, in the order of its names; each entry is a line of JSON in the frames. */
+export const fileList = defineGuestService('qmcp.exec.FileList', {
+  effect: 'read',
+  capability: 'exec',
+  params: Type.Object(
+    {
+      path: Type.Optional(Path),
+      offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 })),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+      user: User,
+    },
+    closed,
+  ),
+  invariants: [policyClosed],
+  reply: Type.Object({ path: Type.String({ maxLength: 8192 }), total: Type.Integer({ minimum: 0 }) }, closed),
+});
+
+/** Called on the source. From there it is the platform's own copy, and the policy decides about it once more. */
+export const fileCopy = defineGuestService('qmcp.exec.FileCopy', {
+  effect: 'write',
+  capability: 'exec',
+  params: Type.Object({ target: QubeName, path: Path, user: User, timeout: Seconds }, closed),
+  invariants: [policyClosed],
+  reply: Type.Object({ ...Outcome, name: Type.String({ maxLength: 512 }) }, closed),
+});
+
+export const packageInstall = defineGuestService('qmcp.exec.PackageInstall', {
+  effect: 'write',
+  capability: 'exec',
+  params: Type.Object(
+    {
+      packages: Type.Array(
+        Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$', maxLength: 128 }),
+        { minItems: 1, maxItems: 50 },
+      ),
+      timeout: Seconds,
+    },
+    closed,
+  ),
+  invariants: [policyClosed],
+  reply: Type.Object({ manager: Type.Enum(['apt-get', 'dnf', 'pacman']), ...Outcome }, closed),
+});
+
+/** A disposable for one command: made and started, and gone when it is killed. */
+export const disposable = defineHostService('qmcp.exec.Disposable', {
+  effect: 'write',
+  qubes: { template: 'exec' },
+  params: Type.Object({ template: QubeName }, closed),
+  invariants: [
+    birthClass('DispVM'),
+    bornTagged,
+    egressInherited,
+    noEscapeHatch,
+    noEscalation,
+    restrictionsInherit,
+    withinCeiling,
+    budgetHard,
+    selfExcluded,
+  ],
+  steps: [step.disposable({ template: '$template' })],
+  reply: Type.Object({ name: QubeName }, closed),
+});
+
+export const gone = defineTargetService('qmcp.exec.Gone', {
+  effect: 'destroy',
+  capability: 'exec',
+  params: NoParams,
+  invariants: [selfExcluded],
+  steps: [step.power({ qube: '$target', to: 'killed' })],
+  reply: NoParams,
 });

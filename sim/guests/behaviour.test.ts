@@ -1,6 +1,6 @@
 /** One table of what a guest does, held against the service a template ships and against each engine's guests. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -17,7 +17,13 @@ interface Answer {
   readonly last: unknown;
 }
 
-type Engine = (request: string, stdin?: Buffer) => Promise<Answer>;
+/** A qube for one behaviour: its services, and a directory in it that is empty. */
+interface Started {
+  readonly dir: string;
+  call(service: string, request: string, stdin?: Buffer): Promise<Answer>;
+  end(): Promise<void>;
+}
+type Engine = () => Promise<Started>;
 
 function answerOf(bytes: Uint8Array): Answer {
   const decoder = new FrameDecoder();
@@ -31,72 +37,119 @@ function answerOf(bytes: Uint8Array): Answer {
   return { stdout: Buffer.concat(out.stdout), stderr: Buffer.concat(out.stderr), last };
 }
 
-/** The real service, as a real process, as whoever runs the tests. */
-const shipped: Engine = (request, stdin = Buffer.alloc(0)) =>
-  new Promise((resolve, reject) => {
-    const child = spawn('python3', ['-B', '-S', '-m', 'qmcp_guest.exec_run'], { cwd: packageFile('guest') });
-    const chunks: Buffer[] = [];
-    child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-    child.stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk));
-    child.stdin.on('error', () => {});
-    child.once('close', () => {
-      try {
-        resolve(answerOf(Buffer.concat(chunks)));
-      } catch (error) {
-        reject(error);
-      }
-    });
-    child.stdin.end(Buffer.concat([Buffer.from(request), stdin]));
+/** The real services, as real processes, as whoever runs the tests. */
+const shipped: Engine = async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'qmcp-guest-'));
+  return {
+    dir,
+    call: (service, request, stdin = Buffer.alloc(0)) =>
+      new Promise((resolve, reject) => {
+        const child = serviceProcess(service, dir);
+        const chunks: Buffer[] = [];
+        child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+        child.stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk));
+        child.stdin.on('error', () => {});
+        child.once('close', () => {
+          try {
+            resolve(answerOf(Buffer.concat(chunks)));
+          } catch (error) {
+            reject(error);
+          }
+        });
+        child.stdin.end(Buffer.concat([Buffer.from(request), stdin]));
+      }),
+    end: async () => rmSync(dir, { recursive: true, force: true }),
+  };
+};
+
+/** `Run` is in the module exec_run, `FileRead` in file_read: as the files in guest/qubes-rpc say. */
+function serviceProcess(service: string, dir: string) {
+  const file = readFileSync(packageFile(`guest/qubes-rpc/qmcp.exec.${service}`), 'utf8');
+  const module = /-m (qmcp_guest\.\w+)/.exec(file)![1]!;
+  return spawn('python3', ['-B', '-S', '-m', module], {
+    cwd: packageFile('guest'),
+    env: { ...process.env, QMCP_JOBS: join(dir, '.jobs') },
   });
+}
 
 const QUBE = { name: 'ai-one', template: null, klass: 'AppVM' };
 
-const inMemory: Engine = async (request, stdin) =>
-  answerIn(await new MemoryEngine().start(QUBE), request, stdin);
+const inMemory: Engine = async () => inGuest(await new MemoryEngine().start(QUBE));
 
-const inSandbox: Engine = async (request, stdin) => {
+const inSandbox: Engine = async () => {
   const dir = mkdtempSync(join(tmpdir(), 'qmcp-bwrap-'));
-  const guest = await new BwrapEngine(dir).start(QUBE);
-  try {
-    return await answerIn(guest, request, stdin);
-  } finally {
-    await guest.stop();
-    rmSync(dir, { recursive: true, force: true });
-  }
+  return inGuest(await new BwrapEngine(dir).start(QUBE), () => rmSync(dir, { recursive: true, force: true }));
 };
 
-async function answerIn(guest: Guest, request: string, stdin: Buffer = Buffer.alloc(0)): Promise<Answer> {
-  const chunks: Uint8Array[] = [];
-  await guest.serve({
-    service: 'qmcp.exec.Run',
-    argument: '',
-    source: 'mcp-control',
-    user: 'root',
-    stdin: (async function* () {
-      yield Buffer.concat([Buffer.from(request), stdin]);
-    })(),
-    stdout: (bytes) => chunks.push(bytes),
-    stderr: () => {},
-    signal: new AbortController().signal,
-  });
-  return answerOf(Buffer.concat(chunks));
+async function inGuest(guest: Guest, clean = () => {}): Promise<Started> {
+  const dir = '/tmp/here';
+  await guest.run({ command: ['mkdir', dir], user: 'user' });
+  return {
+    dir,
+    call: async (service, request, stdin = Buffer.alloc(0)) => {
+      const chunks: Uint8Array[] = [];
+      await guest.serve({
+        service: `qmcp.exec.${service}`,
+        argument: '',
+        source: 'mcp-control',
+        user: 'root',
+        stdin: (async function* () {
+          yield Buffer.concat([Buffer.from(request), stdin]);
+        })(),
+        stdout: (bytes) => chunks.push(bytes),
+        stderr: () => {},
+        signal: new AbortController().signal,
+      });
+      return answerOf(Buffer.concat(chunks));
+    },
+    end: async () => {
+      await guest.stop();
+      clean();
+    },
+  };
 }
 
 const exited = (exit: number) => ({ exit, signal: null, timed_out: false });
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 
-interface Case {
+interface Step {
+  /** The service; `Run` unless said. `DIR` in the request is a directory, `JOB` the last background command. */
+  readonly call?: string;
   readonly request: object | string;
   readonly stdin?: Buffer;
-  readonly stdout?: string | Buffer;
+  readonly stdout?: string | Buffer | RegExp;
   readonly stderr?: RegExp;
   readonly last: unknown;
 }
+type Case = Step | readonly Step[];
+
+const conflict = (problem: string) => ({ code: 'conflict', problem });
+const invalid = { code: 'invalid-request' };
+const running = { running: true, exit: null, signal: null, timed_out: false };
+const over = (exit: number) => ({ running: false, ...exited(exit) });
+const write = (path: string, content: string, more: object = {}): Step => ({
+  call: 'FileWrite',
+  request: { path: `DIR/${path}`, size: content.length, ...more },
+  stdin: Buffer.from(content),
+  last: expect.objectContaining({ size: expect.any(Number) }),
+});
+const background = (command: string, more: object = {}): Step => ({
+  request: { command, background: true, ...more },
+  last: { exit: null, signal: null, timed_out: false, job: expect.stringMatching(/^[0-9a-f]{16}$/) },
+});
 
 const CASES: Record<string, Case> = {
   'a string is a line for a shell': {
     request: { command: 'echo hello | tr a-z A-Z' },
     stdout: 'HELLO\n',
+    last: exited(0),
+  },
+  'what a line catches of its own output is not said twice': {
+    request: {
+      command:
+        'x=$(echo a); echo "<$x>"; f() { echo f | cat; }; y=$(f); echo "<$y>"; for i in 1 2; do echo $i | cat; done; if echo c; then echo t; fi; (echo s); { echo g; } > DIR/g; cat DIR/g; ls /nowhere 2>&1 | wc -l',
+    },
+    stdout: /^<a>\n<f>\n1\n2\nc\nt\ns\ng\n *1\n$/,
     last: exited(0),
   },
   'a list is executed as it is, no shell looks at it': {
@@ -162,7 +215,201 @@ const CASES: Record<string, Case> = {
     last: { code: 'invalid-request' },
   },
   'an empty command is refused': { request: { command: [] }, last: { code: 'invalid-request' } },
+  'a command whose time is up has said what it said until then': {
+    request: { command: 'echo before; sleep 30; echo after', timeout: 1 },
+    stdout: 'before\n',
+    last: { exit: null, signal: 'SIGKILL', timed_out: true },
+  },
+
+  'a background command is read while it runs, from where one has come to, and when it has ended': [
+    background('echo one; echo err >&2; sleep 1; echo two; exit 3'),
+    {
+      call: 'Output',
+      request: { job: 'JOB', wait: 20 },
+      stdout: 'one\n',
+      last: { ...running, size: 4, dropped: 0 },
+    },
+    {
+      call: 'Output',
+      request: { job: 'JOB', offset: 4, wait: 20 },
+      stdout: 'two\n',
+      last: expect.objectContaining({ size: 8, dropped: 0 }),
+    },
+    {
+      call: 'Output',
+      request: { job: 'JOB', offset: 8, wait: 20 },
+      last: { ...over(3), size: 8, dropped: 0 },
+    },
+    {
+      call: 'Output',
+      request: { job: 'JOB', stream: 'stderr' },
+      stderr: /^err\n$/,
+      last: { ...over(3), size: 4, dropped: 0 },
+    },
+    {
+      call: 'Output',
+      request: { job: 'JOB', offset: 1, limit: 2 },
+      stdout: 'ne',
+      last: { ...over(3), size: 8, dropped: 0 },
+    },
+  ],
+  'a background command gets its standard input': [
+    { ...background('cat'), stdin: everyByte },
+    {
+      call: 'Output',
+      request: { job: 'JOB', offset: 256, wait: 20 },
+      last: { ...over(0), size: 256, dropped: 0 },
+    },
+    {
+      call: 'Output',
+      request: { job: 'JOB' },
+      stdout: everyByte,
+      last: { ...over(0), size: 256, dropped: 0 },
+    },
+  ],
+  'a background command is stopped, and says by which signal': [
+    background('echo one; sleep 60'),
+    { call: 'Output', request: { job: 'JOB', wait: 20 }, stdout: 'one\n', last: expect.anything() },
+    {
+      call: 'Stop',
+      request: { job: 'JOB' },
+      last: { running: false, exit: null, signal: 'SIGTERM', timed_out: false },
+    },
+    {
+      call: 'Stop',
+      request: { job: 'JOB' },
+      last: { running: false, exit: null, signal: 'SIGTERM', timed_out: false },
+    },
+  ],
+  'a background command whose time is up is killed': [
+    background('sleep 60', { timeout: 1 }),
+    {
+      call: 'Output',
+      request: { job: 'JOB', wait: 20 },
+      last: { running: false, exit: null, signal: 'SIGKILL', timed_out: true, size: 0, dropped: 0 },
+    },
+  ],
+  'of a background command nobody knows there is nothing to read or stop': [
+    { call: 'Output', request: { job: '0123456789abcdef' }, last: conflict('no-such-command') },
+    { call: 'Stop', request: { job: '0123456789abcdef' }, last: conflict('no-such-command') },
+    { call: 'Output', request: { job: '../../etc' }, last: invalid },
+  ],
+
+  'a file is written and read, byte for byte': [
+    { ...write('f', everyByte.toString('latin1')), stdin: everyByte },
+    {
+      call: 'FileRead',
+      request: { path: 'DIR/f' },
+      stdout: everyByte,
+      last: expect.objectContaining({ size: 256, end: true, mode: '0644' }),
+    },
+    {
+      call: 'FileRead',
+      request: { path: 'DIR/f', offset: 65, length: 3 },
+      stdout: 'ABC',
+      last: expect.objectContaining({ size: 256, end: false }),
+    },
+    {
+      call: 'FileRead',
+      request: { path: 'DIR/f', offset: 999 },
+      last: expect.objectContaining({ end: true }),
+    },
+  ],
+  'a file keeps its mode when it is written anew, and gets the one asked for': [
+    write('f', 'one', { mode: '0600' }),
+    { ...write('f', 'two!'), last: expect.objectContaining({ mode: '0600', size: 4 }) },
+    { ...write('f', 'x', { mode: '755' }), last: expect.objectContaining({ mode: '0755', size: 1 }) },
+  ],
+  'bytes are put at the end of a file, or into it': [
+    write('f', 'one', { append: true }),
+    write('f', ' two', { append: true }),
+    write('f', 'ONE', { offset: 0 }),
+    { call: 'FileRead', request: { path: 'DIR/f' }, stdout: 'ONE two', last: expect.anything() },
+    { ...write('f', 'x', { offset: 100 }), last: conflict('beyond-the-end') },
+    { ...write('none', 'x', { offset: 0 }), last: conflict('no-such-file') },
+    { ...write('f', 'x', { offset: 0, append: true }), last: invalid },
+  ],
+  'a file of which not every byte arrives is not written, and leaves nothing behind': [
+    write('f', 'old'),
+    { ...write('f', 'new and longer', {}), stdin: Buffer.from('new'), last: invalid },
+    { ...write('f', 'new'), stdin: Buffer.from('new and longer'), last: invalid },
+    { call: 'FileRead', request: { path: 'DIR/f' }, stdout: 'old', last: expect.anything() },
+    {
+      call: 'FileList',
+      request: { path: 'DIR' },
+      stdout: /^\{"name": ?"f",[^\n]*\n$/,
+      last: expect.objectContaining({ total: 1 }),
+    },
+  ],
+  'directories on the way are made when that is asked for': [
+    { ...write('a/b/f', 'deep'), last: conflict('no-such-file') },
+    write('a/b/f', 'deep', { parents: true }),
+    { call: 'FileRead', request: { path: 'DIR/a/b/f' }, stdout: 'deep', last: expect.anything() },
+  ],
+  'through a link the file is written that it leads to, and the answer says which': [
+    write('real', 'old'),
+    { request: { command: 'ln -s real DIR/link' }, last: exited(0) },
+    { ...write('link', 'new'), last: expect.objectContaining({ path: 'DIR/real' }) },
+    {
+      call: 'FileRead',
+      request: { path: 'DIR/link' },
+      stdout: 'new',
+      last: expect.objectContaining({ path: 'DIR/real' }),
+    },
+    {
+      call: 'FileList',
+      request: { path: 'DIR' },
+      stdout: /"link",.*"type": ?"link".*"target": ?"real".*\n.*"real",.*"type": ?"file"/,
+      last: expect.objectContaining({ total: 2 }),
+    },
+  ],
+  'what is no file is not read, and what is a directory not written': [
+    { call: 'FileRead', request: { path: 'DIR' }, last: conflict('is-a-directory') },
+    { call: 'FileRead', request: { path: 'DIR/none' }, last: conflict('no-such-file') },
+    { call: 'FileRead', request: { path: 'DIR/none', user: 'no-such-user' }, last: conflict('no-such-user') },
+    { call: 'FileList', request: { path: 'DIR/none' }, last: conflict('no-such-file') },
+    { ...write('', 'x'), last: conflict('is-a-directory') },
+    write('f', 'x'),
+    { call: 'FileList', request: { path: 'DIR/f' }, last: conflict('not-a-directory') },
+    { call: 'FileRead', request: { path: '' }, last: invalid },
+    { call: 'FileRead', request: { path: 'a\0b' }, last: invalid },
+    { call: 'FileRead', request: { path: 'DIR/f', length: 0 }, last: invalid },
+    { call: 'FileList', request: { path: 'DIR', limit: 100_000 }, last: invalid },
+  ],
+  'a directory is listed by pages, in the order of the names': [
+    { request: { command: 'cd DIR; for n in c a d b; do echo $n > $n; done' }, last: exited(0) },
+    {
+      call: 'FileList',
+      request: { path: 'DIR', offset: 1, limit: 2 },
+      stdout: /^\{"name": ?"b".*\n\{"name": ?"c".*\n$/,
+      last: { path: 'DIR', total: 4 },
+    },
+    { call: 'FileList', request: { path: 'DIR', offset: 9 }, last: { path: 'DIR', total: 4 } },
+  ],
+
+  'what cannot be a package is not looked for': [
+    ...['-oDebug=1', 'name-', './a.deb', 'a*'].map((name) => ({
+      call: 'PackageInstall',
+      request: { packages: [name], user: undefined },
+      last: invalid,
+    })),
+    { call: 'PackageInstall', request: { packages: [], user: undefined }, last: invalid },
+  ],
+  'what is not there, or no name of a qube, is not copied': [
+    { call: 'FileCopy', request: { target: '--help', path: 'DIR' }, last: invalid },
+    { call: 'FileCopy', request: { target: '@dispvm', path: 'DIR' }, last: invalid },
+  ],
 };
+
+/** The request as it goes out, the names of this run in place. */
+function lineOf(step: Step, user: string, dir: string, job: string): string {
+  const takesUser = !['Output', 'Stop'].includes(step.call ?? 'Run');
+  const line =
+    typeof step.request === 'string'
+      ? step.request
+      : JSON.stringify({ ...(takesUser && { user }), ...step.request });
+  return line.replaceAll('DIR', dir).replaceAll('JOB', job);
+}
 
 const noSandbox = BwrapEngine.unavailable();
 
@@ -172,57 +419,36 @@ for (const [name, engine, user, missing] of [
   ['the guests in a sandbox', inSandbox, 'user', noSandbox],
 ] as const)
   describe.skipIf(missing !== undefined)(`${name}${missing ? ` (skipped: ${missing})` : ''}`, () => {
-    for (const [what, { request, stdin, stdout, stderr, last }] of Object.entries(CASES))
+    for (const [what, steps] of Object.entries(CASES))
       it(what, async () => {
-        const line = typeof request === 'string' ? request : JSON.stringify({ user, ...request });
-        const answer = await engine(`${line}\n`, stdin);
-        expect(answer.last).toEqual(last);
-        expect(answer.stdout.equals(Buffer.from(stdout ?? ''))).toBe(true);
-        if (stderr === undefined) expect(answer.stderr.toString()).toBe('');
-        else expect(answer.stderr.toString()).toMatch(stderr);
+        const qube = await engine();
+        let job = '';
+        try {
+          for (const step of [steps].flat() as Step[]) {
+            const answer = await qube.call(
+              step.call ?? 'Run',
+              `${lineOf(step, user, qube.dir, job)}\n`,
+              step.stdin,
+            );
+            job = (answer.last as { job?: string }).job ?? job;
+            const said = JSON.parse(JSON.stringify(answer.last).replaceAll(qube.dir, 'DIR')) as unknown;
+            expect(said, JSON.stringify(step.request)).toEqual(step.last);
+            if (step.stdout instanceof RegExp) expect(answer.stdout.toString()).toMatch(step.stdout);
+            else
+              expect(answer.stdout.toString('latin1')).toBe(
+                Buffer.from(step.stdout ?? '').toString('latin1'),
+              );
+            if (step.stderr === undefined) expect(answer.stderr.toString()).toBe('');
+            else expect(answer.stderr.toString()).toMatch(step.stderr);
+          }
+        } finally {
+          await qube.end();
+        }
       });
 
     it('a request without an end of line is refused', async () => {
-      expect((await engine('{"command":"true"}')).last).toEqual({ code: 'invalid-request' });
+      const qube = await engine();
+      expect((await qube.call('Run', '{"command":"true"}')).last).toEqual(invalid);
+      await qube.end();
     });
   });
-
-describe('the service a template ships', () => {
-  const alive = (command: string) =>
-    readdirSync('/proc').some((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim() === command;
-      } catch {
-        return false;
-      }
-    });
-
-  it('ends the whole process group when the caller goes', async () => {
-    const marker = `61.${process.pid}`;
-    const child = spawn('python3', ['-B', '-S', '-m', 'qmcp_guest.exec_run'], { cwd: packageFile('guest') });
-    child.stdin.end(
-      `${JSON.stringify({ command: `sleep ${marker} & sleep ${marker}`, user: userInfo().username })}\n`,
-    );
-    await expect.poll(() => alive(`sleep ${marker}`)).toBe(true);
-    child.stdout.destroy();
-    await expect.poll(() => alive(`sleep ${marker}`), { timeout: 1000 }).toBe(false);
-  });
-
-  it('does not wait for what a command left behind', async () => {
-    const before = Date.now();
-    const answer = await shipped(
-      `${JSON.stringify({ command: 'sleep 5 & echo done', user: userInfo().username })}\n`,
-    );
-    expect(answer.last).toEqual(exited(0));
-    expect(answer.stdout.toString()).toBe('done\n');
-    expect(Date.now() - before).toBeLessThan(4000);
-  });
-
-  it('holds a flood back instead of keeping it', async () => {
-    const answer = await shipped(
-      `${JSON.stringify({ command: 'head -c 20000000 /dev/zero', user: userInfo().username })}\n`,
-    );
-    expect(answer.stdout.length).toBe(20_000_000);
-    expect(answer.last).toEqual(exited(0));
-  });
-});

@@ -5,8 +5,8 @@ import { delimiter, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
+import { USERS } from './accounts.js';
 import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
-import { USERS } from './memory.js';
 import { HOST_ENV, Sandbox } from './sandbox.js';
 
 /** What a shell exits with when a signal ended the program; SIGKILL, as `stop` sends it. */

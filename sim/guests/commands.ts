@@ -2,6 +2,7 @@
 import { type CustomCommand, defineCommand, type ExecResult, type IFileSystem } from 'just-bash';
 import { outcomeOf, pack, type Sent } from './filecopy.js';
 import type { Outside } from './outside.js';
+import { aptGet } from './packages.js';
 
 interface Inside {
   readonly name: string;
@@ -16,6 +17,10 @@ export function commandsOf({ name, user, uid, outside }: Inside): CustomCommand[
     says('whoami', user),
     says('id', `uid=${uid}(${user}) gid=${uid}(${user}) groups=${uid}(${user})`),
     says('hostname', name),
+    aptGet(
+      uid,
+      (destination) => outside?.reach(name, destination) ?? { reached: true, address: '127.0.0.1' },
+    ),
     ...(outside === undefined ? [] : [clientVm(name, outside), copyToVm(name, outside)]),
   ];
 }

@@ -1,76 +1,157 @@
-/** `qmcp.exec.Run` for guests without processes: guest/PROTOCOL.md, as guest/qmcp_guest speaks it in a real qube. */
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
-import type { Guest, ServiceCall } from './guest.js';
+/** `qmcp.exec.Run`, `Output` and `Stop` for guests without processes. */
+import { randomBytes } from 'node:crypto';
+import { Type } from 'typebox';
+import type { Command, CommandResult, Guest, ServiceCall } from './guest.js';
+import { answer, conflict, Refusal, User } from './protocol.js';
 
-const MAX_REQUEST = 65_536;
-const MAX_FRAME = 65_536;
 const DEFAULT_TIMEOUT = 60;
+const MAX_RUNNING = 16;
+/** Bytes of each stream of a background command that are kept, and of its standard input that are taken. */
+const KEPT = 8 << 20;
+const MAX_STDIN = 1 << 20;
 
-const Request = Type.Object(
-  {
+interface Outcome {
+  readonly exit: number | null;
+  readonly signal: string | null;
+  readonly timed_out: boolean;
+}
+
+const LOST: Outcome = { exit: null, signal: null, timed_out: false };
+
+export function execRun(guest: Guest & { readonly jobs: Jobs }, call: ServiceCall): Promise<number> {
+  const shape = {
     command: Type.Union([Type.String({ minLength: 1 }), Type.Array(Type.String(), { minItems: 1 })]),
     cwd: Type.Optional(Type.String({ minLength: 1 })),
     env: Type.Optional(Type.Record(Type.String(), Type.String())),
-    user: Type.Optional(Type.String({ minLength: 1 })),
+    user: User,
     timeout: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 })),
-  },
-  { additionalProperties: false },
-);
-
-export async function execRun(guest: Guest, call: ServiceCall): Promise<number> {
-  const read = await readRequest(call.stdin);
-  if (read === undefined) {
-    call.stdout(frame('R', Buffer.from('{"code":"invalid-request"}')));
-    return 0;
-  }
-  const { request, stdin } = read;
-  const timeout = AbortSignal.timeout((request.timeout ?? DEFAULT_TIMEOUT) * 1000);
-  const { command, cwd, env, user } = request;
-  const result = await guest.run({
-    command,
-    user: user ?? 'user',
-    stdin,
-    signal: AbortSignal.any([timeout, call.signal]),
-    ...(cwd !== undefined && { cwd }),
-    ...(env !== undefined && { env }),
+    background: Type.Optional(Type.Boolean()),
+  };
+  return answer(call, shape, async ({ timeout, background, user = 'user', ...command }, stdin, send) => {
+    if (command.command[0] === '') throw new Refusal('invalid-request');
+    const ready = { ...command, user, stdin };
+    if (background) {
+      if (stdin.length > MAX_STDIN) throw new Refusal('invalid-request');
+      return { ...LOST, job: guest.jobs.launch(guest, ready, timeout) };
+    }
+    const late = AbortSignal.timeout((timeout ?? DEFAULT_TIMEOUT) * 1000);
+    const result = await guest.run({
+      ...ready,
+      signal: AbortSignal.any([late, call.signal]),
+      onOutput: (stream, bytes) => send(stream === 'stdout' ? 'O' : 'E', bytes),
+    });
+    return outcomeOf(result, late.aborted);
   });
-  for (const piece of pieces(result.stdout)) call.stdout(frame('O', piece));
-  for (const piece of pieces(result.stderr)) call.stdout(frame('E', piece));
-  const last = result.aborted
-    ? { exit: null, signal: 'SIGKILL', timed_out: timeout.aborted }
+}
+
+export function outcomeOf(result: CommandResult, timedOut: boolean): Outcome {
+  return result.aborted
+    ? { exit: null, signal: 'SIGKILL', timed_out: timedOut }
     : { exit: result.exit, signal: null, timed_out: false };
-  call.stdout(frame('X', Buffer.from(JSON.stringify(last))));
-  return 0;
 }
 
-/** The request line, and everything after it; undefined for what is not one. */
-async function readRequest(
-  stream: AsyncIterable<Uint8Array>,
-): Promise<{ request: Static<typeof Request>; stdin: Uint8Array } | undefined> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) {
-    chunks.push(chunk);
+const Id = Type.String({ pattern: '^[0-9a-f]{16}$' });
+
+export function execOutput(guest: { readonly jobs: Jobs }, call: ServiceCall): Promise<number> {
+  const shape = {
+    job: Id,
+    stream: Type.Optional(Type.Enum(['stdout', 'stderr'])),
+    offset: Type.Optional(Type.Integer({ minimum: 0 })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1 << 20 })),
+    wait: Type.Optional(Type.Integer({ minimum: 0, maximum: 60 })),
+  };
+  return answer(
+    call,
+    shape,
+    async ({ job: id, stream = 'stdout', offset = 0, limit = 65_536, wait = 0 }, _body, send) => {
+      const job = guest.jobs.find(id);
+      await job.until(() => job.kept[stream].length > offset, wait * 1000, call.signal);
+      send(stream === 'stdout' ? 'O' : 'E', job.kept[stream].subarray(offset, offset + limit));
+      const size = job.kept[stream].length;
+      return { ...job.state(), size, dropped: job.printed[stream] - size };
+    },
+  );
+}
+
+export function execStop(guest: { readonly jobs: Jobs }, call: ServiceCall): Promise<number> {
+  return answer(call, { job: Id }, async ({ job: id }) => {
+    const job = guest.jobs.find(id);
+    await job.stop();
+    return job.state();
+  });
+}
+
+/** The background commands of one qube, while it runs. */
+export class Jobs {
+  private readonly jobs = new Map<string, Job>();
+
+  launch(guest: Guest, command: Command, timeout: number | undefined): string {
+    if ([...this.jobs.values()].filter((job) => job.state().running).length >= MAX_RUNNING)
+      throw conflict('too-many-commands');
+    const id = randomBytes(8).toString('hex');
+    this.jobs.set(id, new Job(guest, command, timeout));
+    return id;
   }
-  const bytes = Buffer.concat(chunks);
-  const newline = bytes.indexOf(0x0a);
-  if (newline < 0 || newline >= MAX_REQUEST) return undefined;
-  try {
-    const request: unknown = JSON.parse(bytes.subarray(0, newline).toString('utf8'));
-    return Value.Check(Request, request) ? { request, stdin: bytes.subarray(newline + 1) } : undefined;
-  } catch {
-    return undefined;
+
+  find(id: string): Job {
+    const job = this.jobs.get(id);
+    if (job === undefined) throw conflict('no-such-command');
+    return job;
   }
 }
 
-function frame(kind: 'O' | 'E' | 'X' | 'R', payload: Uint8Array): Uint8Array {
-  const header = Buffer.alloc(5);
-  header.write(kind, 'latin1');
-  header.writeUInt32BE(payload.length, 1);
-  return Buffer.concat([header, payload]);
-}
+class Job {
+  readonly kept = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  readonly printed = { stdout: 0, stderr: 0 };
+  private outcome: Outcome | undefined;
+  private readonly stopping = new AbortController();
+  private readonly ended: Promise<void>;
+  private moved = () => {};
 
-function* pieces(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let start = 0; start < bytes.length; start += MAX_FRAME)
-    yield bytes.subarray(start, start + MAX_FRAME);
+  constructor(guest: Guest, command: Command, timeout: number | undefined) {
+    const late = timeout === undefined ? new AbortController().signal : AbortSignal.timeout(timeout * 1000);
+    this.ended = guest
+      .run({
+        ...command,
+        signal: AbortSignal.any([late, this.stopping.signal]),
+        onOutput: (stream, bytes) => this.print(stream, bytes),
+      })
+      .then((result) => {
+        const how = outcomeOf(result, late.aborted);
+        this.outcome = this.stopping.signal.aborted && result.aborted ? { ...how, signal: 'SIGTERM' } : how;
+        this.moved();
+      });
+  }
+
+  state() {
+    return { running: this.outcome === undefined, ...(this.outcome ?? LOST) };
+  }
+
+  /** Until this holds, the command has ended, so many milliseconds have gone, or nobody waits any more. */
+  async until(holds: () => boolean, milliseconds: number, gone: AbortSignal): Promise<void> {
+    const late = AbortSignal.any([AbortSignal.timeout(milliseconds), gone]);
+    while (!holds() && this.outcome === undefined && !late.aborted)
+      await new Promise<void>((resolve) => {
+        const before = this.moved;
+        this.moved = () => {
+          before();
+          resolve();
+        };
+        late.addEventListener('abort', () => resolve(), { once: true });
+      });
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.ended;
+  }
+
+  private print(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
+    this.printed[stream] += bytes.length;
+    const kept = this.kept[stream];
+    this.kept[stream] = Buffer.concat([kept, bytes.subarray(0, KEPT - kept.length)]);
+    const moved = this.moved;
+    this.moved = () => {};
+    moved();
+  }
 }

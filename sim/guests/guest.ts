@@ -31,6 +31,8 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: Uint8Array;
   readonly signal?: AbortSignal;
+  /** Given, output goes here as it comes, and is not kept. */
+  readonly onOutput?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
 }
 
 export interface Guest {

@@ -1,18 +1,19 @@
 import { Bash, MountableFs } from 'just-bash';
+import { USERS } from './accounts.js';
 import { commandsOf } from './commands.js';
+import { Jobs } from './exec-run.js';
 import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
 import { fetchFrom, type Outside } from './outside.js';
 import { type MemoryService, SERVICES } from './services.js';
+import { heard as hearing, tapped } from './tap.js';
 import { Volumes } from './volumes.js';
-
-/** Users every qube has. */
-export const USERS: Readonly<Record<string, { uid: number; home: string }>> = {
-  root: { uid: 0, home: '/root' },
-  user: { uid: 1000, home: '/home/user' },
-};
 
 /** Directories a shell may rely on. */
 const LAYOUT = ['/home/user', '/root', '/tmp', '/var/tmp', '/rw/config'];
+
+/** What a shell exits with for a command that it cannot start, and for one that was killed. */
+const CANNOT_START = 126;
+const KILLED = 137;
 
 /** Guests without a process: a shell and a file system in memory, the same on every machine. */
 export class MemoryEngine implements GuestEngine {
@@ -51,6 +52,7 @@ export class MemoryEngine implements GuestEngine {
 }
 
 export class MemoryGuest implements Guest {
+  readonly jobs = new Jobs();
   private readonly stopped = new AbortController();
 
   constructor(
@@ -67,15 +69,26 @@ export class MemoryGuest implements Guest {
     return service(this, { ...call, signal });
   }
 
-  async run({ command, user, cwd, env, stdin, signal }: Command): Promise<CommandResult> {
+  async run({ command, user, cwd, env, stdin, signal, onOutput }: Command): Promise<CommandResult> {
+    const heard = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
+    const hear = onOutput ?? ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => heard[stream].push(bytes));
+    const come = (exit: number, aborted = false): CommandResult => ({
+      exit,
+      stdout: Buffer.concat(heard.stdout),
+      stderr: Buffer.concat(heard.stderr),
+      aborted,
+    });
+    const cannot = (why: string) => {
+      hear('stderr', Buffer.from(`${why}\n`));
+      return come(CANNOT_START);
+    };
     const account = USERS[user];
-    if (account === undefined) return failure(126, `${user}: no such user\n`);
+    if (account === undefined) return cannot(`${user}: no such user`);
     const where = cwd ?? account.home;
-    if (!(await this.isDirectory(where))) return failure(126, `${where}: no such directory\n`);
-    const [line, args] =
-      typeof command === 'string' ? [command, undefined] : [quoted(command[0]!), command.slice(1)];
+    if (!(await this.isDirectory(where))) return cannot(`${where}: no such directory`);
+    const line = typeof command === 'string' ? command : command.map(quoted).join(' ');
     const shell = new Bash({
-      fs: this.fs,
+      fs: tapped(this.fs, hear),
       cwd: where,
       env: { HOME: account.home, USER: user, LOGNAME: user, PATH: '/usr/local/bin:/usr/bin:/bin', ...env },
       processInfo: { pid: 1, uid: account.uid, gid: account.uid },
@@ -83,21 +96,20 @@ export class MemoryGuest implements Guest {
       executionLimits: { maxCommandCount: 10_000_000, maxLoopIterations: 10_000_000 },
       ...(this.outside && { fetch: fetchFrom(this.outside, this.name) }),
     });
+    // A line that moves its own output elsewhere for good is taken as it is.
+    if (!/\bexec\b/.test(line))
+      shell.registerTransformPlugin({ name: 'tap', transform: ({ ast }) => ({ ast: hearing(ast) }) });
     const ended = AbortSignal.any([this.stopped.signal, ...(signal ? [signal] : [])]);
     const { stdout, stderr, exitCode, stdoutKind } = await shell.exec(line, {
       rawScript: true,
       signal: ended,
-      ...(args && { args: [...args] }),
       ...(stdin && { stdin: Buffer.from(stdin).toString('latin1'), stdinKind: 'bytes' as const }),
     });
-    if (ended.aborted)
-      return { exit: 137, stdout: new Uint8Array(), stderr: new Uint8Array(), aborted: true };
-    return {
-      exit: exitCode,
-      stdout: bytesOf(stdout, stdoutKind),
-      stderr: Buffer.from(stderr, 'utf8'),
-      aborted: false,
-    };
+    if (ended.aborted) return come(KILLED, true);
+    // What the shell itself has to say, of a line that it cannot read.
+    if (stdout !== '') hear('stdout', bytesOf(stdout, stdoutKind));
+    if (stderr !== '') hear('stderr', Buffer.from(stderr, 'utf8'));
+    return come(exitCode);
   }
 
   async stop(): Promise<void> {
@@ -112,13 +124,6 @@ export class MemoryGuest implements Guest {
     }
   }
 }
-
-const failure = (exit: number, message: string): CommandResult => ({
-  exit,
-  stdout: new Uint8Array(),
-  stderr: Buffer.from(message),
-  aborted: false,
-});
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 

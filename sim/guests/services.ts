@@ -1,5 +1,7 @@
-import { execRun } from './exec-run.js';
+import { fileCopy, packageInstall } from './carry.js';
+import { execOutput, execRun, execStop } from './exec-run.js';
 import { receive } from './filecopy.js';
+import { fileList, fileRead, fileWrite } from './files.js';
 import type { ServiceCall } from './guest.js';
 import type { MemoryGuest } from './memory.js';
 
@@ -26,6 +28,13 @@ const filecopy: MemoryService = async (guest, call) => {
 
 export const SERVICES: Readonly<Record<string, MemoryService>> = {
   'qmcp.exec.Run': execRun,
+  'qmcp.exec.Output': execOutput,
+  'qmcp.exec.Stop': execStop,
+  'qmcp.exec.FileRead': fileRead,
+  'qmcp.exec.FileWrite': fileWrite,
+  'qmcp.exec.FileList': fileList,
+  'qmcp.exec.FileCopy': fileCopy,
+  'qmcp.exec.PackageInstall': packageInstall,
   'qubes.Filecopy': filecopy,
   'qubes.VMShell': shell(),
   'qubes.VMRootShell': shell('root'),

@@ -184,6 +184,9 @@ describe('an agent’s session', { timeout: 60_000 }, () => {
       egress_explain: { host: 'example.org' },
       volume_grow: { size: 2 ** 33 },
       exec_run: { command: 'id' },
+      file_read: { path: 'f' },
+      file_write: { path: 'f', content: '' },
+      package_install: { packages: ['hello'] },
     };
     const about = (tool: { name: string; inputSchema?: { required?: string[] } }) =>
       tool.inputSchema?.required?.includes('qube') || tool.name === 'device_list';

@@ -221,8 +221,11 @@ describe('qmcpd killed before or after any of its calls to qubesd', () => {
     console.log(
       `crash sweep: ${Object.values(points).reduce((sum, each) => sum + each, 0)} points at which qmcpd was killed or refused, seed ${SEED}`,
     );
-    const swept = new Set(Object.values(VERBS).map(({ service }) => service));
-    const missing = changing.filter((service) => !swept.has(service));
+    // What dom0 does for a service is all in its contract, its own name and its plugin's apart.
+    const contracts = new Map(installedContracts().map((one) => [one.service, one]));
+    const done = (name: string) => JSON.stringify({ ...contracts.get(name), service: '', plugin: '' });
+    const swept = new Set(Object.values(VERBS).map(({ service }) => done(service)));
+    const missing = changing.filter((service) => !swept.has(done(service)));
     expect(missing, 'give each an entry in test/security/sweep/verbs.ts').toEqual([]);
   });
 });

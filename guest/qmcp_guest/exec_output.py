@@ -1,0 +1,37 @@
+"""qmcp.exec.Output: a page of what a background command has printed so far, and how it stands."""
+
+import os
+import sys
+import time
+
+from .frames import CallerGone, caller_gone
+from .jobs import ID, STREAMS, Job
+from .service import REQUIRED, fields, is_text, main, whole
+
+MAX_PAGE = 1 << 20  # bytes
+MAX_WAIT = 60  # seconds
+TICK = 0.05
+
+
+def output(request, _rest, frames):
+    name, stream, offset, limit, wait = fields(
+        request, job=(lambda value: is_text(value) and ID.fullmatch(value), REQUIRED),
+        stream=(lambda value: value in STREAMS.values(), "stdout"), offset=(whole(0, 1 << 40), 0),
+        limit=(whole(1, MAX_PAGE), 65536), wait=(whole(0, MAX_WAIT), 0),
+    )
+    job = Job.find(name)
+    last = time.monotonic() + wait
+    while job.kept(stream) <= offset and job.running() and time.monotonic() < last:
+        if caller_gone(1, TICK):
+            raise CallerGone
+    state = job.state()  # before the sizes: of what has ended, all is there
+    size, printed = job.kept(stream), job.printed(stream)
+    kind = next(kind for kind, name in STREAMS.items() if name == stream)
+    if size > offset:
+        with open(job.path(stream), "rb") as file:
+            frames.send(kind, os.pread(file.fileno(), min(limit, size - offset), offset))
+    return {**state, "size": size, "dropped": max(printed - size, 0)}
+
+
+if __name__ == "__main__":
+    sys.exit(main(output))

@@ -1,0 +1,46 @@
+"""qmcp.exec.FileCopy: a file or a directory to another qube, by the platform's own copy.
+
+Whether that qube takes files from this one, the policy in dom0 decides, on the call that the platform's copy makes from here.
+"""
+
+import os
+import re
+import shutil
+import sys
+import time
+
+from . import process
+from .frames import BadRequest
+from .service import PATH, REQUIRED, USER, Problem, become, fields, is_text, main, whole
+
+SENDER = "/usr/lib/qubes/qfile-agent"
+QUBE = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,30}")
+DENIED = 126  # the client's exit code for a call that does not happen
+
+
+def copy(request, _rest, frames):
+    target, path, user, timeout = fields(
+        request, target=(lambda value: is_text(value) and QUBE.fullmatch(value), REQUIRED), path=PATH, user=USER,
+        timeout=(whole(1, 3600), 600),
+    )
+    client = shutil.which("qrexec-client-vm")
+    if client is None:
+        raise Problem("no-copy-here")
+    become(user)
+    path = os.path.abspath(path)
+    os.lstat(path)
+    if not os.path.basename(path):
+        raise BadRequest
+    words = [client, target, "qubes.Filecopy", SENDER, path]
+    try:
+        running = process.start(words, None, {}, user)
+    except process.CannotStart:
+        raise Problem("no-copy-here") from None
+    result = process.run(running, frames, time.monotonic() + timeout)
+    if result["exit"] == DENIED:  # or there is no such qube: nobody can tell which
+        raise Problem(code="not-found")
+    return {**result, "name": os.path.basename(path)}
+
+
+if __name__ == "__main__":
+    sys.exit(main(copy))

@@ -1,0 +1,201 @@
+"""One command as a process: how it starts, how its bytes move, how it ends.
+
+It has a session of its own, so that everything it started can be ended with it, whatever groups a shell made of it.
+Memory is bounded: no more is read from a command than whoever takes its output has taken.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import time
+
+from .frames import CallerGone
+from .service import Problem, account_of, environment_of
+
+CHUNK = 65536
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+
+
+class CannotStart(Exception):
+    """The command did not start; the exit code a shell would give, and why."""
+
+    def __init__(self, exit_code, why):
+        super().__init__(why)
+        self.exit_code = exit_code
+
+
+class Stopped(Exception):
+    """Somebody asked for the command to be ended."""
+
+
+def start(command, cwd, env, user):
+    """A list is executed as it is, a string by a shell. Raises CannotStart."""
+    try:
+        account = account_of(user)
+    except Problem:
+        raise CannotStart(NOT_EXECUTABLE, f"{user}: no such user") from None
+    become = {}
+    if os.geteuid() == 0:
+        groups = os.getgrouplist(user, account.pw_gid)
+        become = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
+    where = cwd if cwd is not None else account.pw_dir
+    if not os.path.isdir(where):
+        raise CannotStart(NOT_EXECUTABLE, f"{where}: no such directory")
+    words = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+    try:
+        return subprocess.Popen(
+            words, cwd=where, env=environment_of(account, env), start_new_session=True, bufsize=0,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **become,
+        )
+    except FileNotFoundError:
+        raise CannotStart(NOT_FOUND, f"{words[0]}: not found") from None
+    except OSError as error:
+        raise CannotStart(NOT_EXECUTABLE, f"{words[0]}: {error.strerror}") from None
+
+
+def send_signal(process, number):
+    """To every process of the command's session; how many there were. A zombie is one no more."""
+    members = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _session(pid) == process.pid]
+    for pid in members:
+        try:
+            os.kill(pid, number)
+        except OSError:
+            pass
+    return len(members)
+
+
+def _session(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state, _, _, session = file.read().rpartition(b") ")[2].split()[:4]
+    except OSError:
+        return None
+    return None if state == b"Z" else int(session)
+
+
+def end(process):
+    """Every process of the command's session, at once; again for those that were being born meanwhile."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:
+        pass
+    while send_signal(process, signal.SIGKILL):
+        time.sleep(0.01)
+    process.wait()
+
+
+def outcome(returncode, timed_out):
+    if returncode >= 0:
+        return {"exit": returncode, "signal": None, "timed_out": timed_out}
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"SIG{-returncode}"
+    return {"exit": None, "signal": name, "timed_out": timed_out}
+
+
+class Pump:
+    """Moves bytes until the command is over: `pending`, then what comes from `caller_in`, to its standard input; its output
+    to `send(kind, bytes, deadline)`. Where there is a `caller_out`, nobody reading it any more is CallerGone; where there
+    is a `wake`, a byte from it is Stopped.
+    """
+
+    def __init__(self, process, send, pending=b"", caller_in=None, caller_out=None, wake=None):
+        self._process, self._send = process, send
+        self._pending, self._caller_in = pending, caller_in
+        self._caller_out, self._wake = caller_out, wake
+        self._feed = process.stdin.fileno()
+        self._outputs = {process.stdout.fileno(): b"O", process.stderr.fileno(): b"E"}
+        self._exit = os.pidfd_open(process.pid)
+        for fd in (self._feed, *self._outputs):
+            os.set_blocking(fd, False)
+        if caller_in is None and not pending:
+            self._close_feed()
+
+    def run(self, deadline=None):
+        """Until the command has ended and what it wrote is sent. Raises TimeoutError, CallerGone or Stopped."""
+        over = False
+        while not (over and not self._outputs):
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            events = dict(self._poll().poll(0 if over else left and left * 1000))
+            if self._caller_out in events:
+                raise CallerGone
+            if self._wake in events:
+                os.read(self._wake, CHUNK)
+                raise Stopped
+            if self._caller_in in events:
+                self._listen()
+            if self._feed in events:
+                self._feed_command()
+            for fd in [fd for fd in self._outputs if fd in events]:
+                self._forward(fd, deadline)
+            # A process the command left behind may hold its output open for ever: what is there is taken, no more.
+            if over and not any(fd in events for fd in self._outputs):
+                break
+            over = over or self._exit in events
+
+    def _poll(self):
+        poll = select.poll()
+        if self._caller_out is not None:
+            poll.register(self._caller_out, 0)  # errors only: nobody reads any more
+        if self._wake is not None:
+            poll.register(self._wake, select.POLLIN)
+        poll.register(self._exit, select.POLLIN)
+        for fd in self._outputs:
+            poll.register(fd, select.POLLIN)
+        if self._feed is not None and self._pending:
+            poll.register(self._feed, select.POLLOUT)
+        elif self._caller_in is not None:
+            poll.register(self._caller_in, select.POLLIN)
+        return poll
+
+    def _listen(self):
+        self._pending = os.read(self._caller_in, CHUNK)
+        if not self._pending:
+            self._caller_in = None
+            self._close_feed()
+        elif self._feed is None:
+            self._pending = b""
+
+    def _feed_command(self):
+        try:
+            self._pending = self._pending[os.write(self._feed, self._pending):]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._pending = b""
+            self._close_feed()
+        if not self._pending and self._caller_in is None:
+            self._close_feed()
+
+    def _close_feed(self):
+        if self._feed is not None:
+            self._process.stdin.close()
+            self._feed = None
+
+    def _forward(self, fd, deadline):
+        try:
+            chunk = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return
+        if chunk:
+            self._send(self._outputs[fd], chunk, deadline)
+        else:
+            del self._outputs[fd]
+
+
+def run(process, frames, deadline, rest=b"", caller_in=None):
+    """The whole of a command in the foreground; its outcome. Whoever leaves early leaves nothing running."""
+    try:
+        Pump(process, frames.send, rest, caller_in, caller_out=1).run(deadline)
+        process.wait()
+    except TimeoutError:
+        end(process)
+        return outcome(process.returncode, True)
+    except BaseException:
+        end(process)
+        raise
+    return outcome(process.returncode, False)

@@ -1,0 +1,65 @@
+import {
+  inject,
+  injectable,
+  type Port,
+  portOf,
+  seen,
+  type ToolContext,
+  type ToolHandler,
+  visible,
+} from '../../core/api/index.js';
+import { Runner, resultOf } from './runner.js';
+import { fileCopy, packageInstall } from './services.js';
+
+/** Bytes of a stream of a package manager that a result shows. */
+const SHOWN = 8192;
+
+interface Copy {
+  source: string;
+  target: string;
+  path: string;
+  user?: string;
+}
+
+@injectable()
+export class FileCopy implements ToolHandler {
+  constructor(
+    @inject(portOf(fileCopy)) private readonly copy: Port<typeof fileCopy>,
+    @inject(Runner) private readonly runner: Runner,
+  ) {}
+
+  async run({ source, ...params }: Copy, context: ToolContext) {
+    const { kept, outcome } = await this.runner.follow(source, context, (io) =>
+      this.copy(source, params, io),
+    );
+    const name = 'name' in outcome ? String(outcome.name) : '';
+    return {
+      copied: outcome.exit === 0,
+      // Where the platform puts what comes from another qube.
+      to: `QubesIncoming/${source}/${visible(name)}`,
+      message: seen(kept.stderr.last(SHOWN)).text,
+      untrusted: ['to', 'message'],
+    };
+  }
+}
+
+interface Install {
+  qube: string;
+  packages: string[];
+  timeout?: number;
+}
+
+@injectable()
+export class PackageInstall implements ToolHandler {
+  constructor(
+    @inject(portOf(packageInstall)) private readonly install: Port<typeof packageInstall>,
+    @inject(Runner) private readonly runner: Runner,
+  ) {}
+
+  async run({ qube, timeout = 900, packages }: Install, context: ToolContext) {
+    const { kept, outcome } = await this.runner.follow(qube, context, (io) =>
+      this.install(qube, { packages, timeout }, io),
+    );
+    return resultOf(kept, outcome, SHOWN);
+  }
+}

@@ -1,0 +1,139 @@
+/** What commands have printed, kept in the server for as long as there is room: read by handle, page by page. */
+
+type Stream = 'stdout' | 'stderr';
+
+/** Bytes kept of a stream: its beginning, and beside that its end. */
+const HEAD = 8 << 20;
+const TAIL = 8192;
+/** Bytes kept of everything; the oldest goes first. */
+const TOTAL = 64 << 20;
+
+export interface Outcome {
+  readonly exit: number | null;
+  readonly signal: string | null;
+  readonly timed_out: boolean;
+}
+
+/** One stream. It costs as many bytes as it holds, however small the pieces were in which they came. */
+export class KeptStream {
+  /** Bytes that came, kept or not. */
+  printed = 0;
+  /** Bytes that can be read. */
+  size = 0;
+  private head = new Uint8Array(0);
+  private tail = new Uint8Array(0);
+
+  constructor(private readonly limit: number) {}
+
+  get held(): number {
+    return this.head.length + this.tail.length;
+  }
+
+  add(bytes: Uint8Array): void {
+    this.printed += bytes.length;
+    const taken = bytes.subarray(0, Math.max(this.limit - this.size, 0));
+    if (this.size + taken.length > this.head.length) {
+      const grown = new Uint8Array(
+        Math.min(Math.max(2 * this.head.length, this.size + taken.length, 1024), this.limit),
+      );
+      grown.set(this.head.subarray(0, this.size));
+      this.head = grown;
+    }
+    this.head.set(taken, this.size);
+    this.size += taken.length;
+    if (taken.length === bytes.length) return;
+    const rest = bytes.subarray(taken.length);
+    const kept =
+      rest.length >= TAIL
+        ? new Uint8Array(0)
+        : this.tail.subarray(Math.max(this.tail.length + rest.length - TAIL, 0));
+    const both = new Uint8Array(kept.length + Math.min(rest.length, TAIL));
+    both.set(kept);
+    both.set(rest.subarray(Math.max(rest.length - TAIL, 0)), kept.length);
+    this.tail = both;
+  }
+
+  page(offset: number, limit: number): Uint8Array {
+    return this.head.subarray(Math.min(offset, this.size), Math.min(offset + limit, this.size));
+  }
+
+  /** The last bytes that came, at most `limit` and TAIL of them. */
+  last(limit: number): Uint8Array {
+    const end =
+      this.tail.length > 0 ? this.tail : this.head.subarray(Math.max(this.size - TAIL, 0), this.size);
+    return end.subarray(Math.max(end.length - limit, 0));
+  }
+}
+
+/** One command in the foreground, and what it has printed so far. */
+export class Kept {
+  readonly stdout: KeptStream;
+  readonly stderr: KeptStream;
+  /** Aborted to end the command. */
+  readonly stopping = new AbortController();
+  /** Settled when the command has ended, however it did. */
+  readonly ended: Promise<Outcome>;
+  outcome: Outcome | undefined;
+  private end!: (outcome: Outcome) => void;
+
+  constructor(
+    readonly handle: string,
+    limit: number,
+  ) {
+    this.stdout = new KeptStream(limit);
+    this.stderr = new KeptStream(limit);
+    this.ended = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+
+  get silent(): boolean {
+    return this.stdout.printed + this.stderr.printed === 0;
+  }
+
+  get held(): number {
+    return this.stdout.held + this.stderr.held;
+  }
+
+  finish(outcome: Outcome): void {
+    this.outcome = outcome;
+    this.end(outcome);
+  }
+}
+
+export class KeptOutput {
+  private readonly kept = new Map<string, Kept>();
+  private count = 0;
+
+  constructor(
+    private readonly limits: { readonly stream: number; readonly total: number } = {
+      stream: HEAD,
+      total: TOTAL,
+    },
+  ) {}
+
+  /** A handle names the qube, so that it reads as whose it is; its number is never given twice. */
+  open(qube: string): Kept {
+    this.count += 1;
+    const kept = new Kept(`${qube}:run${this.count}`, this.limits.stream);
+    this.kept.set(kept.handle, kept);
+    return kept;
+  }
+
+  add(to: Kept, stream: Stream, bytes: Uint8Array): void {
+    to[stream].add(bytes);
+    let held = 0;
+    for (const kept of [...this.kept.values()].reverse()) {
+      held += kept.held;
+      if (held > this.limits.total && kept !== to) this.kept.delete(kept.handle);
+    }
+  }
+
+  find(handle: string): Kept | undefined {
+    return this.kept.get(handle);
+  }
+
+  forget(kept: Kept): void {
+    this.kept.delete(kept.handle);
+  }
+}

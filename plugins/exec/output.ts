@@ -1,0 +1,117 @@
+import {
+  inject,
+  injectable,
+  type Port,
+  portOf,
+  Refused,
+  type Static,
+  type ToolContext,
+  type ToolHandler,
+} from '../../core/api/index.js';
+import { Collected, contentOf, type Encoding, wholeCharacters } from './bytes.js';
+import { KeptOutput } from './kept.js';
+import { output, stop } from './services.js';
+
+/** A handle of a background command: the qube, and the name it has there. */
+const JOB = /^([^:]+):([0-9a-f]{16})$/;
+/** Bytes of a page: of text what a model reads at once, of base64 what a program takes. */
+const PAGE = 16_384;
+const MAX_PAGE = 262_144;
+/** Seconds one call waits at most. */
+const MAX_WAIT = 60;
+
+interface Page {
+  handle: string;
+  stream?: 'stdout' | 'stderr';
+  offset?: number;
+  wait?: number;
+  encoding?: Static<typeof Encoding>;
+}
+
+const isRunning = { running: true, exit: null, signal: null, timed_out: false };
+
+/** What this server kept of it, or what the qube keeps of a background command. A handle of neither is of nothing. */
+@injectable()
+export class ExecOutput implements ToolHandler {
+  constructor(
+    @inject(portOf(output)) private readonly page: Port<typeof output>,
+    @inject(KeptOutput) private readonly kept: KeptOutput,
+  ) {}
+
+  async run(
+    {
+      handle,
+      stream = 'stdout',
+      offset = 0,
+
+      wait: patience = 0,
+      encoding = 'text',
+    }: Page,
+    context: ToolContext,
+  ) {
+    const limit = encoding === 'text' ? PAGE : MAX_PAGE;
+    const wait = Math.min(patience, MAX_WAIT);
+    const kept = this.kept.find(handle);
+    if (kept !== undefined) {
+      const { size, printed } = kept[stream];
+      const state = kept.outcome ? { running: false, ...kept.outcome } : isRunning;
+      return shown(encoding, offset, kept[stream].page(offset, limit), {
+        ...state,
+        size,
+        dropped: printed - size,
+      });
+    }
+    const [, qube, job] = JOB.exec(handle) ?? [];
+    if (qube === undefined || job === undefined) throw new Refused('not-found');
+    const bytes = new Collected(limit);
+    const state = await this.page(
+      qube,
+      { job, stream, offset, limit, wait },
+      { signal: context.signal, timeout: 30 + wait, onOutput: (_stream, piece) => bytes.add(piece) },
+    );
+    if (bytes.overflow) throw new Refused('failed');
+    return shown(encoding, offset, bytes.all(), state);
+  }
+}
+
+interface State {
+  readonly running: boolean;
+  readonly exit: number | null;
+  readonly signal: string | null;
+  readonly timed_out: boolean;
+  readonly size: number;
+  readonly dropped: number;
+}
+
+function shown(encoding: Static<typeof Encoding>, offset: number, page: Uint8Array, state: State) {
+  const atEnd = offset + page.length >= state.size;
+  // A character that the page cuts in two begins the next one.
+  const whole = encoding === 'text' && !(atEnd && !state.running) ? wholeCharacters(page) : page.length;
+  const next = offset + whole;
+  const { encoding: _encoding, ...content } = contentOf(page.subarray(0, whole), encoding);
+  return {
+    ...state,
+    ...content,
+    next: state.running || next < state.size ? next : null,
+    untrusted: ['content'],
+  };
+}
+
+@injectable()
+export class ExecStop implements ToolHandler {
+  constructor(
+    @inject(portOf(stop)) private readonly end: Port<typeof stop>,
+    @inject(KeptOutput) private readonly kept: KeptOutput,
+  ) {}
+
+  async run({ handle }: { handle: string }, { signal }: ToolContext) {
+    const kept = this.kept.find(handle);
+    if (kept !== undefined) {
+      kept.stopping.abort();
+      return { running: false, ...(await kept.ended) };
+    }
+    const [, qube, job] = JOB.exec(handle) ?? [];
+    if (qube === undefined || job === undefined) throw new Refused('not-found');
+    return this.end(qube, { job }, { signal, timeout: 30 });
+  }
+}

@@ -1,0 +1,10 @@
+export interface Account {
+  readonly uid: number;
+  readonly home: string;
+}
+
+/** Users every qube has. */
+export const USERS: Readonly<Record<string, Account>> = {
+  root: { uid: 0, home: '/root' },
+  user: { uid: 1000, home: '/home/user' },
+};

@@ -1,0 +1,52 @@
+/** `qmcp.exec.FileCopy` and `PackageInstall` for guests without processes: by the commands that a user would type there. */
+import { Type } from 'typebox';
+import { outcomeOf } from './exec-run.js';
+import type { ServiceCall } from './guest.js';
+import type { MemoryGuest } from './memory.js';
+import { accountOf, answer, Path, Refusal, type Respond, User } from './protocol.js';
+
+const Timeout = Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 }));
+const DENIED = 126;
+
+export function fileCopy(guest: MemoryGuest, call: ServiceCall): Promise<number> {
+  const target = Type.String({ pattern: '^[a-zA-Z][a-zA-Z0-9_.-]{0,30}$' });
+  return answer(call, { target, path: Path, user: User, timeout: Timeout }, async (request, _body, send) => {
+    const { path, user = 'user', timeout = 600 } = request;
+    const from = guest.fs.resolvePath(accountOf(user).home, path);
+    const name = from.split('/').at(-1)!;
+    if (name === '') throw new Refusal('invalid-request');
+    await guest.fs.lstat(from);
+    const result = await command(guest, call, ['qvm-copy-to-vm', request.target, from], user, timeout, send);
+    if (result.exit === DENIED) throw new Refusal('not-found');
+    return { ...result, name };
+  });
+}
+
+export function packageInstall(guest: MemoryGuest, call: ServiceCall): Promise<number> {
+  const name = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$', maxLength: 128 });
+  const packages = Type.Array(name, { minItems: 1, maxItems: 50 });
+  return answer(call, { packages, timeout: Timeout }, async (request, _body, send) => {
+    const { timeout = 900 } = request;
+    await command(guest, call, ['apt-get', '-q', 'update'], 'root', timeout, send);
+    const words = ['apt-get', '-q', '-y', 'install', ...request.packages];
+    return { manager: 'apt-get', ...(await command(guest, call, words, 'root', timeout, send)) };
+  });
+}
+
+async function command(
+  guest: MemoryGuest,
+  call: ServiceCall,
+  words: readonly string[],
+  user: string,
+  timeout: number,
+  send: Respond,
+) {
+  const late = AbortSignal.timeout(timeout * 1000);
+  const result = await guest.run({
+    command: words,
+    user,
+    signal: AbortSignal.any([late, call.signal]),
+    onOutput: (stream, bytes) => send(stream === 'stdout' ? 'O' : 'E', bytes),
+  });
+  return outcomeOf(result, late.aborted);
+}
