@@ -19,7 +19,8 @@ export function configured(command: Command): Command {
     .addOption(new Option('--include <patterns>', 'serve only these tools').argParser(list))
     .addOption(new Option('--exclude <patterns>', 'never serve these tools').argParser(list))
     .option('--read-only', 'serve only the tools that change nothing')
-    .addOption(new Option('--timeout <seconds>', 'how long a call may take').argParser(seconds));
+    .addOption(new Option('--timeout <seconds>', 'how long a call may take').argParser(seconds))
+    .optionsGroup('Options:');
 }
 
 export function onRefusal(): Option {

@@ -12,7 +12,7 @@ export function paint(text: string, colour: Colour, stream: NodeJS.WriteStream =
 
 /** Columns a person's terminal has; a fixed number when there is no terminal. */
 export function columns(): number {
-  return Math.min(process.stdout.columns ?? 100, 120);
+  return Math.min(process.stdout.columns ?? 80, 120);
 }
 
 export interface Cell {
@@ -20,19 +20,24 @@ export interface Cell {
   readonly colour?: Colour;
 }
 
-/** Rows under headings, each column as wide as its widest cell. */
+/** Rows under headings, each column as wide as its widest cell; on a terminal the last one is broken where it ends. */
 export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => row[column]?.text.length ?? 0)),
   );
+  const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0);
+  const left = process.stdout.isTTY ? columns() - before : Number.POSITIVE_INFINITY;
   const line = (cells: readonly Cell[]) =>
     cells
       .map(({ text, colour }, column) => {
         const last = column === cells.length - 1;
-        const padded = last ? text : text.padEnd(widths[column]!);
+        const long = last && text.length > left && left > 20;
+        const whole = long ? wrapped(text, ' '.repeat(before), columns()).trimStart() : text;
+        const padded = last ? whole : whole.padEnd(widths[column]!);
         return colour ? paint(padded, colour) : padded;
       })
-      .join('  ');
+      .join('  ')
+      .trimEnd();
   return [line(headings.map((text) => ({ text, colour: 'bold' }))), ...rows.map(line)].join('\n');
 }
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BUILT_IN } from '../plugins/index.js';
 import type { Plugin } from './api/index.js';
+import type { Qrexec } from './api/qrexec.js';
 import { checkAgainst, type Known, whereIn } from './config/check.js';
 import { BadConfig } from './config/fault.js';
 import { resolveConfig, type Sources } from './config/resolve.js';
@@ -17,18 +18,20 @@ import { serveMcp } from './mcp/stdio.js';
 import { type Difference, differences, inWords, type Lock, lockIn, lockOf, reviewed } from './pin/lock.js';
 import { versionOf } from './pin/version.js';
 import { QrexecClient } from './qrexec/client.js';
+import { VERSION } from './version.js';
 
+export { Refused } from './api/index.js';
+export type { Qrexec, QrexecResult } from './api/qrexec.js';
 export { BadConfig } from './config/fault.js';
 export type { Host } from './host/host.js';
 export { BootError, type Problem, printable, report } from './host/problems.js';
 export { type Difference, differences, inWords, type Lock } from './pin/lock.js';
+export { VERSION } from './version.js';
 
 /** Lines for the operator go to standard error, escaped: an agent may have chosen some of them. */
 const log = (line: string): void => {
   process.stderr.write(`qmcp: ${printable(line)}\n`);
 };
-
-export const VERSION: string = packageVersion();
 
 export type Asked = Pick<Sources, 'flags' | 'file'>;
 
@@ -45,20 +48,23 @@ export interface Loaded extends Host {
 
 /**
  * Loads what the configuration names, and of that what it lets through and the lock file knows. Throws BadConfig, and
- * BootError when something is refused and `onRefusal` is `exit`.
+ * BootError when something is refused and `onRefusal` is `exit`. Says what was not reviewed, unless `quiet`.
  */
-export async function load(config: Config): Promise<Loaded> {
+export async function load(config: Config, { quiet = false } = {}): Promise<Loaded> {
   const { path, lock } = lockFile(config);
   const { host, versions } = await whole(config);
   const now = lock && lockOf(host, await versions(), INSTRUCTIONS);
   const unreviewed = lock && now ? differences(lock, now) : [];
-  if (unreviewed.length > 0) {
+  if (unreviewed.length > 0 && !quiet) {
     const lines = unreviewed.map((each) => `  ${inWords(each)}`).join('\n');
     log(`not as it was reviewed (${path}), and not served until you look: qmcp pin --review\n${lines}`);
   }
   const left = reviewed(host, unreviewed);
   return { ...left, tools: selected(left.tools, config), unreviewed };
 }
+
+/** The way out, for who looks at the way itself. */
+export const wire = ({ qrexec: { client } }: Config): Qrexec => new QrexecClient(client);
 
 /** What there is now, and what of it was reviewed: for whoever reviews. Throws as `load` does. */
 export async function pins(config: Config): Promise<{ path: string; was: Lock | undefined; is: Lock }> {
@@ -75,7 +81,7 @@ async function whole(config: Config): Promise<{ host: Host; versions: () => Prom
   const host = await loadHost({
     candidates,
     problems,
-    qrexec: new QrexecClient(config.qrexec.client),
+    qrexec: wire(config),
     timeout: config.qrexec.timeout,
     onRefusal: config.onRefusal,
     log,
@@ -175,15 +181,4 @@ function known({ plugin: untrusted_plugin }: Candidate): Known[] {
   } catch {
     return [];
   }
-}
-
-/** From the package this runs in, compiled (dist/core) or not (core). */
-function packageVersion(): string {
-  for (const up of ['../package.json', '../../package.json']) {
-    try {
-      const { name, version } = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'));
-      if (name === 'qmcp') return version;
-    } catch {}
-  }
-  return '0.0.0';
 }

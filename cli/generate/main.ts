@@ -12,6 +12,7 @@ import { contractOf } from '../../core/api/contract.js';
 import { ConfigFile } from '../../core/config/schema.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { ceilings } from './ceilings.js';
+import { cited } from './cited.js';
 import { configPage } from './config-page.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -20,6 +21,7 @@ const CONTRACTS = join(ROOT, 'dom0', 'contracts');
 const POLICY = join(ROOT, 'dom0', 'policy', '30-qmcp.policy');
 const WORDS = join(ROOT, 'dom0', 'settings', 'vocabulary.toml');
 const VOCABULARY = join(ROOT, 'core', 'api', 'vocabulary.ts');
+const CITED = join(ROOT, 'cli', 'cited.ts');
 const BIOME = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome');
 const CONFIG_SCHEMA = join(ROOT, 'config', 'qmcp.schema.json');
 
@@ -52,13 +54,24 @@ async function vocabulary(): Promise<Map<string, string>> {
     { arguments: taken, methods },
   ]);
   const text = `// Generated from dom0/settings/vocabulary.toml by \`npm run generate\`.\nexport const STEPS = ${JSON.stringify(Object.fromEntries(entries), null, 2)} as const;\n`;
+  return new Map([[VOCABULARY, formatted(text, VOCABULARY)]]);
+}
+
+/** Which tests show which invariant, for \`qmcp explain\`: the tests do not ship. */
+function citations(): Map<string, string> {
+  const type = 'Readonly<Record<string, readonly { readonly file: string; readonly test: string }[]>>';
+  const text = `// Generated from test/cites.yaml by \`npm run generate\`.\nexport const CITED: ${type} = ${JSON.stringify(cited(ROOT))};\n`;
+  return new Map([[CITED, formatted(text, CITED)]]);
+}
+
+function formatted(text: string, path: string): string {
   const { status, stdout, stderr } = spawnSync(
     'node',
-    [BIOME, 'format', '--stdin-file-path', relative(ROOT, VOCABULARY)],
+    [BIOME, 'format', '--stdin-file-path', relative(ROOT, path)],
     { encoding: 'utf8', input: text, cwd: ROOT },
   );
   if (status !== 0) throw new Error(stderr);
-  return new Map([[VOCABULARY, stdout]]);
+  return stdout;
 }
 
 /** Made by dom0's own generator, from the contracts on disk: they are written first. */
@@ -109,6 +122,7 @@ async function main(check: boolean): Promise<number> {
   const pages = new Map([[join(reference, 'config.md'), await configPage(ROOT)]]);
   const derived = [
     ...pages,
+    ...citations(),
     ...configSchema(),
     ...(await vocabulary()),
     ...(await ceilings(join(ROOT, 'config'))),

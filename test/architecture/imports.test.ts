@@ -65,7 +65,7 @@ const LAYERS: readonly {
   },
   {
     layer: 'core/main.ts',
-    files: /^core\/main\.ts$/,
+    files: /^core\/(main|version)\.ts$/,
     looksAt: [
       'core/api',
       'core/host',
@@ -95,7 +95,14 @@ const LAYERS: readonly {
     files: /^cli\//,
     // The generator writes down what core knows: contracts and the shape of the configuration.
     looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins'],
-    packages: [/^node:/, /^commander$/, /^diff$/, /^smol-toml$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
+    packages: [
+      /^node:/,
+      /^commander$/,
+      /^diff$/,
+      /^smol-toml$/,
+      /^yaml$/,
+      /^@modelcontextprotocol\/client(\/stdio)?$/,
+    ],
   },
   {
     layer: 'testing',

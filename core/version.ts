@@ -1,0 +1,14 @@
+import { readFileSync } from 'node:fs';
+
+/** Of the package this runs in, compiled (dist/core) or not (core). */
+export const VERSION: string = packageVersion();
+
+function packageVersion(): string {
+  for (const up of ['../package.json', '../../package.json']) {
+    try {
+      const { name, version } = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'));
+      if (name === 'qmcp') return version;
+    } catch {}
+  }
+  return '0.0.0';
+}

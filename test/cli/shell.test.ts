@@ -1,0 +1,78 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type SimHost, startHost } from '../../sim/index.js';
+import { qmcp } from '../support/qmcp.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+let sim: SimHost;
+let client: string;
+beforeAll(async () => {
+  sim = await startHost({ world: 'demo', dir });
+  client = await sim.client('mcp-control');
+  writeFileSync(
+    join(dir, 'qmcp.config.yaml'),
+    'plugins: [inspect, exec, storage]\ntools: { exclude: [qube_set] }\n',
+  );
+});
+afterAll(async () => {
+  await sim.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+const call = (...words: string[]) => qmcp(['call', '--client', client, ...words], { cwd: dir });
+
+describe('qmcp call', () => {
+  test('shows a list as a table, and as JSON when asked', async () => {
+    const [shown, json] = await Promise.all([call('qube_list'), call('qube_list', '--json')]);
+    expect(shown).toMatchObject({ code: 0, stderr: '' });
+    expect(shown.stdout).toMatch(
+      /^prefix {2}ai-\n\nqubes\nname +class +state\nai-debian +TemplateVM +halted\n$/,
+    );
+    expect(JSON.parse(json.stdout)).toMatchObject({ prefix: 'ai-', qubes: [{ name: 'ai-debian' }] });
+  });
+
+  test('exits 1 with the refusal an agent gets, and changes nothing', async () => {
+    const before = JSON.stringify(sim.host.snapshot());
+    const [hidden, missing] = await Promise.all(
+      ['vault', 'no-such-qube'].map((qube) => call('volume_grow', `qube=${qube}`, 'size=3000000000')),
+    );
+    expect(hidden).toMatchObject({ code: 1, stdout: '' });
+    expect(hidden!.stderr).toMatch(/^qmcp: not-found: /);
+    expect(missing).toEqual(hidden);
+    expect(JSON.stringify(sim.host.snapshot())).toBe(before);
+  });
+
+  test('exits 2 on what is the command line’s fault', async () => {
+    const [key, value, tool, filtered] = await Promise.all([
+      call('qube_state', 'quba=x'),
+      call('volume_grow', 'qube=ai-debian', 'size=much'),
+      call('qube_lst'),
+      call('qube_set', 'qube=ai-debian'),
+    ]);
+    expect(key).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean qube?') });
+    expect(value).toMatchObject({ code: 2, stderr: expect.stringContaining('/size must be') });
+    expect(tool).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean qube_list?') });
+    // What the configuration leaves out is left out here, too.
+    expect(filtered).toMatchObject({ code: 2, stdout: '' });
+  });
+});
+
+test('qmcp tools says which are served, and of the others why not', async () => {
+  const args = ['tools', '--client', client, '--read-only', '--all'];
+  const { code, stdout } = await qmcp(args, { cwd: dir });
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^qube_list +read +inspect +served +List the qubes$/m);
+  expect(stdout).toMatch(/^exec_run +destroy +exec +read-only +/m);
+  expect(stdout).toMatch(/^qube_set +write +inspect +(filtered out|read-only) /m);
+});
+
+test('qmcp config show says who said each value', async () => {
+  const args = ['config', 'show', '--origin', '--timeout', '9'];
+  const { code, stdout } = await qmcp(args, { cwd: dir, env: { QMCP_READ_ONLY: 'true' } });
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^tools\.exclude +qmcp\.config\.yaml:2 +qube_set$/m);
+  expect(stdout).toMatch(/^readOnly +QMCP_READ_ONLY +true$/m);
+  expect(stdout).toMatch(/^qrexec\.timeout +--timeout +9$/m);
+  expect(stdout).toMatch(/^onRefusal +default +exit$/m);
+});
