@@ -161,15 +161,16 @@ describe('qmcp plugins', () => {
 });
 
 describe('qmcp doctor', () => {
-  test('follows the way to dom0 and finds nothing when nothing is wrong', async () => {
+  test('follows the way to dom0, and exits 1 when a service it was granted does not answer', async () => {
     const { client, folder } = hostWith();
     const ran = await qmcp(['doctor', '--client', client], { cwd: folder });
-    expect(ran.code).toBe(0);
+    expect(ran.code).toBe(1);
     const services = BUILT_IN.flatMap((plugin) => plugin.services).length;
     expect(ran.stdout).toMatch(
       new RegExp(`ok +dom0’s catalog: world ai, names start with ai-, ${services} services`),
     );
-    expect(ran.stdout).not.toContain('FAIL');
+    expect(ran.stdout).toMatch(/FAIL +qrexec policy: .*denies qmcp\.inspect\.List/);
+    expect(ran.stdout).toContain('\n1 thing is wrong.\n');
   });
 
   test('stops at a client that is not there, and says where it comes from', async () => {
