@@ -183,7 +183,7 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
     { file: 'test/security/frozen.test.ts', test: 'a call that waited for another one has no effect' },
   ],
   'policy.closed': [
-    { file: 'test/security/policy.test.ts', test: 'gets the date, and nothing else from anybody' },
+    { file: 'test/security/policy.test.ts', test: 'whoever is inside a qube of the world' },
     { file: 'test/security/policy.test.ts', test: 'a principal: reaches nothing but what its lines name' },
   ],
   'policy.consistent': [
@@ -191,6 +191,6 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
       file: 'test/security/reload.test.ts',
       test: 'that is taken away takes its service away, and gives it back',
     },
-    { file: 'test/operator/check.test.ts', test: 'finds ${what}' },
+    { file: 'test/operator/check.test.ts', test: 'finds nothing on a host that is as it should be' },
   ],
 };
