@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['{core,plugins,sim,cli,test,examples}/**/*.test.ts'],
+    // A package of its own, whose tests run where the packed qmcp is installed: test/sdk/first-ten-minutes.test.ts.
+    exclude: ['**/node_modules/**', 'examples/vault/**'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     maxWorkers: 2,
