@@ -23,13 +23,12 @@ class Rosters(dict):
             if world.name not in self:
                 self[world.name] = Roster(self._host)
                 self._following.add(asyncio.create_task(self[world.name].follow()))
-            # what a qube of the world has, living or removed; what a principal made and the operator took out has neither
-            self[world.name].marks = frozenset({world.umbrella, world.tombstone})
+            self[world.name].marks, self[world.name].signs = world.marks, world.signs
 
 
 class Roster:
     def __init__(self, host):
-        self._host, self.marks = host, frozenset()
+        self._host, self.marks, self.signs = host, frozenset(), frozenset()
         self.known, self._queues = set(), set()
         self._looked_for, self._connected = None, asyncio.Event()
 
@@ -73,7 +72,7 @@ class Roster:
             if event == "connection-established":
                 await self._look()
                 self._connected.set()
-            elif event.removeprefix("domain-tag-add:") in self.marks:
+            elif event.removeprefix("domain-tag-add:") in self.signs:
                 self.known.add(subject)
             if subject in self.known:
                 for queue in self._queues:

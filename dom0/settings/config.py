@@ -31,6 +31,10 @@ class World:
         self.excluded = frozenset({"dom0", *self.principals, *self.gateways, *self.guarded, *excluded})
         self.stamps = frozenset(f"created-by-{principal}" for principal in self.principals)
         self.umbrella, self.tombstone = f"{name}-managed", f"{name}-tombstone"
+        # What a qube of the world has, living or removed; what a principal made and the operator took out has neither.
+        self.marks = frozenset({self.umbrella, self.tombstone})
+        # A disposable has the umbrella of its template from the start, and no event says so: its own mark is what is heard.
+        self.signs = self.marks | {self.disposable_mark(tier) for tier in TIERS}
         # The last mark of a birth. A qube a principal made that lacks it is unfinished, and nobody's.
         self.born = f"{name}-born"
         self.guard, self.egress_lock, self.sink = f"{name}-guard", f"{name}-egress-lock", f"{name}-dump"
