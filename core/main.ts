@@ -127,13 +127,14 @@ export async function named(config: Config): Promise<readonly Plugin[]> {
   return plugins;
 }
 
-const found = (config: Config): Promise<Found> =>
-  findPlugins({ names: config.plugins, builtIn: BUILT_IN, folder: folderOf(config) });
+function found(config: Config): Promise<Found> {
+  outliveStrayErrors();
+  return findPlugins({ names: config.plugins, builtIn: BUILT_IN, folder: folderOf(config) });
+}
 
 /** Serves MCP on standard input and output until the client goes. */
 export async function serve(config: Config): Promise<void> {
   const stdout = ownOutput();
-  outliveStrayErrors();
   const host = await load(config);
   if (host.problems.length > 0) log(`going on without\n${report(host.problems)}`);
   const connection = serveMcp({
@@ -165,6 +166,7 @@ function ownOutput(): NodeJS.WriteStream {
 
 /** A plugin's forgotten promise, or what it throws from a timer, ends with a line for the operator and not the server. */
 function outliveStrayErrors(): void {
+  if (process.listenerCount('unhandledRejection') > 0) return;
   // Nobody to read the lines is no reason to end, either.
   process.stderr.on('error', () => {});
   for (const event of ['unhandledRejection', 'uncaughtException'] as const)
