@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import type { Plugin } from '../api/index.js';
 import { Builtins } from '../host/builtins.js';
 import type { Candidate } from '../host/graph.js';
-import { type Problem, problem } from '../host/problems.js';
+import { type Problem, problem, whyOf } from '../host/problems.js';
 
 /** Seconds a module has to be imported. One that waits for something that never comes keeps nobody else from starting. */
 const IMPORT = 10;
@@ -77,7 +77,7 @@ function locate(name: string, folder: string): string {
 }
 
 function reason(error: unknown): string {
-  if (!(error instanceof Error)) return `importing it threw ${String(error)}`;
+  if (!(error instanceof Error)) return `importing it threw ${whyOf(error)}`;
   const [first] = error.message.split('\n');
   const { code } = error as NodeJS.ErrnoException;
   const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'ERR_UNSUPPORTED_DIR_IMPORT';
