@@ -45,8 +45,8 @@ describe('the units', () => {
     expect(values(service, 'User')).toEqual(['qmcpd']);
     expect(values(service, 'SupplementaryGroups')).toEqual(['qubes']);
     expect(values(service, 'StateDirectory')).toEqual(['qmcp/journal']);
-    expect(values(service, 'LogsDirectory')).toEqual(['qmcp']);
-    for (const key of ['ReadWritePaths', 'BindPaths', 'RuntimeDirectory', 'AmbientCapabilities'])
+    expect(values(service, 'ReadWritePaths')).toEqual(['/var/log/qmcp']);
+    for (const key of ['LogsDirectory', 'BindPaths', 'RuntimeDirectory', 'AmbientCapabilities'])
       expect(values(service, key).join(''), key).toBe('');
     const account = readFileSync(packageFile('dom0/packaging/sysusers.conf'), 'utf8');
     expect(account.split('\n').filter((line) => /^[a-z]/.test(line))).toEqual([
