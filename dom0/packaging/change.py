@@ -69,11 +69,13 @@ def take_back(root):
     """The last step first: what opened is closed before anything else, and what was open is opened at the end."""
     undo, folders = json.loads((root / UNDO).read_bytes())
     units = [Path(path).name for path, _ in undo if path.startswith(UNITS) and ".wants/" not in path]
-    command(root, ["systemctl", "stop", *units], check=False)
+    for words in [["systemctl", "stop", *units]] if units else []:
+        command(root, words, check=False)
     for path, before in reversed(undo):
         put(root / path, before)
-    command(root, ["systemctl", "daemon-reload"], check=False)
-    command(root, ["systemctl", "start", *wanted(installed_units(root))], check=False)
+    started = [["systemctl", "start", *wanted(installed_units(root))]] if wanted(installed_units(root)) else []
+    for words in [["systemctl", "daemon-reload"], *started, ["sync"]]:
+        command(root, words, check=False)
     (root / UNDO).unlink()
     prune(root, folders)
     print("qmcp-dom0: what was begun is taken back: all is as it was before.")

@@ -153,6 +153,7 @@ describe('the commands of an upgrade', { timeout: 120_000 }, () => {
         ['systemctl stop', false],
         ['systemctl daemon-reload', true],
         ['systemctl start', true],
+        ['sync', true],
       ]);
       expect(dom0.tree()).toEqual(before);
     }
