@@ -1,53 +1,146 @@
 /** What dom0's kernel costs on top of the Admin API calls it makes. */
+import { type ChildProcess, spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { SimHost } from '../sim/index.js';
+import { packageFile } from '../sim/root.js';
 import { medians, ms, type Row } from './measure.js';
 
 const RUNS = 400;
+/** Seconds for each number of connections. */
+const BUSY = 3;
+const CROWD = 16;
+const MANY = 1_000;
+
+/** The very calls behind one qmcp.inspect.State, for a caller that knows which. */
+const BEHIND_STATE = [
+  'admin.vm.tag.List - ai-bench',
+  'admin.vm.List - ai-bench',
+  'admin.vm.property.GetAll - ai-bench',
+  'admin.vm.volume.Info private ai-bench',
+  'admin.vm.tag.List - ai-debian',
+  'admin.vm.tag.List - sys-ai-net',
+];
+
+/** A process that makes Admin API calls and does nothing else. */
+class Raw {
+  private readonly child: ChildProcess;
+  private readonly answers: AsyncIterator<string>;
+
+  constructor(qubesd: string) {
+    this.child = spawn('python3', ['-B', packageFile('bench/raw.py'), qubesd], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    this.answers = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
+  }
+
+  /** Milliseconds for all of these, one after the other. */
+  async once(calls: readonly string[]): Promise<number> {
+    this.child.stdin!.write(`1 ${calls.join(',')}\n`);
+    return Number((await this.answers.next()).value);
+  }
+
+  end(): void {
+    this.child.stdin!.end();
+  }
+}
+
+/** What is asked, of whom. */
+class Wire {
+  private readonly qubesd: string;
+  private readonly qmcpd: string;
+
+  constructor(private readonly sim: SimHost) {
+    this.qubesd = join(sim.root, 'run/qubesd.sock');
+    this.qmcpd = join(sim.root, 'run/qmcp/qmcpd.sock');
+  }
+
+  admin = (method: string, dest: string, argument = '') =>
+    exchange(this.qubesd, `${method}+${argument} dom0 name ${dest}\0`);
+
+  call = (service: string, target: string, payload: object = {}) =>
+    exchange(this.qmcpd, `${service}+ mcp-control ${target}\0${JSON.stringify(payload)}`);
+
+  /** Stopped and started; until it has answered its first call. */
+  async coldStart(): Promise<unknown> {
+    await this.sim.qmcpd.restart();
+    return this.call('qmcp.inspect.List', 'keyword adminvm');
+  }
+}
 
 export async function kernel(sim: SimHost): Promise<Row[]> {
-  const qubesd = join(sim.root, 'run/qubesd.sock');
-  const qmcpd = join(sim.root, 'run/qmcp/qmcpd.sock');
-  const admin = (method: string, dest: string, argument = '') =>
-    exchange(qubesd, `${method}+${argument} dom0 name ${dest}\0`);
-  const call = (service: string, target: string, payload: object = {}) =>
-    exchange(qmcpd, `${service}+ mcp-control ${target}\0${JSON.stringify(payload)}`);
-
+  const wire = new Wire(sim);
+  const { call } = wire;
   await call('qmcp.spawn.Create', 'keyword adminvm', { name: 'ai-bench', template: 'ai-debian' });
+  const state = () => call('qmcp.inspect.State', 'name ai-bench');
+  const raw = new Raw(join(sim.root, 'run/qubesd.sock'));
+  const raws: number[] = [];
   const found = await medians(
     {
-      // The very calls behind one qmcp.inspect.State, by a caller that knows which.
-      raw: async () => {
-        await admin('admin.vm.tag.List', 'ai-bench');
-        await admin('admin.vm.List', 'ai-bench');
-        await admin('admin.vm.property.GetAll', 'ai-bench');
-        await admin('admin.vm.volume.Info', 'ai-bench', 'private');
-        await admin('admin.vm.tag.List', 'ai-debian');
-        await admin('admin.vm.tag.List', 'sys-ai-net');
-      },
-      state: () => call('qmcp.inspect.State', 'name ai-bench'),
+      state,
       hidden: () => call('qmcp.inspect.State', 'name vault'),
       missing: () => call('qmcp.inspect.State', 'name no-such-qube'),
+      // In between, and not timed from here: that process takes its own time, as qmcpd does.
+      raw: async () => raws.push(await raw.once(BEHIND_STATE)),
     },
     RUNS,
   );
-  const [raw, state, hidden, missing] = ['raw', 'state', 'hidden', 'missing'].map((name) => found.get(name)!);
+  raw.end();
+  const of = (name: string) => found.get(name)!;
+  const least = raws.sort((one, other) => one - other)[raws.length >> 1]!;
+  const [one, crowd] = [await perSecond(state, 1), await perSecond(state, CROWD)];
+  const cold = (await medians({ cold: () => wire.coldStart() }, 10)).get('cold')!;
   return [
+    ratio('one qube read ÷ its raw Admin API calls, by another process', of('state'), least, '< 2'),
+    ratio('refusal ÷ one qube read', of('hidden'), of('state')),
+    ratio('hidden ÷ missing', of('hidden'), of('missing'), '1'),
     {
-      what: 'one qube read ÷ its raw Admin API calls',
-      ratio: state! / raw!,
-      aim: '< 2',
-      detail: `${ms(state!)} ÷ ${ms(raw!)}`,
+      what: `qubes read a second, ${CROWD} connections ÷ 1`,
+      ratio: crowd / one,
+      detail: `${crowd.toFixed(0)} ÷ ${one.toFixed(0)} calls/s`,
     },
-    { what: 'refusal ÷ one qube read', ratio: hidden! / state!, detail: `${ms(hidden!)} ÷ ${ms(state!)}` },
-    {
-      what: 'hidden ÷ missing',
-      ratio: hidden! / missing!,
-      aim: '1',
-      detail: `${ms(hidden!)} ÷ ${ms(missing!)}`,
-    },
+    { what: 'qmcpd, from its start to its first answer', ratio: cold / of('state'), detail: ms(cold) },
   ];
+}
+
+/** On a host with a thousand qubes in the world. */
+export async function listOfMany(sim: SimHost): Promise<Row[]> {
+  const { admin, call } = new Wire(sim);
+  const list = () => call('qmcp.inspect.List', 'keyword adminvm');
+  const reply = JSON.parse((await list()).toString('utf8')) as { result: { qubes: unknown[] } };
+  const length = reply.result.qubes.length;
+  const found = await medians({ raw: () => admin('admin.vm.List', 'dom0'), list }, 5);
+  const { list: qmcp, raw } = Object.fromEntries(found) as { list: number; raw: number };
+  return [ratio(`list of ${length} qubes ÷ one raw admin.vm.List`, qmcp, raw)];
+}
+
+/** The demo's world, and so many more qubes in it. */
+export function withMany<W extends { readonly qubes: readonly { readonly name: string }[] }>(world: W): W {
+  const one = { class: 'AppVM', label: 'red', template: 'ai-debian', tags: ['ai-managed', 'ai-full'] };
+  const more = Array.from({ length: MANY - 1 }, (_, at) => ({ ...one, name: `ai-n${at}` }));
+  return { ...world, qubes: [...world.qubes, ...more] };
+}
+
+const ratio = (what: string, cost: number, least: number, aim?: string): Row => ({
+  what,
+  ratio: cost / least,
+  ...(aim !== undefined && { aim }),
+  detail: `${ms(cost)} ÷ ${ms(least)}`,
+});
+
+/** How often this is done in a second, by so many at once. */
+async function perSecond(act: () => Promise<unknown>, connections: number): Promise<number> {
+  const begun = performance.now();
+  let done = 0;
+  const work = async () => {
+    while (performance.now() - begun < BUSY * 1000) {
+      await act();
+      done += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: connections }, work));
+  return (done / (performance.now() - begun)) * 1000;
 }
 
 function exchange(path: string, request: string): Promise<Buffer> {

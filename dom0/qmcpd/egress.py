@@ -12,7 +12,7 @@ _HOST = re.compile(r"(?=.{1,253}$)(?!.*\d$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.
 
 def _network(text):
     try:
-        return ipaddress.ip_network(text, strict=False)
+        return None if "%" in text else ipaddress.ip_network(text, strict=False)  # a zone may be any words at all
     except ValueError:
         return None
 

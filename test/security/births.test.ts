@@ -190,14 +190,20 @@ describe('a disposable', () => {
     const name = await seat.operator('admin.vm.CreateDisposable', 'ai-dvm');
     await seat.operator('admin.vm.Start', name);
     expect(tags(name)).toContain('ai-full');
-    expect(await seat.call(name, 'qmcp.inspect.State')).toEqual(
-      await seat.call('no-such', 'qmcp.inspect.State'),
-    );
-    expect(await seat.call(name, 'qmcp.exec.Run', { command: ['id'] })).toEqual(
-      await seat.call('no-such', 'qmcp.exec.Run', { command: ['id'] }),
-    );
-    expect(await seat.direct('qmcp.spawn.Kill', name)).toBe(await seat.direct('qmcp.spawn.Kill', 'no-such'));
-    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain(name);
+    // Its tags came without an event; one that qmcpd finds by looking is nobody's just the same.
+    for (const again of [async () => {}, () => seat.sim.qmcpd.restart()]) {
+      await again();
+      expect(await seat.call(name, 'qmcp.inspect.State')).toEqual(
+        await seat.call('no-such', 'qmcp.inspect.State'),
+      );
+      expect(await seat.call(name, 'qmcp.exec.Run', { command: ['id'] })).toEqual(
+        await seat.call('no-such', 'qmcp.exec.Run', { command: ['id'] }),
+      );
+      expect(await seat.direct('qmcp.spawn.Kill', name)).toBe(
+        await seat.direct('qmcp.spawn.Kill', 'no-such'),
+      );
+      expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain(name);
+    }
   });
 
   it('that qubesd had ready is taken, and is nobody’s until then', async () => {

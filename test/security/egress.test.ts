@@ -90,6 +90,13 @@ describe('outbound rules', () => {
     { to: 'a\naction=accept' },
     { to: '*.example.org', protocol: 'tcp', ports: '443' },
     { to: 'WWW.example.org' },
+    // Python takes whatever follows the % for an address's zone, a line of its own included.
+    { to: '2001:db8::%eth0', protocol: 'udp', ports: '53' },
+    { to: '2001:db8::%x\naction=accept dsthost=evil.example comment=', protocol: 'udp', ports: '53' },
+    { to: '2001:db8::/32%x\naction=accept comment=', protocol: 'udp', ports: '53' },
+    { to: '10.1.0.1\naction=accept', protocol: 'tcp', ports: '80' },
+    { to: '10.1.0.1 comment=x', protocol: 'tcp', ports: '80' },
+    { to: '１０.1.0.1', protocol: 'tcp', ports: '80' },
     { to: '1.2.3' },
     { to: '10.1.0.1', protocol: 'tcp', ports: '0' },
     { to: '10.1.0.1', protocol: 'tcp', ports: '90-80' },

@@ -1,12 +1,19 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Seat } from './host.js';
+import { roomy, Seat } from './host.js';
 
 // The platform's default policy is loaded after ours: what is closed here is closed on a real host.
 let seat: Seat;
 let disposable: string;
 const questions: string[] = [];
 beforeAll(async () => {
-  seat = await Seat.take();
+  seat = await Seat.take('demo', (root) => {
+    roomy(root);
+    // What an operator may allow to all other qubes, in a file that sorts after ours.
+    const wide = 'qubes.ReceiveUpdates * @anyvm @adminvm allow\nadmin.vm.List * @anyvm @adminvm allow\n';
+    writeFileSync(join(root, 'etc/qubes/policy.d/50-operator.policy'), wide);
+  });
   seat.sim.qrexec.operator = ({ source, service }) => {
     questions.push(`${source} ${service}`);
     return null;
@@ -93,6 +100,8 @@ describe('what a qube outside of the world may do, as a control for what follows
     questions.length = 0;
     await seat.call('personal', 'qubes.Filecopy', '', 'work');
     expect(questions).toEqual(['work qubes.Filecopy']);
+    for (const service of ['qubes.ReceiveUpdates', 'admin.vm.List'])
+      expect(await refused('work', '@adminvm', service)).toBe(false);
   });
 });
 
