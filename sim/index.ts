@@ -9,6 +9,7 @@ import { BwrapEngine } from './guests/bwrap.js';
 import type { GuestEngine } from './guests/guest.js';
 import { MemoryEngine } from './guests/memory.js';
 import { type Outside, reachOn } from './guests/outside.js';
+import { ProcessEngine } from './guests/processes.js';
 import type { MemoryService } from './guests/services.js';
 import { type Api, Host } from './host/host.js';
 import type { Destination, Reach } from './network/reach.js';
@@ -31,8 +32,11 @@ export interface SimOptions {
   readonly seed?: number | undefined;
   /** The release whose Admin API it speaks; the world's unless said. */
   readonly api?: Api | undefined;
-  /** What qubes have inside: a shell in memory (the default), or real processes in a sandbox of bubblewrap. */
-  readonly guests?: 'memory' | 'bwrap';
+  /**
+   * What qubes have inside: a shell in memory (the default), real processes in a sandbox of bubblewrap, or, for tests that know
+   * what they run, plain processes of whoever runs this.
+   */
+  readonly guests?: 'memory' | 'bwrap' | 'processes';
   /** Services that guests in memory have besides their own, by name. */
   readonly services?: Readonly<Record<string, MemoryService>>;
   /** Do to dom0's files what an operator might have done, before qmcpd reads them. */
@@ -96,7 +100,9 @@ export async function startHost({
     const engine =
       guests === 'bwrap'
         ? sandboxes(join(dir, 'guests'))
-        : new MemoryEngine(outside, (name) => host.qube(name)?.template ?? null, services);
+        : guests === 'processes'
+          ? new ProcessEngine(join(dir, 'guests'))
+          : new MemoryEngine(outside, (name) => host.qube(name)?.template ?? null, services);
     const insides = await Insides.of(host, engine);
     closing.push(() => insides.close());
     const qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qubes/qrexec.log'));

@@ -1,0 +1,99 @@
+/**
+ * Guests that are plain processes of whoever runs this: the very services a template ships, and no sandbox around them. For
+ * tests, which know what they run, on machines without bubblewrap. A qube has no more to itself than a directory for what its
+ * services keep, and a `bin` in it that comes first in PATH.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { packageFile } from '../root.js';
+import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
+
+const NO_SUCH_SERVICE = 127;
+const KILLED = 137;
+
+export class ProcessEngine implements GuestEngine {
+  constructor(private readonly dir: string) {}
+
+  async start({ name }: QubeToStart): Promise<Guest> {
+    return new ProcessGuest(join(this.dir, name));
+  }
+
+  async import(): Promise<void> {}
+
+  forget(name: string): void {
+    rmSync(join(this.dir, name), { recursive: true, force: true });
+  }
+}
+
+export class ProcessGuest implements Guest {
+  private readonly stopped = new AbortController();
+  private readonly calls = new Set<Promise<unknown>>();
+
+  constructor(private readonly dir: string) {
+    mkdirSync(join(dir, 'bin'), { recursive: true });
+  }
+
+  async serve(call: ServiceCall): Promise<number> {
+    const file = packageFile(`guest/qubes-rpc/${call.service}`);
+    const module = existsSync(file)
+      ? /-m (qmcp_guest\.\w+)/.exec(readFileSync(file, 'utf8'))?.[1]
+      : undefined;
+    if (module === undefined) return NO_SUCH_SERVICE;
+    const signal = AbortSignal.any([call.signal, this.stopped.signal]);
+    const running = this.process(module, { ...call, signal });
+    this.calls.add(running);
+    try {
+      return await running;
+    } finally {
+      this.calls.delete(running);
+    }
+  }
+
+  async run(_command: Command): Promise<CommandResult> {
+    throw new Error('a guest of plain processes is called by its services only');
+  }
+
+  /** As a qube's end takes everything in it along: what runs in the background, too. */
+  async stop(): Promise<void> {
+    this.stopped.abort();
+    await Promise.allSettled(this.calls);
+    const jobs = join(this.dir, 'jobs');
+    for (const job of existsSync(jobs) ? readdirSync(jobs) : [])
+      await this.process('qmcp_guest.exec_stop', {
+        stdin: Readable.from([Buffer.from(`${JSON.stringify({ job })}\n`)]),
+        stdout: () => {},
+        stderr: () => {},
+        signal: new AbortController().signal,
+      });
+  }
+
+  private process(
+    module: string,
+    { stdin, stdout, stderr, signal }: Pick<ServiceCall, 'stdin' | 'stdout' | 'stderr' | 'signal'>,
+  ): Promise<number> {
+    const child = spawn('python3', ['-B', '-S', '-m', module], {
+      cwd: packageFile('guest'),
+      env: {
+        ...process.env,
+        PATH: `${join(this.dir, 'bin')}:${process.env.PATH}`,
+        QMCP_JOBS: join(this.dir, 'jobs'),
+      },
+    });
+    child.stdout.on('data', stdout);
+    child.stderr.on('data', stderr);
+    pipeline(Readable.from(stdin), child.stdin).catch(() => {});
+    // The caller's end, as the service sees it: its pipes are closed, and nobody kills it.
+    const hangUp = () => {
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+    };
+    if (signal.aborted) hangUp();
+    signal.addEventListener('abort', hangUp, { once: true });
+    return new Promise((done, failed) => {
+      child.once('error', failed);
+      child.once('close', (exit) => done(exit ?? KILLED));
+    });
+  }
+}

@@ -1,0 +1,316 @@
+/** The tools of exec over real MCP, on the Python services a template ships, as real processes: what only those can show. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type SimHost, startHost } from '../../sim/index.js';
+import { QMCP } from '../support/qmcp.js';
+
+const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+const files = join(dir, 'files');
+let sim: SimHost;
+let agent: Agent;
+beforeAll(async () => {
+  sim = await startHost({ world: 'demo', dir, guests: 'processes' });
+  mkdirSync(files);
+  agent = await Agent.connect();
+  await agent.done('qube_spawn', { name: 'ai-one', template: 'ai-debian', start: true });
+});
+afterAll(async () => {
+  await agent.leave();
+  await sim.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+type Result = Record<string, unknown> & {
+  readonly handle: string;
+  readonly content: string;
+  readonly next: number | null;
+  readonly entries: readonly { readonly name: string }[];
+};
+
+/** A client with a server of its own. */
+class Agent {
+  private constructor(
+    private readonly client: Client,
+    readonly pid: number,
+  ) {}
+
+  static async connect(): Promise<Agent> {
+    const client = new Client({ name: 'guest', version: '0' });
+    const args = [QMCP, 'serve', '--client', await sim.client('mcp-control')];
+    const transport = new StdioClientTransport({ command: process.execPath, args, stderr: 'ignore' });
+    await client.connect(transport);
+    return new Agent(client, transport.pid!);
+  }
+
+  async call(
+    name: string,
+    args: object,
+    options: { signal?: AbortSignal; hear?: (line: string) => void } = {},
+  ) {
+    const { signal, hear } = options;
+    const result = await this.client.callTool(
+      { name, arguments: { ...args } },
+      {
+        timeout: 60_000,
+        ...(signal && { signal }),
+        ...(hear && { onprogress: ({ message }: { message?: string | undefined }) => hear(message ?? '') }),
+      },
+    );
+    return result.structuredContent as Result & { error?: { code: string; data?: unknown } };
+  }
+
+  async done(name: string, args: object, options?: Parameters<Agent['call']>[2]): Promise<Result> {
+    const result = await this.call(name, args, options);
+    expect([name, result.error]).toEqual([name, undefined]);
+    return result;
+  }
+
+  leave(): Promise<void> {
+    return this.client.close();
+  }
+}
+
+const me = { qube: 'ai-one', user: userInfo().username };
+
+/** A command that cannot be mistaken for another, and whether a process of it is there. */
+let count = 0;
+const sleeper = () => {
+  count += 1;
+  return `sleep 3${process.pid}.${count}`;
+};
+const runs = (command: string) =>
+  readdirSync('/proc').some((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim() === command;
+    } catch {
+      return false;
+    }
+  });
+const isThere = (command: string) => expect.poll(() => runs(command), { timeout: 20_000 }).toBe(true);
+const isGone = (command: string) =>
+  expect.poll(() => runs(command), { timeout: 1500, interval: 25 }).toBe(false);
+
+describe('every process that a command started is gone', () => {
+  test('within a second or so when the client cancels the call, whatever groups a shell made of them', async () => {
+    const command = sleeper();
+    const cancel = new AbortController();
+    const call = agent.call(
+      'exec_run',
+      { ...me, command: ['bash', '-c', `set -m; trap '' TERM; ${command} & ${command} | cat`] },
+      { signal: cancel.signal },
+    );
+    call.catch(() => {});
+    await isThere(command);
+    cancel.abort();
+    await isGone(command);
+    await expect(call).rejects.toThrow();
+  });
+
+  test('when the client has gone, and its server with it', async () => {
+    const command = sleeper();
+    const other = await Agent.connect();
+    other.call('exec_run', { ...me, command }).catch(() => {});
+    await isThere(command);
+    await Promise.all([other.leave(), isGone(command)]);
+  });
+
+  test('when another call stops it by the handle that its progress tells', async () => {
+    const command = sleeper();
+    let handle = '';
+    const heard: string[] = [];
+    const call = agent.call(
+      'exec_run',
+      { ...me, command: `echo on; ${command}` },
+      {
+        hear: (line) => {
+          handle ||= /^handle (\S+)$/.exec(line)?.[1] ?? '';
+          heard.push(line);
+        },
+      },
+    );
+    await isThere(command);
+    await expect.poll(() => heard, { timeout: 10_000 }).toContain('stdout| on');
+    expect(await agent.done('exec_stop', { handle })).toMatchObject({ running: false, signal: 'SIGKILL' });
+    await isGone(command);
+    expect(await call).toMatchObject({ stdout: 'on\n', exit: null, signal: 'SIGKILL', timed_out: false });
+  });
+
+  test('when its time is up, though it ignores SIGTERM; and what it said until then is told', async () => {
+    const command = sleeper();
+    const result = await agent.done('exec_run', {
+      ...me,
+      command: `trap '' TERM; echo on; ${command} & ${command}`,
+      timeout: 1,
+    });
+    expect(result).toMatchObject({ stdout: 'on\n', exit: null, signal: 'SIGKILL', timed_out: true });
+    await isGone(command);
+  });
+});
+
+describe('a command in the background', () => {
+  test('outlives the server that started it, and is read and stopped through another', async () => {
+    const command = sleeper();
+    const other = await Agent.connect();
+    const { handle } = await other.done('exec_run', {
+      ...me,
+      command: `echo on; ${command}`,
+      background: true,
+    });
+    await other.leave();
+    await isThere(command);
+    expect(await agent.done('exec_output', { handle, wait: 20 })).toMatchObject({
+      running: true,
+      content: 'on\n',
+      next: 3,
+    });
+    expect(await agent.done('exec_stop', { handle })).toMatchObject({ running: false, signal: 'SIGTERM' });
+    await isGone(command);
+    expect(await agent.done('exec_output', { handle })).toMatchObject({ content: 'on\n', next: null });
+  });
+
+  test('that ignores SIGTERM is killed', async () => {
+    const command = sleeper();
+    const { handle } = await agent.done('exec_run', {
+      ...me,
+      command: `trap '' TERM; ${command} & while :; do ${command}; done`,
+      background: true,
+    });
+    await isThere(command);
+    expect(await agent.done('exec_stop', { handle })).toMatchObject({ running: false, signal: 'SIGKILL' });
+    await isGone(command);
+  });
+
+  test('is nobody’s by a handle of another qube, and of no qube at all not to be told from one of a hidden qube', async () => {
+    const { handle } = await agent.done('exec_run', { ...me, command: 'true', background: true });
+    const job = handle.split(':')[1];
+    const said = await Promise.all(
+      ['vault', 'no-such-qube', 'ai-debian'].map((qube) =>
+        agent.call('exec_output', { handle: `${qube}:${job}` }),
+      ),
+    );
+    for (const one of said) expect(one).toEqual({ error: { code: 'not-found' } });
+    expect(await agent.call('exec_output', { handle: 'ai-one:0123456789abcdef' })).toMatchObject({
+      error: { code: 'conflict', data: { problems: [{ at: '/handle' }] } },
+    });
+  });
+
+  test('keeps the beginning of a flood, and counts the rest', async () => {
+    const { handle } = await agent.done('exec_run', {
+      ...me,
+      command: 'head -c 20000000 /dev/zero; echo end',
+      background: true,
+    });
+    const end = 8 * 2 ** 20;
+    let last = await agent.done('exec_output', { handle, offset: end, wait: 30 });
+    while (last.running) last = await agent.done('exec_output', { handle, offset: end, wait: 30 });
+    expect(last).toMatchObject({ size: end, dropped: 20_000_004 - end, next: null, exit: 0 });
+  });
+});
+
+describe('what is large or strange', () => {
+  test('100 MB of output: a result of its beginning and its end, and a server that has not grown by it', async () => {
+    const { stdout, stdout_end, handle } = await agent.done('exec_run', {
+      ...me,
+      command: "head -c 100000000 /dev/zero | tr '\\0' x; echo end",
+    });
+    expect(stdout).toMatch(/^x{12288}$/);
+    expect(stdout_end).toMatch(/^x{4092}end\n$/);
+    expect(await agent.done('exec_output', { handle, offset: 8 * 2 ** 20 })).toMatchObject({
+      size: 8 * 2 ** 20,
+      dropped: 100_000_004 - 8 * 2 ** 20,
+      next: null,
+    });
+    const peak = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8'))![1]);
+    expect(peak / 1024).toBeLessThan(320);
+  });
+
+  test('10,000 files: every one of them on one page, in the order of their names', async () => {
+    const path = join(files, 'many');
+    mkdirSync(path);
+    for (let at = 0; at < 10_000; at += 1) writeFileSync(join(path, `f${(at * 7919) % 10_000}`), '');
+    const all = Array.from({ length: 10_000 }, (_, at) => `f${at}`).sort();
+    for (const [offset, next] of [
+      [0, 1000],
+      [5000, 6000],
+      [9000, null],
+    ] as const) {
+      const page = await agent.done('file_list', { ...me, path, offset, limit: 1000 });
+      expect(page).toMatchObject({ total: 10_000, next });
+      expect(page.entries.map(({ name }) => name)).toEqual(all.slice(offset, offset + 1000));
+    }
+  });
+
+  test('bytes that are no text: shown as far as they are, and exactly by the handle', async () => {
+    const { stdout, altered, handle } = await agent.done('exec_run', {
+      ...me,
+      command: ['printf', 'a\\377\\0b\\033[31mred\\342\\200\\256'],
+    });
+    expect([stdout, altered]).toEqual(['a\ufffdbred', true]);
+    const { content } = await agent.done('exec_output', { handle, encoding: 'base64' });
+    expect(Buffer.from(content, 'base64').toString('latin1')).toBe('a\xff\0b\x1b[31mred\xe2\x80\xae');
+  });
+
+  test('a name that is no text is listed with its bytes, and a link is shown and not followed', async () => {
+    const path = join(files, 'odd');
+    mkdirSync(path);
+    writeFileSync(Buffer.concat([Buffer.from(`${path}/`), Buffer.from([0x61, 0xff, 0x1b])]), '');
+    await agent.done('exec_run', { ...me, command: ['ln', '-s', '/etc/passwd', join(path, 'link')] });
+    const { entries } = await agent.done('file_list', { ...me, path });
+    expect(entries).toEqual([
+      expect.objectContaining({ name: 'a', name_base64: Buffer.from([0x61, 0xff, 0x1b]).toString('base64') }),
+      expect.objectContaining({ name: 'link', type: 'link', target: '/etc/passwd' }),
+    ]);
+  });
+
+  test('a file of any bytes comes back as it went, page by page', async () => {
+    const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, at) => (at * 31 + (at >> 8)) % 256));
+    const path = join(files, 'bytes');
+    const content = bytes.toString('base64');
+    expect(await agent.done('file_write', { ...me, path, content, encoding: 'base64' })).toMatchObject({
+      path,
+      size: 300_000,
+    });
+    const pages: Buffer[] = [];
+    for (let offset: number | null = 0; offset !== null; ) {
+      const page: Result = await agent.done('file_read', { ...me, path, offset, length: 100_000 });
+      expect(page.encoding).toBe('base64');
+      pages.push(Buffer.from(page.content, 'base64'));
+      offset = page.next;
+    }
+    expect(Buffer.concat(pages).equals(bytes)).toBe(true);
+  });
+
+  test('a text is cut between characters, and put together again', async () => {
+    const text = 'ä日🙂'.repeat(40);
+    const path = join(files, 'text');
+    await agent.done('file_write', { ...me, path, content: text });
+    let read = '';
+    for (let offset: number | null = 0; offset !== null; ) {
+      const page: Result = await agent.done('file_read', { ...me, path, offset, length: 101 });
+      expect(page.encoding).toBe('text');
+      read += page.content;
+      offset = page.next;
+    }
+    expect(read).toBe(text);
+  });
+
+  test('what cannot be done with a file is said in our words, and changes nothing', async () => {
+    const path = join(files, 'none/f');
+    const why = (at: string, problem: string) => ({
+      error: { code: 'conflict', data: { problems: [{ at, problem }] } },
+    });
+    expect(await agent.call('file_read', { ...me, path })).toEqual(why('/path', 'does not exist'));
+    expect(await agent.call('file_write', { ...me, path, content: 'x' })).toEqual(
+      why('/path', 'does not exist'),
+    );
+    expect(await agent.call('file_read', { ...me, path: files })).toEqual(why('/path', 'is a directory'));
+    expect(await agent.call('file_read', { ...me, path: '/dev/zero' })).toEqual(
+      why('/path', 'is not a regular file'),
+    );
+    expect(readdirSync(files)).not.toContain('none');
+  });
+});
