@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type SimHost, startHost } from '../../sim/index.js';
+import type { SimulatedHost } from '../../cli/sim.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TEXT = readFileSync(join(ROOT, 'docs/tutorial/first-session.md'), 'utf8');
@@ -41,10 +41,14 @@ const SEEN: readonly (readonly [start: string, sees: RegExp])[] = [
 ];
 
 let folder: string;
-let sim: SimHost;
+let sim: SimulatedHost;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'qmcp-tutorial-'));
-  sim = await startHost({ world: 'demo', dir: join(folder, 'host') });
+  // In a process of its own, as in the reader's other terminal.
+  const { startSimulatedHost } = (await import(
+    new URL('../../dist/cli/sim.js', import.meta.url).href
+  )) as typeof import('../../cli/sim.js');
+  sim = await startSimulatedHost({ world: 'demo', dir: join(folder, 'host'), quiet: true });
   // Where the reader stands: a checkout, with the host's folder in it.
   for (const name of ['dom0', 'package.json'])
     cpSync(join(ROOT, name), join(folder, name), { recursive: true });
