@@ -1,4 +1,3 @@
-import { frozen } from '../api/frozen.js';
 import { API_VERSION, type Plugin, type Service, type Tool } from '../api/index.js';
 import { isObject } from './dom0.js';
 import { type Problem, problem, whyOf } from './problems.js';
@@ -287,14 +286,16 @@ function sealed(plugin: Plugin): Plugin {
 /** Frozen all the way down. What answers anew each time it is asked could be one thing to dom0 and another to a call. */
 function settled<T extends object>(value: T): T {
   const seen = new Set<unknown>();
-  const look = (part: unknown, path: string): void => {
+  const settle = (part: unknown): void => {
     if (typeof part !== 'object' || part === null || seen.has(part)) return;
     seen.add(part);
-    for (const [key, { get, value }] of Object.entries(Object.getOwnPropertyDescriptors(part))) {
-      if (get !== undefined) throw new TypeError(`${path}${key} is computed anew each time it is read`);
-      look(value, `${path}${key}.`);
+    Object.freeze(part);
+    for (const key of Reflect.ownKeys(part)) {
+      const { get, value } = Object.getOwnPropertyDescriptor(part, key)!;
+      if (get !== undefined) throw new TypeError(`${String(key)} is computed anew each time it is read`);
+      if (typeof value === 'object') settle(value);
     }
   };
-  look(value, '');
-  return frozen(value);
+  settle(value);
+  return value;
 }

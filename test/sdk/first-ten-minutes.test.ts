@@ -62,11 +62,16 @@ async function follow(step: string, code = 0): Promise<string> {
 }
 
 /** The tools an agent has who is served as the tutorial says. */
-async function session<T>(more: readonly string[], work: (client: Client) => Promise<T>): Promise<T> {
-  const [, qmcp, ...words] = [...commands('serve').trim().split(' '), ...more];
+async function session<T>(
+  more: readonly string[],
+  work: (client: Client) => Promise<T>,
+  from = join(home, 'node_modules/qmcp'),
+): Promise<T> {
+  const [, , ...words] = [...commands('serve').trim().split(' '), ...more];
   const client = new Client({ name: 'author', version: '0' });
-  const command = join(home, 'node_modules/.bin', qmcp!);
-  await client.connect(new StdioClientTransport({ command, args: words, cwd: home, stderr: 'ignore' }));
+  const args = [join(from, 'cli/qmcp.js'), ...words];
+  const command = process.execPath;
+  await client.connect(new StdioClientTransport({ command, args, cwd: home, stderr: 'ignore' }));
   try {
     return await work(client);
   } finally {
@@ -161,6 +166,18 @@ describe('the first ten minutes of an author', { timeout: 240_000 }, () => {
       expect(hidden).toMatchObject({ isError: true, structuredContent: { error: { code: 'not-found' } } });
       expect(hidden).toEqual(missing);
     });
+  });
+
+  test('works where the server is another copy of the package than the one it imports', async () => {
+    await session(
+      [],
+      async (client) => {
+        const greet = (qube: string) => client.callTool({ name: 'hello_greet', arguments: { qube } });
+        expect((await greet('ai-debian')).structuredContent).toHaveProperty('greeting');
+        expect((await greet('vault')).structuredContent).toEqual({ error: { code: 'not-found' } });
+      },
+      ROOT,
+    );
   });
 
   test.skipIf(!hasKeygen)(
