@@ -100,7 +100,8 @@ async def disposable(call, template):
     mark = world.disposable_mark(invariants.birth_tier(world, template.tags))
     await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
     async with call.alone([""]):  # while a disposable has no name, it is the only one
-        call.intend("", UNDO, unborn=(stamp, mark))
+        # Another one, of whatever tier, is not what is to be undone.
+        call.intend("", UNDO, unborn=(stamp, *map(world.disposable_mark, TIERS)))
         name = await host.create_disposable(template.name, call.principal)
         birth = Birth(name, template, "DispVM", netvm, 0, firewall)
         call.named(name, UNDO, birth.finish(world, mark), (stamp, mark))

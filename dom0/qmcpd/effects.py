@@ -45,7 +45,7 @@ async def require(host, name, operations):
 
 def intent(name, undo, finish=(), unborn=None):
     """What the journal holds. `finish` follows when the whole call is committed, `undo` when it is not; with `unborn`, which is
-    `(stamp, mark)`, only on a qube that has the stamp and lacks the mark."""
+    `(stamp, mark, …)`, only on a qube that has the stamp and none of the marks that end a birth."""
     return {"qube": name, "undo": undo, "finish": list(finish), "unborn": unborn, "when": int(time.time())}
 
 
@@ -65,11 +65,11 @@ async def commit(host, intent):
 async def settle(host, intent, names):
     """Undo, on those of these qubes that the intent is about. True when there is nothing left to do, False when it is too early
     to say: of a birth that left nothing, or nothing with a name."""
-    stamp, mark = intent["unborn"] or (None, None)
+    stamp, *marks = intent["unborn"] or (None,)
     seen = False
     for name in names:
         tags = await host.tags(name)
         seen = seen or (tags is not None and name == intent["qube"])
-        if tags is not None and (stamp is None or (stamp in tags and mark not in tags)):
+        if tags is not None and (stamp is None or (stamp in tags and tags.isdisjoint(marks))):
             await perform(host, name, intent["undo"])
     return seen or stamp is None or time.time() - intent["when"] > LOOK_AGAIN

@@ -104,6 +104,7 @@ describe('a clone', () => {
   });
 });
 
+// INVARIANT crash.no-residue
 describe('a disposable', () => {
   beforeEach(async () => {
     await spawn('ai-dvm', { class: 'DispVMTemplate' });
@@ -221,6 +222,26 @@ describe('a disposable', () => {
     const { result } = await disposable('ai-dvm');
     expect(result.name).toBe(name);
     expect(tags(name)).toContain('ai-disp-full');
+  });
+
+  it('that fails takes no other one with it, whatever tier that one has', async () => {
+    await spawn('ai-low', { class: 'DispVMTemplate' });
+    await seat.operator('admin.vm.tag.Remove', 'ai-low', 'ai-full');
+    await seat.operator('admin.vm.tag.Set', 'ai-low', 'ai-exec');
+    const [high, low] = [await disposable('ai-dvm'), await disposable('ai-low')];
+    const before = seat.truth();
+    for (const template of ['ai-dvm', 'ai-low']) {
+      // Refused by qubesd before it has a name: whatever is undone is looked for among all disposables.
+      const undo = seat.sim.host.faults.add({
+        method: 'admin.vm.CreateDisposable',
+        count: 1,
+        error: { type: 'QubesException', message: 'no' },
+      });
+      expect((await disposable(template)).code).toBe('failed');
+      undo();
+    }
+    expect(seat.truth()).toBe(before);
+    for (const { result } of [high, low]) expect(seat.qube(result.name)?.state).toBe('Running');
   });
 
   it('of many at once, each has a name of its own and none is left over', async () => {

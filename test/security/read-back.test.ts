@@ -54,6 +54,7 @@ const CHANGES: Record<string, (name: string) => Promise<unknown>> = {
 
 // ATTACK 11
 // INVARIANT birth.class
+// INVARIANT tiers.no-escalation
 // INVARIANT birth.tagged-before-named
 // INVARIANT birth.egress-inherited
 // INVARIANT birth.no-escape-hatch
