@@ -18,7 +18,7 @@ const FOLDERS: readonly (readonly [folder: string, files: RegExp, to: string])[]
   ['qmcpd', /\.py$/, `${HOME}/qmcpd`],
   ['settings', /\.(py|toml)$/, `${HOME}/settings`],
   ['settings/shapes', /\.json$/, `${HOME}/settings/shapes`],
-  ['operator', /\.(py|toml|html)$|^qmcp-admin$/, `${HOME}/operator`],
+  ['operator', /\.(py|toml|template)$|^qmcp-admin$/, `${HOME}/operator`],
   ['policy', /\.(py|toml)$/, `${HOME}/policy`],
   ['packaging', /\.py$|^qmcp-dom0$/, `${HOME}/packaging`],
   ['packaging/systemd', /^qmcp.*\.(service|socket|timer)$/, UNITS],

@@ -55,10 +55,10 @@ export async function installContracts(
     return join(folder, name);
   });
   const review = await must(root, 'contract', 'review', ...files);
-  await must(root, 'contract', 'install', ...files);
+  await must(root, 'contract', 'install', ...files, '--yes');
   for (const { kind, name } of plugin.services) if (kind !== 'guest') link(root, name);
   grant(root, plugin.id, world, principal);
-  await must(root, 'policy', 'install');
+  await must(root, 'policy', 'install', '--yes');
   return review;
 }
 

@@ -1,25 +1,31 @@
 """The chain of the audit log, over all of its files: is every line as it was written, and does it follow the one before?
 What was taken off the end, whole lines at a time, no chain can show."""
 
+import heapq
 import json
 import os
 
 from qmcpd import wire
 from qmcpd.audit import GENESIS, digest
 
-PATH = "var/log/qmcp/audit.log"
+PATHS = ("var/log/qmcp/audit.log", "var/log/qmcp/operator/audit.log")  # qmcpd's, and what the operator changed
 ASIDE = "audit-*.log"  # files that were full: their names sort as they were written
 
 
-def lines(root):
+def lines(path):
     """`(file, number of the line in it, bytes)`, the oldest first. The newest file is opened before the others
     are listed: when it is put aside meanwhile it is read once."""
-    with open(root / PATH, "rb") as newest:
-        for path in sorted((root / PATH).parent.glob(ASIDE)):
-            with open(path, "rb") as file:
+    with open(path, "rb") as newest:
+        for aside in sorted(path.parent.glob(ASIDE)):
+            with open(aside, "rb") as file:
                 if not os.path.sameopenfile(file.fileno(), newest.fileno()):
-                    yield from ((path, number, line) for number, line in enumerate(file, 1))
-        yield from ((root / PATH, number, line) for number, line in enumerate(newest, 1))
+                    yield from ((aside, number, line) for number, line in enumerate(file, 1))
+        yield from ((path, number, line) for number, line in enumerate(newest, 1))
+
+
+def chains(root):
+    """The lines of each log there is. Raises OSError without qmcpd's: that one is always there."""
+    return [lines(root / path) for path in PATHS if path is PATHS[0] or (root / path).exists()]
 
 
 def read(path, number, line):
@@ -32,7 +38,17 @@ def read(path, number, line):
 
 
 def entries(root):
-    return (read(*line) for line in lines(root))
+    """Of all logs, by time."""
+    return heapq.merge(*((read(*line) for line in chain) for chain in chains(root)), key=lambda entry: str(entry.get("time")))
+
+
+def verified(root, each=lambda entry: None):
+    """A Chain for each log, every line added; `each` is told of its entry."""
+    for chain_lines in chains(root):
+        chain = Chain()
+        for line in chain_lines:
+            each(chain.add(*line))
+        yield chain
 
 
 def qubes(entry):
@@ -73,14 +89,22 @@ class Chain:
             return None  # what was before is gone: that is said, and the operator knows whether it may be
         return None if (seq, prev) == (self._seq + 1, self._last) else "does not follow the one before it"
 
-    def facts(self):
-        broken = self.broken and "the chain breaks at line {1} of {0}: it {2}".format(*self.broken)
-        words = [broken or f"every line follows from the one before ({self.count} lines)"]
+    def words(self):
+        yield self.broken and "the chain breaks at line {1} of {0}: it {2}".format(*self.broken) \
+            or f"every line follows from the one before ({self.count} lines)"
         if self.starts not in (None, 1):
-            words.append(f"starts at seq {self.starts}: older files are gone")
+            yield f"starts at seq {self.starts}: older files are gone"
         for call, service in self.unanswered.items():
-            words.append(f"call {call}, {service}, has an intent and no outcome: it was cut off, or is under way")
-        return {"whole": not broken, "lines": self.count, "starts": self.starts, "broken": self.broken, "words": words}
+            yield f"call {call}, {service}, has an intent and no outcome: it was cut off, or is under way"
+
+
+def facts(chains):
+    """What the logs come to, as one document."""
+    broken = next((chain.broken for chain in chains if chain.broken), None)
+    return {
+        "whole": not broken, "lines": sum(chain.count for chain in chains), "starts": chains[0].starts, "broken": broken,
+        "words": [f"{name}: {words}" for name, chain in zip(("audit log", "operator's log"), chains) for words in chain.words()],
+    }
 
 
 def _as_written(entry, line):
@@ -90,11 +114,3 @@ def _as_written(entry, line):
         return wire.canonical(entry) + b"\n" == line and digest(body) == entry.get("hash")
     except (ValueError, RecursionError):
         return False
-
-
-def verify(lines):
-    """The number of the first line that breaks the chain (from 1), or 0 when it is whole."""
-    chain = Chain()
-    for number, line in enumerate(lines, 1):
-        chain.add("", number, line.rstrip("\n").encode() + b"\n")
-    return chain.broken[1] if chain.broken else 0

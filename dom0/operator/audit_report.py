@@ -4,8 +4,9 @@ its words: all of them pass `_text`, and what comes out is ASCII that a browser 
 import collections
 import html
 from datetime import datetime
+from pathlib import Path
 
-import table
+from answer import safe
 from audit_chain import qubes
 
 CUT, SENTENCE = 48, 400  # characters that are shown of one value, and of a sentence of ours that holds some
@@ -14,31 +15,12 @@ BARS = 168  # a week of hours; over more time than that, a bar is more hours
 OPEN, MADE = "no outcome", "created, or source of a new qube"
 VERBS = {"Create": MADE, "Clone": MADE, "Remove": "removed", "Restore": "restored", "Start": "started", "Shutdown": "halted"}
 FACTS = ("time", "call", "principal", "service")
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"><title>%(title)s</title>
-<style>:root { color-scheme: light dark; --soft: #5c656e; --good: #2f6fb3; --bad: #c2410c } .bad { color: var(--bad) }
-@media (prefers-color-scheme: dark) { :root { --soft: #9aa5b1; --good: #6aa9ea; --bad: #fb8c4c } }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere }
-h1, h2 { line-height: 1.2; margin: 2rem 0 .5rem; break-after: avoid } table { border-collapse: collapse; font-size: .9em }
-th, td { text-align: left; vertical-align: top; padding: .2em 1em .2em 0; border-bottom: 1px solid #8886; min-width: 10em }
-tr { break-inside: avoid } div { border-left: 4px solid; padding-left: .8rem } th, small { color: var(--soft) }
-svg { width: 100%%; height: 9rem; border-bottom: 1px solid } rect { print-color-adjust: exact; fill: var(--good) }
-rect.bad { fill: var(--bad) } b { color: var(--good) } b.bad { color: var(--bad) } small + small { float: right }
-@media print { body { font-size: 10px; margin: 0 } }</style></head><body><h1>%(title)s</h1>
-<p>%(period)s: %(count)d calls, %(refused)d of them refused. What only reads is not in qmcpd's log when answered.</p>
-<div%(bad)s>Audit log: %(chain)s</div>%(timeline)s<h2>Refusals</h2>%(refusals)s
-<h2>Qubes</h2><p>The newest changes of each.</p>%(qubes)s<h2>Calls</h2><p>The newest.</p>%(calls)s</body></html>
-"""
-BAR = """<g><title>{ok} went through, {no} refused</title><rect x="{x}" y="{low}" width=".8" height="{ok}"/>
-<rect class="bad" x="{x}" y="{high}" width=".8" height="{no}"/></g>"""
-TIMELINE = """<h2>Calls per {unit}</h2><p>At most {most}. <b>Went through</b>, <b class="bad">refused</b>.</p>
-<svg viewBox="0 0 {count} {most}" preserveAspectRatio="none">{bars}</svg><small>{since}</small><small>{until}</small>"""
-
+# The page, a bar of its timeline, the timeline.
+PAGE, BAR, TIMELINE = (Path(__file__).parent / "report.template").read_text(encoding="ascii").split("\n---\n")
 
 def shown(value, most=CUT):
     """Somebody else's text as it may be shown: printable ASCII, not long, and nothing that a viewer makes a link of."""
-    text = table.safe(value).replace("://", ":\\x2f/")
+    text = safe(value).replace("://", ":\\x2f/")
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 

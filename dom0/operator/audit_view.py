@@ -1,15 +1,19 @@
-"""The audit log, for a person, together with what the platform's policy decided: exec and copies never pass through dom0."""
+"""The logs, for a person, together with what the platform's policy decided: exec and copies never pass through dom0.
+
+What policy decided is in the journal, in files that the standard library cannot read. So journalctl is run: the only program
+qmcp-admin starts, by its full path, with fixed words and no environment. A reader of our own for that format would be more to
+audit, and an operator who had to pipe it in would leave it out. Elsewhere than on that host: --policy-log."""
 
 import collections
-import heapq
 import json
 import re
+import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import audit_chain
-import table
+from answer import Answer, stop
 from audit_chain import qubes
 from audit_report import Report, page, shown
 
@@ -19,69 +23,42 @@ DECISION = re.compile(
     r"(?:(?P<time>\S+) (?:\S+ qrexec-policy-daemon\S* )?)?"
     r"qrexec: (?P<service>\S+?)\+?: (?P<principal>\S+) -> (?P<target>\S+): (?P<code>allowed to (?P<to>\S+)|denied|error).*")
 UNIT = "qubes-qrexec-policy-daemon.service"
+JOURNALCTL = "usr/bin/journalctl"
 
 
-def register(areas):
-    area = areas.add_parser("audit", help="what was asked, and what came of it")
-    verbs = area.add_subparsers(required=True, metavar="VERB")
-    lines, document = "as JSON, one object a line", "as JSON, one document"
-    last = _verb(verbs, "tail", "the last lines", lines, lambda o: tail(o.root, o.n, o.json, o.policy_log))
-    last.add_argument("-n", type=int, default=20, metavar="LINES", help="how many (default: 20)")
-    one = _verb(verbs, "show", "all about a call or a qube", lines, lambda o: show(o.root, o.what, o.json, o.policy_log))
-    one.add_argument("what", metavar="CALL|QUBE", help="of a qube also what policy decided")
-    _verb(verbs, "verify", "is the chain of hashes whole, over all files?", document, lambda o: verify(o.root, o.json))
-    whole = _verb(verbs, "report", "a page to read or print", document, report)
-    whole.add_argument("--world", help="only this one")
-    whole.add_argument("--since", type=int, metavar="DAYS", default=36500, help="only what was asked in these last days")
-    whole.add_argument("-o", type=Path, metavar="FILE", required=True, dest="output")
+def tail(options):
+    newest = [collections.deque(chain, maxlen=max(options.n, 1)) for chain in audit_chain.chains(options.root)]
+    entries, known = [audit_chain.read(*line) for chain in newest for line in chain], Report()
+    for entry in entries:
+        known.add(entry)
+    return _said(_merged(entries, filter(known.concerns, _decisions(options)))[-max(options.n, 1):])
 
 
-def _verb(verbs, name, words, form, run):
-    verb = verbs.add_parser(name, help=words)
-    verb.set_defaults(run=run)
-    verb.add_argument("--json", action="store_true", help=form)
-    if name != "verify":
-        verb.add_argument("--policy-log", metavar="FILE", help=f"add: journalctl -o json -u {UNIT}; - is stdin")
-    return verb
-
-
-def tail(root, count, as_json, policy_log=None):
-    newest, known = collections.deque(audit_chain.lines(root), maxlen=max(count, 1)), Report()
-    entries = [audit_chain.read(*line) for line in newest]
-    collections.deque(map(known.add, entries))
-    return _show(_merged(entries, filter(known.concerns, _decisions(policy_log)))[-newest.maxlen:], as_json)
-
-
-def show(root, what, as_json, policy_log=None):
+def show(options):
     """The lines that name it, and the others of their calls: a qube that was born nameless is named by the outcome alone."""
     def named(entry):
-        return what in (entry.get("call"), entry.get("principal"), *qubes(entry))
-    calls = {str(entry.get("call")) for entry in audit_chain.entries(root) if named(entry)} - {"None"}
-    found = [entry for entry in audit_chain.entries(root) if named(entry) or str(entry.get("call")) in calls]
-    rows = _merged(found, filter(named, _decisions(policy_log)))
-    return _show(rows, as_json) if rows else sys.exit(f"qmcp-admin: nothing names {shown(what)}")
+        return options.what in (entry.get("call"), entry.get("principal"), *qubes(entry))
+    calls = {str(entry.get("call")) for entry in audit_chain.entries(options.root) if named(entry)} - {"None"}
+    found = [entry for entry in audit_chain.entries(options.root) if named(entry) or str(entry.get("call")) in calls]
+    rows = _merged(found, filter(named, _decisions(options)))
+    return _said(rows) if rows else stop(f"nothing names {shown(options.what)}: qmcp-admin audit tail shows what there is")
 
 
-def verify(root, as_json=False):
-    chain = audit_chain.Chain()
-    for line in audit_chain.lines(root):
-        chain.add(*line)
-    facts = chain.facts()
-    print(json.dumps(facts) if as_json else "\n".join(f"audit log: {table.safe(words)}" for words in facts["words"]))
-    return 0 if facts["whole"] else 1
+def verify(options):
+    facts = audit_chain.facts(list(audit_chain.verified(options.root)))
+    return Answer(facts, 0 if facts["whole"] else 1, text=facts["words"])
 
 
 def report(options):
-    chain, made = audit_chain.Chain(), Report(options.world, _utc(datetime.now(UTC) - timedelta(days=options.since)))
-    for line in audit_chain.lines(options.root):
-        made.add(chain.add(*line))
+    made = Report(options.world, _utc(datetime.now(UTC) - timedelta(days=options.since)))
+    chain = audit_chain.facts(list(audit_chain.verified(options.root, made.add)))
     if options.world not in (None, *made.worlds):
-        sys.exit(f"qmcp-admin: the log has no world {shown(options.world)}")
-    for row in _decisions(options.policy_log):
+        stop(f"the log has no world {shown(options.world)}: qmcp-admin world shows those there are")
+    for row in _decisions(options):
         made.add(row)
-    facts = made.facts(chain.facts())
+    facts = made.facts(chain)
     options.output.write_text(json.dumps(facts) if options.json else page(facts), encoding="ascii")
-    return 0 if facts["chain"]["whole"] else 1
+    return Answer({"written": str(options.output), "calls": len(facts["calls"])}, 0 if chain["whole"] else 1)
 
 
 def decision(line):
@@ -102,26 +79,28 @@ def _utc(when):
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _decisions(policy_log):
-    if policy_log:
-        with sys.stdin if policy_log == "-" else open(policy_log, encoding="utf-8", errors="replace") as lines:
-            yield from filter(None, map(decision, lines))
+def _decisions(options):
+    with closing(options.policy_log or _journal(options.root)) as lines:
+        yield from filter(None, map(decision, lines))
+
+
+def _journal(root):
+    command = [root / JOURNALCTL, "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT", f"--unit={UNIT}"]
+    if command[0].exists():
+        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, "errors": "replace", "env": {}}
+        with subprocess.Popen(command, **how) as journal:
+            yield from journal.stdout
+        if journal.returncode:
+            print(f"qmcp-admin: {JOURNALCTL} failed: what policy decided is missing here", file=sys.stderr)
 
 
 def _merged(entries, decisions):
-    return list(heapq.merge(entries, decisions, key=lambda entry: str(entry.get("time"))))
+    return sorted([*entries, *decisions], key=lambda entry: str(entry.get("time")))
 
 
-def _show(rows, as_json):
-    if as_json:
-        print("\n".join(map(json.dumps, rows)))
-    else:
-        table.show(["time", "call", "principal", "service", "on", "what", "result"], map(_row, rows))
-    return 0
-
-
-def _row(entry):
-    result, on = str(entry.get("code", "")), ", ".join(qubes(entry)) or entry.get("target")
-    colour = {"": None, "ok": "green", "failed": "red"}.get(result, None if result.startswith("allowed") else "yellow")
-    texts = [*(entry.get(key) for key in ("time", "call", "principal", "service")), on, entry.get("kind")]
-    return [*((shown(text), None) for text in texts), (shown(result), colour)]
+def _said(entries):
+    rows = [{
+        **{key: shown(entry.get(key)) for key in ("time", "call", "principal", "service")}, "what": shown(entry.get("kind")),
+        "on": shown(", ".join(qubes(entry)) or entry.get("target")), "result": shown(entry.get("code", "")),
+    } for entry in entries]
+    return Answer(entries, text=rows or "The log is empty.")

@@ -1,53 +1,56 @@
 """Everything that could be wrong, what it is about, and what to do: `qmcp-admin check`."""
 
-import difflib
 import json
-import re
-import time
 
 import audit_chain
-import policy
-import table
-from host_admin import FROZEN, EVERY_WORLD, entombed, open_qubesd, run
+import grants
+import policy_admin
+from answer import Answer
+from host import CONFIG, CONTRACTS, clock, is_frozen, members, open_qubesd, run
+from policy.generate import generate
 from qmcpd import invariants
 from qmcpd.errors import Misconfigured
 from settings import config, contracts
-
-CONFIG, CONTRACTS, POLICIES = "etc/qmcp/qmcp.toml", "etc/qmcp/contracts", "etc/qubes/policy.d"
-
-
-def register(areas):
-    check = areas.add_parser("check", help="everything that could be wrong, with what to do about it")
-    check.add_argument("--json", action="store_true", help="one JSON list")
-    check.set_defaults(run=lambda options: _show(list(problems(options.root)), options.json))
+from settings.place import place
 
 
-def _show(found, as_json):
-    if as_json:
-        print(json.dumps([dict(zip(("what", "where", "fix"), one)) for one in found], indent=2))
-    elif found:
-        table.show(["what is wrong", "where", "what to do"], [[(what, "red"), (at, None), (fix, None)] for what, at, fix in found])
-    else:
-        print("Nothing is wrong that could be seen from here.")
-    return 1 if found else 0
+def check(options):
+    found = [dict(zip(("what", "where", "fix"), one)) for one in problems(options.root)]
+    return Answer(found, 1 if found else 0, text=found or "Nothing is wrong that could be seen from here.")
 
 
 def problems(root):
     """`(what, where, fix)` each. What needs the worlds is not looked at without them."""
-    yield from _log(root)
-    yield from _unfinished(root)
+    there = (root / audit_chain.PATHS[0]).exists()
+    if not there:
+        yield "is not there: qmcpd has never run, or it was taken away", audit_chain.PATHS[0], "systemctl status qmcpd"
+    for path, number, why in filter(None, (chain.broken for chain in audit_chain.verified(root))) if there else ():
+        yield f"a line {why}", f"{path}:{number}", "find out who changed the log; qmcp-admin audit verify"
+    for path in sorted((root / "var/lib/qmcp/journal").glob("*.intent")):
+        intent = json.loads(path.read_bytes())
+        yield f"not undone since {clock(intent['when'])}", intent["qube"] or "a disposable", "qmcpd tries again: see its journal"
+    for path in sorted((root / grants.DIRECTORY).glob("*.intent")):
+        if grants.read(path.read_bytes()) is None:
+            yield "is a grant that cannot be read", str(path), "set the tier of its qube anew, and remove it"
     installed, unusable = contracts.load(root / CONTRACTS)
     for service, why in unusable.items():
-        yield f"not in force: {why}", f"{CONTRACTS}/{service}.json", "mend it, or qmcp-admin contract remove"
+        yield f"not in force: {why}", f"{CONTRACTS}/{service}.json", f"mend it, or qmcp-admin contract remove {service}"
     try:
         worlds = config.load(root / CONFIG).worlds
     except Misconfigured as problem:
-        yield str(problem).partition(": ")[2], _place(problem), "mend it; qmcpd goes by the worlds it read last"
+        yield str(problem).partition(": ")[2], place(problem), "mend it; qmcpd goes by the worlds it read last"
         return
-    yield from _policy(root, worlds, installed)
-    yield from _links(root, installed)
+    ours = policy_admin.in_force(root)
+    if ours != generate(worlds, installed):
+        yield "not what the installed contracts and qmcp.toml make", policy_admin.INSTALLED, "qmcp-admin policy install"
+    for row in policy_admin.findings(root, worlds, installed, ours):
+        if row["result"] == "BROKEN":
+            yield f"does not hold: {row['claim']} ({row['for example']})", row["where"], "mend that line; qmcp-admin policy lint"
+    for service in ["qmcp.Catalog", *(name for name, contract in installed.items() if contract.route == "dom0")]:
+        if not (root / "etc/qubes-rpc" / service).is_symlink():
+            yield "has no link to qmcpd", f"etc/qubes-rpc/{service}", f"ln -s /run/qmcp/qmcpd.sock /etc/qubes-rpc/{service}"
     for world in worlds.values():
-        if any((root / FROZEN / name).exists() for name in (world.name, EVERY_WORLD)):
+        if is_frozen(root, world):
             yield "frozen", f"world {world.name}", f"qmcp-admin thaw {world.name}, when that is over"
     try:
         yield from run(_host(root, worlds))
@@ -55,96 +58,34 @@ def problems(root):
         yield f"qubesd does not answer: {problem}", "run/qubesd.sock", "systemctl status qubesd"
 
 
-def _place(problem):
-    """File and line of the key, and the nearest name there is where it is unknown."""
-    try:
-        lines = problem.path.read_text(encoding="utf-8").split("\n")
-    except (OSError, ValueError):
-        return str(problem.path)
-    line = 0
-    for word in map(str, problem.key):
-        pattern = re.compile(rf"(?:^\s*|[\[.\"'])({re.escape(word)})(?=[\]\s.=\"'])")
-        line = next((n for n in range(line, len(lines)) if pattern.search(lines[n])), line)
-    near = difflib.get_close_matches(str(problem.key[-1]), re.findall(r"[a-z_]+", str(problem)), 2) if problem.key else []
-    hint = [name for name in near if name != problem.key[-1]]
-    return f"{problem.path.name}:{line + 1}" + (f" (did you mean {hint[0]}?)" if hint else "")
-
-
-def _log(root):
-    chain = audit_chain.Chain()
-    if not (root / audit_chain.PATH).exists():
-        yield "is not there: qmcpd has never run, or it was taken away", audit_chain.PATH, "systemctl status qmcpd"
-        return
-    for line in audit_chain.lines(root):
-        chain.add(*line)
-    if chain.broken:
-        path, number, why = chain.broken
-        yield f"a line {why}", f"{path}:{number}", "find out who changed the log; qmcp-admin audit verify"
-
-
-def _unfinished(root):
-    for path in sorted((root / "var/lib/qmcp/journal").glob("*.intent")):
-        intent = json.loads(path.read_bytes())
-        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(intent["when"]))
-        yield f"not undone since {since}", intent["qube"] or "a disposable", "qmcpd tries again every few seconds: see its journal"
-
-
-def _policy(root, worlds, installed):
-    path = root / policy.INSTALLED
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    if text != policy.render(worlds, installed):
-        yield "not what the installed contracts and qmcp.toml make", policy.INSTALLED, "qmcp-admin policy install"
-    for other in sorted((root / POLICIES).glob("*.policy")):
-        ours = re.compile(r"\s*(?:qmcp\.\S*|\*)\s|.*@tag:(?:%s)-" % "|".join(map(re.escape, worlds)))
-        lines = other.read_text(encoding="utf-8", errors="replace").split("\n")
-        if other.name < path.name and any(ours.match(line) for line in lines if not line.lstrip().startswith("#")):
-            yield "decides before ours does", f"{POLICIES}/{other.name}", "see that every line in it is meant"
-        if not re.fullmatch(r"[a-z0-9_.-]+", other.name):
-            yield "a bad file name: it denies every call of this host", f"{POLICIES}/{other.name}", "rename it"
-
-
-def _links(root, installed):
-    for service in ["qmcp.Catalog", *(name for name, contract in installed.items() if contract.route == "dom0")]:
-        if not (root / "etc/qubes-rpc" / service).is_symlink():
-            yield "has no link to qmcpd", f"etc/qubes-rpc/{service}", f"ln -s /run/qmcp/qmcpd.sock /etc/qubes-rpc/{service}"
-
-
 async def _host(root, worlds):
     qubesd, found = open_qubesd(root), []
     there = await qubesd.list()
     for world in worlds.values():
         for name in [*world.principals, *world.gateways]:
-            if name not in there:
-                found.append((f"is not there, and qmcp.toml names it in world {world.name}", name, "mend qmcp.toml, or make it"))
-            elif world.umbrella in (await qubesd.tags(name) or ()):
-                found.append((f"carries {world.umbrella} and can never be of the world", name, f"qvm-tags {name} del {world.umbrella}"))
-        for name in filter(there.__contains__, world.principals):
-            given = await qubesd.get(name, "feature", "tag-created-vm-with") or ""
-            if world.umbrella not in given.split(" "):
-                fix = f"qvm-features {name} tag-created-vm-with '{(given + ' ' + world.umbrella).strip()}'"
-                found.append((f"what it makes is not born {world.umbrella}: no birth succeeds", name, fix))
-        for name in filter(there.__contains__, world.gateways):
-            if (await qubesd.properties(name)).get("provides_network", ("",))[0] != "True":
-                found.append(("is a gateway and provides no network", name, f"qvm-prefs {name} provides_network True"))
-        for name in there:
-            found += await _qube(qubesd, world, name)
-    return found
-
-
-async def _qube(qubesd, world, name):
-    tags, found = await qubesd.tags(name) or frozenset(), []
-    if world.tombstone in tags:
-        when, _ = await entombed(qubesd, name)
-        if when is None or time.time() > when + world.tombstone_days * 86400:
-            found.append(("was removed longer ago than it is kept", name, "qmcp-admin reap"))
-    elif invariants.is_in_scope(world, name, tags):
-        value = {key: read for key, (read, _) in (await qubesd.properties(name)).items()}
-        if value.get("netvm") and value["netvm"] not in world.gateways:
-            found.append((f"sits on {value['netvm']}, no gateway of its world: it does not start for an agent", name,
-                          f"qvm-prefs {name} netvm {world.birth_gateway or repr('')}"))
-        if value.get("provides_network") == "True":
-            found.append(("provides network inside a world", name, f"qvm-prefs {name} provides_network False"))
-        for key in invariants.ESCAPE_HATCHES if invariants.is_of_world(world, tags) else ():
-            if value.get(key):
-                found.append((f"has {key}, a way out of its world", name, f"qvm-prefs {name} {key} ''"))
-    return found
+            tags = await qubesd.tags(name) or frozenset()
+            given = await qubesd.get(name, "feature", "tag-created-vm-with") or "" if name in there else ""
+            network = (await qubesd.properties(name)).get("provides_network", ("",))[0] if name in there else ""
+            found += [(what, name, fix) for wrong, what, fix in (
+                (name not in there, f"is not there, and qmcp.toml names it in world {world.name}", "mend qmcp.toml, or make it"),
+                (world.umbrella in tags, f"carries {world.umbrella}: no call may have it", f"qvm-tags {name} del {world.umbrella}"),
+                (name in there and name in world.principals and world.umbrella not in given.split(" "),
+                 f"what it makes is not born {world.umbrella}: no birth succeeds",
+                 f"qvm-features {name} tag-created-vm-with '{(given + ' ' + world.umbrella).strip()}'"),
+                (name in there and name in world.gateways and network != "True", "is a gateway and provides no network",
+                 f"qvm-prefs {name} provides_network True"),
+            ) if wrong]
+    for one in await members(qubesd, worlds):
+        within = invariants.is_in_scope(one.world, one.name, one.tags)
+        value = {key: read for key, (read, _) in (await qubesd.properties(one.name)).items()} if within else {}
+        network, home = value.get("netvm"), one.world.birth_gateway or repr("")
+        found += [(what, one.name, fix) for wrong, what, fix in (
+            (one.kept_too_long(), "was removed longer ago than it is kept", "qmcp-admin reap"),
+            (network and network not in one.world.gateways, f"sits on {network}, no gateway of its world: no agent can start it",
+             f"qvm-prefs {one.name} netvm {home}"),
+            (value.get("provides_network") == "True", "provides network in a world", f"qvm-prefs {one.name} provides_network False"),
+            *((value.get(key) and invariants.is_of_world(one.world, one.tags), f"has {key}, a way out of its world",
+               f"qvm-prefs {one.name} {key} ''") for key in invariants.ESCAPE_HATCHES),
+        ) if wrong]
+    fix = "qmcp-admin expire; systemctl status qmcp-expire.timer"
+    return found + [("has what it was given for a while that is over", name, fix) for name in await grants.due(root)]

@@ -3,95 +3,86 @@
 import difflib
 import json
 import os
-import sys
-from pathlib import Path
+from functools import lru_cache
 
-from qmcpd import wire
-from qmcpd.errors import Refused
+from answer import Answer, stop
+from host import CONTRACTS
 from settings import contracts
-from table import safe
 
-DIRECTORY = "etc/qmcp/contracts"
-RESTART = "systemctl restart qmcpd; qmcp-admin policy install"
-
-
-def listing(root):
-    """Every installed contract, with its digest; what cannot be used, and why."""
-    installed, unusable = contracts.load(root / DIRECTORY)
-    for name, contract in sorted(installed.items()):
-        print(f"{name:<28} {contract.effect:<8} {contract.digest}")
-    for service, why in unusable.items():
-        print(f"{safe(service)} is left out: {safe(why)}", file=sys.stderr)
-    return 1 if unusable else 0
+_load = lru_cache(contracts.load)  # in which one bad file does not hide the others
+NEXT = "In force once the policy says the same: qmcp-admin policy install"
 
 
-def review(root, paths):
-    for path in paths:
-        contract = _read(path)
-        print("\n".join(_in_words(contract)))
-        print("".join(_difference(root, contract)) or "  Nothing changes: this very contract is installed.\n")
-    return 0
+def listing(options):
+    installed, unusable = contracts.load(options.root / CONTRACTS)
+    rows = [{"service": name, "plugin": one.plugin, "effect": one.effect, "digest": one.digest, "left out": None}
+            for name, one in sorted(installed.items())]
+    rows += [dict.fromkeys(("plugin", "effect", "digest")) | {"service": name, "left out": why} for name, why in unusable.items()]
+    return Answer(rows, 1 if unusable else 0, text=rows or "No contract is installed.")
 
 
-def install(root, paths):
+def review(options):
+    return Answer([_change(options.root, path.stem, _read(path)) for path in options.files])
+
+
+def install(options):
     """All of them or none: every file is judged before the first is written."""
-    for contract in [_read(path) for path in paths]:
-        target = root / DIRECTORY / f"{contract.service}.json"
-        draft = target.with_suffix(".draft")
-        draft.write_text(_text(contract), encoding="utf-8")
-        os.replace(draft, target)
-        print(f"installed {contract.service} {contract.digest}")
-    print(f"In force after: {RESTART}")
-    return 0
+    given = {path.stem: _read(path) for path in options.files}
+    changes = [_change(options.root, service, contract) for service, contract in given.items()]
+
+    def do():
+        for service, contract in given.items():
+            draft = options.root / CONTRACTS / f"{service}.draft"
+            draft.write_text(_pretty(contract.data), encoding="utf-8")
+            os.replace(draft, draft.with_suffix(".json"))
+        return [*(f"installed {service} {contract.digest}" for service, contract in given.items()), NEXT]
+    return Answer(changes, do=do, words=tuple(given))
 
 
-def remove(root, services):
-    for service in services:
-        if not contracts.NAME.fullmatch(service):
-            sys.exit(f"qmcp-admin: {safe(service)} is not the name of a service")
-        (root / DIRECTORY / f"{service}.json").unlink()
-        print(f"removed {service}")
-    print(f"In force after: {RESTART}")
-    return 0
+def remove(options):
+    for service in options.services:
+        if not contracts.NAME.fullmatch(service) or not _path(options.root, service).exists():
+            stop(f"{service} is no contract that is installed: qmcp-admin contract list")
+
+    def do():
+        for service in options.services:
+            _path(options.root, service).unlink()
+        return [*(f"removed {service}" for service in options.services), NEXT]
+    return Answer([_change(options.root, service, None) for service in options.services], do=do, words=tuple(options.services))
+
+
+def _path(root, service):
+    return root / CONTRACTS / f"{service}.json"
 
 
 def _read(path):
-    path = Path(path)
-    try:
-        return contracts.parse(wire.parse_json(path.read_bytes()), path.stem)
-    except contracts.BadContract as error:
-        sys.exit(f"qmcp-admin: {safe(path)}: {safe(error)}")
-    except Refused:
-        sys.exit(f"qmcp-admin: {safe(path)}: expected one JSON object of at most 64 KiB, without duplicate keys")
+    given, unusable = _load(path.parent)
+    return given.get(path.stem) or stop(f"{path}: {unusable.get(path.stem, 'is no file that is named SERVICE.json')}")
+
+
+def _change(root, service, contract):
+    """From what is installed to this, or to nothing: what it lets an agent do, and the file itself. `- ` goes, `+ ` comes."""
+    path = _path(root, service)
+    before = _load(path.parent)[0].get(service)
+    old, new = _pretty(before.data) if before else path.read_text("utf-8") if path.exists() else "", contract and _pretty(contract.data)
+    words = [line.rstrip() for line in difflib.ndiff(_in_words(before), _in_words(contract)) if not line.startswith("?")]
+    lines = list(difflib.unified_diff(old.splitlines(), (new or "").splitlines(), "installed", "to be", n=1, lineterm=""))
+    return {"contract": service, "in words": words, "file": lines or ["Nothing changes: this very contract is installed."]}
 
 
 def _in_words(contract):
-    yield f"{contract.service}, of the plugin {contract.plugin}: {contract.effect}"
-    if contract.target:
-        yield f"  called on a qube that has at least the tier {contract.target['capability']}"
-    for name, capability in contract.qubes.items():
-        yield f"  names a qube ({name}) that has at least the tier {capability}"
-    if contract.route == "qube":
-        yield "  runs inside that qube; dom0 sees the call and none of its bytes"
-    for step in contract.steps:
-        condition = f", when {step['when'][1:]} is true" if "when" in step else ""
-        yield f"  {contracts.STEPS[step['do']]['words']}{condition}"
-    for invariant in contract.invariants:
-        yield f"  bound by {invariant['id']}" + (f" with {json.dumps(invariant['with'])}" if invariant["with"] else "")
-    for call in contract.calls:
-        yield f"  may use {call}"
-
-
-def _difference(root, contract):
-    installed = root / DIRECTORY / f"{contract.service}.json"
-    before = json.loads(installed.read_text(encoding="utf-8")) if installed.exists() else None
-    old = _pretty(before).splitlines(keepends=True) if before is not None else []
-    new = _text(contract).splitlines(keepends=True)
-    return [safe(line.rstrip("\n")) + "\n" for line in difflib.unified_diff(old, new, "installed", "this file", n=1)]
-
-
-def _text(contract):
-    return _pretty(contract.data)
+    if contract is None:
+        return []
+    qubes = {f"names a qube ({name}) that has at least the tier": tier for name, tier in contract.qubes.items()}
+    qubes |= {"is called on a qube that has at least the tier": contract.target["capability"]} if contract.target else {}
+    return [
+        f"is of the plugin {contract.plugin}: {contract.effect}", *(f"{words} {tier}" for words, tier in qubes.items()),
+        *(["runs inside that qube; dom0 sees the call and none of its bytes"] if contract.route == "qube" else []),
+        *(contracts.STEPS[step["do"]]["words"] + (f", when {step['when'][1:]} is true" if "when" in step else "")
+          for step in contract.steps),
+        *(f"is bound by {one['id']}" + (f" with {json.dumps(one['with'])}" if one["with"] else "") for one in contract.invariants),
+        *(f"may use {call}" for call in contract.calls),
+    ]
 
 
 def _pretty(data):

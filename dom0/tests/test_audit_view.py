@@ -1,4 +1,3 @@
-import argparse
 import contextlib
 import io
 import json
@@ -16,6 +15,7 @@ from qmcpd.audit import AuditLog, digest
 sys.path.append(str(Path(__file__).parent.parent / "operator"))
 import audit_chain  # noqa: E402
 import audit_view  # noqa: E402
+import verbs  # noqa: E402
 
 HOSTILE = [
     "<script>alert(1)</script>", '"onmouseover="alert(1)', "' onload='x", "ai-\u202egpj.exe", "\x1b[2J\x1b]0;owned\x07",
@@ -96,13 +96,9 @@ class Log(unittest.TestCase):
 
     def admin(self, *words):
         """`(exit code or message, what was printed)`."""
-        parser = argparse.ArgumentParser()
-        audit_view.register(parser.add_subparsers())
-        options = parser.parse_args(["audit", *map(str, words)])
-        options.root = self.root
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             try:
-                code = options.run(options)
+                code = verbs.main(["--root", str(self.root), "audit", *map(str, words)])
             except SystemExit as stop:
                 code = stop.code
         return code, printed.getvalue()
@@ -226,14 +222,14 @@ class Verify(Log):
 
     def test_a_file_put_aside_while_it_is_read_is_read_once(self):
         self.fill(2)
-        lines = audit_chain.lines(self.root)
+        lines = audit_chain.lines(self.path)
         next(lines)
         self.path.rename(self.directory / "audit-000000000004.log")
         self.assertEqual(len(list(lines)), 3)
         current = open(self.directory / "audit-000000000004.log", "rb")
         self.addCleanup(current.close)
         with mock.patch("builtins.open", side_effect=[current, open(self.directory / "audit-000000000004.log", "rb")]):
-            self.assertEqual(len(list(audit_chain.lines(self.root))), 4)
+            self.assertEqual(len(list(audit_chain.lines(self.path))), 4)
 
 
 class Show(Log):
@@ -255,7 +251,7 @@ class Show(Log):
 
     def test_what_nothing_names_is_said_and_escaped(self):
         self.fill(1)
-        self.assertEqual(self.admin("show", "\x1b[2J"), ("qmcp-admin: nothing names \\x1b[2J", ""))
+        self.assertEqual(self.admin("show", "\x1b[2J"), ("qmcp-admin: nothing names \\x1b[2J: qmcp-admin audit tail shows what there is", ""))
 
 
 class Policy(Log):
@@ -398,7 +394,7 @@ class Page(Log):
         self.assertNotIn("lab-a", self.report("--world", "ai")[1])
         self.assertEqual(self.document("--world", "lab")["worlds"], ["lab"])
         code, _ = self.admin("report", "--world", "\x1b", "-o", self.root / "none.html")
-        self.assertEqual(code, "qmcp-admin: the log has no world \\x1b")
+        self.assertEqual(code, "qmcp-admin: the log has no world \\x1b: qmcp-admin world shows those there are")
         self.assertFalse((self.root / "none.html").exists())
         with mock.patch("audit_view.datetime", wraps=datetime) as clock:
             clock.now.return_value = datetime.now(UTC) + timedelta(days=9)

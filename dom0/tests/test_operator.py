@@ -6,14 +6,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from policy.generate import generate
 from settings import config, contracts
 from qmcpd.audit import AuditLog
 
 DOM0 = Path(__file__).parent.parent
-sys.path.append(str(DOM0 / "operator"))
-
-import policy  # noqa: E402
-
 
 def admin(*words):
     return subprocess.run([sys.executable, "-B", DOM0 / "operator/qmcp-admin", *words], capture_output=True, text=True)
@@ -60,11 +57,11 @@ class Policy(unittest.TestCase):
 
     def rules(self, **without):
         installed = {name: c for name, c in self.installed.items() if name not in without.get("services", ())}
-        text = policy.render(self.worlds, installed)
+        text = generate(self.worlds, installed)
         return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
 
     def test_the_shipped_policy_is_what_is_generated(self):
-        self.assertEqual((DOM0 / "policy/30-qmcp.policy").read_text(), policy.render(self.worlds, self.installed))
+        self.assertEqual((DOM0 / "policy/30-qmcp.policy").read_text(), generate(self.worlds, self.installed))
 
     def test_every_contract_has_its_lines_and_no_other_service_of_ours_has_any(self):
         named = {rule[0] for rule in self.rules() if rule[0].startswith("qmcp.")}
@@ -91,7 +88,9 @@ class Policy(unittest.TestCase):
             shutil.copy(DOM0 / "qmcp.toml", Path(root) / "etc/qmcp")
             shutil.copytree(DOM0 / "contracts", Path(root) / "etc/qmcp/contracts")
             (where / "30-qmcp.policy").write_text("# before\n")
-            self.assertEqual(admin("--root", root, "policy", "install").returncode, 0)
+            self.assertEqual(admin("--root", root, "policy", "install").returncode, 1)
+            self.assertEqual((where / "30-qmcp.policy").read_text(), "# before\n")
+            self.assertEqual(admin("--root", root, "policy", "install", "--yes").returncode, 0)
             self.assertEqual((where / "30-qmcp.policy.old").read_text(), "# before\n")
             self.assertEqual((where / "30-qmcp.policy").read_text(), (DOM0 / "policy/30-qmcp.policy").read_text())
 
@@ -116,14 +115,16 @@ class Contract(unittest.TestCase):
         self.assertEqual(list(self.installed.iterdir()), [])
 
     def test_what_is_installed_has_the_digest_of_what_was_reviewed(self):
-        self.assertEqual(self.admin("install", self.start).returncode, 0)
+        self.assertEqual(self.admin("install", self.start).returncode, 1)
+        self.assertEqual(list(self.installed.iterdir()), [])
+        self.assertEqual(self.admin("install", self.start, "--yes").returncode, 0)
         mine, _ = contracts.load(self.installed)
         shipped, _ = contracts.load(DOM0 / "contracts")
         self.assertEqual(mine["qmcp.spawn.Start"].digest, shipped["qmcp.spawn.Start"].digest)
         self.assertIn("this very contract is installed", self.admin("review", self.start).stdout)
 
     def test_a_review_shows_what_would_change(self):
-        self.admin("install", self.start)
+        self.admin("install", self.start, "--yes")
         other = self.root / "qmcp.spawn.Start.json"
         other.write_text(self.start.read_text().replace('"exec"', '"read"'))
         shown = self.admin("review", other).stdout
@@ -133,13 +134,17 @@ class Contract(unittest.TestCase):
     def test_one_bad_contract_and_none_is_installed(self):
         bad = self.root / "qmcp.spawn.Kill.json"
         bad.write_text(self.start.read_text())
-        refused = self.admin("install", self.start, bad)
+        refused = self.admin("install", self.start, bad, "--yes")
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn("as the file is named", refused.stderr)
         self.assertEqual(list(self.installed.iterdir()), [])
 
     def test_what_is_removed_is_gone_and_only_a_service_can_be(self):
-        self.admin("install", self.start)
-        self.assertNotEqual(self.admin("remove", "../../qmcp").returncode, 0)
-        self.assertEqual(self.admin("remove", "qmcp.spawn.Start").returncode, 0)
+        self.admin("install", self.start, "--yes")
+        self.assertNotEqual(self.admin("remove", "../../qmcp", "--yes").returncode, 0)
+        shown = self.admin("remove", "qmcp.spawn.Start")
+        self.assertEqual(shown.returncode, 1)
+        self.assertIn("- may use admin.vm.Start", shown.stdout)
+        self.assertEqual(len(list(self.installed.iterdir())), 1)
+        self.assertEqual(self.admin("remove", "qmcp.spawn.Start", "--yes").returncode, 0)
         self.assertEqual(list(self.installed.iterdir()), [])

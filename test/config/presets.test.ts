@@ -24,7 +24,7 @@ async function ceiling(root: string, preset: string): Promise<void> {
   const after = before.replace(/^plugins = .*$/m, `plugins = ${JSON.stringify(plugins)}`);
   expect(after).not.toBe(before);
   writeFileSync(path, after);
-  expect(await qmcpAdmin(root, 'policy', 'install')).toMatchObject({ code: 0 });
+  expect(await qmcpAdmin(root, 'policy', 'install', '--yes')).toMatchObject({ code: 0 });
   copyFileSync(
     packageFile(`config/${preset}.policy`),
     join(root, `etc/qubes/policy.d/29-qmcp-${preset}.policy`),

@@ -53,7 +53,7 @@ describe('qmcp-admin check', () => {
     [
       'a file that decides before ours',
       () => writeFileSync(at('etc/qubes/policy.d/10-mine.policy'), '* * @tag:ai-full @adminvm allow\n'),
-      { where: /10-mine\.policy/, what: /decides before/ },
+      { where: /10-mine\.policy:1$/, what: /reaches dom0 to boot, and for nothing else/ },
     ],
     [
       'a file name that denies every call of the host',

@@ -133,7 +133,7 @@ describe('before anything changes, the operator', () => {
     expect(out).toContain('+# one more line');
     expect(out).toContain(`new      ${HOME}/qmcpd/more.py +1 -0`);
     expect(out).toContain(`removed  ${HOME}/settings/subset.py`);
-    expect(out).toContain('qmcp.inspect.State, of the plugin inspect: read');
+    expect(out).toMatch(/qmcp\.inspect\.State\nin words\n +is of the plugin inspect: read/);
     expect(out).toContain('called on a qube that has at least the tier exec');
     expect(out).not.toContain('qmcp.inspect.List');
     expect(dom0.tree()).toEqual(before);
@@ -196,7 +196,7 @@ describe('before anything changes, the operator', () => {
     ]);
     expect(code).toBe(1);
     expect(out).toContain('in the words of the qmcp-admin that is installed');
-    expect(out).toContain('qmcp.inspect.State, of the plugin inspect');
+    expect(out).toMatch(/qmcp\.inspect\.State\nin words\n +is of the plugin inspect/);
     expect(readdirSync(dom0.folder)).not.toContain('was-run');
     expect(dom0.tree()).toEqual(before);
     // Said yes to, it is run: the mark would have been seen.

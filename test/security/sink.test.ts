@@ -18,7 +18,7 @@ function withCopies(root: string): void {
     writeFileSync(contract(COPY), JSON.stringify({ ...run, service: COPY }));
   }
   const admin = packageFile('dom0/operator/qmcp-admin');
-  execFileSync('python3', ['-B', admin, '--root', root, 'policy', 'install'], { stdio: 'pipe' });
+  execFileSync('python3', ['-B', admin, '--root', root, 'policy', 'install', '--yes'], { stdio: 'pipe' });
 }
 
 beforeAll(async () => {

@@ -47,7 +47,7 @@ export class Dom0 {
     cpSync(packageFile('dom0/contracts'), join(root, 'etc/qmcp/contracts'), { recursive: true });
     copyFileSync(this.qmcp, join(root, 'etc/qmcp/qmcp.toml'));
     const command = packageFile('dom0/operator/qmcp-admin');
-    execFileSync('python3', ['-B', command, '--root', root, 'policy', 'install'], { stdio: 'pipe' });
+    execFileSync('python3', ['-B', command, '--root', root, 'policy', 'install', '--yes'], { stdio: 'pipe' });
     this.policy = readFileSync(join(policies, POLICY), 'utf8');
   }
 

@@ -2,17 +2,10 @@
 
 What it says, world by world: a principal may call what its plugins' contracts name, on qubes at the tier they ask for, and
 nothing else anywhere; a qube of the world may call dom0's boot services and nothing else anywhere.
-
-    qmcp-admin policy render > 30-qmcp.policy
 """
 
-import os
-import shutil
-import sys
+from settings import config
 
-from settings import config, contracts
-
-INSTALLED = "etc/qubes/policy.d/30-qmcp.policy"
 # What a qube asks of dom0 while it starts: how late it is, what it offers, what it can run.
 BOOT_SERVICES = (
     "qubes.FeaturesRequest", "qubes.GetRandomizedTime", "qubes.NotifyTools", "qubes.NotifyUpdates", "qubes.SyncAppMenus",
@@ -28,7 +21,7 @@ HEADER = """\
 """
 
 
-def render(worlds, installed):
+def generate(worlds, installed):
     lines = [HEADER]
     lines += [f"# contract {name} {contract.digest}\n" for name, contract in sorted(installed.items())]
     for _, world in sorted(worlds.items()):
@@ -106,32 +99,3 @@ def _closure(source):
 
 def _rule(service, source, target, action):
     return f"{service:<24} * {source:<24} {target:<24} {action}\n"
-
-
-def show(config_path, contracts_path):
-    sys.stdout.write(_rendered(config_path, contracts_path))
-    return 0
-
-
-def install(root):
-    """Write the policy; the one before it stays beside it, under a name qrexec does not read."""
-    text = _rendered(root / "etc/qmcp/qmcp.toml", root / "etc/qmcp/contracts")
-    target = root / INSTALLED
-    draft = target.with_name(target.name + ".new")
-    draft.write_text(text, encoding="utf-8")
-    if target.exists():
-        shutil.copy2(target, target.with_name(target.name + ".old"))
-    os.replace(draft, target)  # at no moment is there no policy: without it a qube of the world is not closed
-    print(f"installed {target}")
-    return 0
-
-
-def _rendered(config_path, contracts_path):
-    try:
-        worlds = config.load(config_path).worlds
-    except config.Misconfigured as problem:
-        sys.exit(f"qmcp-admin: {problem}")
-    installed, unusable = contracts.load(contracts_path)
-    if unusable:
-        sys.exit("\n".join(f"qmcp-admin: contract {service}: {why}" for service, why in unusable.items()))
-    return render(worlds, installed)

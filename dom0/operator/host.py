@@ -1,0 +1,85 @@
+"""What every verb asks of the host: the worlds as qmcp.toml has them, and the qubes of them as qubesd has those."""
+
+import asyncio
+import time
+from typing import NamedTuple
+
+from answer import stop
+from qmcpd.births import ENTOMBED
+from qmcpd.qubesd import AdminError, Qubesd
+from settings import config
+
+CONFIG, CONTRACTS, FROZEN = "etc/qmcp/qmcp.toml", "etc/qmcp/contracts", "var/lib/qmcp/frozen"
+EVERY_WORLD = "all"
+
+
+class Member(NamedTuple):
+    """A qube with a world's umbrella, or of those it removed: `when` it was, in seconds since the epoch, and with what it `had`."""
+
+    name: str
+    world: config.World
+    klass: str
+    state: str
+    tags: frozenset
+    when: int | None
+    had: list
+
+    def removed(self):
+        return self.world.tombstone in self.tags
+
+    def kept_too_long(self):
+        return self.removed() and (self.when is None or time.time() > self.when + self.world.tombstone_days * 86400)
+
+
+def switches(world):
+    return {"guard": world.guard, "egress-lock": world.egress_lock, "sink": world.sink}
+
+
+def switched_on(world, tags):
+    return [switch for switch, tag in switches(world).items() if tag in tags]
+
+
+def read_worlds(root, name=None, path=None):
+    """By name; only this one if it is given."""
+    try:
+        worlds = config.load(path or root / CONFIG).worlds
+    except config.Misconfigured as problem:
+        stop(f"{problem}; qmcp-admin check says in which line")
+    if name not in (None, EVERY_WORLD, *worlds):
+        stop(f"there is no world {name}; there are {', '.join(worlds)}")
+    return worlds if name in (None, EVERY_WORLD) else {name: worlds[name]}
+
+
+def is_frozen(root, world):
+    return any((root / FROZEN / name).exists() for name in (world.name, EVERY_WORLD))
+
+
+def open_qubesd(root):
+    return Qubesd(str(root / "run/qubesd.sock"))
+
+
+def run(work):
+    try:
+        return asyncio.run(work)
+    except AdminError as refused:
+        stop(f"qubesd refused: {refused}")
+
+
+async def members(qubesd, worlds):
+    """Every Member there is, by name."""
+    found = []
+    for name, (klass, state) in sorted((await qubesd.list()).items()):
+        tags = await qubesd.tags(name) or frozenset()
+        for world in worlds.values():
+            if world.marks & tags:
+                found.append(Member(name, world, klass, state, tags, *await entombed(qubesd, name)))
+    return found
+
+
+async def entombed(qubesd, name):
+    words = (await qubesd.get(name, "feature", ENTOMBED) or "").split()
+    return (int(words[0]), words[1:]) if words and words[0].isdecimal() else (None, words)
+
+
+def clock(seconds, form="%Y-%m-%d %H:%M"):
+    return time.strftime(form, time.localtime(seconds)) if seconds else ""
