@@ -84,6 +84,7 @@ async function whole(config: Config): Promise<{ host: Host; versions: () => Prom
     qrexec: wire(config),
     timeout: config.qrexec.timeout,
     onRefusal: config.onRefusal,
+    options: config.options,
     log,
   });
   const origins = new Map(candidates.flatMap((each) => known(each).map(({ id }) => [id, each.origin])));

@@ -34,6 +34,8 @@ export interface SimulationOptions {
   readonly guests?: Readonly<Record<string, GuestProgram>>;
   /** `false` leaves dom0 without the plugins' contracts, as it is before an operator has installed them. */
   readonly installed?: boolean;
+  /** What a configuration would give the plugins, by id. */
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 /** What a client gets for a call over MCP. */
@@ -71,6 +73,7 @@ export class SimulatedHost {
     private readonly sim: SimHost,
     private readonly plugins: readonly Plugin[],
     private readonly principal: string,
+    private readonly options: Readonly<Record<string, unknown>>,
     /** An executable that behaves as `qrexec-client-vm` in the principal: `qmcp serve --client` takes it. */
     readonly client: string,
   ) {}
@@ -84,7 +87,13 @@ export class SimulatedHost {
     try {
       const services = Object.entries(guests).map(([name, program]) => [name, asService(program, dir)]);
       sim = await startHost({ world, dir, services: Object.fromEntries(services) });
-      const host = new SimulatedHost(sim, options.plugins, principal, await sim.client(principal));
+      const host = new SimulatedHost(
+        sim,
+        options.plugins,
+        principal,
+        options.options ?? {},
+        await sim.client(principal),
+      );
       if (options.installed !== false) for (const plugin of options.plugins) await host.install(plugin);
       else await host.load();
       return host;
@@ -236,6 +245,7 @@ export class SimulatedHost {
       qrexec: new CallsOf(this.sim, this.principal),
       timeout: 30,
       onRefusal: 'skip',
+      options: this.options,
       log: (line) => this.logged.push(line),
     });
   }

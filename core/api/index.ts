@@ -59,6 +59,7 @@ export {
   defineTool,
   type Ports,
   portOf,
+  type RunContext,
   type Tool,
   type ToolContext,
   type ToolHandler,

@@ -10,12 +10,21 @@ export interface ToolContext {
   progress(message: string): void;
 }
 
+/** What a tool is told while it runs. */
+export interface RunContext extends ToolContext {
+  /**
+   * What the configuration gives the plugin under `options.<id>`. `schema` is the very one in `definePlugin`, and gives the
+   * values their types; they fit it.
+   */
+  options<S extends TSchema>(schema: S): Static<S>;
+}
+
 export type Uses = Readonly<Record<string, Service>>;
 export type Ports<U extends Uses> = { readonly [K in keyof U]: Port<U[K]> };
 
 /** A tool whose behaviour is a class, resolved from its plugin's container: see `defineTool`. */
 export interface ToolHandler<I = unknown, O = unknown> {
-  run(input: I, context: ToolContext): Promise<O>;
+  run(input: I, context: RunContext): Promise<O>;
 }
 
 export interface Tool<I extends TSchema = TSchema, O extends TSchema = TSchema, U extends Uses = Uses> {
@@ -33,7 +42,7 @@ export interface Tool<I extends TSchema = TSchema, O extends TSchema = TSchema, 
   readonly upholds: readonly Invariant[];
   /** The tool reaches things outside the host it serves (a guest's network, say). */
   readonly openWorld?: boolean;
-  readonly run?: (ports: Ports<U>, input: Static<I>, context: ToolContext) => Promise<Static<O>>;
+  readonly run?: (ports: Ports<U>, input: Static<I>, context: RunContext) => Promise<Static<O>>;
   readonly handler?: new (...args: never[]) => ToolHandler<Static<I>, Static<O>>;
 }
 

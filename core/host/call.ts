@@ -1,15 +1,22 @@
 import { Compile } from 'typebox/schema';
-import { Refused, type Tool, type ToolContext } from '../api/index.js';
+import { Refused, type RunContext, type Tool, type ToolContext } from '../api/index.js';
 import type { ServedTool } from '../api/served.js';
 import { Builtins } from './builtins.js';
 import type { Behaviour } from './container.js';
 import { isObject, lazily } from './dom0.js';
+import { optionsOf } from './options.js';
 import { whyOf } from './problems.js';
 
 /** Seconds a tool has to come to an end once its caller is gone. */
 const GRACE = 5;
 /** Faults of an agent's arguments that are named at once; more would not help it. */
 const FAULTS_NAMED = 5;
+
+interface Surroundings {
+  readonly builtins?: Builtins;
+  readonly grace?: number;
+  readonly options?: RunContext['options'];
+}
 
 /**
  * A tool between its two schemas. An agent's arguments are judged before the tool sees them, by their own bytes alone;
@@ -21,15 +28,18 @@ export function served(
   tool: Tool,
   behaviour: Behaviour,
   log: (line: string) => void,
-  { builtins = new Builtins(), grace = GRACE } = {},
+  { builtins = new Builtins(), grace = GRACE, options }: Surroundings = {},
 ): ServedTool {
   const input = lazily(() => Compile(tool.input));
   const output = lazily(() => Compile(tool.output));
 
+  const told = (context: ToolContext): RunContext =>
+    Object.freeze({ ...context, options: options ?? optionsOf({ id: plugin }) });
+
   const call = async (untrusted_input: unknown, context: ToolContext) => {
     if (!input().Check(untrusted_input)) throw malformed(input().Errors(untrusted_input)[1]);
     try {
-      const result = await untilLeft(behaviour(untrusted_input, context), context.signal, grace);
+      const result = await untilLeft(behaviour(untrusted_input, told(context)), context.signal, grace);
       if (isObject(result) && output().Check(result)) return result;
       log(`${tool.name}: its result does not fit its output schema`);
     } catch (error) {

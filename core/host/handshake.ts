@@ -85,7 +85,7 @@ function counterpart(
   return problems;
 }
 
-/** A key of the catalog, and not something every object has. */
-function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+/** A key of the record, and not something every object has. */
+export function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }

@@ -1,4 +1,4 @@
-import type { Plugin } from '../api/index.js';
+import type { Plugin, RunContext } from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
 import type { Surface } from '../api/served.js';
 import { Builtins } from './builtins.js';
@@ -6,7 +6,8 @@ import { served } from './call.js';
 import { askCatalog, type CatalogAnswer } from './catalog.js';
 import { PluginContainer, rootContainer } from './container.js';
 import { type Candidate, graphOf } from './graph.js';
-import { refusals } from './handshake.js';
+import { own, refusals } from './handshake.js';
+import { optionProblems, optionsOf } from './options.js';
 import { BootError, type Problem, problem, whyOf } from './problems.js';
 import { servedChanges, servedPrompt, servedResource } from './surface.js';
 
@@ -22,6 +23,8 @@ export interface HostOptions {
   readonly timeout: number;
   /** `exit`: any problem keeps the server from starting. `skip`: a plugin with one is left out. */
   readonly onRefusal: 'exit' | 'skip';
+  /** What the configuration gives each plugin, by id. */
+  readonly options?: Readonly<Record<string, unknown>>;
   /** Lines for the operator. */
   readonly log: (line: string) => void;
 }
@@ -41,7 +44,7 @@ export interface Host extends Surface {
  * that is left. A plugin that fails at any of these contributes nothing. Throws BootError with every problem at once.
  */
 export async function loadHost(options: HostOptions): Promise<Host> {
-  const { candidates, qrexec, timeout, onRefusal, log } = options;
+  const { candidates, qrexec, timeout, onRefusal, log, options: given = {} } = options;
   const graph = graphOf(candidates);
   const catalog = await askCatalog(qrexec, timeout);
   const problems = [...(options.problems ?? []), ...graph.problems, ...refusals(graph.plugins, catalog)];
@@ -53,10 +56,15 @@ export async function loadHost(options: HostOptions): Promise<Host> {
   for (const plugin of graph.plugins) {
     const lost = (plugin.needs ?? []).filter((need) => refused.has(need));
     problems.push(...lost.map((needs) => problem('plugin-needs-refused', plugin.id, { needs })));
-    if (lost.length > 0) refused.add(plugin.id);
+    const unfit = optionProblems(plugin, own(given, plugin.id));
+    problems.push(...unfit);
+    if (lost.length + unfit.length > 0) refused.add(plugin.id);
     if (refused.has(plugin.id)) continue;
     const container = new PluginContainer(plugin, root, qrexec, timeout);
-    const started = surfaceOf(plugin, container, builtins, log);
+    const started = surfaceOf(plugin, container, log, {
+      builtins,
+      options: optionsOf(plugin, own(given, plugin.id)),
+    });
     if ('problems' in started) {
       problems.push(...started.problems);
       refused.add(plugin.id);
@@ -90,19 +98,17 @@ export async function loadHost(options: HostOptions): Promise<Host> {
 function surfaceOf(
   plugin: Plugin,
   container: PluginContainer,
-  builtins: Builtins,
   log: HostOptions['log'],
+  around: { builtins: Builtins; options: RunContext['options'] },
 ): Surface | { problems: Problem[] } {
   const { behaviours, problems } = container.behaviours();
-  const changed = builtins.putBack();
+  const changed = around.builtins.putBack();
   if (changed.length > 0) problems.push(problem('plugin-changes-builtins', plugin.id, { changed }));
   if (problems.length > 0) return { problems };
   let making = '';
   try {
     return {
-      tools: plugin.tools.map((tool) =>
-        served(plugin.id, tool, behaviours.get(tool.name)!, log, { builtins }),
-      ),
+      tools: plugin.tools.map((tool) => served(plugin.id, tool, behaviours.get(tool.name)!, log, around)),
       resources: (plugin.resources ?? []).map((resource) => {
         making = `its resource ${resource.uri}`;
         return servedResource(plugin, resource, container, log);

@@ -25,6 +25,8 @@ export const PROBLEMS = {
     `two plugins call themselves this: ${quoted(f.first)} and ${quoted(f.second)}. List one of them.`,
   'plugin-unreadable': (f: { why: string }) =>
     `looking at what it declares failed: ${f.why}. A plugin is plain data, as definePlugin and its siblings return it.`,
+  'plugin-options': (f: { plugin: string; faults: readonly string[] }) =>
+    `its options are not what it takes: ${f.faults.slice(0, 5).join('; ')}. Put them under "options": {${quoted(f.plugin)}: …} in the configuration.`,
   'plugin-needs-missing': (f: { needs: string }) =>
     `it needs the plugin ${quoted(f.needs)}, which is not loaded. Add ${quoted(f.needs)} to "plugins".`,
   'plugin-cycle': (f: { path: readonly string[] }) =>

@@ -164,6 +164,11 @@ const refusedByTheCompiler = () => {
   defineTool({ ...tool, run: ({ start }, { qube }) => start(qube, {}) });
   // @ts-expect-error what comes back is not the output
   defineTool({ ...tool, output: Type.Object({ word: Type.String() }), run: async () => ({ word: 3 }) });
+  const options = Type.Object({ greeting: Type.String() });
+  const word = { ...tool, output: Type.Object({ word: Type.String() }) };
+  defineTool({ ...word, run: async (_, __, context) => ({ word: context.options(options).greeting }) });
+  // @ts-expect-error an option the plugin does not take
+  defineTool({ ...word, run: async (_, __, context) => ({ word: context.options(options).welcome }) });
   // @ts-expect-error neither run nor handler
   defineTool(tool);
   // @ts-expect-error an effect that is none
