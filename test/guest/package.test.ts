@@ -1,0 +1,190 @@
+/** The package as a template installs it, and what it calls there: package managers, and the platform's copy. */
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FrameDecoder } from '../../core/host/frames.js';
+import { packageFile } from '../../sim/root.js';
+
+const root = mkdtempSync(join(tmpdir(), 'qmcp-package-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+const GUEST = packageFile('guest');
+const has = (program: string) => spawnSync(program, ['--version']).status === 0;
+const make = (...words: string[]) => {
+  const { status, stderr } = spawnSync('make', ['-C', GUEST, ...words], { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([0, expect.any(String)]);
+};
+const filesIn = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length))
+    .sort();
+
+/** What a process says in frames: the bytes of each stream, and the last frame. */
+function said(
+  command: string,
+  words: string[],
+  request: string,
+  env: NodeJS.ProcessEnv = process.env,
+  cwd = '/',
+) {
+  const { stdout, error } = spawnSync(command, words, { input: request, env, cwd });
+  if (error) throw error;
+  const streams: Record<string, string> = { stdout: '', stderr: '' };
+  let last: unknown;
+  for (const { kind, bytes } of new FrameDecoder().push(stdout))
+    if (kind === 'reply' || kind === 'refusal') last = JSON.parse(Buffer.from(bytes).toString());
+    else streams[kind] = `${streams[kind]}${Buffer.from(bytes)}`;
+  return { ...streams, last };
+}
+
+const user = userInfo().username;
+const services = readdirSync(join(GUEST, 'qubes-rpc')).sort();
+const modules = readdirSync(join(GUEST, 'qmcp_guest'))
+  .filter((name) => name.endsWith('.py'))
+  .sort();
+
+describe.skipIf(!has('make'))(
+  `the package of a template${has('make') ? '' : ' (skipped: make is not installed)'}`,
+  () => {
+    test('is its services and its modules, where qrexec and they look for each other', () => {
+      const to = join(root, 'dest');
+      make('install', `DESTDIR=${to}`);
+      expect(filesIn(to)).toEqual([
+        ...services.map((name) => `/etc/qubes-rpc/${name}`),
+        ...modules.map((name) => `/usr/lib/qmcp/qmcp_guest/${name}`),
+      ]);
+      for (const name of services)
+        expect(readFileSync(join(to, 'etc/qubes-rpc', name), 'utf8')).toContain(
+          'cd /usr/lib/qmcp && exec /usr/bin/python3',
+        );
+      make('uninstall', `DESTDIR=${to}`);
+      expect(filesIn(to)).toEqual([]);
+      expect(existsSync(join(to, 'usr/lib/qmcp'))).toBe(false);
+    });
+
+    test('answers from where it was installed, and takes nothing along that is not its own', () => {
+      const [prefix, etc] = [join(root, 'local'), join(root, 'local/etc')];
+      const others = join(etc, 'qubes-rpc/other.Service');
+      mkdirSync(join(etc, 'qubes-rpc'), { recursive: true });
+      writeFileSync(others, '');
+      make('install', `PREFIX=${prefix}`, `SYSCONFDIR=${etc}`);
+      const request = `${JSON.stringify({ command: 'echo here', user })}\n`;
+      expect(said(join(etc, 'qubes-rpc/qmcp.exec.Run'), [], request)).toMatchObject({
+        stdout: 'here\n',
+        last: { exit: 0 },
+      });
+      make('uninstall', `PREFIX=${prefix}`, `SYSCONFDIR=${etc}`);
+      expect(filesIn(root)).toEqual([others.slice(root.length)]);
+    });
+
+    test.skipIf(!has('dpkg-deb'))(
+      'is built for Debian, owned by root, and needs python3 and nothing else',
+      () => {
+        make('deb');
+        const [deb] = readdirSync(join(GUEST, 'build')).filter((name) => name.endsWith('.deb'));
+        const show = (option: string) =>
+          spawnSync('dpkg-deb', [option, join(GUEST, 'build', deb!)], { encoding: 'utf8' }).stdout;
+        const listed = show('--contents')
+          .trim()
+          .split('\n')
+          .map((line) => line.split(/\s+/));
+        expect(new Set(listed.map(([, owner]) => owner))).toEqual(new Set(['root/root']));
+        const names = listed.map((words) => words.at(-1)!.slice(1)).filter((name) => !name.endsWith('/'));
+        expect(names).toHaveLength(services.length + modules.length);
+        expect(show('--info')).toMatch(/Depends: python3 \(>= 3\.9\)\n/);
+        rmSync(join(GUEST, 'build'), { recursive: true });
+      },
+    );
+  },
+);
+
+/** A program that writes down how it was called, and exits as it is told. */
+function stub(folder: string, name: string, exit = 0): void {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, name);
+  writeFileSync(
+    path,
+    `#!/bin/sh\nfor word; do printf '<%s>' "$word"; done\necho " $DEBIAN_FRONTEND"\nexit ${exit}\n`,
+  );
+  chmodSync(path, 0o755);
+}
+
+const PYTHON = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+  encoding: 'utf8',
+}).stdout.trim();
+
+/** The service, with these programs in PATH and nothing else. */
+const call = (module: string, request: object, bin: string) =>
+  said(
+    PYTHON,
+    ['-B', '-S', '-m', `qmcp_guest.${module}`],
+    `${JSON.stringify(request)}\n`,
+    { PATH: bin },
+    GUEST,
+  );
+
+describe.skipIf(process.geteuid!() !== 0)('package_install, as root', () => {
+  const install = (bin: string, packages = ['hello', 'g++']) => call('package_install', { packages }, bin);
+
+  test.each([
+    [
+      'apt-get',
+      '<-q><update> noninteractive\n<-o><APT::Cmd::Pattern-Only=true><-o><Dpkg::Use-Pty=0><-q><-y><install><hello><g++> noninteractive\n',
+    ],
+    ['dnf', '<-y><install><hello><g++> noninteractive\n'],
+    ['pacman', '<-Sy><--noconfirm><--needed><--noprogressbar><hello><g++> noninteractive\n'],
+  ])('calls %s where that is the one, and asks nobody', (name, calls) => {
+    const bin = join(root, `bin-${name}`);
+    stub(bin, name);
+    expect(install(bin)).toMatchObject({ stdout: calls, last: { manager: name, exit: 0 } });
+  });
+
+  test('says how the last call ended, and that there is nothing to call', () => {
+    const bin = join(root, 'bin-fails');
+    stub(bin, 'dnf', 3);
+    expect(install(bin).last).toMatchObject({ manager: 'dnf', exit: 3 });
+    const none = join(root, 'bin-none');
+    mkdirSync(none);
+    expect(install(none).last).toEqual({ code: 'conflict', problem: 'no-package-manager' });
+  });
+});
+
+describe('file_copy', () => {
+  const copy = (exit: number, changes: object = {}) => {
+    const bin = join(root, `bin-copy-${exit}`);
+    stub(bin, 'qrexec-client-vm', exit);
+    return call('file_copy', { target: 'ai-two', path: join(root, 'data.csv'), user, ...changes }, bin);
+  };
+  beforeAll(() => writeFileSync(join(root, 'data.csv'), '1'));
+
+  test('is the platform’s own, of a path that is there', () => {
+    const { last } = copy(0);
+    expect(last).toEqual({ exit: 0, signal: null, timed_out: false, name: 'data.csv' });
+    const words = `<ai-two><qubes.Filecopy></usr/lib/qubes/qfile-agent><${join(root, 'data.csv')}>`;
+    expect(copy(0)).toMatchObject({ stdout: expect.stringContaining(words) });
+    expect(copy(0, { path: join(root, 'none') }).last).toEqual({ code: 'conflict', problem: 'no-such-file' });
+  });
+
+  test('that the policy denies is not-found, as of a qube that is not there; any other end is told', () => {
+    expect(copy(126).last).toEqual({ code: 'not-found' });
+    expect(copy(1).last).toMatchObject({ exit: 1, name: 'data.csv' });
+  });
+
+  test('takes a name for a name: no option, no path of ours', () => {
+    for (const target of ['--help', '-t', '@adminvm', '', 'a b'])
+      expect(copy(0, { target }).last).toEqual({ code: 'invalid-request' });
+    expect(copy(0, { path: '/' }).last).toEqual({ code: 'invalid-request' });
+  });
+});
