@@ -1,4 +1,4 @@
-import { type Asked, configuration, serve as serveConfigured } from '../core/main.js';
+import { type Asked, configuration, start } from '../core/start.js';
 import { chooseHost, type HostFlags } from './host.js';
 
 export interface ServeFlags extends HostFlags {
@@ -17,7 +17,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   await configuration(asked(flags));
   const host = await chooseHost(flags);
   try {
-    await serveConfigured(await configuration(asked(flags, host.client)));
+    await start(await configuration(asked(flags, host.client)));
   } finally {
     await host.stop();
   }

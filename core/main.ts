@@ -5,9 +5,8 @@ import { BUILT_IN } from '../plugins/index.js';
 import type { Plugin } from './api/index.js';
 import type { Qrexec } from './api/qrexec.js';
 import { checkAgainst, type Known, whereIn } from './config/check.js';
+import type { Config } from './config/defaults.js';
 import { BadConfig } from './config/fault.js';
-import { resolveConfig, type Sources } from './config/resolve.js';
-import type { Config } from './config/schema.js';
 import { selected } from './config/select.js';
 import { type Candidate, graphOf } from './host/graph.js';
 import { type Host, loadHost } from './host/host.js';
@@ -26,19 +25,13 @@ export { BadConfig } from './config/fault.js';
 export type { Host } from './host/host.js';
 export { BootError, type Problem, printable, report } from './host/problems.js';
 export { type Difference, differences, inWords, type Lock } from './pin/lock.js';
+export { type Asked, configuration } from './start.js';
 export { VERSION } from './version.js';
 
 /** Lines for the operator go to standard error, escaped: an agent may have chosen some of them. */
 const log = (line: string): void => {
   process.stderr.write(`qmcp: ${printable(line)}\n`);
 };
-
-export type Asked = Pick<Sources, 'flags' | 'file'>;
-
-/** The configuration as this process was started: its environment, its working directory. Throws BadConfig. */
-export function configuration({ flags, file }: Asked): Promise<Config> {
-  return resolveConfig({ flags, file, env: process.env, directory: process.cwd() });
-}
 
 /** A host of which only what a person has reviewed is left, where there is a lock file. */
 export interface Loaded extends Host {
@@ -50,9 +43,9 @@ export interface Loaded extends Host {
  * Loads what the configuration names, and of that what it lets through and the lock file knows. Throws BadConfig, and
  * BootError when something is refused and `onRefusal` is `exit`. Says what was not reviewed, unless `quiet`.
  */
-export async function load(config: Config, { quiet = false } = {}): Promise<Loaded> {
+export async function load(config: Config, { quiet = false, qrexec = wire(config) } = {}): Promise<Loaded> {
   const { path, lock } = lockFile(config);
-  const { host, versions } = await whole(config);
+  const { host, versions } = await whole(config, qrexec);
   const now = lock && lockOf(host, await versions(), INSTRUCTIONS);
   const unreviewed = lock && now ? differences(lock, now) : [];
   if (unreviewed.length > 0 && !quiet) {
@@ -75,13 +68,16 @@ export async function pins(config: Config): Promise<{ path: string; was: Lock | 
   return { path, was, is };
 }
 
-async function whole(config: Config): Promise<{ host: Host; versions: () => Promise<Map<string, string>> }> {
+async function whole(
+  config: Config,
+  qrexec = wire(config),
+): Promise<{ host: Host; versions: () => Promise<Map<string, string>> }> {
   const { candidates, problems } = await found(config);
-  checkAgainst(config, candidates.flatMap(known));
+  await checkAgainst(config, candidates.flatMap(known));
   const host = await loadHost({
     candidates,
     problems,
-    qrexec: wire(config),
+    qrexec,
     timeout: config.qrexec.timeout,
     onRefusal: config.onRefusal,
     options: config.options,
@@ -134,9 +130,9 @@ function found(config: Config): Promise<Found> {
 }
 
 /** Serves MCP on standard input and output until the client goes. */
-export async function serve(config: Config): Promise<void> {
+export async function serve(config: Config, qrexec?: Qrexec): Promise<void> {
   const stdout = ownOutput();
-  const host = await load(config);
+  const host = await load(config, { ...(qrexec && { qrexec }) });
   if (host.problems.length > 0) log(`going on without\n${report(host.problems)}`);
   const connection = serveMcp({
     ...host,

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { ServedTool } from '../../core/api/served.js';
+import { PRESETS } from '../../core/config/defaults.js';
 import { resolveConfig } from '../../core/config/resolve.js';
-import { PRESETS } from '../../core/config/schema.js';
 import { selected } from '../../core/config/select.js';
 import { BUILT_IN } from '../../plugins/index.js';
 

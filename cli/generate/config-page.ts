@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEFAULTS, PRESETS } from '../../core/config/defaults.js';
 import { VARIABLES } from '../../core/config/environment.js';
 import { PLACES } from '../../core/config/file.js';
 import { FLAGS } from '../../core/config/resolve.js';
-import { ConfigFile, DEFAULTS, PRESETS } from '../../core/config/schema.js';
+import { ConfigFile } from '../../core/config/schema.js';
 import { expected } from '../../core/config/validate.js';
 import { toolsOf } from './ceilings.js';
 import { code, codes, HEADING, tableOf } from './markdown.js';

@@ -1,9 +1,8 @@
-import { type TSchema, Type } from 'typebox';
+import type { TSchema } from 'typebox';
+import type { Config } from './defaults.js';
 import { BadConfig, meant } from './fault.js';
-import type { Step } from './parse.js';
-import type { Config } from './schema.js';
+import { dotted, type Step } from './path.js';
 import { matches } from './select.js';
-import { dotted, validatedPart } from './validate.js';
 
 /** What a configuration can say something of. */
 export interface Known {
@@ -17,8 +16,8 @@ export interface Known {
  * them, and names of tools that no plugin has. A filter that names nothing was meant to keep something out. Throws
  * BadConfig with every fault.
  */
-export function checkAgainst(config: Config, plugins: readonly Known[]): void {
-  const lines = [...optionFaults(config, plugins), ...toolFaults(config, plugins)];
+export async function checkAgainst(config: Config, plugins: readonly Known[]): Promise<void> {
+  const lines = [...(await optionFaults(config, plugins)), ...toolFaults(config, plugins)];
   if (lines.length > 0) throw new BadConfig(lines.join('\n'));
 }
 
@@ -32,7 +31,9 @@ export function whereIn({ origins }: Config, path: readonly Step[]): string {
   return 'configuration';
 }
 
-function optionFaults(config: Config, plugins: readonly Known[]): string[] {
+async function optionFaults(config: Config, plugins: readonly Known[]): Promise<string[]> {
+  if (Object.keys(config.options).length === 0) return [];
+  const { NO_OPTIONS, validatedPart } = await import('./validate.js');
   const byId = new Map(plugins.map((plugin) => [plugin.id, plugin]));
   const where = (path: readonly Step[]) => whereIn(config, path);
   return Object.entries(config.options).flatMap(([id, options]) => {
@@ -42,7 +43,7 @@ function optionFaults(config: Config, plugins: readonly Known[]): string[] {
       return [
         `${where(path)}: ${dotted(path)}: no plugin of that name is loaded; ${meant(id, [...byId.keys()])}`,
       ];
-    const schema = plugin.options ?? Type.Object({}, { additionalProperties: false });
+    const schema = plugin.options ?? NO_OPTIONS;
     try {
       validatedPart(where, schema, options, path);
       return [];

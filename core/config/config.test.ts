@@ -6,9 +6,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BUILT_IN } from '../../plugins/index.js';
 import { pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
 import type { ServedTool } from '../api/served.js';
+import { DEFAULTS, PRESETS } from './defaults.js';
 import { BadConfig, nearest } from './fault.js';
 import { resolveConfig, type Sources } from './resolve.js';
-import { DEFAULTS, PRESETS } from './schema.js';
 import { selected } from './select.js';
 
 let directory: string;

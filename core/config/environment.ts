@@ -1,6 +1,5 @@
 import { BadConfig, meant } from './fault.js';
 import type { ConfigFile } from './schema.js';
-import { validated } from './validate.js';
 
 type Put = (text: string) => unknown;
 
@@ -20,18 +19,21 @@ export const VARIABLES: Readonly<Record<string, { readonly path: string; readonl
 const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_HOST', 'QMCP_WORLD'];
 
 /** What each variable of qmcp says. One that nobody reads is a fault: it was meant for something. */
-export function fromEnvironment(
+export async function fromEnvironment(
   env: Readonly<Record<string, string | undefined>>,
-): { name: string; config: ConfigFile }[] {
-  return Object.entries(env).flatMap(([name, text]) => {
-    if (!name.startsWith('QMCP_') || text === undefined || OTHER_VARIABLES.includes(name)) return [];
+): Promise<{ name: string; config: ConfigFile }[]> {
+  const said: { name: string; config: ConfigFile }[] = [];
+  for (const [name, text] of Object.entries(env)) {
+    if (!name.startsWith('QMCP_') || text === undefined || OTHER_VARIABLES.includes(name)) continue;
     const variable = Object.hasOwn(VARIABLES, name) ? VARIABLES[name] : undefined;
     if (variable === undefined) {
       const known = [...Object.keys(VARIABLES), ...OTHER_VARIABLES];
       throw new BadConfig(`environment: ${name} is not a variable of qmcp; ${meant(name, known)}`);
     }
-    return [{ name, config: validated(() => `environment: ${name}`, variable.put(text)) }];
-  });
+    const { validated } = await import('./validate.js');
+    said.push({ name, config: validated(() => `environment: ${name}`, variable.put(text)) });
+  }
+  return said;
 }
 
 const list = (text: string): string[] =>

@@ -3,9 +3,8 @@ import { createRequire } from 'node:module';
 import { basename, extname, join } from 'node:path';
 import type { PublicExplorer } from 'cosmiconfig';
 import { BadConfig } from './fault.js';
-import { type Parsed, parsed } from './parse.js';
+import type { Parsed } from './parse.js';
 import type { ConfigFile } from './schema.js';
-import { validated } from './validate.js';
 
 /** Where a configuration may be. Data only: nothing here is executed. */
 export const PLACES = [
@@ -55,6 +54,7 @@ async function load(file: string): Promise<FoundConfig | undefined> {
   const result = await read(file);
   if (result === null || result === undefined) return undefined;
   const { value, lineOf } = result;
+  const { validated } = await import('./validate.js');
   const config = validated((path) => `${file}:${lineOf(path)}`, value ?? {});
   return { file, config, lineOf };
 }
@@ -93,7 +93,8 @@ function explorer(): PublicExplorer {
 }
 
 /** What a file says; of a package.json, what its key `qmcp` does. */
-function loader(file: string, text: string): unknown {
+async function loader(file: string, text: string): Promise<unknown> {
+  const { parsed } = await import('./parse.js');
   const whole = parsed(file, text);
   if (basename(file, extname(file)) !== 'package') return whole;
   const { value, lineOf } = whole;

@@ -2,10 +2,8 @@ import { extname } from 'node:path';
 import { parse as parseToml, TomlError } from 'smol-toml';
 import { isMap, isPair, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { BadConfig } from './fault.js';
+import type { Step } from './path.js';
 import { linesOfToml } from './toml.js';
-
-/** A step into a value: a key or an index. */
-export type Step = string | number;
 
 /** What a file says, and where it says it. */
 export interface Parsed {

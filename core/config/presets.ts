@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { PRESETS } from './schema.js';
+import { PRESETS } from './defaults.js';
 
 /** The file of a preset that ships, or undefined when there is none of that name. */
 export function presetFile(name: string): string | undefined {

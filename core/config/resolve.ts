@@ -1,11 +1,11 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
+import { type Config, DEFAULTS, type Origin, PRESETS } from './defaults.js';
 import { fromEnvironment } from './environment.js';
 import { BadConfig, meant } from './fault.js';
 import { findConfig } from './file.js';
-import type { Step } from './parse.js';
+import { dotted, type Step } from './path.js';
 import { presetFile } from './presets.js';
-import { type Config, type ConfigFile, DEFAULTS, type Origin, PRESETS } from './schema.js';
-import { dotted, validated } from './validate.js';
+import type { ConfigFile } from './schema.js';
 
 export interface Sources {
   /** What the command line says, in the shape of the config file. */
@@ -48,16 +48,22 @@ export async function resolveConfig({ flags, env, directory, file }: Sources): P
     const origin = (path: readonly Step[]): Origin => ({ kind: 'file', text: text(path) });
     layers.push(...(await withPresets({ config: found.config, origin }, dirname(found.file), [found.file])));
   }
-  for (const { name, config } of fromEnvironment(env)) {
+  for (const { name, config } of await fromEnvironment(env)) {
     const layer: Layer = { config, origin: () => ({ kind: 'environment', text: name }) };
     layers.push(...(await withPresets(layer, directory, [])));
   }
   const flag = (path: readonly Step[]) => FLAGS[dotted(path)] ?? 'command line';
-  const config = validated(flag, flags);
+  // The schema takes a while to load, and most servers are started with a client or without a word.
+  const config = isClientOnly(flags) ? flags : (await import('./validate.js')).validated(flag, flags);
   layers.push(
     ...(await withPresets({ config, origin: (path) => ({ kind: 'flag', text: flag(path) }) }, directory, [])),
   );
   return merged(layers, found && resolve(found.file));
+}
+
+function isClientOnly({ qrexec: { client, ...more } = {}, ...rest }: ConfigFile): boolean {
+  const isText = client === undefined || (typeof client === 'string' && client !== '');
+  return isText && Object.keys(more).length + Object.keys(rest).length === 0;
 }
 
 /** A layer after the presets it names, each after those that it names itself. Paths are seen from `folder`. */

@@ -1,5 +1,5 @@
 import type { ServedTool } from '../api/served.js';
-import type { Config } from './schema.js';
+import type { Config } from './defaults.js';
 
 /** The tools a configuration lets through, in their order. Exclusion wins; `readOnly` leaves only reading tools. */
 export function selected(

@@ -1,4 +1,4 @@
-import type { Step } from './parse.js';
+import type { Step } from './path.js';
 
 const HEADER = /^\s*\[\[?([^\]]+)\]\]?\s*(?:#.*)?$/;
 const ASSIGNED =

@@ -1,11 +1,14 @@
-import type { TSchema } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/schema';
 import { BadConfig, meant } from './fault.js';
-import type { Step } from './parse.js';
+import { dotted, type Step } from './path.js';
 import { ConfigFile } from './schema.js';
 
 /** Says where a path of a value came from, as a message shall start: `qmcp.config.yaml:3`, `--read-only`. */
 export type Where = (path: readonly Step[]) => string;
+
+/** What a plugin takes that says nothing of options. */
+export const NO_OPTIONS = Type.Object({}, { additionalProperties: false });
 
 let shape: ReturnType<typeof Compile<typeof ConfigFile>> | undefined;
 
@@ -118,12 +121,6 @@ function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
-
-export const dotted = (steps: readonly Step[]): string =>
-  steps.reduce<string>(
-    (path, step) => (typeof step === 'number' ? `${path}[${step}]` : path ? `${path}.${step}` : step),
-    '',
-  );
 
 /** A JSON pointer's steps, those into lists as numbers. */
 function stepsOf(pointer: string, root: unknown): Step[] {

@@ -1,10 +1,8 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/schema';
 import type { Qrexec } from '../api/qrexec.js';
+import { catalogRequest } from './catalog-request.js';
 import { resultOf } from './dom0.js';
-
-export const CATALOG_SERVICE = 'qmcp.Catalog';
-const MAX_CATALOG = 4_194_304;
 
 /** dom0's own answer to "what do you enforce for me?". Keys this release does not know are left alone. */
 const Catalog = Type.Object({
@@ -33,13 +31,7 @@ export type CatalogAnswer = { readonly catalog: Catalog } | { readonly why: stri
 
 /** Asks dom0. `timeout` is seconds. */
 export async function askCatalog(qrexec: Qrexec, timeout: number): Promise<CatalogAnswer> {
-  const result = await qrexec.call({
-    target: '@adminvm',
-    service: CATALOG_SERVICE,
-    stdin: new TextEncoder().encode('{}'),
-    timeout,
-    maxBytes: MAX_CATALOG,
-  });
+  const result = await qrexec.call(catalogRequest(timeout));
   if (result.ended === 'timeout') return { why: `gave no answer within ${timeout} s` };
   if (result.exit === 126) return { why: 'was refused by the qrexec policy, or does not exist' };
   if (result.exit === 125) return { why: `could not be called (${result.stderr.trim() || 'exit code 125'})` };

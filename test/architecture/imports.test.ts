@@ -65,7 +65,7 @@ const LAYERS: readonly {
   },
   {
     layer: 'core/main.ts',
-    files: /^core\/(main|version)\.ts$/,
+    files: /^core\/(main|start|version)\.ts$/,
     looksAt: [
       'core/api',
       'core/host',
@@ -213,7 +213,7 @@ describe('the edges', () => {
       .map(({ path }) => path);
 
   test('only the composition root reads process, in core and the plugins', () => {
-    expect(mentions(/\bprocess\b\s*[.[]/, /^(core|plugins)\//)).toEqual(['core/main.ts']);
+    expect(mentions(/\bprocess\b\s*[.[]/, /^(core|plugins)\//)).toEqual(['core/main.ts', 'core/start.ts']);
     expect(mentions(/globalThis\b/, /^(core|plugins)\//)).toEqual([]);
   });
 
