@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Writes the files that are committed but derived: the contracts dom0 installs, the JSON Schema of the config file, dom0's
- * side of the presets, the default policy. With `--check` it writes nothing and exits 1 when one of them differs.
+ * side of the presets, the default policy, the reference in docs/. With `--check` it writes nothing and exits 1 when one of them differs.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -13,7 +13,12 @@ import { ConfigFile } from '../../core/config/schema.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { ceilings } from './ceilings.js';
 import { cited } from './cited.js';
+import { cliPage } from './cli-page.js';
 import { configPage } from './config-page.js';
+import { errorsPage } from './errors-page.js';
+import { invariantsPage } from './invariants-page.js';
+import { stepsPage } from './steps-page.js';
+import { toolsPage } from './tools-page.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const CONTRACTS = join(ROOT, 'dom0', 'contracts');
@@ -119,7 +124,14 @@ async function settle(files: ReadonlyMap<string, string>, check: boolean): Promi
 async function main(check: boolean): Promise<number> {
   const ours = contracts();
   const reference = join(ROOT, 'docs', 'reference');
-  const pages = new Map([[join(reference, 'config.md'), await configPage(ROOT)]]);
+  const pages = Object.entries({
+    'tools.md': toolsPage(),
+    'invariants.md': invariantsPage(ROOT),
+    'errors.md': errorsPage(ROOT),
+    'config.md': await configPage(ROOT),
+    'contract-steps.md': stepsPage(ROOT),
+    'cli.md': cliPage(),
+  }).map(([name, text]) => [join(reference, name), `${text.trimEnd()}\n`] as const);
   const derived = [
     ...pages,
     ...citations(),

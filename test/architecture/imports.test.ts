@@ -91,9 +91,15 @@ const LAYERS: readonly {
     packages: [/^node:/, /^typebox(\/.*)?$/, /^just-bash$/, /^smol-toml$/],
   },
   {
+    layer: 'cli/generate',
+    files: /^cli\/generate\//,
+    // It writes down what core knows: contracts, the shape of the configuration, every message there is.
+    looksAt: ['core/api', 'core/config', 'core/host', 'plugins', 'cli'],
+    packages: [/^node:/, /^commander$/, /^smol-toml$/, /^yaml$/],
+  },
+  {
     layer: 'cli',
     files: /^cli\//,
-    // The generator writes down what core knows: contracts and the shape of the configuration.
     looksAt: ['core/main.ts', 'core/api', 'core/config', 'plugins'],
     packages: [
       /^node:/,
