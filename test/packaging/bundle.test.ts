@@ -248,6 +248,10 @@ describe('from a bundle made to harm dom0', () => {
     const { code, out, err, changed } = tried.get(what)!;
     expect(err).toMatch(/^qmcp-dom0: this is no bundle of ours: [ -~]+ Nothing was changed\.\n$/);
     expect({ code, out, changed }).toEqual({ code: 1, out: '', changed: false });
+  });
+
+  test('nothing is left of all of them', () => {
+    expect(tried.size).toBe(HOSTILE.length);
     expect(dom0.tree()).toEqual(before);
   });
 

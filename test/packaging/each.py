@@ -1,6 +1,6 @@
 """Installs each of these bundles with --yes, in a process of its own, without the start of an interpreter for each.
 
-    each.py ROOT FILE…      prints a list of {code, out, err, changed: whether anything below ROOT is not as it was}
+    each.py ROOT FILE…      prints a list of {code, out, err, changed: whether anything below ROOT is not as it was before it}
 """
 
 import hashlib
@@ -31,5 +31,7 @@ if __name__ == "__main__":
     before, found = (killed.tree(root), killed.folders(root)), []
     for file in sys.argv[2:]:
         said = installed(str(root), file)
-        found.append(said | {"changed": (killed.tree(root), killed.folders(root)) != before})
+        after = killed.tree(root), killed.folders(root)
+        found.append(said | {"changed": after != before})
+        before = after
     print(json.dumps(found))
