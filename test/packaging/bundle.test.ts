@@ -2,6 +2,7 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -9,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -73,6 +74,19 @@ describe('a bundle', () => {
     expect(JSON.parse(files.get(`${HOME}/version.json`)!.toString()).version).toBe(
       JSON.parse(readFileSync(packageFile('package.json'), 'utf8')).version,
     );
+  });
+
+  test('lacks nothing that lies in the folders of dom0’s code', () => {
+    const elsewhere = /^packaging\/(systemd|sysusers|tmpfiles|formats)|^policy\/30-qmcp\.policy$|__pycache__/;
+    const code = ['qmcpd', 'settings', 'operator', 'policy', 'packaging'].flatMap((part) =>
+      readdirSync(packageFile('dom0', part), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ parentPath, name }) => relative(packageFile('dom0'), join(parentPath, name))),
+    );
+    const files = filesOf(bundle);
+    for (const file of code.filter((each) => !elsewhere.test(each)))
+      expect(files.has(`${HOME}/${file}`), file).toBe(true);
+    expect(code.length).toBeGreaterThan(40);
   });
 
   test('goes to standard output, and its digest beside it, never into it', async () => {

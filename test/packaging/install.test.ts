@@ -133,8 +133,9 @@ describe('before anything changes, the operator', () => {
     expect(out).toContain('+# one more line');
     expect(out).toContain(`new      ${HOME}/qmcpd/more.py +1 -0`);
     expect(out).toContain(`removed  ${HOME}/settings/subset.py`);
-    expect(out).toMatch(/qmcp\.inspect\.State\nin words\n +is of the plugin inspect: read/);
-    expect(out).toContain('called on a qube that has at least the tier exec');
+    expect(out).toMatch(/^qmcp\.inspect\.State\n +is of the plugin inspect: read$/m);
+    expect(out).toMatch(/^ +- is called on a qube that has at least the tier read$/m);
+    expect(out).toMatch(/^ +\+ is called on a qube that has at least the tier exec$/m);
     expect(out).not.toContain('qmcp.inspect.List');
     expect(dom0.tree()).toEqual(before);
   });
@@ -196,7 +197,7 @@ describe('before anything changes, the operator', () => {
     ]);
     expect(code).toBe(1);
     expect(out).toContain('in the words of the qmcp-admin that is installed');
-    expect(out).toMatch(/qmcp\.inspect\.State\nin words\n +is of the plugin inspect/);
+    expect(out).toMatch(/^ +\+ is called on a qube that has at least the tier exec$/m);
     expect(readdirSync(dom0.folder)).not.toContain('was-run');
     expect(dom0.tree()).toEqual(before);
     // Said yes to, it is run: the mark would have been seen.
