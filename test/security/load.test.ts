@@ -1,7 +1,12 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import canonicalize from 'canonicalize';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { configure, roomy, Seat } from './host.js';
+
+// The package is CommonJS and its types describe an ES default export.
+const jcs = canonicalize as unknown as (value: unknown) => string;
 
 /** Calls in all, from 32 connections at a time; QMCP_LOAD=10000 for the whole of it. */
 const CALLS = Number(process.env.QMCP_LOAD ?? 1_500);
@@ -81,7 +86,10 @@ describe('under load', () => {
     const refusedChanges = lines.filter(({ kind, code }) => kind === 'outcome' && code !== 'ok').length;
     expect(refusals + refusedChanges).toBe(told.filter((code) => code !== 'ok').length);
     const log = readFileSync(join(seat.sim.root, 'var/log/qmcp/audit.log'), 'utf8').trimEnd().split('\n');
-    for (const [index, line] of log.entries())
-      expect(JSON.parse(line).prev).toBe(index === 0 ? '0'.repeat(64) : JSON.parse(log[index - 1]!).hash);
+    for (const [index, line] of log.entries()) {
+      const { hash, ...entry } = JSON.parse(line);
+      expect(entry.prev).toBe(index === 0 ? '0'.repeat(64) : JSON.parse(log[index - 1]!).hash);
+      expect(hash).toBe(createHash('sha256').update(jcs(entry)).digest('hex'));
+    }
   }, 300_000);
 });
