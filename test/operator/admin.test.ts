@@ -100,6 +100,23 @@ describe('the operator', () => {
     expect(qube(name).tags).not.toContain('ai-full');
   });
 
+  it('gives a tier for a while: an agent has it so long, and no removal brings it back after', async () => {
+    const set = (label: string) => seat.ask('work', 'qmcp.inspect.Set', { label });
+    await admin('enroll', 'work', '--world', 'ai', '--tier', 'exec', '--yes');
+    expect((await set('blue')).code).toBe('denied');
+    expect((await admin('tier', 'work', 'full', '--for', '30m', '--yes')).code).toBe(0);
+    expect((await set('blue')).code).toBe('ok');
+    expect((await admin('status')).out).toMatch(/^ +work .* full +\d\d:\d\d/m);
+    await seat.ask('work', 'qmcp.spawn.Remove');
+    expect((await admin('expire')).out).toBe('Nothing is over.\n');
+    expect((await admin('expire', '--all')).out).toBe('taken back: work\n');
+    expect((await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'work' })).code).toBe('ok');
+    expect((await seat.ask('work', 'qmcp.inspect.State')).code).toBe('ok');
+    expect((await set('red')).code).toBe('denied');
+    expect(qube('work').tags).toEqual(expect.arrayContaining(['ai-managed', 'ai-exec']));
+    expect(qube('work').tags).not.toContain('ai-full');
+  });
+
   it('reaps what was removed longer ago than its world keeps it, and only that', async () => {
     for (const name of ['ai-one', 'ai-two']) {
       await spawnQube(name);

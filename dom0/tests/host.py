@@ -1,0 +1,132 @@
+"""A dom0 in a directory, and a qubesd that remembers: enough of both for qmcp-admin, and as fast as a function call."""
+
+import contextlib
+import io
+import json
+import shutil
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from policy.generate import generate
+from qmcpd.audit import AuditLog
+from settings import config, contracts
+
+DOM0 = Path(__file__).parent.parent
+sys.path.append(str(DOM0 / "operator"))
+
+import verbs  # noqa: E402
+
+
+class Killed(BaseException):
+    """kill -9, in the middle."""
+
+
+class Qubesd:
+    """`qubes`: name → `[tags, features, properties]`. `left`: calls until it is killed, before that call has an effect."""
+
+    def __init__(self):
+        self.qubes, self.left, self.calls = {}, None, 0
+
+    def add(self, name, *tags, **properties):
+        self.qubes[name] = [set(tags), {}, {"netvm": "", "provides_network": "False", **properties}]
+
+    def state(self):
+        return {name: (frozenset(tags), tuple(sorted(features.items()))) for name, (tags, features, _) in self.qubes.items()}
+
+    def _called(self):
+        self.calls += 1
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+
+    async def list(self, name=None):
+        self._called()
+        return {one: ("AppVM", "Halted") for one in self.qubes if name in (None, "dom0", one)}
+
+    async def tags(self, name):
+        self._called()
+        return frozenset(self.qubes[name][0]) if name in self.qubes else None
+
+    async def get(self, name, kind, key=""):
+        self._called()
+        return self.qubes[name][1].get(key)
+
+    async def put(self, name, kind, key, value):
+        self._called()
+        self.qubes[name][1].pop(key, None)
+        self.qubes[name][1].update({} if value is None else {key: value})
+
+    async def tag(self, name, tag):
+        self._called()
+        self.qubes[name][0].add(tag)
+
+    async def untag(self, name, tag):
+        self._called()
+        self.qubes[name][0].discard(tag)
+
+    async def properties(self, name):
+        self._called()
+        return {key: (value, False) for key, value in self.qubes[name][2].items()}
+
+    async def volume(self, name, volume="private"):
+        self._called()
+        return {"size": "2147483648"}
+
+    async def halt(self, name):
+        self._called()
+
+    async def remove(self, name):
+        self._called()
+        self.qubes.pop(name, None)
+
+
+class Dom0(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = Path(directory.name)
+        for path in ("etc/qmcp", "etc/qubes/policy.d", "etc/qubes-rpc", "var/lib/qmcp", "var/log/qmcp"):
+            (self.root / path).mkdir(parents=True)
+        shutil.copy(DOM0 / "qmcp.toml", self.root / "etc/qmcp")
+        shutil.copytree(DOM0 / "contracts", self.root / "etc/qmcp/contracts")
+        self.policy = self.root / "etc/qubes/policy.d/30-qmcp.policy"
+        worlds, (installed, _) = config.load(DOM0 / "qmcp.toml").worlds, contracts.load(DOM0 / "contracts")
+        self.policy.write_text(generate(worlds, installed))
+        for service in ("qmcp.Catalog", *installed):
+            (self.root / "etc/qubes-rpc" / service).symlink_to("/run/qmcp/qmcpd.sock")
+        AuditLog(self.root / "var/log/qmcp/audit.log")
+        self.qubesd = Qubesd()
+        self.qubesd.add("mcp-control")
+        self.qubesd.qubes["mcp-control"][1]["tag-created-vm-with"] = "ai-managed"
+        self.qubesd.add("sys-ai-net", provides_network="True")
+        self.qubesd.add("work", "ai-managed", "ai-exec")
+        self.qubesd.add("vault")
+        for module in ("worlds", "membership", "grants", "check", "policy_admin"):
+            patch = mock.patch(f"{module}.open_qubesd", lambda root: self.qubesd)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def tags(self, name="work"):
+        return set(self.qubesd.qubes[name][0])
+
+    def admin(self, *words):
+        """`(exit code or message, what was printed)`."""
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            try:
+                code = verbs.main(["--root", str(self.root), *map(str, words)])
+            except SystemExit as stop:
+                code = stop.code
+        return code, printed.getvalue()
+
+    def json(self, *words):
+        code, printed = self.admin(*words, "--json")
+        return code, json.loads(printed)
+
+    def everything(self):
+        """All there is to change: files with what is in them, and qubes. Not the log, and not an empty folder."""
+        files = {path: path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file() and "log" not in path.parts}
+        return files, self.qubesd.state()

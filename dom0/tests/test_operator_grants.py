@@ -1,0 +1,233 @@
+import json
+from unittest import mock
+
+from .host import Dom0, Killed  # before what is found by way of it
+
+import grants  # isort: skip
+
+AUTHORITY = {"ai-managed", "ai-exec", "ai-net", "ai-full"}
+FEATURE, ENTOMBED = "qmcp-grant", "qmcp-entombed"
+
+
+class Grants(Dom0):
+    def files(self):
+        return sorted((self.root / "var/lib/qmcp/grants").glob("*.intent"))
+
+    def feature(self, name="work"):
+        return self.qubesd.qubes[name][1]
+
+    def give(self, *words):
+        code, printed = self.admin(*(words or ("tier", "work", "full", "--for", "30m")), "--yes")
+        self.assertEqual(code, 0, printed)
+        return printed
+
+    def change(self, **facts):
+        """What is recorded of the grants, everywhere, as if it had been otherwise."""
+        for path in self.files():
+            path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+        for _, features, _ in self.qubesd.qubes.values():
+            if FEATURE in features:
+                features[FEATURE] = json.dumps(json.loads(features[FEATURE]) | facts)
+
+    def over(self, ago=1):
+        self.change(over=grants.now() - ago)
+
+    def expire(self, *words):
+        return self.admin("expire", *words)
+
+
+class WhileItStands(Grants):
+    def test_a_tier_for_a_while_is_added_and_the_one_it_has_stays(self):
+        printed = self.give()
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
+        self.assertRegex(printed, r"until\n +\d{4}-\d\d-\d\d \d\d:\d\d, or the next boot\n")
+        self.assertIn("clones and copies, it keeps", printed)
+        self.assertEqual(self.expire(), (0, "Nothing is over.\n"))
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
+        _, worlds = self.json("status")
+        self.assertRegex({qube["qube"]: qube for qube in worlds[0]["qubes"]}["work"]["until"], r"^\d\d:\d\d$")
+
+    def test_it_is_shown_first_and_not_given_unasked(self):
+        before = self.everything()
+        code, printed = self.admin("tier", "work", "full", "--for", "2h")
+        self.assertEqual(code, 1)
+        self.assertIn("+ai-full", printed)
+        self.assertIn("Not done: say --yes", printed)
+        self.assertEqual(self.everything(), before)
+
+    def test_only_more_can_be_given_for_a_while(self):
+        before = self.everything()
+        for words in (("guard", "work"), ("manage", "work", "--egress-lock", "on"), ("manage", "work", "--sink", "on")):
+            code, _ = self.admin(*words, "--for", "1h", "--yes")
+            self.assertRegex(str(code), "^qmcp-admin: --for is for giving more")
+        for time in ("30", "m", "0m", "-5m", "1w", "30m ", "99999d"):
+            with mock.patch("sys.stderr"):
+                self.assertEqual(self.admin("tier", "work", "full", f"--for={time}", "--yes")[0], 2)
+        self.assertEqual(self.everything(), before)
+
+    def test_longer_is_one_grant_and_not_two(self):
+        self.give()
+        self.give("tier", "work", "full", "--for", "2h")
+        self.assertEqual(len(self.files()), 1)
+        self.assertGreater(json.loads(self.files()[0].read_text())["over"], grants.now() + 3600)
+
+    def test_the_next_word_for_good_ends_it(self):
+        self.give()
+        self.assertIn("ends with this", self.admin("tier", "work", "net", "--yes")[1])
+        self.assertEqual(self.tags(), {"ai-managed", "ai-net"})
+        self.assertEqual((self.files(), self.feature()), ([], {}))
+        self.give()
+        self.give("tier", "work", "full")
+        self.assertEqual(self.expire("--all"), (0, "Nothing is over.\n"))
+        self.assertEqual(self.tags(), {"ai-managed", "ai-full"})
+
+    def test_to_look_at_a_qube_ends_nothing(self):
+        self.give()
+        before = self.everything()
+        self.assertEqual(self.admin("manage", "work")[0], 0)
+        self.assertEqual(self.everything(), before)
+
+
+class WhenItIsOver(Grants):
+    def test_it_is_taken_back_and_what_was_there_before_stays(self):
+        self.give()
+        self.over()
+        self.assertIn("has what it was given", self.admin("check")[1])
+        self.assertEqual(self.expire(), (0, "taken back: work\n"))
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+        self.assertNotIn("has what it was given", self.admin("check")[1])
+        self.assertEqual(self.expire(), (0, "Nothing is over.\n"))
+
+    def test_a_whole_membership_and_a_lifted_guard_are_taken_back_too(self):
+        self.give("enroll", "vault", "--world", "ai", "--tier", "net", "--for", "1h")
+        self.assertEqual(self.tags("vault"), {"ai-managed", "ai-net"})
+        self.admin("guard", "work", "--yes")
+        self.give("guard", "work", "--off", "--for", "1h")
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+        self.over()
+        self.assertRegex(self.expire()[1], "^taken back: (vault, work|work, vault)\n$")
+        self.assertEqual((self.tags("vault"), self.tags()), (set(), {"ai-managed", "ai-exec", "ai-guard"}))
+
+    def test_another_boot_ends_all_of_them(self):
+        self.give()
+        self.change(boot="another")
+        self.assertEqual(self.expire(), (0, "taken back: work\n"))
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+
+    def test_all_ends_all_of_them_and_so_does_a_kernel_that_does_not_say_which_boot_this_is(self):
+        self.give()
+        self.assertEqual(self.expire("--all"), (0, "taken back: work\n"))
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+        self.give()
+        with mock.patch("grants.boot", return_value=""):
+            self.assertEqual(self.expire()[0], 0)
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+
+    def test_no_clock_that_somebody_sets_has_a_say(self):
+        self.give()
+        with mock.patch("time.time", return_value=0.0):
+            self.assertEqual(self.expire(), (0, "Nothing is over.\n"))
+            self.over()
+            self.assertEqual(self.expire(), (0, "taken back: work\n"))
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+
+    def test_whatever_the_operator_changed_since_there_is_never_more_than_before(self):
+        for change in (set(), {"ai-managed"}, {"ai-exec"}, {"ai-full"}, AUTHORITY):
+            self.qubesd.qubes["work"][0] = {"ai-managed", "ai-exec"}
+            self.give()
+            self.qubesd.qubes["work"][0] ^= change
+            before = self.tags()
+            self.expire("--all")
+            self.assertLessEqual(self.tags() & AUTHORITY, before & AUTHORITY, change)
+            self.assertNotIn("ai-full", self.tags())
+
+    def test_a_qube_that_is_gone_is_forgotten_and_keeps_no_other(self):
+        self.give("enroll", "vault", "--world", "ai", "--for", "1h")
+        self.give()
+        del self.qubesd.qubes["vault"]
+        self.over()
+        self.assertEqual(self.expire()[0], 0)
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+        self.assertEqual([json.loads(path.read_text())["qube"] for path in self.files()], ["work"])
+
+    def test_a_qube_that_was_renamed_is_found(self):
+        self.give()
+        self.qubesd.qubes["work2"] = self.qubesd.qubes.pop("work")
+        self.over()
+        self.assertEqual(self.expire()[0], 0)
+        self.assertEqual(self.tags("work2"), {"ai-managed", "ai-exec"})
+
+    def test_a_removal_gives_nothing_back_that_is_over_not_even_one_that_was_under_way(self):
+        self.give()
+        for _ in range(2):  # removed before it was over; then one that read the tags before and wrote them down after
+            self.feature()[ENTOMBED] = "1795000000 ai-exec ai-full ai-managed"
+            self.qubesd.qubes["work"][0] = {"ai-tombstone"}
+            self.over()
+            self.assertEqual(self.expire(), (0, "taken back: work\n"))
+            self.assertEqual(self.feature()[ENTOMBED], "1795000000 ai-exec ai-managed")
+        self.admin("restore", "work", "--yes")
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+
+    def test_it_is_forgotten_when_nothing_that_began_before_can_be_under_way(self):
+        self.give()
+        self.over()
+        self.expire()
+        self.assertEqual(len(self.files()), 1)
+        with mock.patch("grants.now", return_value=grants.now() + grants.SETTLING + 60):
+            self.expire()
+        self.assertEqual((self.files(), self.feature()), ([], {}))
+
+    def test_a_file_that_is_no_grant_is_told_of_and_the_qube_itself_knows(self):
+        self.give()
+        self.over()
+        self.files()[0].write_text("{")
+        self.assertIn("is a grant that cannot be read", self.admin("check")[1])
+        self.assertEqual(self.expire(), (0, "taken back: work\n"))
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+
+
+class KilledInTheMiddle(Grants):
+    def killed_everywhere(self, words, prepare, judge):
+        """Kill it before each of its calls to qubesd, on a host of its own; then what is left is to be right. Returns how many."""
+        for left in range(100):
+            with self.subTest(left):
+                self.doCleanups()
+                self.setUp()
+                prepare()
+                self.qubesd.left = left
+                try:
+                    self.admin(*words)
+                except Killed:
+                    self.qubesd.left = None
+                    judge()
+                    continue
+                return left
+        raise AssertionError("it does not end")
+
+    def test_giving_leaves_nothing_that_is_not_taken_back(self):
+        def judge():
+            if "ai-full" in self.tags() or "ai-guard" not in self.tags():
+                self.assertEqual(len(self.files()), 1)  # it was on the disk before the first tag
+            self.assertEqual(self.expire("--all")[0], 0)
+            self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-guard"})
+        words = ("manage", "work", "--guard", "off", "--tier", "full", "--for", "30m", "--yes")
+        count = self.killed_everywhere(words, lambda: self.qubesd.qubes["work"][0].add("ai-guard"), judge)
+        self.assertGreater(count, 4)
+
+    def test_taking_back_is_finished_by_the_next_one(self):
+        def prepare():
+            self.give("manage", "work", "--tier", "full", "--for", "30m")
+            self.change(boot="another")
+
+        def judge():
+            self.assertEqual(self.expire()[0], 0)
+            self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+        self.assertGreater(self.killed_everywhere(("expire",), prepare, judge), 6)
+
+    def test_a_change_for_good_leaves_less_than_either_or_something_that_is_taken_back(self):
+        def judge():
+            self.assertEqual(self.expire("--all")[0], 0)
+            self.assertLessEqual(self.tags() & AUTHORITY, {"ai-managed", "ai-exec", "ai-net"})
+        count = self.killed_everywhere(("tier", "work", "net", "--yes"), self.give, judge)
+        self.assertGreater(count, 4)
+
