@@ -48,7 +48,7 @@ def problems(root):
             yield f"does not hold: {row['claim']} ({row['for example']})", row["where"], "mend that line; qmcp-admin policy lint"
     for service in ["qmcp.Catalog", *(name for name, contract in installed.items() if contract.route == "dom0")]:
         if not (root / "etc/qubes-rpc" / service).is_symlink():
-            yield "has no link to qmcpd", f"etc/qubes-rpc/{service}", f"ln -s /run/qmcp/qmcpd.sock /etc/qubes-rpc/{service}"
+            yield "has no link to qmcpd", f"etc/qubes-rpc/{service}", f"qmcp-dom0 recover; ln -s /run/qmcp/qmcpd.sock /etc/qubes-rpc/{service}"
     for world in worlds.values():
         if is_frozen(root, world):
             yield "frozen", f"world {world.name}", f"qmcp-admin thaw {world.name}, when that is over"

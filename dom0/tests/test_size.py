@@ -7,7 +7,7 @@ from pathlib import Path
 
 DOM0 = Path(__file__).parent.parent
 # Lines of code, that is, without blank ones, comments and docstrings.
-BOUNDS = {"qmcpd": 1200, "operator": 900, "policy": 350, "settings": 300}
+BOUNDS = {"qmcpd": 1200, "operator": 900, "policy": 350, "settings": 300, "packaging": 330}
 FILE = 300
 LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER}
 
