@@ -11,6 +11,8 @@ import {
 import { Runner, resultOf } from './runner.js';
 import { fileCopy, packageInstall } from './services.js';
 
+/** Seconds a copy may take: what is large is large. */
+const COPY_SECONDS = 3600;
 /** Bytes of a stream of a package manager that a result shows. */
 const SHOWN = 8192;
 
@@ -30,7 +32,7 @@ export class FileCopy implements ToolHandler {
 
   async run({ source, ...params }: Copy, context: ToolContext) {
     const { kept, outcome } = await this.runner.follow(source, context, (io) =>
-      this.copy(source, params, io),
+      this.copy(source, { ...params, timeout: COPY_SECONDS }, io),
     );
     const name = 'name' in outcome ? String(outcome.name) : '';
     return {

@@ -68,9 +68,10 @@ export class Runner {
       const outcome = { exit: null, signal: 'SIGKILL', timed_out: false };
       kept.finish(outcome);
       if (kept.stopping.signal.aborted && !signal.aborted) return { kept, outcome };
-      if (kept.silent) this.output.forget(kept);
-      else if (error instanceof Refused)
-        throw new Refused(error.code, { ...error.data, handle: kept.handle });
+      // What broke off may be worth reading. What was refused is refused: of a qube that nobody may see, nothing else is told.
+      if (error instanceof Refused && error.code === 'failed' && !kept.silent)
+        throw new Refused('failed', { ...error.data, handle: kept.handle });
+      this.output.forget(kept);
       throw error;
     } finally {
       told.end();

@@ -86,6 +86,64 @@ describe('an agent’s session', { timeout: 60_000 }, () => {
     }
   });
 
+  test('one runs commands, in the foreground, in the background and in a disposable', async () => {
+    const ran = await done('exec_run', { qube: 'ai-one', command: 'echo out; echo err >&2; exit 3' });
+    expect(ran).toMatchObject({ exit: 3, stdout: 'out\n', stderr: 'err\n' });
+    expect(await done('exec_output', { handle: ran.handle })).toMatchObject({ content: 'out\n', next: null });
+    const { handle } = await done('exec_run', {
+      qube: 'ai-one',
+      command: 'echo on; sleep 60',
+      background: true,
+    });
+    expect(await done('exec_output', { handle, wait: 20 })).toMatchObject({ running: true, content: 'on\n' });
+    expect(await done('exec_stop', { handle })).toMatchObject({ running: false, signal: 'SIGTERM' });
+    const before = await names();
+    const thrown = await done('disposable_run', { template: 'ai-dvm', command: 'hostname' });
+    expect(thrown.stdout).toMatch(/^disp\d+\n$/);
+    expect(await names()).toEqual(before);
+    const killed = { template: 'ai-dvm', command: 'sleep 60', timeout: 1 };
+    expect(await done('disposable_run', killed)).toMatchObject({ timed_out: true });
+    expect(await names()).toEqual(before);
+    expect(await refused('disposable_run', { template: 'ai-debian', command: 'id' })).toBe('conflict');
+  });
+
+  test('files are written, listed, read and carried to another', async () => {
+    await done('qube_start', { qube: 'ai-two' });
+    const file = { qube: 'ai-one', path: 'd/f' };
+    await done('file_write', { ...file, content: 'one\n', parents: true });
+    await done('file_write', { ...file, content: 'two\n', append: true });
+    expect(await done('file_read', file)).toMatchObject({
+      content: 'one\ntwo\n',
+      encoding: 'text',
+      next: null,
+    });
+    expect(await done('file_list', { qube: 'ai-one', path: 'd' })).toMatchObject({
+      entries: [expect.objectContaining({ name: 'f', type: 'file', size: 8 })],
+    });
+    const copied = await done('file_copy', { source: 'ai-one', target: 'ai-two', path: 'd' });
+    expect(copied).toMatchObject({ copied: true, to: 'QubesIncoming/ai-one/d' });
+    expect(await done('file_read', { qube: 'ai-two', path: `${copied.to}/f` })).toMatchObject({
+      content: 'one\ntwo\n',
+    });
+    expect(await done('file_copy', { source: 'ai-one', target: 'ai-two', path: 'd' })).toMatchObject({
+      copied: false,
+    });
+    await done('qube_kill', { qube: 'ai-two' });
+  });
+
+  test('packages are installed, from outside', async () => {
+    const install = { qube: 'ai-one', packages: ['hello'] };
+    expect(await done('package_install', install)).toMatchObject({ exit: 0 });
+    expect(await done('exec_run', { qube: 'ai-one', command: ['hello'] })).toMatchObject({
+      stdout: 'Hello, world!\n',
+    });
+    expect(await done('package_install', { ...install, packages: ['no-such-package'] })).toMatchObject({
+      exit: 100,
+      stderr: 'E: Unable to locate package no-such-package\n',
+    });
+    expect(await refused('package_install', { ...install, packages: ['--help'] })).toBe('invalid-request');
+  });
+
   test('the network is a map, and a qube leaves it and comes back', async () => {
     const { qubes, mermaid } = await done('network_map');
     expect(qubes).toContainEqual({ qube: 'ai-one', state: 'running', network: 'sys-ai-net' });
@@ -171,6 +229,23 @@ describe('an agent’s session', { timeout: 60_000 }, () => {
     expect(await refused('qube_spawn', { name: 'ai-two', template: 'ai-debian' })).toBe('name-taken');
     expect(await done('qube_restore', { qube: 'ai-two' })).toEqual({ restored: 'ai-two' });
     expect(await done('qube_state', { qube: 'ai-two' })).toMatchObject({ state: 'halted', label: 'blue' });
+  });
+
+  test('into or out of a hidden qube, or by its handle, nothing is done, and it is not told from a missing one', async () => {
+    const asked: [string, (qube: string) => object][] = [
+      ['file_copy', (source) => ({ source, target: 'ai-one', path: 'f' })],
+      ['file_copy', (target) => ({ source: 'ai-one', target, path: 'd' })],
+      ['disposable_run', (template) => ({ template, command: 'id' })],
+      ['exec_output', (qube) => ({ handle: `${qube}:0123456789abcdef` })],
+      ['exec_stop', (qube) => ({ handle: `${qube}:0123456789abcdef` })],
+    ];
+    for (const [name, args] of asked) {
+      const [hidden, missing] = await Promise.all(
+        ['vault', 'no-such-qube'].map((qube) => client.call(name, { ...args(qube) })),
+      );
+      expect([name, hidden]).toEqual([name, missing]);
+      expect(hidden!.structuredContent).toMatchObject({ error: { code: 'not-found' } });
+    }
   });
 
   test('of a hidden qube every tool says what it says of a missing one', async () => {

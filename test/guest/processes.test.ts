@@ -211,6 +211,7 @@ describe('a command in the background', () => {
   });
 });
 
+// ATTACK 27
 describe('what is large or strange', () => {
   test('100 MB of output: a result of its beginning and its end, and a server that has not grown by it', async () => {
     const { stdout, stdout_end, handle } = await agent.done('exec_run', {
