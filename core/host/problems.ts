@@ -9,7 +9,7 @@ const short = (digest: string) => digest.replace(/^(sha256:.{12}).*$/s, '$1…')
 
 /** A built-in plugin's contracts are in dom0/contracts of this package; another plugin brings its own. */
 const review = (service: string) =>
-  `Bring the plugin's ${service}.json to dom0, then there: qmcp-admin contract review ${service}.json, qmcp-admin contract install ${service}.json, qmcp-admin policy install.`;
+  `Bring the plugin's ${service}.json to dom0, then there: qmcp-admin contract review ${service}.json, qmcp-admin contract install ${service}.json, qmcp-admin policy install; qmcp-admin check says what is left to do.`;
 
 export const PROBLEMS = {
   // ---- the plugin itself

@@ -152,18 +152,18 @@ test('an operator brings it into dom0 step by step, and until the last of them i
       fileURLToPath(new URL(`../contracts/${name}`, import.meta.url)),
     );
     const review = await host.admin('contract', 'review', ...files);
-    expect(review.out).toContain('qmcp.vault.Sign, of the plugin vault: write');
+    expect(review.out).toMatch(/qmcp\.vault\.Sign\n[^\n]*\n.*of the plugin vault: write/);
     expect(review.out).toContain('runs inside that qube; dom0 sees the call and none of its bytes');
-    expect(await host.admin('contract', 'install', ...files)).toMatchObject({ code: 0 });
+    expect(await host.admin('contract', 'install', '--yes', ...files)).toMatchObject({ code: 0 });
     await settled();
     expect(await state()).toEqual(['service-unusable']);
 
-    expect(await host.admin('policy', 'install')).toMatchObject({ code: 0 });
+    expect(await host.admin('policy', 'install', '--yes')).toMatchObject({ code: 0 });
     expect(await state()).toEqual(['service-not-granted']);
 
     const toml = join(host.root, 'etc/qmcp/qmcp.toml');
     writeFileSync(toml, readFileSync(toml, 'utf8').replace(/^plugins = \[/m, 'plugins = ["vault", '));
-    expect(await host.admin('policy', 'install')).toMatchObject({ code: 0 });
+    expect(await host.admin('policy', 'install', '--yes')).toMatchObject({ code: 0 });
     await settled();
     expect(await state()).toEqual([]);
     expect(await host.call('vault_sign', request)).toHaveProperty('signature');
