@@ -53,7 +53,11 @@ export type Files = Map<string, Buffer>;
 /** The bundle of this checkout, as `qmcp bundle` writes it. */
 export async function bundled(folder: string, ...words: string[]): Promise<Buffer> {
   const file = join(folder, 'qmcp.tar');
-  const { code, stderr } = await qmcp(['bundle', '-o', file, ...words], { cwd: folder });
+  // What a test is told by its environment is none of the command's.
+  const env = Object.fromEntries(
+    Object.keys(process.env).flatMap((name) => (name.startsWith('QMCP_') ? [[name, undefined]] : [])),
+  );
+  const { code, stderr } = await qmcp(['bundle', '-o', file, ...words], { cwd: folder, env });
   if (code !== 0) throw new Error(stderr);
   return readFileSync(file);
 }
