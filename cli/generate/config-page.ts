@@ -65,6 +65,17 @@ preset: \`PRESET.qmcp.toml\` is what to write into \`/etc/qmcp/qmcp.toml\`, so t
 goes to \`/etc/qubes/policy.d/29-qmcp-PRESET.policy\` and denies what the preset leaves out of the plugins it has. With both, a direct
 call of a service that the preset leaves out is refused, whoever makes it.
 
+## Pinning
+
+\`qmcp pin\` writes \`qmcp.lock.json\` beside the configuration: the names, titles, descriptions, effects and schemas of all tools, resources and
+prompts, the server's instructions, and the version of every plugin (of a plugin that is one file, its digest). Commit it. Where it is,
+only what is as it says is served: a changed or new tool is left out, a plugin of another version with everything it has, changed
+instructions are not given; standard error says which. \`qmcp pin --review\` shows the difference, in words and as a diff in which nothing is
+invisible, and writes it down when a person agrees (\`--yes\` in a script). \`pinned: true\` makes the file a condition for starting.
+Release by release, that is also how qmcp itself is upgraded: its own plugins have its version.
+
+Pinned or not, a plugin does not load when a text of its has a control or invisible character in it, or is longer than a person reads.
+
 ## When it is wrong
 
 \`qmcp\` starts nothing, exits with 2, and says for every fault the file, the line, the key, what was expected, and the nearest name there is:

@@ -1,3 +1,4 @@
+/** Attack 26: a description or an instruction that hides something, or that is not what a person has reviewed. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/client';
