@@ -60,3 +60,13 @@ function seconds(text: string): number {
   if (!/^\d{1,4}$/.test(text)) throw new InvalidArgumentError('Expected a number of seconds.');
   return Number(text);
 }
+
+/** On this machine alone unless said. */
+export function http(): Option {
+  const where = '--http <[host:]port>';
+  return new Option(where, 'serve over HTTP instead, by default on 127.0.0.1').argParser((text: string) => {
+    const [, host = '127.0.0.1', port] = /^(?:(.+):)?(\d{1,5})$/.exec(text) ?? [];
+    if (port === undefined || Number(port) > 65_535) throw new InvalidArgumentError('Expected [HOST:]PORT.');
+    return { host: host.replace(/^\[(.+)\]$/, '$1'), port: Number(port) };
+  });
+}

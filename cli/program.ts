@@ -1,7 +1,7 @@
 /** The `qmcp` command: what it takes, and which file does it. Completion and the reference are made from this. */
 import { Argument, Command, Option } from 'commander';
 import { VERSION } from '../core/version.js';
-import { config, configured, onRefusal, world } from './options.js';
+import { config, configured, http, onRefusal, world } from './options.js';
 
 const EXAMPLES = `
 Examples:
@@ -45,6 +45,8 @@ function serving(qmcp: Command): void {
   configured(qmcp.command('serve'))
     .description('serve MCP on standard input and output')
     .addOption(onRefusal())
+    .addOption(http())
+    .option('--token-file <file>', 'what a client has to bring over HTTP; needed where others reach it')
     .addHelpText('after', '\nIn a client: { "command": "npx", "args": ["qmcp", "serve"] }')
     .action(async (options) => (await import('./serve.js')).serve(options));
 

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import type { At } from '../core/main.js';
 import { type Asked, configuration, start } from '../core/start.js';
+import { UsageError } from './arguments.js';
 import { chooseHost, type HostFlags } from './host.js';
 
 export interface ServeFlags extends HostFlags {
@@ -10,6 +13,9 @@ export interface ServeFlags extends HostFlags {
   readonly timeout?: number;
   readonly readOnly?: true;
   readonly onRefusal?: 'exit' | 'skip';
+  /** Over HTTP instead of standard input and output: `[HOST:]PORT`. */
+  readonly http?: { readonly host: string; readonly port: number };
+  readonly tokenFile?: string;
 }
 
 export async function serve(flags: ServeFlags): Promise<void> {
@@ -17,7 +23,9 @@ export async function serve(flags: ServeFlags): Promise<void> {
   await configuration(asked(flags));
   const host = await chooseHost(flags);
   try {
-    await start(await configuration(asked(flags, host.client)));
+    const config = await configuration(asked(flags, host.client));
+    if (flags.http === undefined) await start(config);
+    else await (await import('../core/main.js')).serveOverHttp(config, at(flags.http, flags.tokenFile));
   } finally {
     await host.stop();
   }
@@ -41,4 +49,14 @@ export function asked(flags: Omit<ServeFlags, 'world'>, client?: string): Asked 
       }),
     },
   };
+}
+
+function at({ host, port }: { host: string; port: number }, file?: string): At {
+  if (file === undefined) return { host, port, token: undefined };
+  const token = readFileSync(file, 'utf8').trim();
+  if (!/^[\x21-\x7e]{16,}$/.test(token))
+    throw new UsageError(
+      `${file}: a token is 16 or more visible characters on one line, as of: openssl rand -hex 32`,
+    );
+  return { host, port, token };
 }

@@ -132,23 +132,53 @@ function found(config: Config): Promise<Found> {
 /** Serves MCP on standard input and output until the client goes. */
 export async function serve(config: Config, qrexec?: Qrexec): Promise<void> {
   const stdout = ownOutput();
+  const { host, options } = await served(config, qrexec);
+  const connection = serveMcp({ ...options, stdin: process.stdin, stdout });
+  await Promise.race([connection.closed, stopped()]);
+  await connection.close();
+  await host.dispose();
+}
+
+/** Where MCP is served over HTTP. */
+export interface At {
+  readonly host: string;
+  readonly port: number;
+  readonly token: string | undefined;
+}
+
+/** Serves MCP over HTTP until it is told to stop. Throws Unguarded, and whatever keeps it from listening there. */
+export async function serveOverHttp(config: Config, at: At): Promise<void> {
+  ownOutput();
+  // Not for those who are on a pipe to wait for.
+  const { serveHttp } = await import('./mcp/http.js');
+  const { host, options } = await served(config);
+  try {
+    const listener = await serveHttp({ ...options, ...at });
+    log(`serving MCP at ${listener.url}${at.token === undefined ? ', to whoever is on this machine' : ''}`);
+    await stopped();
+    await listener.close();
+  } finally {
+    await host.dispose();
+  }
+}
+
+async function served(config: Config, qrexec?: Qrexec) {
   const host = await load(config, { ...(qrexec && { qrexec }) });
   if (host.problems.length > 0) log(`going on without\n${report(host.problems)}`);
-  const connection = serveMcp({
+  const options = {
     ...host,
     // Instructions that nobody has reviewed are not given.
     ...(host.unreviewed.some(({ kind }) => kind === 'instructions') && { instructions: undefined }),
     version: VERSION,
     log,
-    stdin: process.stdin,
-    stdout,
-  });
-  const stopped = new Promise<void>((resolve) => {
+  };
+  return { host, options };
+}
+
+function stopped(): Promise<void> {
+  return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
   });
-  await Promise.race([connection.closed, stopped]);
-  await connection.close();
-  await host.dispose();
 }
 
 /**

@@ -49,7 +49,7 @@ const LAYERS: readonly {
     layer: 'core/mcp',
     files: /^core\/mcp\//,
     looksAt: ['core/api'],
-    packages: [/^@modelcontextprotocol\/server(\/stdio)?$/, /^node:stream$/],
+    packages: [/^@modelcontextprotocol\/(server(\/stdio)?|node)$/, /^node:(stream|crypto|http|net)$/],
   },
   {
     layer: 'core/pin',
@@ -227,14 +227,14 @@ describe('the edges', () => {
     expect(mentions(/\bsim\b|simulat/i, /^(core|plugins)\//)).toEqual([]);
   });
 
-  test('only core/qrexec starts processes or opens sockets, in core and the plugins', () => {
+  test('only core/qrexec starts processes or calls out, and only the MCP surface listens, in core and the plugins', () => {
     const importers = modules
       .filter(({ path }) => /^(core|plugins)\//.test(path))
       .filter(({ imports }) =>
         imports.some((each) => /^(node:)?(child_process|net|http|https|dgram|tls)$/.test(each)),
       )
       .map(({ path }) => path);
-    expect(importers).toEqual(['core/qrexec/client.ts']);
+    expect(importers).toEqual(['core/mcp/http.ts', 'core/qrexec/client.ts']);
   });
 });
 

@@ -60,7 +60,7 @@ export function crowdedHost(): World {
     made('ai-gone', {
       tags: ['ai-tombstone'],
       features: {
-        'qmcp-entombed': '1700000000 ai-managed ai-exec ai-net ai-full',
+        'qmcp-entombed': '1795000000 ai-managed ai-exec ai-net ai-full',
         'qmcp-network': 'sys-ai-net',
       },
     }),
@@ -87,8 +87,11 @@ export const NAMES = {
   free: ['ai-a', 'ai-b', 'ai-c', 'work-a', 'ai-gone'],
 };
 
+/** Lines of a world's budget. */
+export type Limits = Readonly<Record<string, number>>;
+
 /** Limits that a few calls can reach, and a ceiling that some rules are beyond. */
-export function tight(root: string): void {
+export function tight(root: string, limits: Limits = {}): void {
   const path = join(root, 'etc/qmcp/qmcp.toml');
   const config = parse(readFileSync(path, 'utf8')) as { world: { ai: Record<string, unknown> } };
   Object.assign(config.world.ai, {
@@ -100,6 +103,7 @@ export function tight(root: string): void {
     budget: {
       ...{ qubes: 11, disk: 30 * 2 ** 30, private_size: 4 * 2 ** 30, running: 4, memory: 20_000, vcpus: 9 },
       ...{ calls_per_minute: 100_000, creates_per_hour: 100_000, concurrent_calls: 16 },
+      ...limits,
     },
   });
   writeFileSync(path, stringify(config));

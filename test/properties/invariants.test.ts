@@ -11,10 +11,13 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { packageFile } from '../../sim/root.js';
 import { ForkedQmcpd } from '../security/forked.js';
+import { unhardened } from '../support/shell.js';
 import { broken, sessions } from './sessions.js';
+
+vi.mock('just-bash', async (original) => unhardened(await original()));
 
 const RUNS = Number(process.env.QMCP_SESSIONS ?? 30);
 const SEED = Number(process.env.QMCP_SEED ?? Date.now() % 2 ** 31);

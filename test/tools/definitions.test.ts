@@ -28,7 +28,8 @@ describe.each(BUILT_IN.map(({ id, tools }) => [id, tools] as const))('the tools 
 
 test('there is no file of a tool that is not there', () => {
   const tools = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => `${name}.json`));
-  expect(readdirSync(SNAPSHOTS).sort()).toEqual([...tools, 'tools-list.json'].sort());
+  const files = readdirSync(SNAPSHOTS).filter((name) => name.endsWith('.json'));
+  expect(files.sort()).toEqual([...tools, 'tools-list.json'].sort());
 });
 
 test('the list a client gets by default is as it was, and costs a model what it may', {

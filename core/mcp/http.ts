@@ -1,0 +1,107 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { hostHeaderValidation, originValidation, toNodeHandler } from '@modelcontextprotocol/node';
+import { createMcpHandler, InMemoryServerEventBus, type ServerEvent } from '@modelcontextprotocol/server';
+import { type McpOptions, mcpServer } from './server.js';
+import { Watching } from './watching.js';
+
+/** The one path that is answered. */
+const PATH = '/mcp';
+/** Streams of changes that may stand open at once. */
+const MAX_SUBSCRIPTIONS = 64;
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
+
+export interface HttpOptions extends McpOptions {
+  /** An address of this machine. */
+  readonly host: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+  /** What a client has to bring as `Authorization: Bearer …`. Without one only this machine itself is answered. */
+  readonly token: string | undefined;
+}
+
+export interface HttpListener {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** It would answer anybody who reaches the machine. */
+export class Unguarded extends Error {
+  override readonly name = 'Unguarded';
+}
+
+/**
+ * Serves any number of clients over Streamable HTTP, in either era; each request stands for itself. A page in a browser gets
+ * nowhere: requests for another host, or from another origin, are refused before anything looks at them.
+ */
+export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
+  const { host, port, token, log } = options;
+  const name = host.includes(':') ? `[${host}]` : host;
+  if (token === undefined && !LOOPBACK.includes(name))
+    throw new Unguarded(
+      `others can reach ${host}: say with --token-file what a client has to bring, or serve on 127.0.0.1`,
+    );
+
+  const bus = new Counted((open) => watching.wanted(open > 0));
+  const watching = new Watching(options.changes, (uri) => bus.publish({ kind: 'resource_updated', uri }));
+  const handler = createMcpHandler(({ era }) => mcpServer(options, era === 'modern'), {
+    bus,
+    maxSubscriptions: MAX_SUBSCRIPTIONS,
+    onerror: (error) => log(`mcp: ${error.message}`),
+  });
+  const answer = toNodeHandler(handler);
+  const names = [...LOOPBACK, name];
+  const ofThisHost = hostHeaderValidation(names);
+  const ofThisOrigin = originValidation(names);
+
+  const server = createServer((request, response) => {
+    if (!ofThisHost(request, response) || !ofThisOrigin(request, response)) return;
+    if (token !== undefined && !carries(request, token)) return refuse(response, 401);
+    if (request.url?.split('?')[0] !== PATH) return refuse(response, 404);
+    answer(request as Parameters<typeof answer>[0], response).catch((error: Error) => {
+      log(`mcp: ${error.message}`);
+      response.destroy();
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  return {
+    url: `http://${name}:${(server.address() as AddressInfo).port}${PATH}`,
+    close: async () => {
+      watching.wanted(false);
+      await handler.close();
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+/** Tells how many streams stand open: the SDK does not say which addresses they are about. */
+class Counted extends InMemoryServerEventBus {
+  constructor(private readonly count: (open: number) => void) {
+    super();
+  }
+
+  override subscribe(listener: (event: ServerEvent) => void): () => void {
+    const unsubscribe = super.subscribe(listener);
+    this.count(this.listenerCount);
+    return () => {
+      unsubscribe();
+      this.count(this.listenerCount);
+    };
+  }
+}
+
+/** Compared in the same time, however much of it is right. */
+function carries({ headers: { authorization = '' } }: IncomingMessage, token: string): boolean {
+  const hash = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(hash(authorization), hash(`Bearer ${token}`));
+}
+
+function refuse(response: ServerResponse, status: 401 | 404): void {
+  const challenge = status === 401 ? { 'www-authenticate': 'Bearer' } : {};
+  response.writeHead(status, { ...challenge, 'content-type': 'text/plain' }).end();
+}

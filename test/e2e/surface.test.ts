@@ -1,0 +1,191 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { QMCP, qmcp } from '../support/qmcp.js';
+import { type AnyClient, v1, v2 } from './clients.js';
+
+const SIM = ['--host', 'sim'];
+const TOKEN = 'a-token-of-the-operator';
+const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
+const tokenFile = join(folder, 'token');
+let server: ChildProcess;
+let url: string;
+beforeAll(async () => {
+  writeFileSync(tokenFile, `${TOKEN}\n`);
+  server = spawn(process.execPath, [QMCP, 'serve', ...SIM, '--http', '0', '--token-file', tokenFile], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  url = await new Promise((resolve, reject) => {
+    let said = '';
+    server.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      const found = /serving MCP at (\S+)/.exec(said);
+      if (found) resolve(found[1]!);
+    });
+    server.once('close', () => reject(new Error(said)));
+  });
+}, 60_000);
+afterAll(async () => {
+  const gone = new Promise((resolve) => server.once('close', resolve));
+  server.kill('SIGTERM');
+  await gone;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const http = () => ({ url, token: TOKEN });
+/** Whether it can be told of changes: without a session, the era of 2025 has no way. */
+const CLIENTS: readonly [string, boolean, () => Promise<AnyClient>][] = [
+  ['a v2 client on a pipe', true, () => v2(SIM, 'auto')],
+  ['a v1 client on a pipe', true, () => v1(SIM)],
+  ['a v2 client over HTTP', true, () => v2(http(), 'auto')],
+  ['a v1 client over HTTP', false, () => v1(http())],
+];
+
+describe.each(CLIENTS)('%s', (_who, hears, connect) => {
+  let client: AnyClient;
+  beforeAll(async () => {
+    client = await connect();
+  }, 60_000);
+  afterAll(() => client.close());
+
+  test('reads what qubes there are, and each of them, by address', async () => {
+    const { resources } = await client.look.listResources();
+    expect(resources.map(({ uri }) => uri)).toEqual(['qube://', 'qube://ai-debian']);
+    const { resourceTemplates } = await client.look.listResourceTemplates();
+    expect(resourceTemplates.map(({ uriTemplate }) => uriTemplate)).toEqual([
+      'qube://{name}',
+      'tool://{name}',
+    ]);
+    const read = async (uri: string) => {
+      const [content] = (await client.look.readResource({ uri })).contents;
+      return JSON.parse((content as { text: string }).text);
+    };
+    expect(await read('qube://')).toEqual((await client.call('qube_list')).structuredContent);
+    expect(await read('qube://ai-debian')).toMatchObject({ name: 'ai-debian', class: 'TemplateVM' });
+    expect(await read('tool://qube_remove')).toMatchObject({
+      effect: 'destroy',
+      input: { additionalProperties: false, properties: { qube: { maxLength: 31 } } },
+      invariants: { 'remove.is-a-tombstone': expect.stringContaining('Remove halts') },
+    });
+  });
+
+  test('cannot tell by address a hidden qube from a missing one', async () => {
+    const told = async (name: string) => {
+      const error = await client.look
+        .readResource({ uri: `qube://${name}` })
+        .catch((error: unknown) => error);
+      const { code, message, data } = error as { code: number; message: string; data: unknown };
+      return JSON.stringify({ code, message, data }).replaceAll(name, 'NAME');
+    };
+    const missing = await told('no-such-qube');
+    expect(missing).toContain('not-found');
+    for (const hidden of ['vault', 'sys-ai-net', 'mcp-control']) expect(await told(hidden)).toBe(missing);
+  });
+
+  test('has the main jobs as prompts, with what could stand in them', async () => {
+    const { prompts } = await client.look.listPrompts();
+    expect(prompts.map(({ name }) => name)).toEqual(['dev_environment', 'throwaway_run', 'isolated_audit']);
+    const asked = { name: 'dev_environment', arguments: { project: 'a parser', template: 'ai-debian' } };
+    const { messages } = await client.look.getPrompt(asked);
+    expect(messages[0]!.content).toMatchObject({
+      type: 'text',
+      text: expect.stringMatching(/a parser[\s\S]*from ai-debian/),
+    });
+    await expect(client.look.getPrompt({ name: 'dev_environment', arguments: {} })).rejects.toThrow(
+      'Missing: project',
+    );
+    const complete = async (prompt: string, name: string, value: string) => {
+      const ref = { type: 'ref/prompt' as const, name: prompt };
+      return (await client.look.complete({ ref, argument: { name, value } })).completion.values;
+    };
+    expect(await complete('dev_environment', 'template', 'ai-')).toEqual(['ai-debian']);
+    expect(await complete('dev_environment', 'label', 'gr')).toEqual(['green', 'gray']);
+    expect(await complete('isolated_audit', 'qube', 'v')).toEqual([]);
+    const ref = { type: 'ref/resource' as const, uri: 'qube://{name}' };
+    const { completion } = await client.look.complete({ ref, argument: { name: 'name', value: 'ai' } });
+    expect(completion.values).toEqual(['ai-debian']);
+  });
+
+  test.runIf(hears)(
+    'is told when what it asked about has changed, and of nothing else',
+    async () => {
+      const heard: string[] = [];
+      await client.hear('qube://', (uri) => heard.push(uri));
+      // What happens before dom0 listens is not heard: it happens until it is.
+      for (let serial = 1; heard.length === 0; serial++) {
+        const name = `ai-heard-${serial}`;
+        expect((await client.call('qube_spawn', { name, template: 'ai-debian' })).isError ?? false).toBe(
+          false,
+        );
+        await client.call('qube_remove', { qube: name });
+      }
+      expect([...new Set(heard)]).toEqual(['qube://']);
+    },
+    60_000,
+  );
+
+  test('hears how a call goes on, and ends it when it has had enough', async () => {
+    const enough = new AbortController();
+    let heard = 0;
+    const waiting = client.call(
+      'event_wait',
+      { seconds: 60, qube: 'ai-debian' },
+      {
+        signal: enough.signal,
+        onprogress: ({ message }) => {
+          expect(message).toBe('waiting');
+          heard += 1;
+          enough.abort();
+        },
+      },
+    );
+    await expect(waiting).rejects.toThrow();
+    expect(heard).toBe(1);
+    // The call that was given up does not stand in the way of as many as there may be.
+    const many = await Promise.all(Array.from({ length: 6 }, () => client.call('qube_list')));
+    expect(many.map(({ isError }) => isError ?? false)).toEqual(Array(6).fill(false));
+  }, 60_000);
+});
+
+describe('over HTTP', () => {
+  const ask = (headers: Record<string, string>, path = '/mcp', method = 'POST') =>
+    new Promise<number>((resolve, reject) => {
+      const { hostname, port } = new URL(url);
+      const sent = request({ hostname, port, path, method, headers }, (response) => {
+        response.resume();
+        resolve(response.statusCode!);
+      });
+      sent.once('error', reject);
+      sent.end(method === 'POST' ? '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' : undefined);
+    });
+  const fine = {
+    authorization: `Bearer ${TOKEN}`,
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+  };
+
+  test('nobody is answered who does not bring the token, asks elsewhere or comes from a page', async () => {
+    expect(await ask(fine)).toBe(200);
+    const { authorization: _, ...anybody } = fine;
+    expect(await ask(anybody)).toBe(401);
+    for (const authorization of ['Bearer wrong', TOKEN, `Bearer ${TOKEN}x`, `Basic ${TOKEN}`])
+      expect(await ask({ ...fine, authorization })).toBe(401);
+    expect(await ask({ ...fine, host: 'attacker.example' })).toBe(403);
+    expect(await ask({ ...fine, origin: 'https://attacker.example' })).toBe(403);
+    expect(await ask(fine, '/')).toBe(404);
+  });
+
+  test('nothing is served to others without a token, or with one that is none', async () => {
+    const open = await qmcp(['serve', ...SIM, '--http', '0.0.0.0:0']);
+    expect(open).toMatchObject({ code: 1, stdout: '' });
+    expect(open.stderr).toContain('others can reach 0.0.0.0: say with --token-file');
+    writeFileSync(join(folder, 'short'), 'x\n');
+    const short = await qmcp(['serve', ...SIM, '--http', '0', '--token-file', join(folder, 'short')]);
+    expect(short).toMatchObject({ code: 2, stdout: '' });
+    expect(short.stderr).toContain('a token is 16 or more visible characters');
+    expect((await qmcp(['serve', '--http', 'here'])).code).toBe(2);
+  }, 60_000);
+});
