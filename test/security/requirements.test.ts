@@ -40,7 +40,7 @@ describe('every invariant', () => {
 
   it('is enforced by a line of dom0 that says so, and every line that says so enforces one', () => {
     const marked = citations(
-      ['dom0/qmcpd', 'dom0/settings', 'dom0/operator'],
+      ['dom0/qmcpd', 'dom0/settings', 'dom0/operator', 'dom0/policy'],
       /\.py$/,
       /# INVARIANT ([a-z]+\.[a-z-]+)/g,
     );
