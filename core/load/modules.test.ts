@@ -22,7 +22,7 @@ const found = async (...names: string[]) => {
     names,
     builtIn: [pluginOf('ours')],
     folder,
-    seconds: 2,
+    seconds: 3,
   });
   return {
     ids: candidates.map(({ plugin }) => (plugin as { id?: unknown } | undefined)?.id),
@@ -57,7 +57,7 @@ describe('a plugin named in a configuration', () => {
     ['throws while it is imported', 'throw new Error("boom\\nat line 3");', /threw Error: boom\./],
     ['throws what is no error', 'throw null;', /threw null/],
     ['cannot be parsed', 'export default {', /threw \w*Error/],
-    ['waits for ever while it is imported', 'await new Promise(() => {});', /did not end within 2 s/],
+    ['waits for ever while it is imported', 'await new Promise(() => {});', /did not end within 3 s/],
     ['imports what is not there', 'import "no-such-package";', /no-such-package.*built first/],
   ])('that %s is a problem of its own, and of no other', async (_what, text, why) => {
     const bad = join(folder, 'bad.mjs');
@@ -70,7 +70,7 @@ describe('a plugin named in a configuration', () => {
   });
 
   test('that rejects a promise nobody waits for is no problem of the others', async () => {
-    put('late.mjs', 'await new Promise((_, reject) => setTimeout(() => reject(new Error("late")), 2200));');
+    put('late.mjs', 'await new Promise((_, reject) => setTimeout(() => reject(new Error("late")), 3300));');
     expect((await found(join(folder, 'late.mjs'))).problems).toMatchObject([{ code: 'plugin-not-found' }]);
     // It fails after it was given up; were that not heard, the test run would report it.
     await new Promise((resolve) => setTimeout(resolve, 500));
