@@ -29,7 +29,7 @@ def change(options):
     }
     ends = granted and (add or take) and not grant
     until = f"{clock(time.time() + lasting)}, or the next boot" if grant else grants.until({"": granted}, "")
-    changes = [f"-{tag}" for tag in sorted(tags - after)] + [f"+{tag}" for tag in sorted(after - tags)]
+    changes = [f"- {tag}" for tag in sorted(tags - after)] + [f"+ {tag}" for tag in sorted(after - tags)]
     says = {
         "qube": options.qube, "world": world.name, "changes": changes,
         "until": ["what was given for a while ends with this"] if ends else [until, TABLE["gains"]["kept"]] if until else [],
@@ -42,7 +42,7 @@ def change(options):
         return [f"{options.qube}: done"]
     if after == tags and not (grant or ends):
         return Answer(says, text=says | {"changes": "Nothing changes."})
-    return Answer(says, do=do, about=(options.qube,), world=world.name, words=tuple(changes))
+    return Answer(says, do=do, about=(options.qube,), world=world.name, words=tuple("".join(one.split()) for one in changes))
 
 
 def _found(options):

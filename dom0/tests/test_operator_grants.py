@@ -51,7 +51,7 @@ class WhileItStands(Grants):
         before = self.everything()
         code, printed = self.admin("tier", "work", "full", "--for", "2h")
         self.assertEqual(code, 1)
-        self.assertIn("+ai-full", printed)
+        self.assertIn("+ ai-full", printed)
         self.assertIn("Not done: say --yes", printed)
         self.assertEqual(self.everything(), before)
 

@@ -56,7 +56,7 @@ describe('the operator', () => {
     const before = seat.truth();
     const shown = await admin('enroll', 'work', '--world', 'ai', '--tier', 'exec');
     expect(shown.code).toBe(1);
-    expect(shown.out).toMatch(/^changes +\+ai-exec, \+ai-managed$/m);
+    expect(shown.out).toMatch(/^ {2}\+ ai-exec\n {2}\+ ai-managed$/m);
     expect(shown.out).toMatch(/^an agent may$[\s\S]*^ {2}start and stop it, run commands in it as root/m);
     expect(shown.out).toContain('Not done: say --yes');
     expect(seat.truth()).toBe(before);
