@@ -1,4 +1,4 @@
-import { definePlugin, defineTool, eachOf, QubeName, Type } from '../../core/api/index.js';
+import { definePlugin, defineTool, eachOf, QubeName, Type, visible } from '../../core/api/index.js';
 import { attach, Device, detach, list, qubes } from './services.js';
 
 const Listing = Type.Object(
@@ -9,6 +9,12 @@ const Listing = Type.Object(
   },
   { additionalProperties: false },
 );
+
+/** A device describes itself in words of its own; what of them cannot be seen is left out. */
+const told = <D extends { description: string }>(device: D): D => ({
+  ...device,
+  description: visible(device.description).replace(/\s+/g, ' '),
+});
 
 export default definePlugin({
   id: 'devices',
@@ -28,7 +34,7 @@ export default definePlugin({
       upholds: list.invariants,
       run: async ({ qubes, list }, { qube }, { signal }) => {
         const of = async (name: string) =>
-          (await list(name, {}, signal)).devices.map((device) => ({ qube: name, ...device }));
+          (await list(name, {}, signal)).devices.map((device) => ({ qube: name, ...told(device) }));
         if (qube !== undefined) return { devices: await of(qube) };
         const listed = await qubes({}, signal);
         return { devices: (await eachOf(listed.qubes, ({ name }) => of(name))).flat() };
@@ -43,7 +49,9 @@ export default definePlugin({
       output: attach.reply,
       uses: { attach },
       upholds: attach.invariants,
-      run: ({ attach }, { qube, ...device }, { signal }) => attach(qube, device, signal),
+      run: async ({ attach }, { qube, ...device }, { signal }) => ({
+        devices: (await attach(qube, device, signal)).devices.map(told),
+      }),
     }),
     defineTool({
       name: 'device_detach',
@@ -54,7 +62,9 @@ export default definePlugin({
       output: detach.reply,
       uses: { detach },
       upholds: detach.invariants,
-      run: ({ detach }, { qube, ...device }, { signal }) => detach(qube, device, signal),
+      run: async ({ detach }, { qube, ...device }, { signal }) => ({
+        devices: (await detach(qube, device, signal)).devices.map(told),
+      }),
     }),
   ],
 });
