@@ -44,7 +44,12 @@ const LINKED = ['node_modules', 'dist'];
 /** Where tests are, and what they end with. */
 const SUITES = { 'test/security': '.test.ts', 'test/operator': '.test.ts', 'dom0/tests': '.py' };
 /** The generator of the policy, and its output for what ships: the tests use that, and so it is made anew. */
-const GENERATOR = 'dom0/operator/policy.py';
+const GENERATOR = 'dom0/policy/generate.py';
+const GENERATE = `
+from policy.generate import generate
+from settings import config, contracts
+print(generate(config.load('qmcp.toml').worlds, contracts.load('contracts')[0]), end='')
+`;
 const POLICY = 'dom0/policy/30-qmcp.policy';
 /** Minutes after which a run that does not end has died, too. */
 const PATIENCE = 10;
@@ -95,20 +100,8 @@ class Copy {
 
   /** The policy for what ships, by the generator as it now is. */
   generate() {
-    const { stdout } = spawnSync(
-      'python3',
-      [
-        '-B',
-        'dom0/operator/qmcp-admin',
-        'policy',
-        'render',
-        '--config',
-        'dom0/qmcp.toml',
-        '--contracts',
-        'dom0/contracts',
-      ],
-      { cwd: this.root, encoding: 'utf8' },
-    );
+    const options = { cwd: join(this.root, 'dom0'), encoding: 'utf8' };
+    const { stdout } = spawnSync('python3', ['-B', '-c', GENERATE], options);
     if (stdout !== '') writeFileSync(join(this.root, POLICY), stdout);
   }
 
