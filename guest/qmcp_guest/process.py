@@ -39,7 +39,7 @@ def start(command, cwd, env, user):
     if os.geteuid() == 0:
         groups = os.getgrouplist(user, account.pw_gid)
         become = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
-    where = cwd if cwd is not None else account.pw_dir
+    where = os.path.join(account.pw_dir, cwd or "")
     if not os.path.isdir(where):
         raise CannotStart(NOT_EXECUTABLE, f"{where}: no such directory")
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else command

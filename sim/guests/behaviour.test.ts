@@ -180,6 +180,11 @@ const CASES: Record<string, Case> = {
     stdout: '/tmp\n',
     last: exited(0),
   },
+  'a working directory that does not begin with / is one of the home directory': {
+    request: { command: '[ "$PWD" = "$HOME" ] && echo home', cwd: '.' },
+    stdout: 'home\n',
+    last: exited(0),
+  },
   'a working directory that is not there is a failure of the command': {
     request: { command: 'true', cwd: '/nowhere' },
     stderr: /\/nowhere/,

@@ -84,7 +84,7 @@ export class MemoryGuest implements Guest {
     };
     const account = USERS[user];
     if (account === undefined) return cannot(`${user}: no such user`);
-    const where = cwd ?? account.home;
+    const where = cwd === undefined ? account.home : this.fs.resolvePath(account.home, cwd);
     if (!(await this.isDirectory(where))) return cannot(`${where}: no such directory`);
     const line = typeof command === 'string' ? command : command.map(quoted).join(' ');
     const shell = new Bash({
