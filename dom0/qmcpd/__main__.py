@@ -21,7 +21,6 @@ from settings.current import Settings
 # A caller that sends nothing, or never reads, holds one connection and no more than this many seconds.
 TIMEOUT = 10
 MAX_CONNECTIONS = 128
-FIRST_INHERITED_FD = 3  # systemd socket activation
 
 
 class Daemon:
@@ -60,7 +59,7 @@ async def _receive(reader):
 
 def _listener(path):
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
-        return socket.socket(fileno=FIRST_INHERITED_FD)
+        return socket.socket(fileno=3)  # the first that systemd hands over
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     os.umask(0o117)

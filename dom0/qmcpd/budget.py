@@ -40,7 +40,7 @@ class Budget:
     def __init__(self, host):
         self.world, self.roster, self._host = None, None, host
         self._admitted, self._times = {}, {line: deque() for line in RATES}
-        self._calls = 0
+        self._calls = self.turned_away = 0  # the latter in a row, for being too many
         self._one_by_one = asyncio.Lock()
 
     @contextmanager
@@ -54,8 +54,10 @@ class Budget:
             self._calls -= 1
 
     def count(self, line):
+        self.turned_away += 1
         if self._counted(line) >= self.world.budget[line]:
             raise Refused("rate-limited")  # INVARIANT budget.hard
+        self.turned_away = 0
         self._times[line].append(time.monotonic())
 
     def _counted(self, line):

@@ -56,6 +56,7 @@ def fits(schema, value):
 
 
 def check(schema, value):
-    """Refuse a value that does not fit; say nothing of why, since the core has said it to whoever wrote the call."""
+    """The value, if it fits; nothing is said of why not, since the core has said it to whoever wrote the call."""
     if not fits(schema, value):
         raise Refused("invalid-request")
+    return value

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { configure, roomy, Seat } from './host.js';
 
@@ -171,6 +172,21 @@ describe('a budget', () => {
     expect(
       (await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-n1', template: 'ai-debian' })).code,
     ).toBe('rate-limited');
+  });
+
+  it('of calls in a minute counts what is no request too: no flood of calls is a flood of audit lines', async () => {
+    await take({ calls_per_minute: 20 });
+    const before = seat.audit().length;
+    const frozen = `${seat.sim.root}/var/lib/qmcp/frozen`;
+    mkdirSync(frozen, { recursive: true });
+    for (const freeze of [false, true]) {
+      if (freeze) writeFileSync(`${frozen}/ai`, '');
+      for (let at = 0; at < 100; at++) await seat.direct('qmcp.nothing.Here', 'ai-debian', { at });
+    }
+    const refusals = seat.audit().slice(before);
+    // One line for each that was let in, and one for all the others of the row.
+    expect(refusals).toHaveLength(20);
+    expect(refusals.filter(({ code }) => code === 'rate-limited')).toHaveLength(1);
   });
 });
 
