@@ -2,7 +2,7 @@ import type { Tool } from '../api/index.js';
 import { annotationsOf } from './annotations.js';
 
 /*
- * Tools as a client's model is told of them: see docs/adr/010-what-a-model-is-shown.md. Every call is still held against the
+ * Tools as a client's model is told of them: see docs/adr/008-what-a-model-is-shown.md. Every call is still held against the
  * whole schemas, and what dom0 is asked against its contract; this is what a reader needs to make a call and to read the answer.
  */
 
