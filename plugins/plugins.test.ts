@@ -61,12 +61,26 @@ describe('the built-in plugins', () => {
   });
 
   test.each(BUILT_IN.map(({ id, tools, services }) => [id, tools, services] as const))(
-    '%s says in its README what its tools do and what holds of them',
+    '%s says in its README what its tools do and what holds of them, with an example',
     (id, tools, services) => {
       const readme = readFileSync(new URL(`./${id}/README.md`, import.meta.url), 'utf8');
       for (const { name, effect } of tools) expect(readme).toMatch(new RegExp(`\`${name}\` +\\| ${effect} `));
       const held = new Set(services.flatMap(({ invariants }) => invariants.map((each) => each.id)));
       for (const invariant of held) expect(readme).toContain(`\`${invariant}\``);
+      // An example is a call of one of its own tools, in a block.
+      const examples = [...readme.matchAll(/^```\n([\s\S]*?)^```$/gm)].map(([, text]) => text!);
+      const called = tools.filter(({ name }) => examples.some((text) => text.includes(`${name} {`)));
+      expect(called).not.toEqual([]);
+    },
+  );
+
+  test.each(BUILT_IN.map((plugin) => [plugin.id, plugin] as const))(
+    '%s says in its README what it has besides tools',
+    (id, { resources = [], prompts = [], changes }) => {
+      const readme = readFileSync(new URL(`./${id}/README.md`, import.meta.url), 'utf8');
+      const offered = [...resources.map(({ uri }) => uri), ...prompts.map(({ name }) => name)];
+      for (const each of offered) expect(readme).toContain(`\`${each}\``);
+      expect(/\*\*Subscriptions\.\*\*/.test(readme)).toBe(changes !== undefined);
     },
   );
 

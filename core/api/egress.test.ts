@@ -69,6 +69,15 @@ const junk = fc.constantFrom(
   '12345::',
   'example.0',
 );
+/** Zones, which may be any words at all: what Python takes as an address with one would be words of the firewall. */
+const ZONES = [
+  'fe80::1%eth0',
+  '::%0',
+  '::1% action=accept',
+  '::1%\naction=accept',
+  '::%eth0/0',
+  '::1%25a/64',
+];
 const port = fc.constantFrom(1, 53, 80, 443, 65_535, 65_536);
 const rule: fc.Arbitrary<Rule> = fc
   .record(
@@ -94,6 +103,14 @@ describe('a rule', () => {
     expect(cases.map((one) => [isRule(one), isRule(one, true)])).toEqual(
       python('[egress.is_rule(case), egress.is_rule(case, True)]', cases),
     );
+  });
+
+  test.each(ZONES)('with the zone of %j is none, here or in dom0', (to) => {
+    const rule = { to };
+    expect(networkOf(to)).toBeUndefined();
+    expect([isRule(rule), isRule(rule, true)]).toEqual([false, false]);
+    expect([isRule({ to: `*.${to}` }, true), covers({ to: '::/0' }, rule)]).toEqual([false, false]);
+    expect(python('[egress.is_rule(case), egress.is_rule(case, True)]', [rule])).toEqual([[false, false]]);
   });
 
   test('covers another exactly when dom0 says so', () => {

@@ -30,6 +30,18 @@ async function tools(answers: Record<string, Answer>) {
     asked,
     progress,
     dispose: () => host.dispose(),
+    /** What a client gets by this address: the content, or the code of the refusal. */
+    async read(uri: string) {
+      const context = { signal: new AbortController().signal };
+      const [entry] = host.resources.filter(({ match }) => match(uri) !== undefined);
+      if (entry === undefined) return 'no address';
+      const content = await entry.read(entry.match(uri)!, context).catch(({ code }: Refused) => code);
+      return typeof content === 'object' && 'bytes' in content ? Buffer.from(content.bytes) : content;
+    },
+    async listed() {
+      const context = { signal: new AbortController().signal };
+      return (await Promise.all(host.resources.map((entry) => entry.list(context)))).flat();
+    },
     async call(name: string, input: unknown, signal = new AbortController().signal) {
       const served = host.tools.find(({ tool }) => tool.name === name)!;
       try {
@@ -257,6 +269,72 @@ describe('a disposable for one command', () => {
     const { call, asked } = await tools({ Disposable: () => refused('over-budget') });
     expect(await call('disposable_run', one)).toEqual({ refused: 'over-budget' });
     expect(asked).toEqual(['Disposable @adminvm']);
+  });
+});
+
+describe('kept output by address', () => {
+  const job = 'ai-one:0123456789abcdef';
+  const [text, raw] = ['exec-output://ai-one%3Arun1/stdout', 'exec-output://ai-one%3Arun1/stdout/raw'];
+
+  test('is the answer of exec_output, cleaned and marked; raw, it is the very bytes', async () => {
+    const { call, read } = await tools({ Run: says(O('red \u001b[31mtext\n'), X(ended)) });
+    await call('exec_run', run);
+    const told = JSON.parse(((await read(text)) as { text: string }).text);
+    expect(told).toEqual(await call('exec_output', { handle: 'ai-one:run1' }));
+    expect(told).toMatchObject({ content: 'red text\n', altered: true, untrusted: ['content'] });
+    expect(await read(raw)).toEqual(Buffer.from('red \u001b[31mtext\n'));
+    expect(await read('exec-output://ai-one:run1/stderr')).toMatchObject({
+      text: expect.stringContaining('"content":""'),
+    });
+  });
+
+  test('is no more than one page, however much there is', async () => {
+    const { call, read } = await tools({
+      Run: says(...Array.from({ length: 30 }, () => O('x'.repeat(60_000))), X(ended)),
+    });
+    await call('exec_run', run);
+    const told = JSON.parse(((await read(text)) as { text: string }).text);
+    expect(told).toMatchObject({ size: 1_800_000, next: 16_384 });
+    expect(told.content).toHaveLength(16_384);
+    expect(await read(raw)).toHaveLength(262_144);
+  });
+
+  test('of a command in the background is asked of its qube, and held to the same page', async () => {
+    const state = { running: true, ...ended, dropped: 0 };
+    const { read } = await tools({ Output: says(O('so far'), X({ ...state, size: 6 })) });
+    expect(await read(`exec-output://${job}/stdout/raw`)).toEqual(Buffer.from('so far'));
+    const flood = await tools({ Output: says(O('x'.repeat(20_000)), X({ ...state, size: 20_000 })) });
+    expect(await flood.read(`exec-output://${job}/stdout`)).toBe('failed');
+  });
+
+  test('is not-found alike for a handle of nothing, a stream there is none of and a qube out of reach', async () => {
+    const { read } = await tools({});
+    for (const address of [text, raw, 'exec-output://x/stdout', `exec-output://${job}/stdout`])
+      expect([address, await read(address)]).toEqual([address, 'not-found']);
+    const there = await tools({
+      Run: says(O('out\n'), X(ended)),
+      Output: says(frame('R', '{"code":"conflict"}')),
+    });
+    await there.call('exec_run', run);
+    expect(await there.read('exec-output://ai-one%3Arun1/stdin')).toBe('not-found');
+    expect(await there.read(`exec-output://${job}/stdout`)).toBe('not-found');
+  });
+
+  test('is listed while its qube is in reach, asked once, and not after', async () => {
+    let reached = true;
+    const { call, listed, asked } = await tools({
+      Run: says(O('out\n'), X(ended)),
+      Output: ({ target }) =>
+        reached || target === 'ai-two' ? exited(frame('R', '{"code":"conflict"}')) : denied,
+    });
+    await call('exec_run', run);
+    await call('exec_run', run);
+    await call('exec_run', { ...run, qube: 'ai-two' });
+    const two = 'exec-output://ai-two%3Arun3/stdout';
+    expect(await listed()).toEqual([two, 'exec-output://ai-one%3Arun2/stdout', text]);
+    expect(asked.filter((line) => line.startsWith('Output'))).toEqual(['Output ai-two', 'Output ai-one']);
+    reached = false;
+    expect(await listed()).toEqual([two]);
   });
 });
 

@@ -133,6 +133,11 @@ export class KeptOutput {
     return this.kept.get(handle);
   }
 
+  /** The latest first. */
+  latest(count: number): Kept[] {
+    return [...this.kept.values()].slice(-count).reverse();
+  }
+
   forget(kept: Kept): void {
     this.kept.delete(kept.handle);
   }

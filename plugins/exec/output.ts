@@ -32,34 +32,26 @@ const isRunning = { running: true, exit: null, signal: null, timed_out: false };
 
 /** What this server kept of it, or what the qube keeps of a background command. A handle of neither is of nothing. */
 @injectable()
-export class ExecOutput implements ToolHandler {
+export class Pages {
   constructor(
     @inject(portOf(output)) private readonly page: Port<typeof output>,
     @inject(KeptOutput) private readonly kept: KeptOutput,
   ) {}
 
-  async run(
-    {
-      handle,
-      stream = 'stdout',
-      offset = 0,
-
-      wait: patience = 0,
-      encoding = 'text',
-    }: Page,
-    context: ToolContext,
-  ) {
+  async read(
+    { handle, stream = 'stdout', offset = 0, wait: patience = 0, encoding = 'text' }: Page,
+    signal: AbortSignal,
+  ): Promise<{ readonly bytes: Uint8Array; readonly state: State }> {
     const limit = encoding === 'text' ? PAGE : MAX_PAGE;
     const wait = Math.min(patience, MAX_WAIT);
     const kept = this.kept.find(handle);
     if (kept !== undefined) {
       const { size, printed } = kept[stream];
       const state = kept.outcome ? { running: false, ...kept.outcome } : isRunning;
-      return shown(encoding, offset, kept[stream].page(offset, limit), {
-        ...state,
-        size,
-        dropped: printed - size,
-      });
+      return {
+        bytes: kept[stream].page(offset, limit),
+        state: { ...state, size, dropped: printed - size },
+      };
     }
     const [, qube, job] = JOB.exec(handle) ?? [];
     if (qube === undefined || job === undefined) throw new Refused('not-found');
@@ -67,10 +59,20 @@ export class ExecOutput implements ToolHandler {
     const state = await this.page(
       qube,
       { job, stream, offset, limit, wait },
-      { signal: context.signal, timeout: 30 + wait, onOutput: (_stream, piece) => bytes.add(piece) },
+      { signal, timeout: 30 + wait, onOutput: (_stream, piece) => bytes.add(piece) },
     );
     if (bytes.overflow) throw new Refused('failed');
-    return shown(encoding, offset, bytes.all(), state);
+    return { bytes: bytes.all(), state };
+  }
+}
+
+@injectable()
+export class ExecOutput implements ToolHandler {
+  constructor(@inject(Pages) private readonly pages: Pages) {}
+
+  async run(page: Page, { signal }: ToolContext) {
+    const { bytes, state } = await this.pages.read(page, signal);
+    return shown(page.encoding ?? 'text', page.offset ?? 0, bytes, state);
   }
 }
 
@@ -83,7 +85,8 @@ interface State {
   readonly dropped: number;
 }
 
-function shown(encoding: Static<typeof Encoding>, offset: number, page: Uint8Array, state: State) {
+/** A page as a model gets it. */
+export function shown(encoding: Static<typeof Encoding>, offset: number, page: Uint8Array, state: State) {
   const atEnd = offset + page.length >= state.size;
   // A character that the page cuts in two begins the next one.
   const whole = encoding === 'text' && !(atEnd && !state.running) ? wholeCharacters(page) : page.length;

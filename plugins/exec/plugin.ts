@@ -12,7 +12,8 @@ import { FileCopy, PackageInstall } from './carry.js';
 import { DisposableRun } from './disposable.js';
 import { listFiles, readFile, writeFile } from './files.js';
 import { KeptOutput } from './kept.js';
-import { ExecOutput, ExecStop } from './output.js';
+import { ExecOutput, ExecStop, Pages } from './output.js';
+import { RESOURCES } from './resources.js';
 import { ExecRun } from './run.js';
 import { Runner, RunResult } from './runner.js';
 import * as services from './services.js';
@@ -62,7 +63,8 @@ export default definePlugin({
   apiVersion: 1,
   title: 'Run commands inside qubes',
   services: [run, output, stop, fileRead, fileWrite, fileList, fileCopy, packageInstall, disposable, gone],
-  parts: [KeptOutput, Runner],
+  parts: [KeptOutput, Runner, Pages],
+  resources: RESOURCES,
   tools: [
     defineTool({
       name: 'exec_run',

@@ -44,7 +44,7 @@ const CLIENTS: readonly [string, boolean, () => Promise<AnyClient>][] = [
   ['a v1 client over HTTP', false, () => v1(http())],
 ];
 
-describe.each(CLIENTS)('%s', (_who, hears, connect) => {
+describe.each(CLIENTS)('%s', (who, hears, connect) => {
   let client: AnyClient;
   beforeAll(async () => {
     client = await connect();
@@ -57,6 +57,8 @@ describe.each(CLIENTS)('%s', (_who, hears, connect) => {
     const { resourceTemplates } = await client.look.listResourceTemplates();
     expect(resourceTemplates.map(({ uriTemplate }) => uriTemplate)).toEqual([
       'qube://{name}',
+      'exec-output://{handle}/{stream}',
+      'exec-output://{handle}/{stream}/raw',
       'tool://{name}',
     ]);
     const read = async (uri: string) => {
@@ -126,6 +128,31 @@ describe.each(CLIENTS)('%s', (_who, hears, connect) => {
     },
     60_000,
   );
+
+  test('reads what a command printed by address, while its qube is in reach', async () => {
+    const qube = `ai-printing-${who.replaceAll(' ', '-').toLowerCase()}`.slice(0, 31);
+    const output = async () =>
+      (await client.look.listResources()).resources
+        .map(({ uri }) => uri)
+        .filter((uri) => uri.startsWith('exec-output://'));
+    await client.call('qube_spawn', { name: qube, template: 'ai-debian', start: true });
+    const command = "printf 'a\\033[31mb'";
+    const ran = await client.call('exec_run', { qube, command });
+    expect(ran.structuredContent).toMatchObject({ exit: 0, handle: expect.stringContaining(qube) });
+    const [uri, ...others] = await output();
+    expect(others).toEqual([]);
+    const read = async (uri: string) => (await client.look.readResource({ uri })).contents[0];
+    const text = JSON.parse(((await read(uri!)) as { text: string }).text);
+    expect(text).toMatchObject({ content: 'ab', altered: true, untrusted: ['content'] });
+    expect(await read(`${uri}/raw`)).toMatchObject({
+      mimeType: 'application/octet-stream',
+      blob: Buffer.from('a\x1b[31mb').toString('base64'),
+    });
+    await client.call('qube_remove', { qube });
+    expect(await output()).toEqual([]);
+    for (const missing of ['exec-output://vault%3Arun1/stdout', 'exec-output://no-such-qube%3Arun1/stdout'])
+      await expect(read(missing)).rejects.toThrow('not-found');
+  }, 60_000);
 
   test('hears how a call goes on, and ends it when it has had enough', async () => {
     const enough = new AbortController();
