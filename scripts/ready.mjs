@@ -15,7 +15,7 @@ const STAMP = join(ROOT, 'dist', '.ready');
 
 export async function ready() {
   if (installed() && built()) return;
-  await locked(() => {
+  await locked(async () => {
     if (!installed()) {
       say('installing dependencies (once)');
       // Not `npm ci`: it wants the binaries of every platform in the lock file, also those a registry does not carry.
@@ -24,7 +24,8 @@ export async function ready() {
     if (!built()) {
       say('compiling');
       const started = new Date();
-      run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
+      compile();
+      await flattened();
       writeFileSync(STAMP, '');
       // A source saved while the compiler ran is newer than this.
       utimesSync(STAMP, started, started);
@@ -36,10 +37,27 @@ function installed() {
   return modified(join(ROOT, 'node_modules/.package-lock.json')) >= modified(join(ROOT, 'package-lock.json'));
 }
 
+function compile() {
+  run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
+}
+
+/** Where the bundler does not run, what the compiler makes of the same files is left: it does the same, and starts later. */
+async function flattened() {
+  try {
+    const { flatten } = await import('./flatten.mjs');
+    await flatten(ROOT);
+  } catch (error) {
+    say(`the libraries stay in many files, and a start takes longer: ${error.message}`);
+    rmSync(join(ROOT, 'dist/core/vendor'), { recursive: true, force: true });
+    rmSync(join(ROOT, 'dist/.tsbuildinfo'), { force: true });
+    compile();
+  }
+}
+
 function built() {
   const since = modified(STAMP);
   if (since === 0) return false;
-  const config = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
+  const config = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/flatten.mjs'];
   return [...config.map((name) => join(ROOT, name)), ...SOURCES.flatMap(sources)].every(
     (path) => modified(path) <= since,
   );
@@ -60,7 +78,7 @@ async function locked(work) {
   mkdirSync(dirname(LOCK), { recursive: true });
   while (!take()) await new Promise((resolve) => setTimeout(resolve, 100));
   try {
-    work();
+    await work();
   } finally {
     rmSync(LOCK, { recursive: true, force: true });
   }

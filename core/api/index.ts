@@ -1,6 +1,6 @@
 /** Everything an author of a plugin imports. */
-export type { Static, TSchema } from 'typebox';
-export { Type } from 'typebox';
+export type { Static, TSchema } from '../vendor/typebox.js';
+export { Type } from '../vendor/typebox.js';
 export * as axioms from './axioms.js';
 export { eachOf } from './each.js';
 export {

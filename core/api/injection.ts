@@ -1,4 +1,2 @@
-// The decorators need the polyfill before they are evaluated; authors get both from here, and one copy of tsyringe.
-import 'reflect-metadata';
-
-export { inject, injectable } from 'tsyringe';
+// Authors get the decorators from here, and with them the one copy of tsyringe that makes what they decorate.
+export { inject, injectable } from '../vendor/tsyringe.js';

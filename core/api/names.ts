@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { Type } from '../vendor/typebox.js';
 import { frozen } from './frozen.js';
 
 /**

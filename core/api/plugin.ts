@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../vendor/typebox.js';
 import type { Service } from './service.js';
 import type { Changes, Prompt, Resource } from './surface.js';
 import type { Tool } from './tool.js';

@@ -1,4 +1,4 @@
-import type { Static, TSchema } from 'typebox';
+import type { Static, TSchema } from '../vendor/typebox.js';
 import type { Invariant } from './invariant.js';
 import type { Tier } from './names.js';
 import { callsOf, type Step } from './steps.js';

@@ -1,4 +1,4 @@
-import type { Static, TSchema } from 'typebox';
+import type { Static, TSchema } from '../vendor/typebox.js';
 import type { Invariant } from './invariant.js';
 import type { Effect, Port, Service } from './service.js';
 

@@ -2,7 +2,7 @@
  * Text that somebody else chose: what a qube printed, the name of a file in it. It is shown to models and on terminals, so
  * nothing in it may be invisible, move a cursor or turn text around. Everything that shows such text gets it from here.
  */
-import { Type } from 'typebox';
+import { Type } from '../vendor/typebox.js';
 import { frozen } from './frozen.js';
 
 /**

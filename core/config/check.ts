@@ -1,4 +1,4 @@
-import type { TSchema } from 'typebox';
+import type { TSchema } from '../vendor/typebox.js';
 import type { Config } from './defaults.js';
 import { BadConfig, meant } from './fault.js';
 import { dotted, type Step } from './path.js';

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, extname, join } from 'node:path';
 import type { PublicExplorer } from 'cosmiconfig';
@@ -38,7 +38,8 @@ export async function findConfig(directory: string, file?: string): Promise<Foun
   const here = await entries(directory);
   const found: FoundConfig[] = [];
   for (const place of PLACES.filter((each) => here.includes(each))) {
-    const one = await load(join(directory, place));
+    const path = join(directory, place);
+    const one = place === 'package.json' && (await isSilent(path)) ? undefined : await load(path);
     if (one !== undefined) found.push(one);
   }
   const [first, second] = found;
@@ -47,6 +48,16 @@ export async function findConfig(directory: string, file?: string): Promise<Foun
       `${second.file}:1: ${basename(first!.file)} beside it is a configuration, too: keep one of them`,
     );
   return first;
+}
+
+/** A package.json that says nothing of qmcp, as nearly all do: known without what reads a configuration, which takes time to load. */
+async function isSilent(path: string): Promise<boolean> {
+  try {
+    const whole: unknown = JSON.parse(await readFile(path, 'utf8'));
+    return typeof whole === 'object' && whole !== null && !Object.hasOwn(whole, 'qmcp');
+  } catch {
+    return false;
+  }
 }
 
 /** An empty file is no configuration when it was only come across; neither is a package.json without `qmcp`. */

@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { type Static, Type } from '../vendor/typebox.js';
 import { PRESETS } from './defaults.js';
 
 const closed = { additionalProperties: false };

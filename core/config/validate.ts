@@ -1,5 +1,4 @@
-import { type TSchema, Type } from 'typebox';
-import { Compile } from 'typebox/schema';
+import { Compile, type TSchema, Type } from '../vendor/typebox.js';
 import { BadConfig, meant } from './fault.js';
 import { dotted, type Step } from './path.js';
 import { ConfigFile } from './schema.js';

@@ -1,6 +1,6 @@
-import { Compile } from 'typebox/schema';
 import { Refused, type RunContext, type Tool, type ToolContext } from '../api/index.js';
 import type { ServedTool } from '../api/served.js';
+import { Compile } from '../vendor/typebox.js';
 import { Builtins } from './builtins.js';
 import type { Behaviour } from './container.js';
 import { isObject, lazily } from './dom0.js';

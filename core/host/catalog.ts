@@ -1,6 +1,5 @@
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/schema';
 import type { Qrexec } from '../api/qrexec.js';
+import { Compile, type Static, Type } from '../vendor/typebox.js';
 import { catalogRequest } from './catalog-request.js';
 import { resultOf } from './dom0.js';
 

@@ -1,5 +1,3 @@
-import '../api/injection.js';
-import { type DependencyContainer, container as registry } from 'tsyringe';
 import {
   type Plugin,
   type Ports,
@@ -10,6 +8,7 @@ import {
   type Uses,
 } from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
+import { type DependencyContainer, container as registry } from '../vendor/tsyringe.js';
 import { dom0Port } from './dom0.js';
 import { guestPort } from './guest.js';
 import { type Problem, problem, whyOf } from './problems.js';

@@ -1,6 +1,6 @@
-import { Compile } from 'typebox/schema';
 import { isRefusalCode, type Port, QubeName, Refused, type Service } from '../api/index.js';
 import type { Qrexec, QrexecResult } from '../api/qrexec.js';
+import { Compile } from '../vendor/typebox.js';
 
 type Dom0Service = Extract<Service, { kind: 'target' | 'host' }>;
 

@@ -1,6 +1,6 @@
-import { Compile } from 'typebox/schema';
 import { type GuestIo, type GuestService, isRefusalCode, type Port, Refused } from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
+import { Compile } from '../vendor/typebox.js';
 import { isObject, lazily, MAX_REQUEST, qubeName, requestOf, secondsAsked } from './dom0.js';
 import { type Frame, FrameDecoder } from './frames.js';
 

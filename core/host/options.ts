@@ -1,7 +1,7 @@
-import type { Static, TSchema } from 'typebox';
-import { Compile } from 'typebox/schema';
 import { frozen } from '../api/frozen.js';
 import type { Plugin, RunContext } from '../api/index.js';
+import type { Static, TSchema } from '../vendor/typebox.js';
+import { Compile } from '../vendor/typebox.js';
 import { type Problem, problem, whyOf } from './problems.js';
 
 /** What a configuration gives one plugin, held to the plugin's own schema; without any, what the schema says of nothing. */

@@ -1,6 +1,6 @@
-import { Compile } from 'typebox/schema';
 import { type Port, Refused, type StreamService } from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
+import { Compile } from '../vendor/typebox.js';
 import { lazily, parseLine, requestOf, resultIn, secondsAsked } from './dom0.js';
 
 /** Bytes of all replies of one call together. */

@@ -1,8 +1,14 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { hostHeaderValidation, originValidation, toNodeHandler } from '@modelcontextprotocol/node';
-import { createMcpHandler, InMemoryServerEventBus, type ServerEvent } from '@modelcontextprotocol/server';
+import {
+  createMcpHandler,
+  hostHeaderValidation,
+  InMemoryServerEventBus,
+  originValidation,
+  type ServerEvent,
+  toNodeHandler,
+} from '../vendor/mcp-http.js';
 import { type McpOptions, mcpServer } from './server.js';
 import { Watching } from './watching.js';
 

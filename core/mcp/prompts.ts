@@ -1,5 +1,5 @@
-import { ProtocolError, ProtocolErrorCode, type Server } from '@modelcontextprotocol/server';
 import type { Surface } from '../api/served.js';
+import { ProtocolError, ProtocolErrorCode, type Server } from '../vendor/mcp.js';
 import { protocolError } from './resources.js';
 
 const unknown = (what: string) => new ProtocolError(ProtocolErrorCode.InvalidParams, what);

@@ -1,11 +1,6 @@
-import {
-  ProtocolError,
-  ProtocolErrorCode,
-  ResourceNotFoundError,
-  type Server,
-} from '@modelcontextprotocol/server';
 import { type Content, REFUSALS, Refused } from '../api/index.js';
 import type { ServedResource, Surface } from '../api/served.js';
+import { ProtocolError, ProtocolErrorCode, ResourceNotFoundError, type Server } from '../vendor/mcp.js';
 
 /** Resources as a client sees them: those with one address, and those whose addresses a template describes. */
 export function answerResources(server: Server, { resources }: Pick<Surface, 'resources'>): void {

@@ -1,6 +1,6 @@
-import { ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server';
 import { Refused } from '../api/index.js';
 import type { Surface } from '../api/served.js';
+import { ProtocolError, ProtocolErrorCode, Server } from '../vendor/mcp.js';
 import { INSTRUCTIONS } from './instructions.js';
 import { answerPrompts } from './prompts.js';
 import { answerResources } from './resources.js';

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import { StdioServerTransport, serveStdio } from '@modelcontextprotocol/server/stdio';
+import { StdioServerTransport, serveStdio } from '../vendor/mcp.js';
 import { type McpOptions, mcpServer } from './server.js';
 import { Watching } from './watching.js';
 

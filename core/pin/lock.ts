@@ -1,6 +1,5 @@
-import { type Static, Type } from 'typebox';
-import { Compile } from 'typebox/schema';
 import type { Surface } from '../api/served.js';
+import { Compile, type Static, Type } from '../vendor/typebox.js';
 
 /** What a client's model is shown of one tool, resource or prompt: JSON. */
 type Shown = Readonly<Record<string, unknown>>;

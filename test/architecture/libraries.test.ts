@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { parseSync } from 'oxc-parser';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const VENDOR = `${ROOT}dist/core/vendor/`;
+const files = readdirSync(VENDOR).filter((name) => name.endsWith('.js'));
+
+describe('the libraries that a start loads', () => {
+  test('need no file that is not beside them', () => {
+    const needed = files.flatMap((name) => {
+      const { module } = parseSync(name, readFileSync(VENDOR + name, 'utf8'));
+      return module.staticImports.map(({ moduleRequest }) => moduleRequest.value);
+    });
+    expect(needed.filter((each) => !isBuiltin(each) && !files.includes(each.replace('./', '')))).toEqual([]);
+    expect(files).toEqual(expect.arrayContaining(['mcp.js', 'mcp-http.js', 'tsyringe.js', 'typebox.js']));
+  });
+
+  test('offer what their sources say, and nothing is left out by being made one file', async () => {
+    for (const name of ['mcp', 'mcp-http', 'tsyringe', 'typebox']) {
+      const made = Object.keys((await import(`${VENDOR}${name}.js`)) as object);
+      const meant = Object.keys((await import(`${ROOT}core/vendor/${name}.ts`)) as object);
+      expect(made.sort()).toEqual(meant.sort());
+    }
+  });
+
+  test('come with the texts of their licences', () => {
+    const texts = readFileSync(`${VENDOR}LICENSES.txt`, 'utf8');
+    for (const name of ['typebox', 'tsyringe', 'reflect-metadata', '@modelcontextprotocol/server']) {
+      const at = `${ROOT}node_modules/${name}`;
+      const { version } = JSON.parse(readFileSync(`${at}/package.json`, 'utf8')) as { version: string };
+      const text = readdirSync(at).find((each) => /^licen[cs]e/i.test(each))!;
+      expect(texts).toContain(`${name} ${version} `);
+      expect(texts).toContain(readFileSync(`${at}/${text}`, 'utf8').trim());
+    }
+  });
+});
