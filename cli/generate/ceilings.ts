@@ -48,7 +48,7 @@ const denial = (preset: string, services: readonly string[]): string =>
   [
     `# dom0's side of the preset ${preset}: what it leaves out of the plugins it has. Generated from ${preset}.yaml.`,
     `# Goes to /etc/qubes/policy.d/29-qmcp-${preset}.policy, so that it is read before 30-qmcp.policy: first match wins.`,
-    '# mcp-control is the principal; write yours. qmcp-admin check will say that this file decides before ours does: it is meant to.',
+    '# mcp-control is the principal; write yours. It only denies, so qmcp-admin check has nothing to say about it.',
     '',
     ...services.flatMap((service) =>
       ['@adminvm', '@anyvm'].map((target) => `${service.padEnd(24)} * mcp-control ${target.padEnd(8)} deny`),

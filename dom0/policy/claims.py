@@ -19,7 +19,7 @@ from .rules import ADMINVM, Verdict, concerning, decide
 CLAIMS = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))["claim"]
 MISSING, ANYBODY = "no-such-qube", "whoever-asks"
 WORST = (("allow", "BROKEN"), ("ask", "asks"))
-CONSISTENT = "every contract has its lines in ours, and no line about a service of ours is without its contract"
+CONSISTENT = "every contract has its lines in ours, and no line but one that denies is about a service of ours without its contract"
 
 
 class Call(NamedTuple):
@@ -101,9 +101,11 @@ def _row(result, claim, example, where):
 
 
 def _unmatched(rules, worlds, installed, ours):
-    """`{what has no counterpart: where}`. A contract of a plugin that no principal may use has no lines."""
+    """`{what has no counterpart: where}`. A contract of a plugin that no principal may use has no lines. A line
+    that denies counts for none, and needs none: the operator narrows with it."""
     granted = {plugin for world in worlds.values() for plugins in world.principals.values() for plugin in plugins}
-    ruled, named = {rule.service: rule.where for rule in rules if rule.service.startswith("qmcp.")}, set(ours.splitlines())
+    ruled = {rule.service: rule.where for rule in rules if rule.service.startswith("qmcp.") and rule.action != "deny"}
+    named = set(ours.splitlines())
     found = {f"{name}: no line of its digest": "" for name, one in installed.items() if f"# contract {name} {one.digest}" not in named}
     found |= {f"{name}: no line is about it": "" for name, one in installed.items() if one.plugin in granted and name not in ruled}
     return found | {f"{name}: no such contract": where for name, where in ruled.items() if name not in {"qmcp.Catalog", *installed}}

@@ -116,10 +116,19 @@ class Claims(unittest.TestCase):
         self.assertNotEqual(self.ours, whole)
         self.assertEqual(self.lint()[claims.CONSISTENT][0], "BROKEN")
         self.ours = whole
-        self.assertEqual(self.lint("qmcp.other.Thing * mcp-control @adminvm deny")[claims.CONSISTENT],
+        self.assertEqual(self.lint("qmcp.other.Thing * mcp-control @adminvm allow")[claims.CONSISTENT],
                          ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1"))
         del self.installed["qmcp.spawn.Kill"]
         self.assertEqual(self.lint()[claims.CONSISTENT][0], "BROKEN")
+
+    def test_what_only_denies_needs_no_contract_and_is_no_line_of_one(self):
+        line = "qmcp.inspect.State * mcp-control @anyvm"
+        self.assertEqual(self.lint(f"{line} deny"), {})
+        self.installed.pop("qmcp.inspect.State")
+        self.ours = generate(self.worlds, self.installed)
+        self.assertEqual(self.lint(f"{line} deny"), {})
+        for action in ("ask", "allow"):
+            self.assertEqual(self.lint(f"{line} {action}")[claims.CONSISTENT], ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1"))
 
     def test_each_closing_line_of_ours_taken_out_breaks_a_claim(self):
         lines = self.ours.splitlines()

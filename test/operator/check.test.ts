@@ -1,6 +1,7 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { packageFile } from '../../sim/root.js';
 import { Seat } from '../security/host.js';
 import { qmcpAdmin } from './admin.js';
 
@@ -34,6 +35,22 @@ describe('qmcp-admin check', () => {
     expect((await qmcpAdmin(seat.sim.root, 'check')).out).toContain('Nothing is wrong');
   });
 
+  it('says nothing of a preset’s policy, which only denies, whatever is installed; and of one that allows it does', async () => {
+    const presets = readdirSync(packageFile('config')).filter((file) => file.endsWith('.policy'));
+    expect(presets.length).toBeGreaterThan(3);
+    const home = 'etc/qubes/policy.d';
+    for (const file of presets) copyFileSync(packageFile(`config/${file}`), at(`${home}/29-qmcp-${file}`));
+    expect(await found()).toEqual([]);
+    const gone = ['qmcp.devices.Attach', 'qmcp.spawn.Clone'];
+    expect(await qmcpAdmin(seat.sim.root, 'contract', 'remove', ...gone, '--yes')).toMatchObject({ code: 0 });
+    expect(await qmcpAdmin(seat.sim.root, 'policy', 'install', '--yes')).toMatchObject({ code: 0, err: '' });
+    expect(await found()).toEqual([]);
+    edit(`${home}/29-qmcp-read-only.policy`, (text) => text.replaceAll(' deny', ' allow'));
+    expect((await found()).map(({ where }) => where)).toContainEqual(
+      expect.stringMatching(/29-qmcp-read-only\.policy:\d+$/),
+    );
+  });
+
   for (const [what, break_, problem] of [
     [
       'a misspelt key, with its line and the name that was meant',
@@ -63,7 +80,7 @@ describe('qmcp-admin check', () => {
     [
       'a service without its link',
       () => rmSync(at('etc/qubes-rpc/qmcp.spawn.Kill')),
-      { where: /qmcp\.spawn\.Kill/, fix: /ln -s/ },
+      { where: /qmcp\.spawn\.Kill/, fix: /contract install \/etc\/qmcp\/contracts\/qmcp\.spawn\.Kill\.json/ },
     ],
     [
       'a frozen world',
