@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { packed } from '../../cli/bundle.js';
 import { packageFile } from '../../sim/root.js';
+import { qmcpAdmin } from '../operator/admin.js';
 import { qmcp } from '../support/qmcp.js';
 
 export const INSTALLER = packageFile('dom0/packaging/qmcp-dom0');
@@ -144,6 +145,20 @@ export class Dom0 {
   /** The installer, `qmcp-dom0 --root ROOT …`, without a terminal. */
   run(...words: string[]): Promise<Ran> {
     return run('python3', ['-IB', INSTALLER, '--root', this.root, ...words]);
+  }
+
+  /** A contract of another plugin, put in force by the operator; the text is that of a contract of `inspect`. */
+  async operatorInstalls(service: string, text: string): Promise<void> {
+    const file = join(this.folder, `${service}.json`);
+    const contract = { ...JSON.parse(text), service, plugin: service.split('.')[1] };
+    writeFileSync(file, JSON.stringify(contract));
+    for (const words of [
+      ['contract', 'install', file],
+      ['policy', 'install'],
+    ]) {
+      const { code, err } = await qmcpAdmin(this.root, ...words, '--yes');
+      if (code !== 0) throw new Error(err);
+    }
   }
 
   /** Where this bundle lies for the installer to read. */

@@ -239,6 +239,32 @@ describe('an upgrade', () => {
     expect(dom0.read(POLICY)).toContain('# contract qmcp.other.See');
   });
 
+  test('of the same bundle finds nothing to do about a contract that the operator installed, link and all; an uninstall closes it', async () => {
+    const dom0 = await installed();
+    const link = 'etc/qubes-rpc/qmcp.other.See';
+    await dom0.operatorInstalls('qmcp.other.See', textOf(bundle, STATE_CONTRACT));
+    const before = dom0.tree();
+    expect(before).toHaveProperty([link], '-> ../../run/qmcp/qmcpd.sock');
+    expect((await dom0.install(bundle)).out).toContain('Nothing changes: all of this is in place.');
+    expect(dom0.tree()).toEqual(before);
+    expect(await dom0.run('uninstall', '--yes')).toMatchObject({ code: 0, err: '' });
+    expect(dom0.tree()).not.toHaveProperty([link]);
+    expect(dom0.tree()).toHaveProperty(['etc/qmcp/contracts/qmcp.other.See.json']);
+    expect(await dom0.install(bundle)).toMatchObject({ code: 0, err: '' });
+    expect(dom0.tree()).toHaveProperty([link], '-> ../../run/qmcp/qmcpd.sock');
+  });
+
+  test('that brings another version of a contract the operator installed goes by its own, in the policy as well', async () => {
+    const dom0 = await installed();
+    await dom0.operatorInstalls('qmcp.other.See', textOf(bundle, STATE_CONTRACT));
+    const path = 'etc/qmcp/contracts/qmcp.other.See.json';
+    const newer = JSON.stringify({ ...JSON.parse(dom0.read(path)), target: { capability: 'full' } });
+    expect(await dom0.install(rebundled(bundle, { [path]: newer }))).toMatchObject({ code: 0, err: '' });
+    expect(dom0.read(path)).toBe(newer);
+    expect(dom0.read(POLICY)).toBe((await qmcpAdmin(dom0.root, 'policy', 'render')).out);
+    expect(dom0.tree()).toHaveProperty(['etc/qubes-rpc/qmcp.other.See'], '-> ../../run/qmcp/qmcpd.sock');
+  });
+
   test('leaves the operator’s qmcp.toml as it is, and puts a changed one beside it, once', async () => {
     const dom0 = await installed();
     const own = `# mine\n${dom0.read(TOML)}`;

@@ -12,9 +12,10 @@ const stride = (usual: number): string => (process.env.QMCP_SWEEP === 'all' ? '1
 const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let bundle: Buffer;
 let older: Buffer;
+let contract: string;
 beforeAll(async () => {
   bundle = await bundled(folder);
-  const contract = textOf(bundle, 'etc/qmcp/contracts/qmcp.inspect.State.json');
+  contract = textOf(bundle, 'etc/qmcp/contracts/qmcp.inspect.State.json');
   older = rebundled(bundle, {
     'etc/qmcp/contracts/qmcp.inspect.Other.json': contract.replaceAll('inspect.State', 'inspect.Other'),
     'etc/qmcp/contracts/qmcp.storage.Grow.json': undefined,
@@ -37,7 +38,10 @@ interface Seen {
 async function killed(before: Buffer | undefined, what: Buffer | 'uninstall', every: string): Promise<Seen> {
   const dom0 = new Dom0();
   try {
-    if (before) expect(await dom0.install(before)).toMatchObject({ code: 0 });
+    if (before) {
+      expect(await dom0.install(before)).toMatchObject({ code: 0 });
+      await dom0.operatorInstalls('qmcp.other.See', contract);
+    }
     const words = [dom0.root, what === 'uninstall' ? what : dom0.fetched(what), every];
     const { code, out, err } = await run('python3', [
       '-B',
