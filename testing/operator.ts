@@ -1,6 +1,6 @@
 /** What a person does in dom0 so that a plugin may be used: nothing here that an operator could not do by hand. */
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { contractOf } from '../core/api/contract.js';
 import type { Plugin } from '../core/api/index.js';
@@ -56,7 +56,6 @@ export async function installContracts(
   });
   const review = await must(root, 'contract', 'review', ...files);
   await must(root, 'contract', 'install', ...files, '--yes');
-  for (const { kind, name } of plugin.services) if (kind !== 'guest') link(root, name);
   grant(root, plugin.id, world, principal);
   await must(root, 'policy', 'install', '--yes');
   return review;
@@ -66,12 +65,6 @@ async function must(root: string, ...words: string[]): Promise<string> {
   const { code, out, err } = await qmcpAdmin(root, words);
   if (code !== 0) throw new Error(`qmcp-admin ${words.slice(0, 2).join(' ')}: ${err.trim()}`);
   return out;
-}
-
-function link(root: string, service: string): void {
-  const path = join(root, 'etc/qubes-rpc', service);
-  rmSync(path, { force: true });
-  symlinkSync(join(root, 'run/qmcp/qmcpd.sock'), path);
 }
 
 /** Adds the plugin to those the principal may use, in its section of qmcp.toml. */

@@ -6,7 +6,7 @@ import audit_chain
 import grants
 import policy_admin
 from answer import Answer
-from host import CONFIG, CONTRACTS, clock, is_frozen, members, open_qubesd, run
+from host import CONFIG, CONTRACTS, LINKS, clock, is_frozen, members, open_qubesd, run
 from policy.generate import generate
 from qmcpd import invariants
 from qmcpd.errors import Misconfigured
@@ -46,12 +46,12 @@ def problems(root):
     for row in policy_admin.findings(root, worlds, installed, ours):
         if row["result"] == "BROKEN":
             yield f"does not hold: {row['claim']} ({row['for example']})", row["where"], "mend that line; qmcp-admin policy lint"
-    for service in ["qmcp.Catalog", *(name for name, contract in installed.items() if contract.route == "dom0")]:
-        if not (root / "etc/qubes-rpc" / service).is_symlink():
-            yield "has no link to qmcpd", f"etc/qubes-rpc/{service}", f"qmcp-dom0 recover; ln -s /run/qmcp/qmcpd.sock /etc/qubes-rpc/{service}"
-    for world in worlds.values():
-        if is_frozen(root, world):
-            yield "frozen", f"world {world.name}", f"qmcp-admin thaw {world.name}, when that is over"
+    anew = {name: f"qmcp-admin contract install /{CONTRACTS}/{name}.json" for name, one in installed.items() if one.route == "dom0"}
+    for service, fix in {"qmcp.Catalog": "qmcp-dom0 install, with the same bundle", **anew}.items():
+        if not (root / LINKS / service).is_symlink():
+            yield "has no link to qmcpd", f"{LINKS}/{service}", f"qmcp-dom0 recover; {fix}"
+    for name in [name for name, world in worlds.items() if is_frozen(root, world)]:
+        yield "frozen", f"world {name}", f"qmcp-admin thaw {name}, when that is over"
     try:
         yield from run(_host(root, worlds))
     except OSError as problem:

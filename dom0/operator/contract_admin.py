@@ -2,15 +2,13 @@
 
 import difflib
 import json
-import os
 from functools import lru_cache
 
 from answer import Answer, stop
-from host import CONTRACTS
+from host import CONTRACTS, LINKS, SOCKET, write
 from settings import contracts
 
 _load = lru_cache(contracts.load)  # in which one bad file does not hide the others
-NEXT = "In force once the policy says the same: qmcp-admin policy install"
 
 
 def listing(options):
@@ -27,28 +25,30 @@ def review(options):
 
 def install(options):
     """All of them or none: every file is judged before the first is written."""
-    given = {path.stem: _read(path) for path in options.files}
-    changes = [_change(options.root, service, contract) for service, contract in given.items()]
-
-    def do():
-        for service, contract in given.items():
-            draft = options.root / CONTRACTS / f"{service}.draft"
-            draft.write_text(_pretty(contract.data), encoding="utf-8")
-            os.replace(draft, draft.with_suffix(".json"))
-        return [*(f"installed {service} {contract.digest}" for service, contract in given.items()), NEXT]
-    return Answer(changes, do=do, words=tuple(given))
+    return _changed(options.root, {path.stem: _read(path) for path in options.files})
 
 
 def remove(options):
     for service in options.services:
         if not contracts.NAME.fullmatch(service) or not _path(options.root, service).exists():
             stop(f"{service} is no contract that is installed: qmcp-admin contract list")
+    return _changed(options.root, dict.fromkeys(options.services))
 
+
+def _changed(root, given):
+    """`given`: `{service: its contract, or None}`. The link is the door to dom0: it goes first, and comes last."""
     def do():
-        for service in options.services:
-            _path(options.root, service).unlink()
-        return [*(f"removed {service}" for service in options.services), NEXT]
-    return Answer([_change(options.root, service, None) for service in options.services], do=do, words=tuple(options.services))
+        for service, contract in given.items():
+            (root / LINKS / service).unlink(missing_ok=True)
+            if contract is None:
+                _path(root, service).unlink()
+            else:
+                write(_path(root, service), _pretty(contract.data))
+                if contract.route == "dom0":
+                    (root / LINKS / service).symlink_to(SOCKET)
+        done = [f"installed {service} {one.digest}" if one else f"removed {service}" for service, one in given.items()]
+        return [*done, "In force once the policy says the same: qmcp-admin policy install"]
+    return Answer([_change(root, *one) for one in given.items()], do=do, words=tuple(given))
 
 
 def _path(root, service):
@@ -65,19 +65,19 @@ def _change(root, service, contract):
     path = _path(root, service)
     before = _load(path.parent)[0].get(service)
     old, new = _pretty(before.data) if before else path.read_text("utf-8") if path.exists() else "", contract and _pretty(contract.data)
-    words = [line.rstrip() for line in difflib.ndiff(_in_words(before), _in_words(contract)) if not line.startswith("?")]
+    each = [_in_words(one) if one else [] for one in (before, contract)]
+    words = [line.rstrip() for line in difflib.ndiff(*each) if not line.startswith("?")]
     lines = list(difflib.unified_diff(old.splitlines(), (new or "").splitlines(), "installed", "to be", n=1, lineterm=""))
     return {"contract": service, "in words": words, "file": lines or ["Nothing changes: this very contract is installed."]}
 
 
 def _in_words(contract):
-    if contract is None:
-        return []
     qubes = {f"names a qube ({name}) that has at least the tier": tier for name, tier in contract.qubes.items()}
     qubes |= {"is called on a qube that has at least the tier": contract.target["capability"]} if contract.target else {}
     return [
         f"is of the plugin {contract.plugin}: {contract.effect}", *(f"{words} {tier}" for words, tier in qubes.items()),
-        *(["runs inside that qube; dom0 sees the call and none of its bytes"] if contract.route == "qube" else []),
+        "runs inside that qube; dom0 sees the call and none of its bytes" if contract.route == "qube"
+        else f"is answered by qmcpd, to which /{LINKS}/{contract.service} leads",
         *(contracts.STEPS[step["do"]]["words"] + (f", when {step['when'][1:]} is true" if "when" in step else "")
           for step in contract.steps),
         *(f"is bound by {one['id']}" + (f" with {json.dumps(one['with'])}" if one["with"] else "") for one in contract.invariants),

@@ -1,6 +1,7 @@
 """What every verb asks of the host: the worlds as qmcp.toml has them, and the qubes of them as qubesd has those."""
 
 import asyncio
+import os
 import time
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from settings import config
 
 CONFIG, CONTRACTS, FROZEN = "etc/qmcp/qmcp.toml", "etc/qmcp/contracts", "var/lib/qmcp/frozen"
 EVERY_WORLD = "all"
+LINKS, SOCKET = "etc/qubes-rpc", "../../run/qmcp/qmcpd.sock"  # seen from there, whatever the root is
 
 
 class Member(NamedTuple):
@@ -83,3 +85,10 @@ async def entombed(qubesd, name):
 
 def clock(seconds, form="%Y-%m-%d %H:%M"):
     return time.strftime(form, time.localtime(seconds)) if seconds else ""
+
+
+def write(path, text):
+    """At no moment is half of it there. Nobody reads a file with the ending of the draft."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)

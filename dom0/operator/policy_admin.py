@@ -2,11 +2,10 @@
 
 import difflib
 import hashlib
-import os
 import shutil
 
 from answer import Answer, stop
-from host import CONTRACTS, open_qubesd, read_worlds, run
+from host import CONTRACTS, open_qubesd, read_worlds, run, write
 from policy import claims
 from policy.generate import generate
 from policy.rules import DIRECTORIES, Policy
@@ -43,8 +42,7 @@ def lint(options):
 
 def findings(root, worlds, installed, ours):
     """Of the whole policy of this host, with this text as ours."""
-    there = (root / "run/qubesd.sock").exists()
-    known = lambda name: there and run(open_qubesd(root).tags(name)) or frozenset()  # noqa: E731
+    known = lambda name: (root / "run/qubesd.sock").exists() and run(open_qubesd(root).tags(name)) or frozenset()  # noqa: E731
     return list(claims.findings(Policy(root, {NAME: ours}), worlds, installed, ours, known))
 
 
@@ -59,11 +57,9 @@ def install(options):
     lines = [*difflib.unified_diff(old.splitlines(), text.splitlines(), "in force", "to be", lineterm="", n=0)]
 
     def do():
-        draft = target.with_name(NAME + ".new")
-        draft.write_text(text, encoding="utf-8")
         if target.exists():
             shutil.copy2(target, target.with_name(NAME + ".old"))
-        os.replace(draft, target)
+        write(target, text)
         return [f"installed {target}"]
     if not lines:
         return Answer([], text="Nothing changes: this very policy is in force.")

@@ -14,11 +14,8 @@ from qmcpd.effects import perform
 COUNTED_BY_QMCPD = (*RATES, "concurrent_calls", "private_size")  # of these it alone knows what is used
 
 
-STATUS = ("world", "state", "principals", "uses", "qubes")
-
-
 def status(options):
-    return Answer([{key: one[key] for key in STATUS} for one in run(_worlds(options.root))])
+    return Answer([{key: one[key] for key in ("world", "state", "principals", "uses", "qubes")} for one in run(_worlds(options.root))])
 
 
 def world(options):

@@ -127,6 +127,7 @@ class Dom0(unittest.TestCase):
         return code, json.loads(printed)
 
     def everything(self):
-        """All there is to change: files with what is in them, and qubes. Not the log, and not an empty folder."""
-        files = {path: path.read_bytes() for path in sorted(self.root.rglob("*")) if path.is_file() and "log" not in path.parts}
-        return files, self.qubesd.state()
+        """All there is to change: files with what is in them, links, and qubes. Not the log, and not an empty folder."""
+        there = [path for path in sorted(self.root.rglob("*")) if "log" not in path.parts]
+        files = {path: path.read_bytes() for path in there if path.is_file() and not path.is_symlink()}
+        return files, {path: path.readlink() for path in there if path.is_symlink()}, self.qubesd.state()

@@ -104,6 +104,8 @@ class Contract(unittest.TestCase):
         self.root = Path(directory.name)
         self.installed = self.root / "etc/qmcp/contracts"
         self.installed.mkdir(parents=True)
+        self.links = self.root / "etc/qubes-rpc"
+        self.links.mkdir()
 
     def admin(self, *words):
         return admin("--root", str(self.root), "contract", *words)
@@ -148,3 +150,38 @@ class Contract(unittest.TestCase):
         self.assertEqual(len(list(self.installed.iterdir())), 1)
         self.assertEqual(self.admin("remove", "qmcp.spawn.Start", "--yes").returncode, 0)
         self.assertEqual(list(self.installed.iterdir()), [])
+
+    def test_a_service_of_dom0_has_its_link_while_it_is_installed_and_one_of_a_qube_never(self):
+        guest = DOM0 / "contracts/qmcp.exec.Run.json"
+        (self.root / "run/qmcp").mkdir(parents=True)
+        (self.root / "run/qmcp/qmcpd.sock").write_text("the socket")
+        asked = self.admin("install", self.start, guest)
+        self.assertIn("+ is answered by qmcpd, to which /etc/qubes-rpc/qmcp.spawn.Start leads", asked.stdout)
+        self.assertEqual(list(self.links.iterdir()), [])
+        done = self.admin("install", self.start, guest, "--yes")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("qmcp-admin policy install", done.stdout)
+        link = self.links / "qmcp.spawn.Start"
+        self.assertEqual(list(self.links.iterdir()), [link])
+        self.assertEqual(link.read_text(), "the socket")
+        asked = self.admin("remove", "qmcp.spawn.Start")
+        self.assertIn("- is answered by qmcpd, to which /etc/qubes-rpc/qmcp.spawn.Start leads", asked.stdout)
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(self.admin("remove", "qmcp.spawn.Start", "--yes").returncode, 0)
+        self.assertEqual(list(self.links.iterdir()), [])
+
+    def test_a_link_that_leads_elsewhere_leads_to_qmcpd_once_the_contract_is_installed(self):
+        link = self.links / "qmcp.spawn.Start"
+        link.symlink_to("/usr/bin/anything")
+        self.assertEqual(self.admin("install", self.start, "--yes").returncode, 0)
+        self.assertEqual(str(link.readlink()), "../../run/qmcp/qmcpd.sock")
+
+    def test_a_service_that_moves_into_the_qube_loses_its_link(self):
+        guest = json.loads((DOM0 / "contracts/qmcp.exec.Run.json").read_text())
+        here = guest | {"service": "qmcp.spawn.Start", "plugin": "spawn"}
+        self.admin("install", self.start, "--yes")
+        moved = self.root / "qmcp.spawn.Start.json"
+        moved.write_text(json.dumps(here))
+        done = self.admin("install", moved, "--yes")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(list(self.links.iterdir()), [])

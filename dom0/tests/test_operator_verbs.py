@@ -1,5 +1,7 @@
 import json
+import os
 import re
+from pathlib import Path
 from unittest import mock
 
 from .host import DOM0, Dom0
@@ -217,3 +219,49 @@ class Verbs(Dom0):
         with mock.patch("answer.sys") as system:
             system.stdout.isatty.return_value = True
             self.assertIn("\x1b[1mqube", self.admin("status")[1])
+
+
+class Links(Dom0):
+    """The link in /etc/qubes-rpc is what calls reach dom0 by."""
+
+    def setUp(self):
+        super().setUp()
+        self.link, self.contract = self.root / "etc/qubes-rpc" / START, self.root / f"etc/qmcp/contracts/{START}.json"
+
+    def each_step(self, *words):
+        """`(is the link there, is the contract)` before every step that changes a file, and at the end."""
+        seen = []
+
+        def told(wrapped):
+            def step(path, *given, **named):
+                if not {"log", "operator"} & set(getattr(path, "parts", ())):
+                    seen.append((self.link.is_symlink(), self.contract.exists()))
+                return wrapped(path, *given, **named)
+            return step
+        with mock.patch("os.replace", told(os.replace)), mock.patch.object(Path, "unlink", told(Path.unlink)), \
+                mock.patch.object(Path, "symlink_to", told(Path.symlink_to)):
+            self.assertEqual(self.admin("contract", *words, "--yes")[0], 0)
+        return [*seen, (self.link.is_symlink(), self.contract.exists())]
+
+    def test_the_link_goes_first_and_comes_last(self):
+        shipped = DOM0 / f"contracts/{START}.json"
+        self.assertEqual(self.each_step("remove", START), [(True, True), (False, True), (False, False)])
+        self.assertEqual(self.each_step("install", shipped), [(False, False), (False, False), (False, True), (True, True)])
+        self.assertEqual(self.each_step("install", shipped), [(True, True), (False, True), (False, True), (True, True)])
+
+    def test_a_contract_that_cannot_be_written_leaves_its_service_closed(self):
+        with mock.patch("contract_admin.write", side_effect=OSError("No space left on device")):
+            code, _ = self.admin("contract", "install", DOM0 / f"contracts/{START}.json", "--yes")
+        self.assertIn("No space left", str(code))
+        self.assertFalse(self.link.is_symlink())
+
+    def test_what_check_says_of_a_missing_link_makes_it(self):
+        def missing():
+            return [row for row in self.json("check")[1] if row["what"] == "has no link to qmcpd"]
+        self.assertEqual(missing(), [])
+        self.link.unlink()
+        (row,) = missing()
+        self.assertEqual(row["where"], f"etc/qubes-rpc/{START}")
+        words = row["fix"].rpartition("qmcp-admin ")[2].split()
+        self.assertEqual(self.admin(*words[:-1], f"{self.root}{words[-1]}", "--yes")[0], 0)
+        self.assertEqual(missing(), [])

@@ -33,7 +33,7 @@ function commands(step: string): string {
     .replaceAll('/tmp/host', host)
     .replace(
       'npm install qmcp typescript vitest',
-      `npm install --prefer-offline --no-audit --no-fund ${tarball} typescript@${typescript} vitest@${vitest} @types/node@${manifest.devDependencies['@types/node']}`,
+      `npm install --ignore-scripts --prefer-offline --no-audit --no-fund ${tarball} typescript@${typescript} vitest@${vitest} @types/node@${manifest.devDependencies['@types/node']}`,
     );
 }
 
