@@ -1,5 +1,5 @@
 /** Completion scripts, made from what the commands say of themselves. Names of tools are asked of qmcp when they are wanted. */
-import type { Command, Option } from 'commander';
+import type { Command, Option } from '../core/vendor/commander.js';
 
 interface Known {
   /** The words before it: `sim ctl`. */

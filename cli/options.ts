@@ -1,5 +1,5 @@
 /** The options several commands share, said once. */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from '../core/vendor/commander.js';
 
 const HOST = 'Where it runs:';
 const CONFIGURATION = 'What it serves (over the configuration file):';

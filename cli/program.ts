@@ -1,5 +1,5 @@
 /** The `qmcp` command: what it takes, and which file does it. Completion and the reference are made from this. */
-import { Argument, Command, Option } from 'commander';
+import { Argument, Command, Option } from '../core/vendor/commander.js';
 import { VERSION } from '../core/version.js';
 import { config, configured, http, onRefusal, world } from './options.js';
 

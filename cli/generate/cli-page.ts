@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import type { Command } from '../../core/vendor/commander.js';
 import { program } from '../program.js';
 import { HEADING } from './markdown.js';
 

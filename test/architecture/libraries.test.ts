@@ -15,11 +15,13 @@ describe('the libraries that a start loads', () => {
       return module.staticImports.map(({ moduleRequest }) => moduleRequest.value);
     });
     expect(needed.filter((each) => !isBuiltin(each) && !files.includes(each.replace('./', '')))).toEqual([]);
-    expect(files).toEqual(expect.arrayContaining(['mcp.js', 'mcp-http.js', 'tsyringe.js', 'typebox.js']));
+    expect(files).toEqual(
+      expect.arrayContaining(['commander.js', 'mcp.js', 'mcp-http.js', 'tsyringe.js', 'typebox.js']),
+    );
   });
 
   test('offer what their sources say, and nothing is left out by being made one file', async () => {
-    for (const name of ['mcp', 'mcp-http', 'tsyringe', 'typebox']) {
+    for (const name of ['commander', 'mcp', 'mcp-http', 'tsyringe', 'typebox']) {
       const made = Object.keys((await import(`${VENDOR}${name}.js`)) as object);
       const meant = Object.keys((await import(`${ROOT}core/vendor/${name}.ts`)) as object);
       expect(made.sort()).toEqual(meant.sort());
@@ -28,7 +30,13 @@ describe('the libraries that a start loads', () => {
 
   test('come with the texts of their licences', () => {
     const texts = readFileSync(`${VENDOR}LICENSES.txt`, 'utf8');
-    for (const name of ['typebox', 'tsyringe', 'reflect-metadata', '@modelcontextprotocol/server']) {
+    for (const name of [
+      'commander',
+      'typebox',
+      'tsyringe',
+      'reflect-metadata',
+      '@modelcontextprotocol/server',
+    ]) {
       const at = `${ROOT}node_modules/${name}`;
       const { version } = JSON.parse(readFileSync(`${at}/package.json`, 'utf8')) as { version: string };
       const text = readdirSync(at).find((each) => /^licen[cs]e/i.test(each))!;

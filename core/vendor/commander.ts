@@ -1,0 +1,2 @@
+/** What reads the command line. */
+export { Argument, Command, InvalidArgumentError, Option } from 'commander';
