@@ -18,8 +18,8 @@ export function dom0SnapshotOf(root: string): Dom0Snapshot {
     audit: lines('var/log/qmcp/audit.log')
       .filter(Boolean)
       .map((line) => {
-        const { kind, call } = JSON.parse(line) as { kind: string; call?: string };
-        return call === undefined ? { kind } : { kind, call };
+        const { kind, call, names } = JSON.parse(line) as Dom0Snapshot['audit'][number];
+        return { kind, ...(call !== undefined && { call }), ...(names !== undefined && { names }) };
       }),
   };
 }

@@ -49,6 +49,6 @@ export function dom0Of(root: string): Dom0Snapshot {
       .filter((name) => name.endsWith('.json'))
       .map((name) => name.slice(0, -'.json'.length)),
     policy: lines('etc/qubes/policy.d/30-qmcp.policy').filter((line) => !line.startsWith('#')),
-    audit: lines('var/log/qmcp/audit.log').map((line) => JSON.parse(line) as { kind: string; call?: string }),
+    audit: lines('var/log/qmcp/audit.log').map((line) => JSON.parse(line) as Dom0Snapshot['audit'][number]),
   };
 }

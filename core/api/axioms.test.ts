@@ -165,6 +165,21 @@ const disposable = child('disp7', {
   properties: { template: 'ai-dvm' },
 });
 const running = after('ai-one', state('Running'));
+/** The host after a birth whose call named these. */
+const birthOf = (made: QubeSnapshot, ...names: string[]): HostSnapshot => {
+  const host = with_(made);
+  const audit = host.dom0!.audit.map((line) =>
+    line.call === '2' && line.kind === 'intent' ? { ...line, names: [made.name, ...names] } : line,
+  );
+  return { ...host, dom0: { ...host.dom0!, audit } };
+};
+/** As the operator had it before the call. */
+const had = (name: string, change: Change): HostSnapshot => ({
+  ...HOST,
+  qubes: HOST.qubes.map((one) => (one.name === name ? change(one) : one)),
+});
+const LOCKED = had('ai-one', tagged('ai-egress-lock'));
+const cloned = child('ai-two', { features: { 'qmcp-network': 'sys-ai-net' } });
 
 /** What calls do: none of it breaks anything. */
 const KEPT: readonly [string, HostSnapshot, HostSnapshot][] = [
@@ -176,6 +191,9 @@ const KEPT: readonly [string, HostSnapshot, HostSnapshot][] = [
     with_(child('ai-two', { features: { 'qmcp-network': '' }, properties: { netvm: '' } })),
   ],
   ['a disposable', HOST, with_(disposable)],
+  ['a clone with the restrictions of its source', HOST, birthOf(tagged('anon-vm')(cloned), 'ai-dvm')],
+  ['a clone of one without any, beside one with', HOST, birthOf(cloned, 'ai-one')],
+  ['a new setting of one whose egress is locked', LOCKED, after('ai-one', property('memory', '500'), LOCKED)],
   ['the end of a disposable', with_(disposable), without('disp7', with_(disposable))],
   ['a start, with the gateway', HOST, after('sys-ai-net', state('Running'), running)],
   ['a new setting', HOST, after('ai-one', both(property('memory', '500'), feature('x-note', 'mine')))],
@@ -266,6 +284,24 @@ const BROKEN: Readonly<
       'a disposable without its template’s',
       HOST,
       with_({ ...disposable, tags: disposable.tags.filter((tag) => tag !== 'anon-vm') }),
+    ],
+    ['a clone without its source’s', HOST, birthOf(cloned, 'ai-dvm')],
+    [
+      'a clone with one of two',
+      had('ai-dvm', tagged('ai-guard')),
+      birthOf(tagged('anon-vm')(cloned), 'ai-dvm'),
+    ],
+    [
+      'a birth without its template’s',
+      had('ai-debian', tagged('ai-egress-lock')),
+      birthOf(cloned, 'ai-debian'),
+    ],
+    ['other rules of a locked one', LOCKED, after('ai-one', firewall('action=drop'), LOCKED)],
+    ['a locked one off its network', LOCKED, after('ai-one', property('netvm', ''), LOCKED)],
+    [
+      'a locked one back on its network',
+      after('ai-one', property('netvm', ''), LOCKED),
+      after('ai-one', property('netvm', 'sys-ai-net'), LOCKED),
     ],
   ],
   'birth.tagged-before-named': [

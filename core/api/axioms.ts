@@ -10,6 +10,7 @@ import {
   possibleSources,
   same,
   settings,
+  sourcesOf,
   stayed,
 } from './marks.js';
 import { TIERS } from './names.js';
@@ -125,13 +126,27 @@ export const noEscalation = dom0(
 export const restrictionsInherit = dom0(
   'restrictions.inherit',
   'Restriction tags of a source (guard, egress lock, anonymity) are carried by every child.',
-  (before, after, marks) =>
-    born(before, after).every((child) => {
-      const sources = possibleSources(child, before).filter((qube) => marks.inScope(qube));
-      const carries = (source: QubeSnapshot) =>
-        marks.restrictionsOf(source).every((tag) => child.tags.includes(tag));
-      return sources.length === 0 || sources.some(carries);
-    }),
+  // And what a restriction is for: a locked qube keeps its rules and its network, being taken off it included.
+  (before, after, marks) => {
+    const locked = stayed(before, after).filter(([was]) => was.tags.includes(marks.egressLock));
+    const kept = locked.every(
+      ([was, is]) => was.properties.netvm === is.properties.netvm && same(was.firewall, is.firewall),
+    );
+    // What is half made is nobody's yet.
+    const children = born(before, after).filter((child) => marks.isFinished(child));
+    return (
+      kept &&
+      children.every((child) => {
+        const carries = (source: QubeSnapshot) =>
+          marks.restrictionsOf(source).every((tag) => child.tags.includes(tag));
+        const named = sourcesOf(child, before, after);
+        if (named.length > 0) return named.every(carries);
+        // Where the log does not say whose child it is, it may be that of any.
+        const sources = possibleSources(child, before).filter((qube) => marks.inScope(qube));
+        return sources.length === 0 || sources.some(carries);
+      })
+    );
+  },
 );
 
 // ---- birth

@@ -33,7 +33,12 @@ export interface Dom0Snapshot {
   /** The policy's lines, without comments. */
   readonly policy: readonly string[];
   /** The audit log, oldest first. */
-  readonly audit: readonly { readonly kind: string; readonly call?: string }[];
+  readonly audit: readonly {
+    readonly kind: string;
+    readonly call?: string;
+    /** Names in the call's arguments, of qubes and of those to be. Left out where nobody looked. */
+    readonly names?: readonly string[];
+  }[];
 }
 
 export interface HostSnapshot {

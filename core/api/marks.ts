@@ -24,6 +24,8 @@ export class Marks {
   readonly stamps: readonly string[];
   /** Tags that narrow a qube, and every child of it. */
   readonly restrictions: readonly string[];
+  /** With this tag a qube's rules and its network are the operator's alone. */
+  readonly egressLock: string;
   /** Names no call has as its object. */
   readonly excluded: ReadonlySet<string>;
 
@@ -35,7 +37,8 @@ export class Marks {
     this.tiers = TIERS.slice(1).map((tier) => `${name}-${tier}`);
     this.disposable = TIERS.map((tier) => `${name}-disp-${tier}`);
     this.stamps = principals.flatMap((who) => [`created-by-${who}`, `disp-created-by-${who}`]);
-    this.restrictions = [`${name}-guard`, `${name}-egress-lock`, 'anon-vm'];
+    this.egressLock = `${name}-egress-lock`;
+    this.restrictions = [`${name}-guard`, this.egressLock, 'anon-vm'];
     this.excluded = new Set([...principals, ...gateways, ...guarded, 'dom0']);
   }
 
@@ -125,6 +128,13 @@ export function possibleSources(child: QubeSnapshot, before: HostSnapshot): Qube
     ({ name, properties }) =>
       name === template || (child.klass !== 'DispVM' && template !== '' && properties.template === template),
   );
+}
+
+/** Whose child it is, as far as it can be known: those of its possible sources that the calls which made something named. */
+export function sourcesOf(child: QubeSnapshot, before: HostSnapshot, after: HostSnapshot): QubeSnapshot[] {
+  const added = after.dom0?.audit.slice(before.dom0?.audit.length ?? 0) ?? [];
+  const named = new Set(added.flatMap(({ kind, names = [] }) => (kind === 'intent' ? names : [])));
+  return possibleSources(child, before).filter(({ name }) => named.has(name));
 }
 
 /** What somebody set on a qube: neither its power, its disk and its devices, nor what follows from those. */

@@ -27,7 +27,12 @@ export interface Step {
   readonly fault: Fault | undefined;
   /** What the operator does before. */
   readonly operator: 'freeze' | 'thaw' | undefined;
+  /** With this tag the operator narrows the qube that the call is about, or takes every such tag off it. */
+  readonly narrows: Narrowing | 'free' | undefined;
 }
+
+const NARROWINGS = ['ai-egress-lock', 'anon-vm', 'ai-guard'] as const;
+type Narrowing = (typeof NARROWINGS)[number];
 
 const TOOLS: readonly Tool[] = BUILT_IN.flatMap(({ tools }) => tools);
 
@@ -51,7 +56,8 @@ const word = fc.constantFrom('x-note', 'service.cups', 'tag-created-vm-with', 'a
 
 /** What is worth drawing where a tool takes a name, a size or a time: what is there, what is near a limit, what is short. */
 const KNOWN: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
-  ...{ qube: name, source: name, template: name, backend: name, target: name },
+  ...{ qube: name, source: name, backend: name, target: name },
+  template: fc.oneof(name, fc.constantFrom('ai-debian', 'ai-dvm')),
   name: fc.constantFrom(...NAMES.free),
   device: port,
   rules: fc.array(rule, { maxLength: 3 }),
@@ -74,6 +80,10 @@ const known: Known = (property) => KNOWN[property];
 /** Arguments that fit a tool. */
 export const inputOf = (tool: Tool): fc.Arbitrary<unknown> => valuesOf(tool.input, known);
 
+/** What a narrowed qube does not do, or has to hand on. */
+const NARROWED = /^(qube_(spawn|clone)|disposable_spawn|egress_rules_set|network_(dis|re)connect)$/;
+/** The tools of a session that is about nothing else. */
+export const NARROWED_TOOLS = TOOLS.filter(({ name }) => NARROWED.test(name));
 /** What waits, or works a while, is drawn less often. */
 const SLOW = /^(event_wait|package_install|disposable_run)$/;
 
@@ -95,7 +105,13 @@ const fault: fc.Arbitrary<Fault> = fc
 const rarely = <T>(arbitrary: fc.Arbitrary<T>, oneIn: number) =>
   fc.oneof({ weight: oneIn - 1, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary });
 
-const stepOf = (tool: Tool): fc.WeightedArbitrary<Step> => ({
+const narrows = fc.oneof(
+  { weight: 4, arbitrary: fc.constant(NARROWINGS[0]) },
+  { weight: 2, arbitrary: fc.constantFrom(NARROWINGS[1], 'free' as const) },
+  { weight: 1, arbitrary: fc.constant(NARROWINGS[2]) },
+);
+
+const stepOf = (tool: Tool, narrowed: number): fc.WeightedArbitrary<Step> => ({
   weight: SLOW.test(tool.name) ? 1 : tool.effect === 'read' ? 3 : 12,
   arbitrary: fc.record({
     tool: fc.constant(tool.name),
@@ -104,17 +120,23 @@ const stepOf = (tool: Tool): fc.WeightedArbitrary<Step> => ({
     cancelAfter: SLOW.test(tool.name) ? fc.constant(50) : rarely(fc.nat(20), 30),
     fault: rarely(fault, 5),
     operator: rarely(fc.constantFrom('freeze' as const, 'thaw' as const), 40),
+    narrows: rarely(narrows, narrowed),
   }),
 });
 
 /** A session of an agent. Each has some of the tools, so that what they do adds up now and then. */
 export const sessions = (tools: readonly Tool[] = TOOLS): fc.Arbitrary<readonly Step[]> =>
-  fc.subarray([...tools], { minLength: 5, maxLength: 9 }).chain((some) =>
-    fc.array(fc.oneof<fc.WeightedArbitrary<Step>[]>(...some.map(stepOf)), {
-      minLength: 6,
-      maxLength: 20,
-      size: 'max',
-    }),
+  fc.subarray([...tools], { minLength: 5, maxLength: Math.min(9, tools.length) }).chain((some) =>
+    fc.array(
+      fc.oneof<fc.WeightedArbitrary<Step>[]>(
+        ...some.map((tool) => stepOf(tool, tools === NARROWED_TOOLS ? 2 : 20)),
+      ),
+      {
+        minLength: 6,
+        maxLength: 20,
+        size: 'max',
+      },
+    ),
   );
 
 /** In what of a call that could not be put right at once the host may be until it is. */
@@ -147,6 +169,7 @@ export class Stage {
   /** What a step broke: ids of invariants, and what came of the call. */
   async play(step: Step): Promise<{ broken: string[]; came: Came }> {
     this.operate(step.operator);
+    await this.narrow(step);
     const before = this.sim.snapshot();
     const { faults } = this.sim.host;
     const take = step.fault && faults.add(step.fault);
@@ -172,6 +195,16 @@ export class Stage {
     const declared: readonly Invariant[] = [...axioms.AXIOMS, ...this.agent.tool(tool).upholds];
     const broken = declared.filter(({ id, holds }) => !except.has(id) && !holds(before, after, world));
     return [...new Set(broken.map(({ id }) => id))];
+  }
+
+  private async narrow({ input, narrows }: Step): Promise<void> {
+    const { qube, source, template } = input as Record<string, string | undefined>;
+    const name = qube ?? source ?? template;
+    if (name === undefined || narrows === undefined) return;
+    const [verb, tags] = narrows === 'free' ? ['Remove', NARROWINGS] : ['Set', [narrows]];
+    // Where there is no such qube, or no such tag on it, there is nothing to do.
+    for (const tag of tags)
+      await this.sim.host.call(Buffer.from(`admin.vm.tag.${verb}+${tag} dom0 name ${name}\0`));
   }
 
   private operate(what: Step['operator']): void {

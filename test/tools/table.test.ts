@@ -26,11 +26,18 @@ test('every tool has an entry in the table, and every entry a tool', () => {
   expect(Object.keys(TABLE).sort()).toEqual([...TOOLS].sort());
 });
 
+/** Codes each tool was seen to give, whatever was being tried. */
+const SEEN = new Map<string, Set<string>>();
+function note(tool: string, code: string): void {
+  if (code !== 'ok') SEEN.set(tool, (SEEN.get(tool) ?? new Set()).add(code));
+}
+
 /** The code of a refusal, as a client would get it, that changed nothing and says nothing of the host; or `ok`. */
 async function refused(stage: Stage, tool: string, input: unknown): Promise<string> {
   const truth = stage.truth();
   const { code, data } = await stage.agent.call(tool, input);
   expect(stage.changedSince(truth)).toEqual([]);
+  note(tool, code);
   if (code === 'ok') return code;
   const result = refusalOf(new Refused(code as RefusalCode, data));
   expect(result).toMatchObject({ isError: true, structuredContent: { error: { code } } });
@@ -74,8 +81,11 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
 
   test.each(names)('says of a hidden %s what it says of a missing one', async (argument) => {
     const truth = stage.truth();
-    const about = async (name: string) =>
-      JSON.stringify(await stage.agent.call(tool, { ...golden, [argument]: name })).replace(DRAWN, 'DRAWN');
+    const about = async (name: string) => {
+      const came = await stage.agent.call(tool, { ...golden, [argument]: name });
+      note(tool, came.code);
+      return JSON.stringify(came).replace(DRAWN, 'DRAWN');
+    };
     const missing = await about('no-such-qube');
     expect(missing).toMatch(/^{"code":"not-found"/);
     for (const hidden of HIDDEN) expect([hidden, await about(hidden)]).toEqual([hidden, missing]);
@@ -137,3 +147,18 @@ describe('in a world in which', () => {
     await stage.strike();
   });
 });
+
+/** The codes an entry says its tool can give: its own, and those of every tool like it. */
+function declared({ names = [], refusals = {}, never = {} }: Entry): string[] {
+  const common = (['frozen', 'failed', 'busy', 'rate-limited'] as const).filter((code) => !(code in never));
+  const found = names.length > 0 ? ['not-found'] : [];
+  return ['invalid-request', ...common, ...found, ...Object.keys(refusals)].sort();
+}
+
+test.each(Object.entries(TABLE))(
+  '%s gave the codes that its entry has, all of them and no other',
+  (tool, entry) => {
+    const seen = [...(SEEN.get(tool) ?? [])].sort();
+    expect(seen).toEqual([...new Set(declared(entry))]);
+  },
+);

@@ -3,7 +3,8 @@ import type { Stage } from './stage.js';
 
 /*
  * What is to be seen of each tool. Whatever all tools have in common is not here: it is tried on every one of them. A tool that
- * has no entry fails a test, and so does a code that a tool was seen to give and that its entry does not have.
+ * has no entry fails a test, and so does a code that a tool gave in these tests and that its entry does not have, or the other
+ * way round.
  */
 
 export type Input = Readonly<Record<string, unknown>>;
