@@ -1,7 +1,10 @@
 import copy
 import json
+import os
+import random
 import re
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -73,13 +76,17 @@ class Vocabulary(unittest.TestCase):
         self.assertIn("qmcp.spawn.Create", loaded)
 
     def test_whatever_an_author_writes_is_a_contract_or_is_said_to_be_bad(self):
+        """Some of the shipped ones, by chance; QMCP_SWEEP=all takes all of them, QMCP_SEED the same as a failure says."""
         good = [contract.data for contract in contracts.load(SHIPPED)[0].values()]
-        for data in (START, CREATE, *good):
-            for contract in spoilt(data):
-                try:
-                    contracts.parse(contract, data["service"])
-                except contracts.BadContract:
-                    pass
+        seed = int(os.environ.get("QMCP_SEED", time.time_ns() % 2**31))
+        some = good if os.environ.get("QMCP_SWEEP") == "all" else random.Random(seed).sample(good, 8)
+        for data in (START, CREATE, *some):
+            with self.subTest(service=data["service"], seed=seed):
+                for contract in spoilt(data):
+                    try:
+                        contracts.parse(contract, data["service"])
+                    except contracts.BadContract:
+                        pass
 
     def test_no_parameter_is_called_what_the_called_qube_is_called(self):
         params = {**EMPTY, "required": ["target"], "properties": {"target": NAME}}
