@@ -2,7 +2,7 @@
 import { type CustomCommand, defineCommand } from 'just-bash';
 import type { Reach } from '../network/reach.js';
 
-const MIRROR = { host: 'deb.debian.org', port: 443, protocol: 'tcp' } as const;
+const MIRROR = { host: 'mirror.example.org', port: 443, protocol: 'tcp' } as const;
 const FETCHED = 100;
 
 /** Each package is one program, a line of shell; most are what a person would try first. */
