@@ -33,6 +33,7 @@ afterEach(async () => {
 async function found(
   codes: Record<string, number> = {},
   tools?: readonly Tool[],
+  numRuns = RUNS,
 ): Promise<string | undefined> {
   let what: string | undefined;
   const result = await fc.check(
@@ -40,7 +41,7 @@ async function found(
       what = await broken(session, codes);
       return what === undefined;
     }),
-    { seed: SEED, numRuns: RUNS, endOnFailure: true },
+    { seed: SEED, numRuns, endOnFailure: true },
   );
   if (result.errorInstance !== null && what === undefined) throw result.errorInstance;
   return what;
@@ -83,13 +84,15 @@ const SOON = [
   'props.allowlist dom0/qmcpd/steps.py',
   'egress.within-ceiling dom0/qmcpd/invariants.py',
   'birth.namespace dom0/qmcpd/invariants.py',
-  'tiers.no-escalation dom0/qmcpd/invariants.py',
+  'tiers.no-escalation dom0/qmcpd/invariants.py not clamped',
   'restrictions.inherit dom0/qmcpd/invariants.py',
   'restrictions.inherit dom0/qmcpd/steps.py',
   'audit.complete dom0/qmcpd/kernel.py',
 ];
 const ALL = process.env.QMCP_BREAK === 'all';
-const TRIED = ALL ? LINES : SOON.map((place) => LINES.findLast(({ id, file }) => place === `${id} ${file}`)!);
+const TRIED = ALL
+  ? LINES
+  : SOON.map((place) => LINES.findLast(({ id, file, how }) => `${id} ${file} ${how}`.startsWith(place))!);
 
 describe(`without one of its checks, dom0 is found out (seed ${SEED})`, () => {
   it.each(TRIED.map((line) => [line.id, `${line.file}:${line.line}`, line.how, line] as const))(
@@ -100,9 +103,10 @@ describe(`without one of its checks, dom0 is found out (seed ${SEED})`, () => {
         cpSync(packageFile('dom0'), join(copy, 'dom0'), { recursive: true });
         writeFileSync(join(copy, file), text);
         forked = ForkedQmcpd.install(join(copy, 'dom0'));
-        // Few births go well among all there is to do: what is inherited is looked for where there are more.
-        const tools = id === 'restrictions.inherit' ? NARROWED_TOOLS : undefined;
-        expect(await found({}, tools)).toMatch(/^step \d+ breaks /);
+        // Few births go well among all there is to do: what is wrong with them is looked for where there are more.
+        const tools = /^(restrictions|birth|tiers)\./.test(id) ? NARROWED_TOOLS : undefined;
+        // Most are found in the first few: an unlucky seed may take more of them than a search that finds nothing.
+        expect(await found({}, tools, 4 * RUNS)).toMatch(/^step \d+ breaks /);
       } finally {
         rmSync(copy, { recursive: true, force: true });
       }

@@ -62,7 +62,9 @@ const KNOWN: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   device: port,
   rules: fc.array(rule, { maxLength: 3 }),
   host: fc.constantFrom('10.0.0.1', 'www.example.org', 'dns', '192.168.0.0/16'),
-  ...{ feature: word, value: fc.oneof(word, fc.constant(null)) },
+  feature: word,
+  // No tag: an agent hears its own words again, and they are no leak.
+  value: fc.constantFrom('one', 'x-note', '', null),
   memory: fc.constantFrom(400, 4000, 30_000),
   maxmem: fc.constantFrom(400, 4000, 30_000),
   vcpus: fc.constantFrom(1, 2, 16),
