@@ -143,6 +143,8 @@ export const sessions = (tools: readonly Tool[] = TOOLS): fc.Arbitrary<readonly 
 
 /** In what of a call that could not be put right at once the host may be until it is. */
 const WHEN_SETTLED = new Set(['crash.no-residue', 'birth.tagged-before-named', 'remove.is-a-tombstone']);
+/** A client that changed its mind sees the host while the call is still under way: its outcome is not written yet. */
+const UNDER_WAY = new Set([...WHEN_SETTLED, 'audit.complete']);
 
 /** One host, an agent on it, and what holds of it. */
 export class Stage {
@@ -181,8 +183,9 @@ export class Stage {
     take?.();
     const key = `${step.tool} ${came.code}`;
     this.codes[key] = (this.codes[key] ?? 0) + 1;
-    const left = came.data?.unfinished === true || signal?.aborted === true;
-    const broken = this.held(step.tool, before, left ? WHEN_SETTLED : new Set());
+    const underWay = signal?.aborted === true;
+    const left = came.data?.unfinished === true || underWay;
+    const broken = this.held(step.tool, before, underWay ? UNDER_WAY : left ? WHEN_SETTLED : new Set());
     if (left) {
       // What was left undone is put right when qmcpd starts, before anybody is answered.
       await this.sim.qmcpd.restart();
