@@ -54,7 +54,7 @@ class Budget:
             self._calls -= 1
 
     def count(self, line):
-        self.turned_away += 1
+        self.turned_away = self.turned_away + 1 if line == "calls_per_minute" else 0
         if self._counted(line) >= self.world.budget[line]:
             raise Refused("rate-limited")  # INVARIANT budget.hard
         self.turned_away = 0

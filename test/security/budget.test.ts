@@ -190,6 +190,21 @@ describe('a budget', () => {
   });
 });
 
+describe('the audit log', () => {
+  it('has the first of a row that is turned away, also when a birth was one too many just before', async () => {
+    await take({ calls_per_minute: 3, creates_per_hour: 0 });
+    const before = seat.audit().length;
+    for (let at = 0; at < 6; at++) await spawn('ai-n1');
+    const said = seat.audit().slice(before);
+    const refusals = said.filter(({ kind }) => kind === 'refusal').map(({ code }) => code);
+    expect(refusals).toEqual(['rate-limited']);
+    expect(said.filter(({ kind }) => kind === 'outcome').map(({ code }) => code)).toEqual([
+      'rate-limited',
+      'rate-limited',
+    ]);
+  });
+});
+
 // ATTACK 10
 describe('a size or a count', () => {
   for (const value of ['1.5', 'true', '-1', '1e30', '"10"', '9223372036854775808', 'NaN', 'null', '[1]', '0'])
