@@ -50,7 +50,7 @@ def _beyond_tier(call):
     if not (asked and contract and contract.target):
         return False
     try:
-        invariants.require_reach(world, call.target, frozenset(call.qube["tags"]), contract.target["capability"])
+        invariants.require_reach(world, call.target, frozenset(call.qube["tags"]), contract.target["capability"], True)
     except Refused:
         return True
     return contract.route == "qube" and call.qube["power_state"] != "Running"

@@ -41,17 +41,19 @@ def is_born(world, name, tags):
     return world.born in tags or not is_of_world(world, tags)
 
 
-def require_reach(world, name, tags, capability):
-    """One refusal for missing (no tags), out of scope, under tier, guarded and tombstoned."""
+def require_reach(world, name, tags, capability, known):
+    """One refusal for missing, out of scope, under tier, guarded and tombstoned, after the same work for each. Of a name that is
+    not known to the world, the tags are another qube's."""
     within = is_in_scope(world, name, tags)
-    within = within and TIERS.index(world.tier(tags)) >= TIERS.index(capability)  # INVARIANT tiers.no-escalation
+    within &= known  # INVARIANT scope.existence-hidden
+    within &= TIERS.index(world.tier(tags or ())) >= TIERS.index(capability)  # INVARIANT tiers.no-escalation
     if not within:
         raise Refused("not-found")
 
 
-def require_tombstone(world, name, tags):
+def require_tombstone(world, name, tags, known):
     """Of those the world removed, the only ones it can name."""
-    if not tags or world.tombstone not in tags or name in world.excluded:
+    if not all((known, world.tombstone in (tags or ()), name not in world.excluded)):
         raise Refused("not-found")
 
 

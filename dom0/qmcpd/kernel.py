@@ -107,7 +107,8 @@ class Kernel:
             else:
                 try:
                     uses, known = self._uses(call, params), await call.roster.names()
-                    changed = {name for name, use in uses if use.changes and (use.kind == "new" or name in known)}
+                    # a name the world does not know is held as well, for what that takes, and apart from who has it elsewhere
+                    changed = {name if use.kind == "new" or name in known else f"{name}?{call.world.name}" for name, use in uses if use.changes}
                     async with self.locked(changed if call.contract.changes else ()):
                         await self._reach(call, uses, known)
                         if STEPS[call.contract.steps[0]["do"]].get("streams"):
@@ -158,11 +159,10 @@ class Kernel:
         for name, use in uses:
             if use.kind != "new":
                 tags = await self._hands.tags(name if name in known else call.principal)  # INVARIANT scope.existence-hidden
-                tags = tags if name in known else None
                 if use.kind == "removed":
-                    invariants.require_tombstone(call.world, name, tags)
+                    invariants.require_tombstone(call.world, name, tags, name in known)
                 else:
-                    invariants.require_reach(call.world, name, tags, use.tier)
+                    invariants.require_reach(call.world, name, tags, use.tier, name in known)
                 call.qubes[name] = effects.Qube(name, tags)
 
     def _arguments(self, call, params, entry):
@@ -177,7 +177,7 @@ class Kernel:
             elif kind in ("qube", "source", "removed"):
                 qube = arguments[argument] = call.qubes[given]
                 if kind != "removed":  # said once more for a qube that this very call has made
-                    invariants.require_reach(call.world, qube.name, qube.tags, step.get("tier", "read"))
+                    invariants.require_reach(call.world, qube.name, qube.tags, step.get("tier", "read"), True)
             elif given is not None:
                 arguments[argument] = given if kind == "new" else schema.check(TYPES[kind], given)
         return arguments

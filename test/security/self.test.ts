@@ -31,6 +31,19 @@ describe('the caller’s own qube, its gateway and dom0 are no object of any cal
     });
   }
 
+  // INVARIANT scope.existence-hidden
+  it('nor do its own tags open a name that is not of the world', async () => {
+    const before = seat.truth();
+    const refused = '{"error":{"code":"not-found"},"ok":false}\n';
+    for (const name of ['no-such-qube', 'vault'])
+      expect(await seat.direct('qmcp.spawn.Start', name)).toBe(refused);
+    await seat.operator('admin.vm.tag.Set', 'mcp-control', 'ai-tombstone');
+    for (const name of ['no-such-qube', 'vault'])
+      expect(await seat.direct('qmcp.spawn.Restore', '@adminvm', { qube: name })).toBe(refused);
+    await seat.operator('admin.vm.tag.Remove', 'mcp-control', 'ai-tombstone');
+    expect(seat.truth()).toBe(before);
+  });
+
   it('and the same calls reach a qube of the world', async () => {
     const codes = new Set<string>();
     for (const { service, target, payload, effect } of everyCallOn('ai-debian'))
