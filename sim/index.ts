@@ -16,6 +16,7 @@ import type { Destination, Reach } from './network/reach.js';
 import { Qmcpd } from './qmcpd.js';
 import { Qrexec } from './qrexec/daemon.js';
 import { Endpoint } from './qrexec/endpoint.js';
+import { Input } from './qrexec/input.js';
 import { Insides } from './qrexec/insides.js';
 import { packageFile } from './root.js';
 import { loadWorld, type World } from './world.js';
@@ -160,9 +161,7 @@ async function once(
   const out: Uint8Array[] = [];
   const err: Uint8Array[] = [];
   const exit = await qrexec.call(call, {
-    stdin: (async function* () {
-      yield stdin;
-    })(),
+    stdin: Input.of(stdin),
     stdout: (bytes) => out.push(bytes),
     stderr: (bytes) => err.push(bytes),
     signal: new AbortController().signal,

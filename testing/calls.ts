@@ -1,5 +1,6 @@
 import type { Qrexec, QrexecRequest, QrexecResult } from '../core/api/qrexec.js';
 import type { SimHost } from '../sim/index.js';
+import { Input } from '../sim/qrexec/input.js';
 
 /** The calls of one qube of a simulated host, without a process for each: what `qrexec-client-vm` in it would come to. */
 export class CallsOf implements Qrexec {
@@ -9,7 +10,7 @@ export class CallsOf implements Qrexec {
   ) {}
 
   async call(request: QrexecRequest): Promise<QrexecResult> {
-    const { target, service, stdin, signal, timeout, maxBytes, onStdout } = request;
+    const { target, service, stdin, holdsStdin, signal, timeout, maxBytes, onStdout } = request;
     const over = new AbortController();
     let ended: QrexecResult['ended'] = 'exit';
     const stop = (why: QrexecResult['ended']) => {
@@ -25,12 +26,11 @@ export class CallsOf implements Qrexec {
     const said: Uint8Array[] = [];
     let left = maxBytes;
     const { source } = this;
+    const input = Input.of(stdin, holdsStdin);
     const call = this.sim.qrexec.call(
       { source, target, service },
       {
-        stdin: (async function* () {
-          yield stdin;
-        })(),
+        stdin: input,
         stdout: (bytes) => {
           if (ended !== 'exit') return;
           left -= bytes.length;
@@ -47,6 +47,7 @@ export class CallsOf implements Qrexec {
       if (over.signal.aborted) resolve(null);
     });
     const exit = await Promise.race([call, gone]);
+    input.end();
     clearTimeout(timer);
     signal?.removeEventListener('abort', onAbort);
     return { ended, exit, stdout: Buffer.concat(kept), stderr: Buffer.concat(said).toString('utf8') };

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 
 /** One call of a guest service, as the service sees it. */
 export interface GuestCall {
@@ -8,8 +10,8 @@ export interface GuestCall {
   readonly source: string;
   /** A folder that stands for what this qube keeps, for as long as the host lives. */
   readonly folder: string;
-  /** The request line, and what follows it. */
-  readonly stdin: Uint8Array;
+  /** The request line, then frames of input: see PROTOCOL.md of the guest package. It ends when the caller has gone. */
+  readonly stdin: AsyncIterable<Uint8Array>;
   /** Aborted when the caller is gone. */
   readonly signal: AbortSignal;
 }
@@ -51,8 +53,8 @@ export function program(
       });
       const said: Buffer[] = [];
       child.stdout.on('data', (chunk: Buffer) => said.push(chunk));
-      child.stdin.on('error', () => {});
-      child.stdin.end(call.stdin);
+      // A program that ends, or reads no further, takes the rest of its input along.
+      pipeline(Readable.from(call.stdin), child.stdin).catch(() => {});
       child.once('error', (error) => {
         if (call.signal.aborted) resolve({ stdout: new Uint8Array(), exit: 1 });
         else reject(error);

@@ -15,7 +15,7 @@ import { type Problem, report } from '../core/host/problems.js';
 import { mcpServer } from '../core/mcp/server.js';
 import { BUILT_IN } from '../plugins/index.js';
 import { carryOut } from '../sim/control.js';
-import { collect, type MemoryService } from '../sim/guests/services.js';
+import type { MemoryService } from '../sim/guests/services.js';
 import { type SimHost, startHost } from '../sim/index.js';
 import { CallsOf } from './calls.js';
 import { hiddenQubes, mustHold, NotHidden } from './checks.js';
@@ -286,8 +286,7 @@ export class SimulatedHost {
 
 function asService(program: GuestProgram, dir: string): MemoryService {
   return async (guest, call) => {
-    const stdin = await collect(call.stdin);
-    const { source, signal } = call;
+    const { source, stdin, signal } = call;
     const folder = folderOf(dir, guest.name);
     const { stdout, exit } = await program({ qube: guest.name, source, folder, stdin, signal });
     call.stdout(stdout);

@@ -1,4 +1,4 @@
-/** The reply of a guest service, frame by frame: see guest/PROTOCOL.md. */
+/** What crosses between us and a guest service, frame by frame: see guest/PROTOCOL.md. */
 
 const HEADER = 5;
 /** Bytes of one frame's payload. */
@@ -21,32 +21,71 @@ export class BrokenFraming extends Error {
 }
 
 /**
- * Takes bytes in whatever pieces they come and yields whole frames. It holds at most one frame: an output frame that
- * is still arriving waits for its end.
+ * Takes bytes in whatever pieces they come. Output is yielded as it comes, uncopied, a frame of it perhaps in several pieces;
+ * the last frame is yielded whole. No more is held than a header and that frame.
  */
 export class FrameDecoder {
-  private pending: Uint8Array = new Uint8Array();
+  private readonly header = Buffer.alloc(HEADER);
+  /** Bytes of the header that have come, and of the payload that have not. */
+  private known = 0;
+  private left = 0;
+  private readonly last: Uint8Array[] = [];
   private finished = false;
 
-  /** True when the last frame (`X` or `R`) has come and no byte is left over. */
+  /** True when the last frame (`X` or `R`) has come whole. */
   get complete(): boolean {
-    return this.finished && this.pending.length === 0;
+    return this.finished;
   }
 
-  *push(bytes: Uint8Array): Generator<Frame> {
-    this.pending = this.pending.length === 0 ? bytes : Buffer.concat([this.pending, bytes]);
-    while (this.pending.length > 0) {
+  *push(untrusted_bytes: Uint8Array): Generator<Frame> {
+    let rest = untrusted_bytes;
+    while (rest.length > 0) {
       if (this.finished) throw new BrokenFraming('bytes after the last frame');
-      const kind = KINDS[String.fromCharCode(this.pending[0]!)];
-      if (kind === undefined) throw new BrokenFraming('unknown kind of frame');
-      if (this.pending.length < HEADER) return;
-      const length = new DataView(this.pending.buffer, this.pending.byteOffset + 1, 4).getUint32(0);
-      if (length > MAX_PAYLOAD) throw new BrokenFraming('frame too long');
-      if (this.pending.length < HEADER + length) return;
-      const payload = this.pending.subarray(HEADER, HEADER + length);
-      this.pending = this.pending.subarray(HEADER + length);
-      this.finished = kind === 'reply' || kind === 'refusal';
-      yield { kind, bytes: payload };
+      if (this.known < HEADER) rest = this.begin(rest);
+      if (this.known < HEADER) return;
+      const kind = this.kind();
+      const piece = rest.subarray(0, this.left);
+      rest = rest.subarray(piece.length);
+      this.left -= piece.length;
+      if (this.left === 0) this.known = 0;
+      if (kind === 'stdout' || kind === 'stderr') {
+        if (piece.length > 0) yield { kind, bytes: piece };
+        continue;
+      }
+      this.last.push(piece);
+      this.finished = this.left === 0;
+      if (this.finished) yield { kind, bytes: Buffer.concat(this.last) };
     }
   }
+
+  /** Takes what there is of a header; the rest. */
+  private begin(bytes: Uint8Array): Uint8Array {
+    const taken = bytes.subarray(0, HEADER - this.known);
+    this.header.set(taken, this.known);
+    this.known += taken.length;
+    this.kind();
+    if (this.known === HEADER) this.left = this.header.readUInt32BE(1);
+    if (this.left > MAX_PAYLOAD) throw new BrokenFraming('frame too long');
+    return bytes.subarray(taken.length);
+  }
+
+  private kind(): Frame['kind'] {
+    const kind = KINDS[String.fromCharCode(this.header[0]!)];
+    if (kind === undefined) throw new BrokenFraming('unknown kind of frame');
+    return kind;
+  }
+}
+
+/** What a program in the qube is to read, in frames; an empty one is its end. */
+export function inputFrames(bytes: Uint8Array): Uint8Array[] {
+  const frames: Uint8Array[] = [];
+  for (let start = 0; start < bytes.length; start += MAX_PAYLOAD)
+    frames.push(inputFrame(bytes.subarray(start, start + MAX_PAYLOAD)));
+  return [...frames, inputFrame(new Uint8Array())];
+}
+
+function inputFrame(payload: Uint8Array): Uint8Array {
+  const header = Buffer.alloc(HEADER, 'I');
+  header.writeUInt32BE(payload.length, 1);
+  return Buffer.concat([header, payload]);
 }

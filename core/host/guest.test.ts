@@ -28,7 +28,10 @@ describe('a call into a qube', () => {
   test('sends one line of request, then the bytes for the program', async () => {
     const qrexec = new FakeQrexec(() => exited(done));
     await guestPort(guestService, qrexec, 5)('ai-one', { command: 'cat' }, { stdin: Buffer.from('\0in\n') });
-    expect(Buffer.from(qrexec.calls[0]!.stdin).toString()).toBe('{"command":"cat"}\n\0in\n');
+    expect(Buffer.from(qrexec.calls[0]!.stdin).toString()).toBe(
+      '{"command":"cat"}\nI\0\0\0\u0004\0in\nI\0\0\0\0',
+    );
+    expect(qrexec.calls[0]!.holdsStdin).toBe(true);
     expect(qrexec.calls[0]).toMatchObject({ target: 'ai-one', service: 'qmcp.guests.Run', timeout: 65 });
   });
 
@@ -78,6 +81,16 @@ describe('a call into a qube', () => {
   });
 });
 
+/** Each kind with its bytes, pieces of one kind in a row as one. */
+function joined(frames: readonly { readonly kind: string; readonly bytes: Uint8Array }[]): string[] {
+  const runs: [kind: string, hex: string][] = [];
+  for (const { kind, bytes } of frames.filter((one) => one.bytes.length > 0)) {
+    if (runs.at(-1)?.[0] !== kind) runs.push([kind, '']);
+    runs.at(-1)![1] += Buffer.from(bytes).toString('hex');
+  }
+  return runs.map((run) => run.join(' '));
+}
+
 describe('frames', () => {
   const anyFrame = fc.record({
     kind: fc.constantFrom('O', 'E'),
@@ -97,12 +110,29 @@ describe('frames', () => {
         }
         got.push(...decoder.push(bytes.subarray(from)));
         expect(decoder.complete).toBe(true);
-        expect(got.map((each) => Buffer.from(each.bytes).toString('hex'))).toEqual([
-          ...frames.map(({ payload }) => Buffer.from(payload).toString('hex')),
-          Buffer.from('{"exit":0}').toString('hex'),
-        ]);
+        const output = frames.map(({ kind, payload }) => ({
+          kind: kind === 'O' ? 'stdout' : 'stderr',
+          bytes: payload,
+        }));
+        expect(joined(got)).toEqual(joined([...output, { kind: 'reply', bytes: Buffer.from('{"exit":0}') }]));
       }),
     );
+  });
+
+  test('are yielded as they come: of output nothing is held back, and of a reply all until it is whole', () => {
+    const decoder = new FrameDecoder();
+    const pieces = [
+      frame('O', 'output').subarray(0, 8),
+      frame('O', 'output').subarray(8),
+      done.subarray(0, 9),
+    ];
+    expect(pieces.flatMap((piece) => joined([...decoder.push(piece)]))).toEqual([
+      'stdout 6f7574',
+      'stdout 707574',
+    ]);
+    expect(decoder.complete).toBe(false);
+    expect([...decoder.push(done.subarray(9))]).toHaveLength(1);
+    expect(decoder.complete).toBe(true);
   });
 
   test('never come from arbitrary bytes by way of an unexpected error', () => {

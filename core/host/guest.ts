@@ -2,7 +2,7 @@ import { type GuestIo, type GuestService, isRefusalCode, type Port, Refused } fr
 import type { Qrexec } from '../api/qrexec.js';
 import { Compile } from '../vendor/typebox.js';
 import { isObject, lazily, MAX_REQUEST, qubeName, requestOf, secondsAsked } from './dom0.js';
-import { type Frame, FrameDecoder } from './frames.js';
+import { type Frame, FrameDecoder, inputFrames } from './frames.js';
 
 /** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
 const MAX_OUTPUT = 268_435_456;
@@ -17,13 +17,14 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
   const reply = lazily(() => Compile(service.reply));
   const port = async (qube: string, params: unknown, io: GuestIo = {}) => {
     const target = qubeName(qube);
-    const stdin = requestLine(params, io.stdin);
+    const stdin = messageOf(params, io.stdin);
     const conversation = new Conversation(io.onOutput);
     const signal = AbortSignal.any([conversation.broken, ...(io.signal ? [io.signal] : [])]);
     await qrexec.call({
       target,
       service: service.name,
       stdin,
+      holdsStdin: true,
       signal,
       timeout: io.timeout ?? timeout + (secondsAsked(params) || DEFAULT_COMMAND_SECONDS),
       maxBytes: MAX_OUTPUT,
@@ -36,11 +37,11 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
   return port as unknown as Port<S>;
 }
 
-/** The request on one line, then the bytes for the program's own standard input. */
-function requestLine(params: unknown, stdin: Uint8Array = new Uint8Array()): Uint8Array {
+/** The request on one line, then the bytes for the program's own standard input in frames, an empty one at the end. */
+function messageOf(params: unknown, stdin: Uint8Array = new Uint8Array()): Uint8Array {
   const request = requestOf(params);
   if (request.length + 1 > MAX_REQUEST) throw new Refused('invalid-request');
-  return Buffer.concat([request, Buffer.from('\n'), stdin]);
+  return Buffer.concat([request, Buffer.from('\n'), ...inputFrames(stdin)]);
 }
 
 /** What a qube has said so far in one call. */

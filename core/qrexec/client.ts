@@ -14,7 +14,7 @@ export class QrexecClient implements Qrexec {
   constructor(private readonly client: string) {}
 
   call(request: QrexecRequest): Promise<QrexecResult> {
-    const { target, service, stdin, signal, timeout, maxBytes, onStdout } = request;
+    const { target, service, stdin, holdsStdin, signal, timeout, maxBytes, onStdout } = request;
     return new Promise((resolve) => {
       if (signal?.aborted) {
         resolve({ ended: 'aborted', exit: null, stdout: new Uint8Array(), stderr: '' });
@@ -58,7 +58,9 @@ export class QrexecClient implements Qrexec {
       child.stderr.on('data', (chunk: Buffer) => stderr.keep(chunk));
       // A callee that answers without reading everything closes its end early; that is its right.
       child.stdin.on('error', () => {});
-      child.stdin.end(stdin);
+      // Held open, it ends when the client does, or when we do: were we killed, that is all a callee would hear of it.
+      if (holdsStdin) child.stdin.write(stdin);
+      else child.stdin.end(stdin);
     });
   }
 }

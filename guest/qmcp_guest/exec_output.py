@@ -13,7 +13,7 @@ MAX_WAIT = 60  # seconds
 TICK = 0.05
 
 
-def output(request, _rest, frames):
+def output(request, _received, frames):
     name, stream, offset, limit, wait = fields(
         request, job=(lambda value: is_text(value) and ID.fullmatch(value), REQUIRED),
         stream=(lambda value: value in STREAMS.values(), "stdout"), offset=(whole(0, 1 << 40), 0),
@@ -22,7 +22,7 @@ def output(request, _rest, frames):
     job = Job.find(name)
     last = time.monotonic() + wait
     while job.kept(stream) <= offset and job.running() and time.monotonic() < last:
-        if caller_gone(1, TICK):
+        if caller_gone(TICK):
             raise CallerGone
     state = job.state()  # before the sizes: of what has ended, all is there
     size, printed = job.kept(stream), job.printed(stream)

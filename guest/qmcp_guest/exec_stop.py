@@ -6,7 +6,7 @@ from .jobs import ID, Job
 from .service import REQUIRED, fields, is_text, main
 
 
-def stop(request, _rest, _frames):
+def stop(request, _received, _frames):
     (name,) = fields(request, job=(lambda value: is_text(value) and ID.fullmatch(value), REQUIRED))
     job = Job.find(name)
     job.stop()

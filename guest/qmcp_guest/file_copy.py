@@ -18,7 +18,7 @@ QUBE = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,30}")
 DENIED = 126  # the client's exit code for a call that does not happen
 
 
-def copy(request, _rest, frames):
+def copy(request, received, frames):
     target, path, user, timeout = fields(
         request, target=(lambda value: is_text(value) and QUBE.fullmatch(value), REQUIRED), path=PATH, user=USER,
         timeout=(whole(1, 3600), 600),
@@ -36,7 +36,7 @@ def copy(request, _rest, frames):
         running = process.start(words, None, {}, user)
     except process.CannotStart:
         raise Problem("no-copy-here") from None
-    result = process.run(running, frames, time.monotonic() + timeout)
+    result = process.run(running, frames, time.monotonic() + timeout, received)
     if result["exit"] == DENIED:  # or there is no such qube: nobody can tell which
         raise Problem(code="not-found")
     return {**result, "name": os.path.basename(path)}

@@ -16,7 +16,7 @@ MAX_PAGE = 1000
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 
 
-def show(request, _rest, frames):
+def show(request, _received, frames):
     path, offset, limit, user = fields(
         request, path=(PATH[0], "."), offset=(whole(0, 1 << 31), 0), limit=(whole(1, MAX_PAGE), 200), user=USER,
     )

@@ -9,7 +9,7 @@ from .service import PATH, USER, Problem, become, fields, main, whole
 MAX_LENGTH = 16 << 20  # bytes of one call
 
 
-def read(request, _rest, frames):
+def read(request, _received, frames):
     path, offset, length, user = fields(
         request, path=PATH, offset=(whole(0, 1 << 53), 0), length=(whole(1, MAX_LENGTH), 65536), user=USER,
     )

@@ -14,7 +14,7 @@ from .service import PATH, REQUIRED, USER, Problem, become, fields, is_flag, mai
 MAX_SIZE = 64 << 20  # bytes of one call
 
 
-def write(request, rest, _frames):
+def write(request, received, _frames):
     path, size, mode, offset, append, parents, user = fields(
         request, path=PATH, size=(whole(0, MAX_SIZE), REQUIRED), mode=(is_mode, None), offset=(whole(0, 1 << 53), None),
         append=(is_flag, False), parents=(is_flag, False), user=USER,
@@ -32,7 +32,7 @@ def write(request, rest, _frames):
     found = os.stat(path) if os.path.exists(path) else None
     if found and not stat.S_ISREG(found.st_mode):
         raise Problem("not-a-file")
-    draft = _draft(folder, rest, size)
+    draft = _draft(folder, received, size)
     try:
         if append or offset is not None:
             _splice(draft, path, offset)
@@ -49,13 +49,13 @@ def is_mode(value):
     return isinstance(value, str) and len(value) in (3, 4) and set(value) <= set("01234567")
 
 
-def _draft(folder, rest, size):
+def _draft(folder, received, size):
     """A new file beside the one to be written, with all that follows the request."""
     draft = os.path.join(folder, f".qmcp-{secrets.token_hex(8)}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
-        left, chunk = size, rest
-        while chunk or (chunk := os.read(0, 65536)):
+        left = size
+        while chunk := received.read():
             left -= len(chunk)
             if left < 0:
                 raise BadRequest

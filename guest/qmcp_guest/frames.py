@@ -7,25 +7,64 @@ import time
 
 MAX_REQUEST = 65536
 MAX_PAYLOAD = 65536
+HEADER = 5
 
 
 class CallerGone(Exception):
-    """Nobody reads what we write any more."""
+    """Nobody reads what we write any more, or waits for it."""
 
 
 class BadRequest(Exception):
-    """The first line is not a request."""
+    """The first line is not a request, or what follows it is no frame."""
+
+
+class Input:
+    """What follows the request: frames of kind `I`, of which an empty one is the last. `ended` says that it was here. The
+    caller keeps its side open after that: the end of file is a caller that has gone."""
+
+    def __init__(self, fd, received=b""):
+        self.fd, self.ended, self._received = fd, False, received
+
+    def take(self):
+        """The bytes of the frames that are here by now; none when there are none."""
+        taken, at = bytearray(), 0
+        while not self.ended and len(self._received) >= at + HEADER:
+            start = at + HEADER
+            length = int.from_bytes(self._received[at + 1:start], "big")
+            if self._received[at:at + 1] != b"I" or length > MAX_PAYLOAD:
+                raise BadRequest
+            if len(self._received) < start + length:
+                break
+            at = start + length
+            taken += self._received[start:at]
+            self.ended = length == 0
+        self._received = self._received[at:]
+        return bytes(taken)
+
+    def hear(self):
+        """Wait for bytes of the caller; whatever comes after the last frame is nothing."""
+        chunk = os.read(self.fd, MAX_PAYLOAD)
+        if not chunk:
+            raise CallerGone
+        if not self.ended:
+            self._received += chunk
+
+    def read(self):
+        """The next bytes, waited for; none when that was all."""
+        while not (taken := self.take()) and not self.ended:
+            self.hear()
+        return taken
 
 
 def read_request(fd):
-    """`(request, rest)`: the JSON object of the first line, and what of standard input was read with it."""
+    """`(request, input)`: the JSON object of the first line, and what comes after it."""
     data = b""
     while b"\n" not in data:
         chunk = os.read(fd, 65536)
         data += chunk
         if not chunk or (b"\n" not in data and len(data) >= MAX_REQUEST):
             raise BadRequest
-    line, _, rest = data.partition(b"\n")
+    line, _, received = data.partition(b"\n")
     if len(line) >= MAX_REQUEST:
         raise BadRequest
     try:
@@ -34,7 +73,7 @@ def read_request(fd):
         raise BadRequest from None
     if not isinstance(request, dict):
         raise BadRequest
-    return request, rest
+    return request, Input(fd, received)
 
 
 class Frames:
@@ -71,8 +110,9 @@ class Frames:
                 raise CallerGone from None
 
 
-def caller_gone(fd, seconds):
-    """Wait that long, or until nobody reads what is written to `fd`; True in that case."""
+def caller_gone(seconds):
+    """Wait that long, or until the caller's end of our standard input or output is closed; True in that case."""
     poll = select.poll()
-    poll.register(fd, 0)
+    poll.register(0, select.POLLRDHUP)
+    poll.register(1, 0)
     return bool(poll.poll(seconds * 1000))

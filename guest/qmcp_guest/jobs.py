@@ -36,9 +36,9 @@ class TooMuchInput(Exception):
     """A background command gets its standard input before it starts, and that is bounded."""
 
 
-def read_stdin(fd, rest):
-    data = rest
-    while chunk := os.read(fd, 65536):
+def read_stdin(received):
+    data = b""
+    while chunk := received.read():
         data += chunk
         if len(data) > MAX_STDIN:
             raise TooMuchInput

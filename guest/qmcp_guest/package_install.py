@@ -34,7 +34,7 @@ def _is_package(value):
     return is_text(value) and 1 < len(value) <= MAX_NAME and NAME.fullmatch(value) is not None
 
 
-def install(request, _rest, frames):
+def install(request, received, frames):
     packages, timeout = fields(request, packages=(are_names, REQUIRED), timeout=(whole(1, 3600), 900))
     deadline = time.monotonic() + timeout
     manager = next(filter(shutil.which, MANAGERS), None)
@@ -47,7 +47,7 @@ def install(request, _rest, frames):
             running = process.start([program, *words, *(packages if last else ())], "/", QUIET, "root")
         except process.CannotStart:
             raise Problem("access-denied") from None
-        result = process.run(running, frames, deadline)
+        result = process.run(running, frames, deadline, received)
         if result["timed_out"]:
             break
     return {"manager": manager, **result}

@@ -96,22 +96,24 @@ def outcome(returncode, timed_out):
 
 
 class Pump:
-    """Moves bytes until the command is over: `pending`, then what comes from `caller_in`, to its standard input; its output
-    to `send(kind, bytes, deadline)`. Where there is a `caller_out`, nobody reading it any more is CallerGone; where there
-    is a `wake`, a byte from it is Stopped.
+    """Moves bytes until the command is over: `pending`, then what is `received`, to its standard input if that `feeds` it; its
+    output to `send(kind, bytes, deadline)`. The end of what is received, or of `caller_out`, is CallerGone; where there is a
+    `wake`, a byte from it is Stopped.
     """
 
-    def __init__(self, process, send, pending=b"", caller_in=None, caller_out=None, wake=None):
+    def __init__(self, process, send, pending=b"", received=None, feeds=True, caller_out=None, wake=None):
         self._process, self._send = process, send
-        self._pending, self._caller_in = pending, caller_in
+        self._pending, self._received = pending, received
+        self._caller_in = None if received is None else received.fd
         self._caller_out, self._wake = caller_out, wake
         self._feed = process.stdin.fileno()
         self._outputs = {process.stdout.fileno(): b"O", process.stderr.fileno(): b"E"}
         self._exit = os.pidfd_open(process.pid)
         for fd in (self._feed, *self._outputs):
             os.set_blocking(fd, False)
-        if caller_in is None and not pending:
+        if not feeds:
             self._close_feed()
+        self._refill()
 
     def run(self, deadline=None):
         """Until the command has ended and what it wrote is sent. Raises TimeoutError, CallerGone or Stopped."""
@@ -127,7 +129,8 @@ class Pump:
                 os.read(self._wake, CHUNK)
                 raise Stopped
             if self._caller_in in events:
-                self._listen()
+                self._received.hear()
+                self._refill()
             if self._feed in events:
                 self._feed_command()
             for fd in [fd for fd in self._outputs if fd in events]:
@@ -146,19 +149,22 @@ class Pump:
         poll.register(self._exit, select.POLLIN)
         for fd in self._outputs:
             poll.register(fd, select.POLLIN)
-        if self._feed is not None and self._pending:
+        waiting = self._feed is not None and self._pending
+        if waiting:
             poll.register(self._feed, select.POLLOUT)
-        elif self._caller_in is not None:
-            poll.register(self._caller_in, select.POLLIN)
+        if self._caller_in is not None:
+            # While the command does not read, nothing more is taken; that the caller goes is heard all the same.
+            poll.register(self._caller_in, select.POLLRDHUP | (0 if waiting else select.POLLIN))
         return poll
 
-    def _listen(self):
-        self._pending = os.read(self._caller_in, CHUNK)
-        if not self._pending:
-            self._caller_in = None
-            self._close_feed()
-        elif self._feed is None:
+    def _refill(self):
+        """What has come for the command's standard input; the end of it when that was the last."""
+        if self._received and not self._pending:
+            self._pending = self._received.take()
+        if self._feed is None:
             self._pending = b""
+        elif not self._pending and (not self._received or self._received.ended):
+            self._close_feed()
 
     def _feed_command(self):
         try:
@@ -166,10 +172,8 @@ class Pump:
         except BlockingIOError:
             return
         except OSError:
-            self._pending = b""
             self._close_feed()
-        if not self._pending and self._caller_in is None:
-            self._close_feed()
+        self._refill()
 
     def _close_feed(self):
         if self._feed is not None:
@@ -187,10 +191,11 @@ class Pump:
             del self._outputs[fd]
 
 
-def run(process, frames, deadline, rest=b"", caller_in=None):
-    """The whole of a command in the foreground; its outcome. Whoever leaves early leaves nothing running."""
+def run(process, frames, deadline, received, feeds=False):
+    """The whole of a command in the foreground; its outcome. Whoever leaves early leaves nothing running. The caller's input
+    is the command's only where it `feeds` it."""
     try:
-        Pump(process, frames.send, rest, caller_in, caller_out=1).run(deadline)
+        Pump(process, frames.send, received=received, feeds=feeds, caller_out=1).run(deadline)
         process.wait()
     except TimeoutError:
         end(process)

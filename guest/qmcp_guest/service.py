@@ -25,13 +25,13 @@ class Problem(Exception):
 
 
 def main(handle):
-    """Serve one call: `handle(request, rest, frames)` sends frames and returns the reply. The exit code of the process."""
+    """Serve one call: `handle(request, received, frames)` sends frames and returns the reply. The exit code of the process."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     frames = Frames(1)
     try:
         try:
-            request, rest = read_request(0)
-            reply = handle(request, rest, frames)
+            request, received = read_request(0)
+            reply = handle(request, received, frames)
         except BadRequest:
             frames.refuse("invalid-request")
         except Problem as problem:

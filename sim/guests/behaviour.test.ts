@@ -4,7 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { FrameDecoder } from '../../core/host/frames.js';
+import { FrameDecoder, inputFrames } from '../../core/host/frames.js';
+import { Input } from '../qrexec/input.js';
 import { packageFile } from '../root.js';
 import { BwrapEngine } from './bwrap.js';
 import type { Guest } from './guest.js';
@@ -13,14 +14,19 @@ import { MemoryEngine } from './memory.js';
 interface Answer {
   readonly stdout: Buffer;
   readonly stderr: Buffer;
-  /** The last frame: the reply, or the refusal's code. */
+  /** The last frame: the reply, or the refusal's code. There is none for a caller that has gone. */
   readonly last: unknown;
 }
+
+/** What is sent: a line, and input in frames. */
+const message = (line: string, input: Uint8Array = new Uint8Array()) =>
+  Buffer.concat([Buffer.from(`${line}\n`), ...inputFrames(input)]);
 
 /** A qube for one behaviour: its services, and a directory in it that is empty. */
 interface Started {
   readonly dir: string;
-  call(service: string, request: string, stdin?: Buffer): Promise<Answer>;
+  /** The caller's side stays open until it has its answer, or is closed so many milliseconds after the last byte. */
+  call(service: string, sent: Buffer, hangUpAfter?: number): Promise<Answer>;
   end(): Promise<void>;
 }
 type Engine = () => Promise<Started>;
@@ -33,7 +39,7 @@ function answerOf(bytes: Uint8Array): Answer {
     if (frame.kind === 'stdout' || frame.kind === 'stderr') out[frame.kind].push(frame.bytes);
     else last = JSON.parse(Buffer.from(frame.bytes).toString('utf8'));
   }
-  expect(decoder.complete).toBe(true);
+  expect(decoder.complete).toBe(last !== undefined);
   return { stdout: Buffer.concat(out.stdout), stderr: Buffer.concat(out.stderr), last };
 }
 
@@ -42,7 +48,7 @@ const shipped: Engine = async () => {
   const dir = mkdtempSync(join(tmpdir(), 'qmcp-guest-'));
   return {
     dir,
-    call: (service, request, stdin = Buffer.alloc(0)) =>
+    call: (service, sent, hangUpAfter) =>
       new Promise((resolve, reject) => {
         const child = serviceProcess(service, dir);
         const chunks: Buffer[] = [];
@@ -56,7 +62,8 @@ const shipped: Engine = async () => {
             reject(error);
           }
         });
-        child.stdin.end(Buffer.concat([Buffer.from(request), stdin]));
+        child.stdin.write(sent);
+        if (hangUpAfter !== undefined) setTimeout(() => child.stdin.end(), hangUpAfter);
       }),
     end: async () => rmSync(dir, { recursive: true, force: true }),
   };
@@ -86,20 +93,21 @@ async function inGuest(guest: Guest, clean = () => {}): Promise<Started> {
   await guest.run({ command: ['mkdir', dir], user: 'user' });
   return {
     dir,
-    call: async (service, request, stdin = Buffer.alloc(0)) => {
+    call: async (service, sent, hangUpAfter) => {
       const chunks: Uint8Array[] = [];
+      const input = Input.of(sent, true);
+      if (hangUpAfter !== undefined) setTimeout(() => input.end(), hangUpAfter);
       await guest.serve({
         service: `qmcp.exec.${service}`,
         argument: '',
         source: 'mcp-control',
         user: 'root',
-        stdin: (async function* () {
-          yield Buffer.concat([Buffer.from(request), stdin]);
-        })(),
+        stdin: input,
         stdout: (bytes) => chunks.push(bytes),
         stderr: () => {},
         signal: new AbortController().signal,
       });
+      input.end();
       return answerOf(Buffer.concat(chunks));
     },
     end: async () => {
@@ -432,8 +440,7 @@ for (const [name, engine, user, missing] of [
           for (const step of [steps].flat() as Step[]) {
             const answer = await qube.call(
               step.call ?? 'Run',
-              `${lineOf(step, user, qube.dir, job)}\n`,
-              step.stdin,
+              message(lineOf(step, user, qube.dir, job), step.stdin),
             );
             job = (answer.last as { job?: string }).job ?? job;
             const said = JSON.parse(JSON.stringify(answer.last).replaceAll(qube.dir, 'DIR')) as unknown;
@@ -453,7 +460,44 @@ for (const [name, engine, user, missing] of [
 
     it('a request without an end of line is refused', async () => {
       const qube = await engine();
-      expect((await qube.call('Run', '{"command":"true"}')).last).toEqual(invalid);
+      expect((await qube.call('Run', Buffer.from('{"command":"true"}'), 0)).last).toEqual(invalid);
+      await qube.end();
+    });
+
+    it('input that is no frame is refused, and so is a frame that is too long', async () => {
+      const qube = await engine();
+      const line = Buffer.from(`{"command":"cat","user":"${user}"}\n`);
+      for (const input of ['plain\n', 'O\0\0\0\0', 'I\0\u0001\0\u0001'])
+        expect((await qube.call('Run', Buffer.concat([line, Buffer.from(input)]))).last).toEqual(invalid);
+      await qube.end();
+    });
+
+    it('whatever goes on for a caller whose side ends is ended with it, and says no more', async () => {
+      const qube = await engine();
+      const said = (path: string) =>
+        qube.call('FileRead', message(JSON.stringify({ path: `${qube.dir}/${path}`, user })));
+      const run = (command: string, more: object = {}, input = Buffer.of()) =>
+        message(JSON.stringify({ command, user, ...more }), input);
+      const line = `echo on; echo > ${qube.dir}/began; sleep 2; echo > ${qube.dir}/late`;
+      const begun = performance.now();
+      // One that has nothing to read, and one that does not read what it was sent.
+      for (const input of [Buffer.of(), Buffer.alloc(300_000)]) {
+        const { stdout, last } = await qube.call('Run', run(line, {}, input), 700);
+        expect([stdout.toString(), last]).toEqual(['on\n', undefined]);
+      }
+      const { last: started } = await qube.call('Run', run('sleep 30', { background: true }));
+      const { job } = started as { job: string };
+      const wait = JSON.stringify({ job, wait: 30 });
+      expect((await qube.call('Output', message(wait), 300)).last).toBeUndefined();
+      expect(performance.now() - begun).toBeLessThan(9000);
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      expect((await said('began')).last).toMatchObject({ size: 1 });
+      expect((await said('late')).last).toEqual(conflict('no-such-file'));
+      // What was to outlive its caller does.
+      expect((await qube.call('Stop', message(JSON.stringify({ job })))).last).toMatchObject({
+        running: false,
+        signal: 'SIGTERM',
+      });
       await qube.end();
     });
   });

@@ -5,8 +5,10 @@ import { delimiter, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
+import { Input } from '../qrexec/input.js';
 import { USERS } from './accounts.js';
 import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
+import { requestOf } from './protocol.js';
 import { HOST_ENV, Sandbox } from './sandbox.js';
 
 /** What a shell exits with when a signal ended the program; SIGKILL, as `stop` sends it. */
@@ -110,18 +112,19 @@ class BwrapGuest implements Guest {
 
   /** By the service that tools use, so that a command means the same here as for them. */
   async run({ command, user, cwd, env, stdin, signal }: Command): Promise<CommandResult> {
-    const request = JSON.stringify({ command, user, cwd, env, timeout: 3600 });
+    const input = Input.of(requestOf({ command, user, cwd, env, timeout: 3600 }, stdin), true);
     const reply: Uint8Array[] = [];
     await this.serve({
       service: 'qmcp.exec.Run',
       argument: '',
       source: 'dom0',
       user: 'root',
-      stdin: Readable.from([Buffer.concat([Buffer.from(`${request}\n`), stdin ?? new Uint8Array()])]),
+      stdin: input,
       stdout: (bytes) => reply.push(bytes),
       stderr: () => {},
       signal: signal ?? new AbortController().signal,
     });
+    input.end();
     return resultOf(Buffer.concat(reply));
   }
 

@@ -10,42 +10,50 @@ const DENIED = 126;
 
 export function fileCopy(guest: MemoryGuest, call: ServiceCall): Promise<number> {
   const target = Type.String({ pattern: '^[a-zA-Z][a-zA-Z0-9_.-]{0,30}$' });
-  return answer(call, { target, path: Path, user: User, timeout: Timeout }, async (request, _body, send) => {
-    const { path, user = 'user', timeout = 600 } = request;
-    const from = guest.fs.resolvePath(accountOf(user).home, path);
-    const name = from.split('/').at(-1)!;
-    if (name === '') throw new Refusal('invalid-request');
-    await guest.fs.lstat(from);
-    const result = await command(guest, call, ['qvm-copy-to-vm', request.target, from], user, timeout, send);
-    if (result.exit === DENIED) throw new Refusal('not-found');
-    return { ...result, name };
-  });
+  return answer(
+    call,
+    { target, path: Path, user: User, timeout: Timeout },
+    async (request, _body, send, signal) => {
+      const { path, user = 'user', timeout = 600 } = request;
+      const from = guest.fs.resolvePath(accountOf(user).home, path);
+      const name = from.split('/').at(-1)!;
+      if (name === '') throw new Refusal('invalid-request');
+      await guest.fs.lstat(from);
+      const result = await command(guest, ['qvm-copy-to-vm', request.target, from], {
+        user,
+        timeout,
+        send,
+        signal,
+      });
+      if (result.exit === DENIED) throw new Refusal('not-found');
+      return { ...result, name };
+    },
+  );
 }
 
 export function packageInstall(guest: MemoryGuest, call: ServiceCall): Promise<number> {
   const name = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$', maxLength: 128 });
   const packages = Type.Array(name, { minItems: 1, maxItems: 50 });
-  return answer(call, { packages, timeout: Timeout }, async (request, _body, send) => {
+  return answer(call, { packages, timeout: Timeout }, async (request, _body, send, signal) => {
     const { timeout = 900 } = request;
-    await command(guest, call, ['apt-get', '-q', 'update'], 'root', timeout, send);
+    const how = { user: 'root', timeout, send, signal };
+    await command(guest, ['apt-get', '-q', 'update'], how);
     const words = ['apt-get', '-q', '-y', 'install', ...request.packages];
-    return { manager: 'apt-get', ...(await command(guest, call, words, 'root', timeout, send)) };
+    return { manager: 'apt-get', ...(await command(guest, words, how)) };
   });
 }
 
 async function command(
   guest: MemoryGuest,
-  call: ServiceCall,
   words: readonly string[],
-  user: string,
-  timeout: number,
-  send: Respond,
+  how: { user: string; timeout: number; send: Respond; signal: AbortSignal },
 ) {
+  const { user, timeout, send, signal } = how;
   const late = AbortSignal.timeout(timeout * 1000);
   const result = await guest.run({
     command: words,
     user,
-    signal: AbortSignal.any([late, call.signal]),
+    signal: AbortSignal.any([late, signal]),
     onOutput: (stream, bytes) => send(stream === 'stdout' ? 'O' : 'E', bytes),
   });
   return outcomeOf(result, late.aborted);

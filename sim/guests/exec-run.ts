@@ -27,21 +27,25 @@ export function execRun(guest: Guest & { readonly jobs: Jobs }, call: ServiceCal
     timeout: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 })),
     background: Type.Optional(Type.Boolean()),
   };
-  return answer(call, shape, async ({ timeout, background, user = 'user', ...command }, stdin, send) => {
-    if (command.command[0] === '') throw new Refusal('invalid-request');
-    const ready = { ...command, user, stdin };
-    if (background) {
-      if (stdin.length > MAX_STDIN) throw new Refusal('invalid-request');
-      return { ...LOST, job: guest.jobs.launch(guest, ready, timeout) };
-    }
-    const late = AbortSignal.timeout((timeout ?? DEFAULT_TIMEOUT) * 1000);
-    const result = await guest.run({
-      ...ready,
-      signal: AbortSignal.any([late, call.signal]),
-      onOutput: (stream, bytes) => send(stream === 'stdout' ? 'O' : 'E', bytes),
-    });
-    return outcomeOf(result, late.aborted);
-  });
+  return answer(
+    call,
+    shape,
+    async ({ timeout, background, user = 'user', ...command }, stdin, send, signal) => {
+      if (command.command[0] === '') throw new Refusal('invalid-request');
+      const ready = { ...command, user, stdin };
+      if (background) {
+        if (stdin.length > MAX_STDIN) throw new Refusal('invalid-request');
+        return { ...LOST, job: guest.jobs.launch(guest, ready, timeout) };
+      }
+      const late = AbortSignal.timeout((timeout ?? DEFAULT_TIMEOUT) * 1000);
+      const result = await guest.run({
+        ...ready,
+        signal: AbortSignal.any([late, signal]),
+        onOutput: (stream, bytes) => send(stream === 'stdout' ? 'O' : 'E', bytes),
+      });
+      return outcomeOf(result, late.aborted);
+    },
+  );
 }
 
 export function outcomeOf(result: CommandResult, timedOut: boolean): Outcome {
@@ -63,9 +67,9 @@ export function execOutput(guest: { readonly jobs: Jobs }, call: ServiceCall): P
   return answer(
     call,
     shape,
-    async ({ job: id, stream = 'stdout', offset = 0, limit = 65_536, wait = 0 }, _body, send) => {
+    async ({ job: id, stream = 'stdout', offset = 0, limit = 65_536, wait = 0 }, _body, send, signal) => {
       const job = guest.jobs.find(id);
-      await job.until(() => job.kept[stream].length > offset, wait * 1000, call.signal);
+      await job.until(() => job.kept[stream].length > offset, wait * 1000, signal);
       send(stream === 'stdout' ? 'O' : 'E', job.kept[stream].subarray(offset, offset + limit));
       const size = job.kept[stream].length;
       return { ...job.state(), size, dropped: job.printed[stream] - size };

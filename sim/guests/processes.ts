@@ -8,8 +8,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { Input } from '../qrexec/input.js';
 import { packageFile } from '../root.js';
 import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
+import { requestOf } from './protocol.js';
 
 const NO_SUCH_SERVICE = 127;
 const KILLED = 137;
@@ -63,7 +65,7 @@ export class ProcessGuest implements Guest {
     const jobs = join(this.dir, 'jobs');
     for (const job of existsSync(jobs) ? readdirSync(jobs) : [])
       await this.process('qmcp_guest.exec_stop', {
-        stdin: Readable.from([Buffer.from(`${JSON.stringify({ job })}\n`)]),
+        stdin: Input.of(requestOf({ job }), true),
         stdout: () => {},
         stderr: () => {},
         signal: new AbortController().signal,

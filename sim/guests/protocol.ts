@@ -6,6 +6,7 @@ import type { ServiceCall } from './guest.js';
 
 const MAX_REQUEST = 65_536;
 const MAX_FRAME = 65_536;
+const HEADER = 5;
 
 /** A service refuses: a code, and for `conflict` a word for what is in the way. */
 export class Refusal extends Error {
@@ -23,23 +24,36 @@ export const Path = Type.String({ minLength: 1, pattern: '^[^\\0]*$' });
 
 export type Respond = (kind: 'O' | 'E', bytes: Uint8Array) => void;
 
+/** What a service makes of a call: its reply. `signal` is aborted when the caller has gone. */
+export type Handle<P extends TProperties> = (
+  request: Static<TObject<P>>,
+  body: Uint8Array,
+  send: Respond,
+  signal: AbortSignal,
+) => Promise<object>;
+
 /** Serves one call: the reply that `handle` returns, or the refusal it throws. The exit code is 0: status is in band. */
 export async function answer<P extends TProperties>(
   call: ServiceCall,
   shape: P,
-  handle: (request: Static<TObject<P>>, body: Uint8Array, send: Respond) => Promise<object>,
+  handle: Handle<P>,
 ): Promise<number> {
   const send: Respond = (kind, bytes) => {
     for (let start = 0; start < bytes.length; start += MAX_FRAME)
       call.stdout(frame(kind, bytes.subarray(start, start + MAX_FRAME)));
   };
   try {
-    const { line, body } = await readRequest(call.stdin);
-    const request: unknown = JSON.parse(line);
+    const input = new Incoming(call.stdin);
+    const request: unknown = JSON.parse(await input.line());
     const schema = Type.Object(shape, { additionalProperties: false });
     if (!Value.Check(schema, request)) throw new Refusal('invalid-request');
-    call.stdout(frame('X', jsonOf(await handle(request as Static<TObject<P>>, body, send))));
+    const body = await input.body();
+    const signal = AbortSignal.any([call.signal, input.gone()]);
+    const reply = await handle(request as Static<TObject<P>>, body, send, signal);
+    if (signal.aborted) return 1;
+    call.stdout(frame('X', jsonOf(reply)));
   } catch (error) {
+    if (error instanceof CallerGone) return 1;
     const { code, problem } =
       error instanceof Refusal
         ? error
@@ -66,18 +80,75 @@ function refusalOf(error: unknown): Refusal {
   return conflict(word);
 }
 
-/** The request line, and everything after it. */
-async function readRequest(stream: AsyncIterable<Uint8Array>): Promise<{ line: string; body: Uint8Array }> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  const bytes = Buffer.concat(chunks);
-  const newline = bytes.indexOf(0x0a);
-  if (newline < 0 || newline >= MAX_REQUEST) throw new Refusal('invalid-request');
-  return { line: bytes.subarray(0, newline).toString('utf8'), body: bytes.subarray(newline + 1) };
+class CallerGone extends Error {}
+
+/** What a caller sends: a line, then frames of input, an empty one the last; and its side stays open until it goes. */
+class Incoming {
+  private readonly bytes: AsyncIterator<Uint8Array>;
+  private pending: Buffer = Buffer.alloc(0);
+
+  constructor(stdin: AsyncIterable<Uint8Array>) {
+    this.bytes = stdin[Symbol.asyncIterator]();
+  }
+
+  async line(): Promise<string> {
+    let newline = this.pending.indexOf(0x0a);
+    for (; newline < 0; newline = this.pending.indexOf(0x0a))
+      if (this.pending.length >= MAX_REQUEST || !(await this.more())) throw new Refusal('invalid-request');
+    if (newline >= MAX_REQUEST) throw new Refusal('invalid-request');
+    return this.taken(newline + 1).toString('utf8', 0, newline);
+  }
+
+  async body(): Promise<Uint8Array> {
+    const payloads: Uint8Array[] = [];
+    for (;;) {
+      const header = await this.atLeast(HEADER);
+      const length = header.readUInt32BE(1);
+      if (header.toString('latin1', 0, 1) !== 'I' || length > MAX_FRAME) throw new Refusal('invalid-request');
+      if (length === 0) return Buffer.concat(payloads);
+      payloads.push(await this.atLeast(length));
+    }
+  }
+
+  /** Aborted when the caller's side ends; whatever comes until then is nothing. */
+  gone(): AbortSignal {
+    const gone = new AbortController();
+    (async () => {
+      while (await this.more()) this.pending = Buffer.alloc(0);
+    })()
+      .catch(() => {})
+      .finally(() => gone.abort());
+    return gone.signal;
+  }
+
+  private async atLeast(length: number): Promise<Buffer> {
+    while (this.pending.length < length) if (!(await this.more())) throw new CallerGone();
+    return this.taken(length);
+  }
+
+  private taken(length: number): Buffer {
+    const taken = this.pending.subarray(0, length);
+    this.pending = this.pending.subarray(length);
+    return taken;
+  }
+
+  private async more(): Promise<boolean> {
+    const { value, done } = await this.bytes.next();
+    if (!done) this.pending = Buffer.concat([this.pending, value]);
+    return !done;
+  }
 }
 
-function frame(kind: 'O' | 'E' | 'X' | 'R', payload: Uint8Array): Uint8Array {
-  const header = Buffer.alloc(5);
+/** A call from its other end: the line, and the frames of input. */
+export function requestOf(request: object, stdin: Uint8Array = new Uint8Array()): Uint8Array {
+  const frames: Uint8Array[] = [];
+  for (let start = 0; start < stdin.length; start += MAX_FRAME)
+    frames.push(frame('I', stdin.subarray(start, start + MAX_FRAME)));
+  return Buffer.concat([jsonOf(request), Buffer.from('\n'), ...frames, frame('I', new Uint8Array())]);
+}
+
+function frame(kind: 'I' | 'O' | 'E' | 'X' | 'R', payload: Uint8Array): Uint8Array {
+  const header = Buffer.alloc(HEADER);
   header.write(kind, 'latin1');
   header.writeUInt32BE(payload.length, 1);
   return Buffer.concat([header, payload]);

@@ -20,6 +20,14 @@ export class Input implements AsyncIterable<Uint8Array> {
       });
   }
 
+  /** All of it at once; held open, it does not end with these bytes. */
+  static of(bytes: Uint8Array, open = false): Input {
+    const input = new Input();
+    input.push(bytes);
+    if (!open) input.end();
+    return input;
+  }
+
   end(): void {
     this.ended = true;
     this.arrived();

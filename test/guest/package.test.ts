@@ -1,5 +1,5 @@
 /** The package as a template installs it, and what it calls there: package managers, and the platform's copy. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -13,7 +13,7 @@ import {
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FrameDecoder } from '../../core/host/frames.js';
+import { FrameDecoder, inputFrames } from '../../core/host/frames.js';
 import { packageFile } from '../../sim/root.js';
 
 const root = mkdtempSync(join(tmpdir(), 'qmcp-package-'));
@@ -31,21 +31,25 @@ const filesIn = (folder: string): string[] =>
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length))
     .sort();
 
-/** What a process says in frames: the bytes of each stream, and the last frame. */
-function said(
+/** What a process says in frames, to a caller that waits for it: the bytes of each stream, and the last frame. */
+async function said(
   command: string,
   words: string[],
-  request: string,
+  request: object,
   env: NodeJS.ProcessEnv = process.env,
   cwd = '/',
 ) {
-  const { stdout, error } = spawnSync(command, words, { input: request, env, cwd });
-  if (error) throw error;
+  const child = spawn(command, words, { env, cwd, stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin.write(
+    Buffer.concat([Buffer.from(`${JSON.stringify(request)}\n`), ...inputFrames(Buffer.of())]),
+  );
   const streams: Record<string, string> = { stdout: '', stderr: '' };
   let last: unknown;
-  for (const { kind, bytes } of new FrameDecoder().push(stdout))
-    if (kind === 'reply' || kind === 'refusal') last = JSON.parse(Buffer.from(bytes).toString());
-    else streams[kind] = `${streams[kind]}${Buffer.from(bytes)}`;
+  const decoder = new FrameDecoder();
+  for await (const chunk of child.stdout)
+    for (const { kind, bytes } of decoder.push(chunk as Buffer))
+      if (kind === 'reply' || kind === 'refusal') last = JSON.parse(Buffer.from(bytes).toString());
+      else streams[kind] = `${streams[kind]}${Buffer.from(bytes)}`;
   return { ...streams, last };
 }
 
@@ -74,14 +78,14 @@ describe.skipIf(!has('make'))(
       expect(existsSync(join(to, 'usr/lib/qmcp'))).toBe(false);
     });
 
-    test('answers from where it was installed, and takes nothing along that is not its own', () => {
+    test('answers from where it was installed, and takes nothing along that is not its own', async () => {
       const [prefix, etc] = [join(root, 'local'), join(root, 'local/etc')];
       const others = join(etc, 'qubes-rpc/other.Service');
       mkdirSync(join(etc, 'qubes-rpc'), { recursive: true });
       writeFileSync(others, '');
       make('install', `PREFIX=${prefix}`, `SYSCONFDIR=${etc}`);
-      const request = `${JSON.stringify({ command: 'echo here', user })}\n`;
-      expect(said(join(etc, 'qubes-rpc/qmcp.exec.Run'), [], request)).toMatchObject({
+      const request = { command: 'echo here', user };
+      expect(await said(join(etc, 'qubes-rpc/qmcp.exec.Run'), [], request)).toMatchObject({
         stdout: 'here\n',
         last: { exit: 0 },
       });
@@ -127,13 +131,7 @@ const PYTHON = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'],
 
 /** The service, with these programs in PATH and nothing else. */
 const call = (module: string, request: object, bin: string) =>
-  said(
-    PYTHON,
-    ['-B', '-S', '-m', `qmcp_guest.${module}`],
-    `${JSON.stringify(request)}\n`,
-    { PATH: bin },
-    GUEST,
-  );
+  said(PYTHON, ['-B', '-S', '-m', `qmcp_guest.${module}`], request, { PATH: bin }, GUEST);
 
 describe.skipIf(process.geteuid!() !== 0)('package_install, as root', () => {
   const install = (bin: string, packages = ['hello', 'g++']) => call('package_install', { packages }, bin);
@@ -145,19 +143,19 @@ describe.skipIf(process.geteuid!() !== 0)('package_install, as root', () => {
     ],
     ['dnf', '<-y><install><hello><g++> noninteractive\n'],
     ['pacman', '<-Sy><--noconfirm><--needed><--noprogressbar><hello><g++> noninteractive\n'],
-  ])('calls %s where that is the one, and asks nobody', (name, calls) => {
+  ])('calls %s where that is the one, and asks nobody', async (name, calls) => {
     const bin = join(root, `bin-${name}`);
     stub(bin, name);
-    expect(install(bin)).toMatchObject({ stdout: calls, last: { manager: name, exit: 0 } });
+    expect(await install(bin)).toMatchObject({ stdout: calls, last: { manager: name, exit: 0 } });
   });
 
-  test('says how the last call ended, and that there is nothing to call', () => {
+  test('says how the last call ended, and that there is nothing to call', async () => {
     const bin = join(root, 'bin-fails');
     stub(bin, 'dnf', 3);
-    expect(install(bin).last).toMatchObject({ manager: 'dnf', exit: 3 });
+    expect((await install(bin)).last).toMatchObject({ manager: 'dnf', exit: 3 });
     const none = join(root, 'bin-none');
     mkdirSync(none);
-    expect(install(none).last).toEqual({ code: 'conflict', problem: 'no-package-manager' });
+    expect((await install(none)).last).toEqual({ code: 'conflict', problem: 'no-package-manager' });
   });
 });
 
@@ -169,22 +167,25 @@ describe('file_copy', () => {
   };
   beforeAll(() => writeFileSync(join(root, 'data.csv'), '1'));
 
-  test('is the platform’s own, of a path that is there', () => {
-    const { last } = copy(0);
+  test('is the platform’s own, of a path that is there', async () => {
+    const { last } = await copy(0);
     expect(last).toEqual({ exit: 0, signal: null, timed_out: false, name: 'data.csv' });
     const words = `<ai-two><qubes.Filecopy></usr/lib/qubes/qfile-agent><${join(root, 'data.csv')}>`;
-    expect(copy(0)).toMatchObject({ stdout: expect.stringContaining(words) });
-    expect(copy(0, { path: join(root, 'none') }).last).toEqual({ code: 'conflict', problem: 'no-such-file' });
+    expect(await copy(0)).toMatchObject({ stdout: expect.stringContaining(words) });
+    expect((await copy(0, { path: join(root, 'none') })).last).toEqual({
+      code: 'conflict',
+      problem: 'no-such-file',
+    });
   });
 
-  test('that the policy denies is not-found, as of a qube that is not there; any other end is told', () => {
-    expect(copy(126).last).toEqual({ code: 'not-found' });
-    expect(copy(1).last).toMatchObject({ exit: 1, name: 'data.csv' });
+  test('that the policy denies is not-found, as of a qube that is not there; any other end is told', async () => {
+    expect((await copy(126)).last).toEqual({ code: 'not-found' });
+    expect((await copy(1)).last).toMatchObject({ exit: 1, name: 'data.csv' });
   });
 
-  test('takes a name for a name: no option, no path of ours', () => {
+  test('takes a name for a name: no option, no path of ours', async () => {
     for (const target of ['--help', '-t', '@adminvm', '', 'a b'])
-      expect(copy(0, { target }).last).toEqual({ code: 'invalid-request' });
-    expect(copy(0, { path: '/' }).last).toEqual({ code: 'invalid-request' });
+      expect((await copy(0, { target })).last).toEqual({ code: 'invalid-request' });
+    expect((await copy(0, { path: '/' })).last).toEqual({ code: 'invalid-request' });
   });
 });

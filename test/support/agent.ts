@@ -7,6 +7,7 @@ import type { Qrexec, QrexecRequest, QrexecResult } from '../../core/api/qrexec.
 import { type Host, loadHost } from '../../core/host/host.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import type { SimHost } from '../../sim/index.js';
+import { CallsOf } from '../../testing/calls.js';
 
 /** What came of a call: a tool's result, or the code of its refusal. */
 export interface Came {
@@ -15,57 +16,23 @@ export interface Came {
   readonly data?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** Calls of the control qube without a process for each. As `core/qrexec/client.ts` does, apart from that. */
+/** Calls of the control qube without a process for each. */
 class InProcess implements Qrexec {
+  private readonly calls: CallsOf;
   /** Straight to qmcpd's socket with what is dom0's to answer, as if the policy had let everything through. */
   pastPolicy = false;
 
   constructor(
     private readonly sim: SimHost,
     private readonly principal: string,
-  ) {}
+  ) {
+    this.calls = new CallsOf(sim, principal);
+  }
 
   call(request: QrexecRequest): Promise<QrexecResult> {
     return this.pastPolicy && !request.service.startsWith('qmcp.exec.')
       ? this.direct(request)
-      : this.through(request);
-  }
-
-  private async through({ target, service, stdin, signal, timeout, maxBytes, onStdout }: QrexecRequest) {
-    const over = new AbortController();
-    const kept: Uint8Array[] = [];
-    let left = maxBytes;
-    let ended: QrexecResult['ended'] = 'exit';
-    const stop = (why: QrexecResult['ended']) => {
-      if (ended === 'exit') ended = why;
-      over.abort();
-    };
-    if (signal?.aborted) stop('aborted');
-    const gone = new Promise<null>((resolve) => over.signal.addEventListener('abort', () => resolve(null)));
-    const onAbort = () => stop('aborted');
-    signal?.addEventListener('abort', onAbort, { once: true });
-    const timer = setTimeout(() => stop('timeout'), timeout * 1000);
-    const calling = this.sim.qrexec.call(
-      { source: this.principal, target, service },
-      {
-        stdin: (async function* () {
-          yield stdin;
-        })(),
-        stdout: (bytes) => {
-          if (ended !== 'exit') return;
-          left -= bytes.length;
-          if (left < 0) stop('overflow');
-          else if (onStdout) onStdout(bytes);
-          else kept.push(bytes);
-        },
-        stderr: () => {},
-        signal: over.signal,
-      },
-    );
-    const exit = over.signal.aborted ? null : await Promise.race([calling, gone]);
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
-    return { ended, exit: ended === 'exit' ? exit : null, stdout: Buffer.concat(kept), stderr: '' };
+      : this.calls.call(request);
   }
 
   private direct({ target, service, stdin, signal, onStdout }: QrexecRequest): Promise<QrexecResult> {
