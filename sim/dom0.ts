@@ -15,8 +15,9 @@ export function dom0SnapshotOf(root: string): Dom0Snapshot {
       .sort()
       .flatMap((file) => lines('etc/qubes/policy.d', file))
       .filter((line) => /^[^#\s]/.test(line)),
+    // What follows the last newline is a line that is being written.
     audit: lines('var/log/qmcp/audit.log')
-      .filter(Boolean)
+      .slice(0, -1)
       .map((line) => {
         const { kind, call, names } = JSON.parse(line) as Dom0Snapshot['audit'][number];
         return { kind, ...(call !== undefined && { call }), ...(names !== undefined && { names }) };

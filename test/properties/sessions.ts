@@ -145,6 +145,8 @@ export const sessions = (tools: readonly Tool[] = TOOLS): fc.Arbitrary<readonly 
 const WHEN_SETTLED = new Set(['crash.no-residue', 'birth.tagged-before-named', 'remove.is-a-tombstone']);
 /** A client that changed its mind sees the host while the call is still under way: its outcome is not written yet. */
 const UNDER_WAY = new Set([...WHEN_SETTLED, 'audit.complete']);
+/** A qmcpd that is killed leaves the intent alone; what there is no way back from (a bigger disk) may have happened by then. */
+const CUT_SHORT = new Set(['audit.complete']);
 
 /** One host, an agent on it, and what holds of it. */
 export class Stage {
@@ -189,9 +191,16 @@ export class Stage {
     if (left) {
       // What was left undone is put right when qmcpd starts, before anybody is answered.
       await this.sim.qmcpd.restart();
-      broken.push(...this.held(step.tool, before, new Set()));
+      const cutShort = underWay && this.intended(before);
+      broken.push(...this.held(step.tool, before, cutShort ? CUT_SHORT : new Set()));
     }
     return { broken, came };
+  }
+
+  /** The audit log has had an intent since. */
+  private intended(before: HostSnapshot): boolean {
+    const { audit } = this.sim.snapshot().dom0!;
+    return audit.slice(before.dom0!.audit.length).some(({ kind }) => kind === 'intent');
   }
 
   private held(tool: string, before: HostSnapshot, except: ReadonlySet<string>): string[] {
