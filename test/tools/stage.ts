@@ -1,6 +1,7 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SERVICES } from '../../sim/guests/services.js';
 import { type SimHost, startHost } from '../../sim/index.js';
 import { crowdedHost, type Limits, tight } from '../properties/hosts.js';
 import { Agent, type Came } from '../support/agent.js';
@@ -19,7 +20,8 @@ export class Stage {
       world: crowdedHost(),
       dir,
       seed: 7,
-      prepare: (root) => tight(root, limits),
+      // One call at a time, so that one is as many as may be.
+      prepare: (root) => tight(root, { concurrent_calls: 1, ...limits }),
     });
     const stage = new Stage(sim, await Agent.of(sim), dir);
     // Once it has answered this, qmcpd has looked around: what is refused from now on is not for want of that.
@@ -47,18 +49,23 @@ export class Stage {
     return () => rmSync(join(folder, 'ai'));
   }
 
-  /** Makes a call that goes on until it is told to stop. */
-  async occupy(): Promise<() => Promise<unknown>> {
-    const over = new AbortController();
+  /** A call goes on until it is let go, and there may be no other. */
+  async occupy(): Promise<() => Promise<void>> {
+    let release = () => {};
     let going: Promise<unknown> = Promise.resolve();
-    await new Promise<void>((resolve) => {
-      const progress = () => resolve();
-      going = this.agent.call('event_wait', { seconds: 60 }, { signal: over.signal, progress });
+    await new Promise<void>((reached) => {
+      release = this.hold(reached);
+      going = this.agent.call('qube_list', {});
     });
-    return () => {
-      over.abort();
-      return going;
+    return async () => {
+      release();
+      await going;
     };
+  }
+
+  /** Uses up the calls of this minute, in which others may have been used up before. */
+  async spend(): Promise<void> {
+    while ((await this.agent.call('qube_list', {})).code !== 'rate-limited');
   }
 
   /** Every call to qubesd about a qube is refused, with words that must not get out. */
@@ -67,8 +74,31 @@ export class Stage {
     return this.sim.host.faults.add({ method: 'admin.vm.*', error: { type: 'QubesException', message } });
   }
 
-  /** Every call to qubesd waits until it is let go. */
-  hold(): () => void {
+  /** No call gets through to anybody. */
+  closePolicy(): () => void {
+    const policy = join(this.sim.root, 'etc/qubes/policy.d/30-qmcp.policy');
+    const aside = join(this.dir, 'policy');
+    renameSync(policy, aside);
+    return () => renameSync(aside, policy);
+  }
+
+  /** Whoever may call a service inside a qube hears this from it. */
+  answerForQubes(said: Uint8Array): () => void {
+    const { qrexec } = this.sim;
+    const original = qrexec.call.bind(qrexec);
+    qrexec.call = async (call, io) => {
+      const answers = Object.hasOwn(SERVICES, call.service) && qrexec.allows({ ...call, argument: '' });
+      if (!answers) return original(call, io);
+      io.stdout(said);
+      return 0;
+    };
+    return () => {
+      qrexec.call = original;
+    };
+  }
+
+  /** Every call to qubesd waits until it is let go; `reached` hears of each. */
+  hold(reached = () => {}): () => void {
     const { host } = this.sim;
     const original = host.call.bind(host);
     let release = () => {};
@@ -76,12 +106,34 @@ export class Stage {
       release = resolve;
     });
     host.call = async (request) => {
+      reached();
       await gate;
       return original(request);
     };
     return () => {
       host.call = original;
       release();
+    };
+  }
+
+  /** What the operator does in dom0: a method with its `+` and argument. */
+  async operate(method: string, qube: string, payload = ''): Promise<void> {
+    const call = `${method} dom0 name ${qube}\0${payload}`;
+    const reply = Buffer.from(await this.sim.host.call(Buffer.from(call)));
+    if (!reply.toString().startsWith('0\0')) throw new Error(`${method} ${qube}: ${reply}`);
+  }
+
+  /** The operator pauses that qube as soon as it has started. */
+  pauseOnceStarted(qube: string): void {
+    const { host } = this.sim;
+    const original = host.call.bind(host);
+    host.call = async (request) => {
+      const reply = await original(request);
+      if (Buffer.from(request).toString().startsWith(`admin.vm.Start+ dom0 name ${qube}\0`)) {
+        host.call = original;
+        await this.operate('admin.vm.Pause+', qube);
+      }
+      return reply;
     };
   }
 

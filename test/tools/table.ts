@@ -3,53 +3,94 @@ import type { Stage } from './stage.js';
 
 /*
  * What is to be seen of each tool. Whatever all tools have in common is not here: it is tried on every one of them. A tool that
- * has no entry fails a test, and so does a code that a tool gave in these tests and that its entry does not have, or the other
- * way round.
+ * has no entry fails a test, and so does a code that a tool gave, in these tests or in the random sessions of test/properties,
+ * and that its entry does not have; and one that its entry has and that it did not give.
  */
 
 export type Input = Readonly<Record<string, unknown>>;
+type Asked = 'dom0' | 'qube';
+type Act = (stage: Stage) => Promise<unknown> | unknown;
 
 export interface Provoked {
   /** The golden input with these changes. */
   readonly input?: Input;
   /** What the operator, the host or the agent did before. */
-  readonly before?: (stage: Stage) => Promise<unknown> | unknown;
+  readonly before?: Act;
 }
 
 export interface Entry {
   /** What it answers is in `__snapshots__/golden/`. */
   readonly golden: Input;
-  readonly before?: Provoked['before'];
+  readonly before?: Act;
   /** Arguments that only what was before can say. */
   readonly filled?: (stage: Stage) => Promise<Input>;
-  /** Arguments that name a qube which has to be there. */
+  /** Whom it asks: dom0, unless it says so. `TROUBLE` with those is its own; of any other it notices nothing. */
+  readonly asks?: readonly Asked[];
+  /** Arguments that name a qube which has to be there; a handle begins with the name of one. */
   readonly names?: readonly string[];
-  /** Of its own refusals, a call that provokes each. */
+  /** Of the codes that are this tool's own, a call that provokes each. */
   readonly refusals?: Readonly<Partial<Record<RefusalCode, Provoked>>>;
-  /** Of those that every tool has which asks dom0, the ones that this one cannot give, and why. */
-  readonly never?: Readonly<Partial<Record<'frozen' | 'rate-limited' | 'busy' | 'failed', string>>>;
   /** How it can be made to wait, where holding qubesd back does not. */
   readonly waits?: Provoked;
 }
 
+/**
+ * What can be wrong with whom a tool asks, by the code it gives then. Each returns what puts it right, and can begin while those
+ * above it go on.
+ */
+export const TROUBLE = {
+  dom0: {
+    busy: (stage) => stage.occupy(),
+    frozen: (stage) => stage.freeze(),
+    failed: (stage) => stage.breakQubesd(),
+  },
+  qube: {
+    failed: (stage) => stage.answerForQubes(Buffer.from('vault is no frame')),
+  },
+} satisfies Record<Asked, Partial<Record<RefusalCode, (stage: Stage) => Undo | Promise<Undo>>>>;
+type Undo = () => void | Promise<void>;
+
+/**
+ * The codes a tool can give. Every tool is told what is no request, and finds nothing where nobody answers. One that asks dom0
+ * can ask too often, too.
+ */
+export function declared({ asks = ['dom0'], refusals = {} }: Entry): string[] {
+  const troubles = asks.flatMap((whom) => Object.keys(TROUBLE[whom]));
+  const often = asks.includes('dom0') ? ['rate-limited'] : [];
+  const codes = ['invalid-request', 'not-found', ...troubles, ...often, ...Object.keys(refusals)];
+  return [...new Set(codes)].sort();
+}
+
 const do_ = (tool: string, input: Input) => (stage: Stage) => stage.done(tool, input);
 const all =
-  (...steps: ((stage: Stage) => Promise<unknown>)[]) =>
+  (...steps: Act[]) =>
   async (stage: Stage) => {
     for (const step of steps) await step(stage);
   };
 /** As many run as may. */
 const crowd = all(do_('qube_start', { qube: 'ai-net' }), do_('qube_start', { qube: 'ai-alone' }));
-/** Whatever only a qube is asked, dom0 hears nothing of. */
-const GUEST = 'dom0 is not asked';
-const inside = { frozen: GUEST, 'rate-limited': GUEST, busy: GUEST, failed: GUEST };
+/** Whatever is made from it would be on a network that is none of the world's. */
+const elsewhere = (stage: Stage) => stage.operate('admin.vm.property.Set+netvm', 'ai-dvm', 'sys-firewall');
 const note = do_('exec_run', { qube: 'ai-one', command: 'echo hello > /home/user/note' });
-const started =
-  (command: string, background = false) =>
+const background = (command: string) => do_('exec_run', { qube: 'ai-one', command, background: true });
+const begun =
+  (command: string) =>
+  async (stage: Stage): Promise<Input> => ({ handle: (await background(command)(stage)).result!.handle });
+const ended =
+  (command: string) =>
   async (stage: Stage): Promise<Input> => {
-    const { result } = await stage.done('exec_run', { qube: 'ai-one', command, background });
-    return { handle: result!.handle };
+    const handle = await begun(command)(stage);
+    await stage.done('exec_output', { ...handle, offset: 1000, wait: 60 });
+    return handle;
   };
+/** A handle of a command that its qube does not know, or not any more. */
+const forgotten = { handle: 'ai-one:0123456789abcdef' };
+const QUBE: readonly Asked[] = ['qube'];
+/** A refusal as a service inside a qube says it: guest/PROTOCOL.md. */
+const refusal = (said: { code: RefusalCode; problem: string }) => {
+  const payload = JSON.stringify(said);
+  return Buffer.from(`R\0\0\0${String.fromCharCode(payload.length)}${payload}`);
+};
 const stick = { class: 'block', backend: 'ai-two', device: 'sdb' };
 const GB = 2 ** 30;
 
@@ -81,7 +122,9 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     refusals: {
       'name-not-allowed': { input: { name: 'vault' } },
       'name-taken': { input: { name: 'ai-gone' } },
+      'not-permitted': { input: { private_size: GB } },
       'over-budget': { input: { private_size: 5 * GB } },
+      conflict: { input: { start: true }, before: (stage) => stage.pauseOnceStarted('ai-new') },
     },
   },
   qube_clone: {
@@ -102,7 +145,11 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   disposable_spawn: {
     golden: { template: 'ai-dvm' },
     names: ['template'],
-    refusals: { 'over-budget': { before: crowd } },
+    refusals: {
+      conflict: { input: { template: 'ai-one' } },
+      'not-permitted': { before: elsewhere },
+      'over-budget': { before: crowd },
+    },
   },
   qube_start: {
     golden: { qube: 'ai-net' },
@@ -186,46 +233,77 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   // ---- exec
   exec_run: {
     golden: { qube: 'ai-one', command: 'echo hello; echo oops >&2; exit 3' },
+    asks: QUBE,
     names: ['qube'],
-    never: inside,
+    refusals: {
+      conflict: {
+        input: { command: 'true', background: true },
+        before: all(...Array<Act>(16).fill(background('sleep 60'))),
+      },
+    },
     waits: { input: { command: 'sleep 30' } },
   },
   exec_output: {
     golden: {},
-    filled: started('seq 1 5'),
-    never: inside,
-    refusals: { 'not-found': { input: { handle: 'none' } } },
+    filled: ended('seq 1 5'),
+    asks: QUBE,
+    names: ['handle'],
+    refusals: { conflict: { input: forgotten }, 'not-found': { input: { handle: 'none' } } },
   },
   exec_stop: {
     golden: {},
-    filled: started('sleep 60', true),
-    never: inside,
-    refusals: { 'not-found': { input: { handle: 'none' } } },
+    filled: begun('sleep 60'),
+    asks: QUBE,
+    names: ['handle'],
+    refusals: { conflict: { input: forgotten }, 'not-found': { input: { handle: 'none' } } },
   },
   disposable_run: {
     golden: { template: 'ai-dvm', command: 'echo hello' },
+    asks: ['dom0', 'qube'],
     names: ['template'],
-    refusals: { 'over-budget': { before: crowd } },
+    refusals: {
+      conflict: { input: { template: 'ai-one' } },
+      'not-permitted': { before: elsewhere },
+      'over-budget': { before: crowd },
+    },
     waits: { input: { command: 'sleep 30' } },
   },
   file_read: {
     golden: { qube: 'ai-one', path: '/home/user/note' },
     before: note,
+    asks: QUBE,
     names: ['qube'],
-    never: inside,
     refusals: { conflict: { input: { path: '/home/user/none' } } },
   },
   file_write: {
     golden: { qube: 'ai-one', path: '/home/user/other', content: 'hello' },
+    asks: QUBE,
     names: ['qube'],
-    never: inside,
+    refusals: { conflict: { input: { path: '/home/user' } } },
   },
-  file_list: { golden: { qube: 'ai-one', path: '/home/user' }, before: note, names: ['qube'], never: inside },
+  file_list: {
+    golden: { qube: 'ai-one', path: '/home/user' },
+    before: note,
+    asks: QUBE,
+    names: ['qube'],
+    refusals: { conflict: { input: { path: '/home/user/none' } } },
+  },
   file_copy: {
     golden: { source: 'ai-one', target: 'ai-two', path: '/home/user/note' },
     before: note,
+    asks: QUBE,
     names: ['source', 'target'],
-    never: inside,
+    refusals: { conflict: { input: { path: '/home/user/none' } } },
   },
-  package_install: { golden: { qube: 'ai-one', packages: ['hello'] }, names: ['qube'], never: inside },
+  package_install: {
+    golden: { qube: 'ai-one', packages: ['hello'] },
+    asks: QUBE,
+    names: ['qube'],
+    refusals: {
+      // A guest in memory always has a package manager.
+      conflict: {
+        before: (stage) => stage.answerForQubes(refusal({ code: 'conflict', problem: 'no-package-manager' })),
+      },
+    },
+  },
 };
