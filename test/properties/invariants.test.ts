@@ -16,6 +16,7 @@ import type { Tool } from '../../core/api/index.js';
 import { packageFile } from '../../sim/root.js';
 import { ForkedQmcpd } from '../security/forked.js';
 import { unhardened } from '../support/shell.js';
+import { declared, TABLE } from '../tools/table.js';
 import { broken, NARROWED_TOOLS, sessions } from './sessions.js';
 
 vi.mock('just-bash', async (original) => unhardened(await original()));
@@ -47,11 +48,20 @@ async function found(
   return what;
 }
 
+/** Codes that came of calls and that the table of tools does not have for them: `tool code`, as in `codes`. */
+function undeclared(codes: Record<string, number>): string[] {
+  return Object.keys(codes).filter((key) => {
+    const [tool, code] = key.split(' ') as [string, string];
+    return code !== 'ok' && !declared(TABLE[tool]!).includes(code);
+  });
+}
+
 describe(`whatever an agent does (seed ${SEED})`, () => {
   it('every invariant holds after every call, also when qubesd fails in the middle of it', async () => {
     forked = ForkedQmcpd.install();
     const codes: Record<string, number> = {};
     expect(await found(codes)).toBeUndefined();
+    expect(undeclared(codes)).toEqual([]);
     const ok = Object.entries(codes).filter(([key]) => key.endsWith(' ok'));
     const calls = Object.values(codes).reduce((sum, count) => sum + count, 0);
     console.log(
