@@ -141,8 +141,13 @@ export const sessions = (tools: readonly Tool[] = TOOLS): fc.Arbitrary<readonly 
     ),
   );
 
-/** In what of a call that could not be put right at once the host may be until it is. */
-const WHEN_SETTLED = new Set(['crash.no-residue', 'birth.tagged-before-named', 'remove.is-a-tombstone']);
+/** What need not hold of a call that could not be put right at once, until it is: a half-made disposable has its template's tier. */
+const WHEN_SETTLED = new Set([
+  'crash.no-residue',
+  'birth.tagged-before-named',
+  'tiers.no-escalation',
+  'remove.is-a-tombstone',
+]);
 /** A client that changed its mind sees the host while the call is still under way: its outcome is not written yet. */
 const UNDER_WAY = new Set([...WHEN_SETTLED, 'audit.complete']);
 /** A qmcpd that is killed leaves the intent alone; what there is no way back from (a bigger disk) may have happened by then. */
