@@ -125,8 +125,8 @@ export const noEscalation = dom0(
 
 export const restrictionsInherit = dom0(
   'restrictions.inherit',
-  'Restriction tags of a source (guard, egress lock, anonymity) are carried by every child.',
-  // And what a restriction is for: a locked qube keeps its rules and its network, being taken off it included.
+  'Restriction tags of a source (guard, egress lock, anonymity) are carried by every child; no call changes the rules or the network of a qube with an egress lock.',
+  // Being taken off it included, though any other qube may leave its network.
   (before, after, marks) => {
     const locked = stayed(before, after).filter(([was]) => was.tags.includes(marks.egressLock));
     const kept = locked.every(
@@ -217,7 +217,7 @@ export const noEscapeHatch = dom0(
 
 export const neverWidens = dom0(
   'egress.never-widens',
-  'No call gives a qube a network it did not have at birth; disconnecting is always allowed, reconnecting only to its birth gateway.',
+  'No call gives a qube a network it did not have at birth; disconnecting is allowed unless its egress is locked, reconnecting only to its birth gateway.',
   (before, after) =>
     stayed(before, after).every(([was, is]) => {
       const network = was.properties.netvm ?? '';
