@@ -15,13 +15,14 @@ import { type Problem, report } from '../core/host/problems.js';
 import { mcpServer } from '../core/mcp/server.js';
 import { BUILT_IN } from '../plugins/index.js';
 import { carryOut } from '../sim/control.js';
+import { dom0SnapshotOf } from '../sim/dom0.js';
 import type { MemoryService } from '../sim/guests/services.js';
 import { type SimHost, startHost } from '../sim/index.js';
 import { CallsOf } from './calls.js';
 import { hiddenQubes, mustHold, NotHidden } from './checks.js';
 import type { GuestProgram } from './guest.js';
 import { installContracts, qmcpAdmin, type Ran } from './operator.js';
-import { dom0Of, worldOf } from './truth.js';
+import { worldOf } from './truth.js';
 
 export interface SimulationOptions {
   /** The plugins under test. The ones that ship with qmcp are there as well. */
@@ -131,7 +132,7 @@ export class SimulatedHost {
 
   /** The host's truth. */
   snapshot(): HostSnapshot {
-    return { ...this.sim.host.snapshot(), dom0: dom0Of(this.root) };
+    return { ...this.sim.host.snapshot(), dom0: dom0SnapshotOf(this.root) };
   }
 
   /** Calls a tool as an agent does. Rejects with `Refused`; with another error when there is no such tool, and why. */

@@ -1,8 +1,8 @@
 /** The host as it is, for checks of what holds: not what an agent sees of it. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
-import type { Dom0Snapshot, Rule, Tier, WorldSnapshot } from '../core/api/index.js';
+import type { Rule, Tier, WorldSnapshot } from '../core/api/index.js';
 
 interface Configured {
   readonly prefix: string;
@@ -36,19 +36,5 @@ export function worldOf(root: string, name: string): WorldSnapshot {
     features: found.features ?? [],
     budget: { ...nothing, ...found.budget },
     frozen: [name, 'all'].some((each) => existsSync(join(root, 'var/lib/qmcp/frozen', each))),
-  };
-}
-
-export function dom0Of(root: string): Dom0Snapshot {
-  const lines = (path: string) => {
-    const file = join(root, path);
-    return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : [];
-  };
-  return {
-    contracts: readdirSync(join(root, 'etc/qmcp/contracts'))
-      .filter((name) => name.endsWith('.json'))
-      .map((name) => name.slice(0, -'.json'.length)),
-    policy: lines('etc/qubes/policy.d/30-qmcp.policy').filter((line) => !line.startsWith('#')),
-    audit: lines('var/log/qmcp/audit.log').map((line) => JSON.parse(line) as Dom0Snapshot['audit'][number]),
   };
 }

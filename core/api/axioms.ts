@@ -48,7 +48,7 @@ export const valuesRedacted = dom0(
   'No reply, event or error names a qube outside the world (enrolled gateways excepted), an address, a pool, a volume path or exception text.',
   // About replies. The host shows that what is outside stays as it was, so that nothing of it can be learned by its reaction.
   (before, after, marks) =>
-    stayed(before, after).every(([was, is]) => marks.concerns(was) || unmoved(was, is, before, marks)),
+    stayed(before, after).every(([was, is]) => marks.concerns(was) || unmoved(was, is)),
 );
 
 export const selfExcluded = dom0(
@@ -297,8 +297,15 @@ export const budgetHard = dom0(
     const [was, is] = [marks.usage(before), marks.usage(after)];
     const lines = Object.keys(was) as (keyof typeof was)[];
     const then = new Map(before.qubes.map(({ name, disk }) => [name, disk]));
+    // A qube runs with what it had when it started: were that written lower, it would be counted for less than it has.
+    const running = stayed(before, after).filter(
+      ([was, is]) => (marks.isOurs(was) || marks.inScope(was)) && !isDown(was) && !isDown(is),
+    );
     return (
       lines.every((line) => is[line] <= Math.max(budget[line], was[line])) &&
+      running.every(([was, is]) =>
+        ['memory', 'maxmem', 'vcpus'].every((name) => was.properties[name] === is.properties[name]),
+      ) &&
       after.qubes.every(
         (qube) =>
           !marks.isOurs(qube) ||
@@ -466,9 +473,7 @@ export const policyClosed = policy(
   'A qube of the world can reach dom0 only for boot services; no form of `@dispvm`, no principal, no qube of another world; a principal can reach only what its line names.',
   // Without dom0's files in sight, the host shows what a call past the policy would leave: a change of what is outside.
   (before, after, marks) => {
-    const untouched = stayed(before, after).every(
-      ([was, is]) => marks.concerns(was) || unmoved(was, is, before, marks),
-    );
+    const untouched = stayed(before, after).every(([was, is]) => marks.concerns(was) || unmoved(was, is));
     if (before.dom0 === undefined || after.dom0 === undefined) return untouched;
     const { principals } = marks.world;
     const qubes = [`@tag:${marks.umbrella}`, `@tag:${marks.tombstone}`];
@@ -527,13 +532,4 @@ export const AXIOMS = Object.freeze([
   policyConsistent,
 ] as const);
 
-/** As it was; what it has from a template of the world, that template's owner may change. */
-function unmoved(was: QubeSnapshot, is: QubeSnapshot, before: HostSnapshot, marks: Marks): boolean {
-  const template = before.qubes.find(({ name }) => name === was.properties.template);
-  const from = template !== undefined && marks.inScope(template) ? [...marks.world.properties, 'maxmem'] : [];
-  const own = (qube: QubeSnapshot) => {
-    const { properties, ...rest } = settings(qube);
-    return [rest, Object.entries(properties).filter(([name]) => !from.includes(name))];
-  };
-  return same(own(was), own(is));
-}
+const unmoved = (was: QubeSnapshot, is: QubeSnapshot): boolean => same(settings(was), settings(is));

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { denied, exited, FakeQrexec, frame } from '../../test/support/fake-host.js';
 import { guestService } from '../../test/support/plugins.js';
-import { Refused } from '../api/index.js';
+import { REFUSALS, Refused } from '../api/index.js';
 import type { QrexecResult } from '../api/qrexec.js';
 import { BrokenFraming, type Frame, FrameDecoder } from './frames.js';
 import { guestPort } from './guest.js';
@@ -49,8 +49,13 @@ describe('a call into a qube', () => {
     );
   });
 
-  test('ends with a code of the closed set, or with `failed`', async () => {
-    expect(await outcome(exited(frame('R', '{"code":"invalid-request"}')))).toBe('invalid-request');
+  test('ends with a code that is a qube’s to say, or with `failed`: none of dom0’s comes from a qube', async () => {
+    const said = ['invalid-request', 'not-found', 'not-permitted', 'conflict'];
+    for (const code of Object.keys(REFUSALS))
+      expect([code, await outcome(exited(frame('R', JSON.stringify({ code }))))]).toEqual([
+        code,
+        said.includes(code) ? code : 'failed',
+      ]);
     expect(await outcome(exited(frame('R', '{"code":"haha"}')))).toBe('failed');
     expect(await outcome(exited(frame('R', 'null')))).toBe('failed');
   });

@@ -1,4 +1,4 @@
-import { type GuestIo, type GuestService, isRefusalCode, type Port, Refused } from '../api/index.js';
+import { type GuestIo, type GuestService, type Port, Refused } from '../api/index.js';
 import type { Qrexec } from '../api/qrexec.js';
 import { Compile } from '../vendor/typebox.js';
 import { isObject, lazily, MAX_REQUEST, qubeName, requestOf, secondsAsked } from './dom0.js';
@@ -79,13 +79,16 @@ class Conversation {
     const { code: untrusted_code, problem: untrusted_problem } = isObject(untrusted_value)
       ? untrusted_value
       : {};
-    const code = isRefusalCode(untrusted_code) ? untrusted_code : 'failed';
+    const code = OF_A_QUBE.find((one) => one === untrusted_code) ?? 'failed';
     if (typeof untrusted_problem !== 'string' || !Object.hasOwn(PROBLEMS, untrusted_problem))
       throw new Refused(code);
     const [at, problem] = PROBLEMS[untrusted_problem]!;
     throw new Refused(code, { problems: [{ at, problem }] });
   }
 }
+
+/** What a qube can refuse. The other codes are dom0's: what is frozen, or spent, no qube can say. */
+const OF_A_QUBE = ['invalid-request', 'not-found', 'not-permitted', 'conflict'] as const;
 
 /** What may be in the way inside a qube, and of which argument. The words are ours: of the qube's, only one of these counts. */
 const PROBLEMS: Readonly<Record<string, readonly [at: string, problem: string]>> = {

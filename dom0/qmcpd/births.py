@@ -129,8 +129,7 @@ async def entomb(call, qube):
     world = call.world
     end = [["halt"], ["remove"]]
     if (await call.host.list(qube.name))[qube.name][0] != "DispVM":
-        had = sorted(qube.tags & world.grants)
-        end = [["halt"], *_burial(world, int(time.time()), had)]  # INVARIANT remove.is-a-tombstone
+        end = [["halt"], *_burial(world, int(time.time()), sorted(qube.tags & world.grants))]  # INVARIANT remove.is-a-tombstone
     await act(call, qube.name, end, end)
     return {"removed": qube.name}
 
@@ -142,7 +141,6 @@ async def restore(call, qube):
     if time.time() > int(when) + world.tombstone_days * 86400:
         raise Refused("not-found")
     had = sorted(world.grants.intersection(had))  # INVARIANT tags.operator-only
-    back = [["tag", tag] for tag in had]
-    do = [*back, ["untag", world.tombstone], ["put", "feature", ENTOMBED, None]]
+    do = [*(["tag", tag] for tag in had), ["untag", world.tombstone], ["put", "feature", ENTOMBED, None]]
     await act(call, qube.name, do, _burial(world, int(when), had))
     return {"restored": qube.name}

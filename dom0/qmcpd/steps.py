@@ -113,12 +113,16 @@ async def power(call, qube, to, timeout=SHUTDOWN_TIMEOUT):
 # ---- settings of one qube, all of them or none
 
 async def set_properties(call, qube, **values):
+    """Not of a template: whatever is based on it has its values, whoever's it is. Not while it runs: it would run with what it
+    had, and be counted by what it has."""
     old = await call.host.properties(qube.name)
     new = {key: str(value) for key, value in values.items()}
     if not set(new) <= set(call.world.properties):
         raise Refused("not-permitted")  # INVARIANT props.allowlist
-    if await call.host.state(qube.name) != "Halted":
-        await call.admit(qube.name, budget.running(old | {key: (value, False) for key, value in new.items()}))
+    if old["klass"][0] == "TemplateVM" or old.get("template_for_dispvms", ("",))[0] == "True":
+        raise Refused("not-permitted")  # INVARIANT scope.self-excluded
+    if not set(new) <= {"label"} and await call.host.state(qube.name) != "Halted":
+        raise Refused("conflict")  # INVARIANT budget.hard
     undo = [["put", "property", key, None if old[key][1] else old[key][0]] for key in new]
     await act(call, qube.name, [["put", "property", key, value] for key, value in new.items()], undo)
 

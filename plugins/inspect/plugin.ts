@@ -37,7 +37,7 @@ export default definePlugin({
       name: 'qube_set',
       title: 'Set properties of a qube',
       description:
-        'Sets properties of a qube, all or none. One the operator does not list is `not-permitted`.',
+        'Sets properties of a halted qube, all or none; while it runs, its label. Of templates, none.',
       effect: 'write',
       input: Type.Object(
         {

@@ -81,10 +81,33 @@ describe('a budget', () => {
     expect((await seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' })).code).toBe(
       'over-budget',
     );
-    expect((await seat.ask('ai-n1', 'qmcp.inspect.Set', { vcpus: 9 })).code).toBe('over-budget');
-    expect((await seat.ask('ai-n1', 'qmcp.inspect.Set', { maxmem: 9001 })).code).toBe('over-budget');
     expect(seat.truth()).toBe(before);
-    expect((await seat.ask('ai-n1', 'qmcp.inspect.Set', { vcpus: 8 })).code).toBe('ok');
+    await seat.ask('ai-n1', 'qmcp.spawn.Shutdown');
+    expect((await seat.ask('ai-n1', 'qmcp.inspect.Set', { vcpus: 9 })).code).toBe('ok');
+    expect((await seat.ask('ai-n1', 'qmcp.spawn.Start')).code).toBe('over-budget');
+  });
+
+  it('of memory is not got round by saying of a qube that runs, or of its template, that it has less', async () => {
+    await take({ memory: 9000, vcpus: 8 });
+    // The operator shares a template whose qubes have much, and a template for disposables.
+    for (const tag of ['ai-exec', 'ai-net', 'ai-full'])
+      await seat.operator('admin.vm.tag.Set', 'ai-debian', tag);
+    for (const key of ['memory', 'maxmem'])
+      await seat.operator('admin.vm.property.Set', 'ai-debian', key, '4000');
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    for (const name of ['ai-n1', 'ai-n2', 'ai-n3']) await spawn(name);
+    for (const name of ['ai-n1', 'ai-n2']) expect((await seat.ask(name, 'qmcp.spawn.Start')).code).toBe('ok');
+    const before = seat.truth();
+    const set = async (name: string, values: object) =>
+      (await seat.ask(name, 'qmcp.inspect.Set', values)).code;
+    for (const values of [{ memory: 400 }, { maxmem: 400 }, { vcpus: 1 }, { label: 'blue', memory: 400 }]) {
+      expect(await set('ai-n1', values)).toBe('conflict');
+      expect(await set('ai-debian', values)).toBe('not-permitted');
+      expect(await set('ai-dvm', values)).toBe('not-permitted');
+    }
+    expect(seat.truth()).toBe(before);
+    expect(await set('ai-n1', { label: 'blue' })).toBe('ok');
+    expect((await seat.ask('ai-n3', 'qmcp.spawn.Start')).code).toBe('over-budget');
   });
 
   it('of disk counts clones, growth and what is removed, and one volume has a limit of its own', async () => {

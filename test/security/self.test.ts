@@ -44,6 +44,15 @@ describe('the caller’s own qube, its gateway and dom0 are no object of any cal
     expect(seat.truth()).toBe(before);
   });
 
+  it('nor what has its values from a template that is the world’s', async () => {
+    for (const tag of ['ai-exec', 'ai-net', 'ai-full'])
+      await seat.operator('admin.vm.tag.Set', 'ai-debian', tag);
+    await seat.operator('admin.vm.Create.AppVM', 'dom0', 'ai-debian', 'name=office label=blue');
+    const before = seat.truth();
+    expect((await seat.ask('ai-debian', 'qmcp.inspect.Set', { memory: 500 })).code).toBe('not-permitted');
+    expect(seat.truth()).toBe(before);
+  });
+
   it('and the same calls reach a qube of the world', async () => {
     const codes = new Set<string>();
     for (const { service, target, payload, effect } of everyCallOn('ai-debian'))

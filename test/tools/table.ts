@@ -102,11 +102,11 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   qube_list: { golden: {} },
   qube_state: { golden: { qube: 'ai-one' }, names: ['qube'] },
   qube_set: {
-    golden: { qube: 'ai-one', properties: { label: 'blue', vcpus: 1 } },
+    golden: { qube: 'ai-alone', properties: { label: 'blue', vcpus: 1 } },
     names: ['qube'],
     refusals: {
+      conflict: { input: { qube: 'ai-one' } },
       'not-permitted': { input: { properties: { label: 'red', default_user: 'root' } } },
-      'over-budget': { input: { properties: { memory: 30_000 } } },
     },
   },
   qube_feature_set: {
