@@ -62,7 +62,8 @@ def main(words=None):
         sys.stderr.close()  # or the interpreter would say so of standard output, too
         return 0
     except OSError as problem:
-        return answer.stop(str(problem) or "qubesd does not answer in time: systemctl status qubesd")
+        # Of a file, or in our own words; a socket's says nothing of where.
+        return answer.stop(problem if problem.filename or len(problem.args) == 1 else "qubesd does not answer: systemctl status qubesd")
 
 
 def _tell(options, said):

@@ -7,6 +7,7 @@ from unittest import mock
 from .host import DOM0, Dom0
 
 import verbs  # isort: skip
+from qmcpd.qubesd import Qubesd  # isort: skip
 
 START = "qmcp.spawn.Start"
 # Words with which each verb has something to say; those that would change something ask first, unless they are told not to.
@@ -56,6 +57,13 @@ class Verbs(Dom0):
                 self.assertEqual(again, code)
                 self.assertIsInstance(json.loads(document), (list, dict))
                 self.assertEqual((self.everything(), self.log()), (before, []))
+
+    def test_an_operator_without_qubesd_hears_that_and_one_without_a_file_hears_which(self):
+        with mock.patch("worlds.open_qubesd", lambda root: Qubesd(str(root / "run/qubesd.sock"))):
+            self.assertEqual(self.admin("status")[0], "qmcp-admin: qubesd does not answer: systemctl status qubesd")
+        with mock.patch("worlds.run", side_effect=TimeoutError):
+            self.assertEqual(self.admin("status")[0], "qmcp-admin: qubesd does not answer: systemctl status qubesd")
+        self.assertRegex(self.admin("contract", "review", self.root / "none.json")[0], "none.json")
 
     def test_nothing_is_changed_that_was_not_shown_and_agreed_to(self):
         for verb, given in ASKS.items():
