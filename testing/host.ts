@@ -21,7 +21,8 @@ import { type SimHost, startHost } from '../sim/index.js';
 import { CallsOf } from './calls.js';
 import { hiddenQubes, mustHold, NotHidden } from './checks.js';
 import type { GuestProgram } from './guest.js';
-import { installContracts, qmcpAdmin, type Ran } from './operator.js';
+import { installContracts, qmcpAdmin } from './operator.js';
+import type { Ran } from './run.js';
 import { worldOf } from './truth.js';
 
 export interface SimulationOptions {
@@ -217,7 +218,7 @@ export class SimulatedHost {
 
   /** The operator's command in dom0. */
   admin(...words: string[]): Promise<Ran> {
-    return qmcpAdmin(this.root, words);
+    return qmcpAdmin(this.root, ...words);
   }
 
   /** What a person at the machine does to it; `operate('help')` says what there is: `operate('tag', 'work', '+ai-managed')`. */

@@ -8,4 +8,5 @@ export {
   type SimulationOptions,
   simulatedHost,
 } from './host.js';
-export { contractFiles, type Ran } from './operator.js';
+export { contractFiles } from './operator.js';
+export type { Ran } from './run.js';

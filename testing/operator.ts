@@ -1,17 +1,10 @@
 /** What a person does in dom0 so that a plugin may be used: nothing here that an operator could not do by hand. */
-import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { contractOf } from '../core/api/contract.js';
 import type { Plugin } from '../core/api/index.js';
 import { packageFile } from '../sim/root.js';
-
-/** How a command of the operator ended, and what it said. */
-export interface Ran {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
+import { type Ran, run } from './run.js';
 
 /** The contracts of a plugin as files: `SERVICE.json` and what is in it. */
 export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
@@ -24,21 +17,8 @@ export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
 }
 
 /** `qmcp-admin`, in the dom0 whose root this is. */
-export function qmcpAdmin(root: string, words: readonly string[]): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const command = packageFile('dom0/operator/qmcp-admin');
-    const child = spawn('python3', ['-B', command, '--root', root, ...words]);
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
+export function qmcpAdmin(root: string, ...words: readonly string[]): Promise<Ran> {
+  return run('python3', ['-B', packageFile('dom0/operator/qmcp-admin'), '--root', root, ...words]);
 }
 
 /** Contracts reviewed and installed, the plugin granted to the principal, the policy generated. Returns what the review said. */
@@ -62,7 +42,7 @@ export async function installContracts(
 }
 
 async function must(root: string, ...words: string[]): Promise<string> {
-  const { code, out, err } = await qmcpAdmin(root, words);
+  const { code, out, err } = await qmcpAdmin(root, ...words);
   if (code !== 0) throw new Error(`qmcp-admin ${words.slice(0, 2).join(' ')}: ${err.trim()}`);
   return out;
 }

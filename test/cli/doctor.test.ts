@@ -9,7 +9,7 @@ import { resolveConfig } from '../../core/config/resolve.js';
 import { pins } from '../../core/main.js';
 import { SERVICES } from '../../sim/guests/services.js';
 import { type SimHost, startHost } from '../../sim/index.js';
-import { qmcpAdmin } from '../operator/admin.js';
+import { qmcpAdmin } from '../../testing/operator.js';
 
 const POLICY = 'etc/qubes/policy.d/30-qmcp.policy';
 const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));

@@ -11,7 +11,7 @@ import { load } from '../../core/main.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { type SimHost, startHost } from '../../sim/index.js';
 import { packageFile } from '../../sim/root.js';
-import { qmcpAdmin } from '../operator/admin.js';
+import { qmcpAdmin } from '../../testing/operator.js';
 
 /** Does in dom0 what the two files beside a preset say. */
 async function ceiling(root: string, preset: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { qmcpAdmin } from '../../testing/operator.js';
 import { Seat } from '../security/host.js';
-import { qmcpAdmin } from './admin.js';
 
 let seat: Seat;
 beforeEach(async () => {

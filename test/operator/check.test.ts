@@ -2,8 +2,8 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { packageFile } from '../../sim/root.js';
+import { qmcpAdmin } from '../../testing/operator.js';
 import { Seat } from '../security/host.js';
-import { qmcpAdmin } from './admin.js';
 
 let seat: Seat;
 beforeEach(async () => {

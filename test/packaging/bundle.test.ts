@@ -16,8 +16,9 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packed } from '../../cli/bundle.js';
 import { packageFile } from '../../sim/root.js';
+import { run } from '../../testing/run.js';
 import { QMCP, qmcp } from '../support/qmcp.js';
-import { bundled, Dom0, filesOf, HOME, rebundled, run, sha256 } from './dom0.js';
+import { bundled, Dom0, filesOf, HOME, rebundled, sha256 } from './dom0.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let bundle: Buffer;

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -16,38 +15,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { packed } from '../../cli/bundle.js';
 import { packageFile } from '../../sim/root.js';
-import { qmcpAdmin } from '../operator/admin.js';
+import { qmcpAdmin } from '../../testing/operator.js';
+import { type Ran, run } from '../../testing/run.js';
 import { qmcp } from '../support/qmcp.js';
 
 export const INSTALLER = packageFile('dom0/packaging/qmcp-dom0');
 export const HOME = 'usr/lib/qmcp';
 export const POLICY = 'etc/qubes/policy.d/30-qmcp.policy';
 export const TOML = 'etc/qmcp/qmcp.toml';
-
-export interface Ran {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** A program, to its end; `stdin` is what it reads there. */
-export function run(command: string, words: readonly string[], stdin = ''): Promise<Ran> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, words);
-    let out = '';
-    let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text;
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text;
-    });
-    child.stdin.on('error', () => {});
-    child.stdin.end(stdin);
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code, out, err }));
-  });
-}
 
 export type Files = Map<string, Buffer>;
 

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
-import { qmcpAdmin } from '../operator/admin.js';
-import { bundled, Dom0, filesOf, HOME, POLICY, rebundled, run, sha256, TOML, textOf } from './dom0.js';
+import { qmcpAdmin } from '../../testing/operator.js';
+import { run } from '../../testing/run.js';
+import { bundled, Dom0, filesOf, HOME, POLICY, rebundled, sha256, TOML, textOf } from './dom0.js';
 
 const made: Dom0[] = [];
 const fresh = (): Dom0 => {

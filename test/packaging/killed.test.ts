@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
-import { bundled, Dom0, HOME, POLICY, rebundled, run, textOf } from './dom0.js';
+import { run } from '../../testing/run.js';
+import { bundled, Dom0, HOME, POLICY, rebundled, textOf } from './dom0.js';
 
 /** Every write with QMCP_SWEEP=all; else one in so many, for the time it takes. */
 const stride = (usual: number): string => (process.env.QMCP_SWEEP === 'all' ? '1' : String(usual));

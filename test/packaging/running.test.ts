@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
+import { run } from '../../testing/run.js';
 import { Seat } from '../security/host.js';
-import { bundled, HOME, INSTALLER, POLICY, rebundled, run, sha256, textOf } from './dom0.js';
+import { bundled, HOME, INSTALLER, POLICY, rebundled, sha256, textOf } from './dom0.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'qm-'));
 let bundle: Buffer;

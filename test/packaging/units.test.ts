@@ -4,7 +4,8 @@ import { chmodSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
-import { Dom0, run } from './dom0.js';
+import { run } from '../../testing/run.js';
+import { Dom0 } from './dom0.js';
 
 const SYSTEMD = packageFile('dom0/packaging/systemd');
 const UNITS = readdirSync(SYSTEMD);

@@ -8,7 +8,7 @@ const narrow = (root: string): void => {
   roomy(root);
   appendFileSync(
     join(root, 'etc/qmcp/qmcp.toml'),
-    [
+    `${[
       ['"*.example.org"', 'tcp', '443'],
       ['"10.1.0.0/16"', 'tcp', '1-1024'],
       ['"2001:db8::/32"', 'udp', '53'],
@@ -17,7 +17,7 @@ const narrow = (root: string): void => {
         ([to, protocol, ports]) =>
           `\n[[world.ai.egress]]\nto = ${to}\nprotocol = "${protocol}"\nports = "${ports}"\n`,
       )
-      .join('') + '\n[[world.ai.egress]]\nto = "dns"\n',
+      .join('')}\n[[world.ai.egress]]\nto = "dns"\n`,
   );
 };
 
