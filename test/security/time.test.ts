@@ -32,44 +32,60 @@ const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
 const start = (name: string, source?: string) => seat.direct('qmcp.spawn.Start', name, {}, source);
 const median = (times: number[]) => times.sort((one, other) => one - other)[times.length >> 1]!;
 
+/** Names an agent can ask about, and why it gets none of them. */
+const NAMES = { missing: 'nobody-1', hidden: 'work', underTier: 'personal', removed: 'ai-gone' };
+/** A name as the target, and in the payload, which no policy looks at; with what it is in nobody's way for. */
+const ASKED: readonly [string, (name: string) => Promise<string>, (keyof typeof NAMES)[]][] = [
+  ['a call of it', (name) => start(name), ['missing', 'hidden', 'underTier', 'removed']],
+  ['a look at it', (name) => seat.direct('qmcp.inspect.State', name), ['missing', 'hidden', 'removed']],
+  [
+    'a birth from it',
+    (template) => host('qmcp.spawn.Create', { name: 'ai-one', template }),
+    ['missing', 'hidden', 'removed'],
+  ],
+  [
+    'a clone of it',
+    (source) => host('qmcp.spawn.Clone', { name: 'ai-one', source }),
+    ['missing', 'hidden', 'underTier', 'removed'],
+  ],
+  ['its return', (qube) => host('qmcp.spawn.Restore', { qube }), ['missing', 'hidden', 'underTier']],
+];
+const host = (service: string, payload: object) => seat.direct(service, '@adminvm', payload);
+
 // ATTACK 15
 describe('by the time it takes, a name that is missing cannot be told', () => {
-  it('from one that is hidden, under tier or removed', async () => {
-    await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-gone', template: 'ai-debian' });
-    await seat.ask('ai-gone', 'qmcp.spawn.Remove');
-    await seat.operator('admin.vm.tag.Set', 'personal', 'ai-managed');
-    const kinds = {
-      missing: 'nobody-1',
-      hidden: 'work',
-      underTier: 'personal',
-      removed: 'ai-gone',
-    };
-    const times = Object.fromEntries(Object.keys(kinds).map((kind) => [kind, [] as number[]]));
-    const sample = async (wanted: number) => {
-      while (times.missing!.length < wanted)
-        // In turn, in any order: what slows the machine down slows all of them, and none always follows another.
-        for (const [kind, name] of shuffled(Object.entries(kinds))) {
-          const begun = performance.now();
-          const reply = await start(name);
-          times[kind]!.push(performance.now() - begun);
-          expect(reply).toBe(NOT_FOUND);
-        }
-      const medians = Object.entries(times).map(([kind, all]) => [kind, median([...all])] as const);
-      const missing = median([...times.missing!]);
-      return Object.fromEntries(medians.map(([kind, time]) => [kind, time / missing]));
-    };
-    let ratios: Record<string, number> = {};
-    for (const wanted of ROUNDS) {
-      ratios = await sample(wanted);
-      if (Object.values(ratios).every((ratio) => Math.abs(ratio - 1) <= WITHIN)) break;
-    }
-    const shown = Object.entries(ratios).map(([kind, ratio]) => `${kind} ${ratio.toFixed(3)}`);
-    console.log(
-      `time, by the missing one’s: ${shown.join(', ')}; ${times.missing!.length} samples each, seed ${SEED}`,
-    );
-    for (const [kind, ratio] of Object.entries(ratios))
-      expect(Math.abs(ratio - 1), kind).toBeLessThanOrEqual(WITHIN);
-  }, 120_000);
+  it.each(ASKED)(
+    'from one that is hidden, under tier or removed: %s',
+    async (_what, ask, kinds) => {
+      await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-gone', template: 'ai-debian' });
+      await seat.ask('ai-gone', 'qmcp.spawn.Remove');
+      await seat.operator('admin.vm.tag.Set', 'personal', 'ai-managed');
+      const times = new Map(kinds.map((kind) => [kind, [] as number[]]));
+      const sample = async (wanted: number) => {
+        while (times.get('missing')!.length < wanted)
+          // In turn, in any order: what slows the machine down slows all of them, and none always follows another.
+          for (const kind of shuffled(kinds)) {
+            const begun = performance.now();
+            const reply = await ask(NAMES[kind]);
+            times.get(kind)!.push(performance.now() - begun);
+            expect(reply).toBe(NOT_FOUND);
+          }
+        const missing = median([...times.get('missing')!]);
+        return kinds.map((kind) => [kind, median([...times.get(kind)!]) / missing] as const);
+      };
+      let ratios: Awaited<ReturnType<typeof sample>> = [];
+      for (const wanted of ROUNDS) {
+        ratios = await sample(wanted);
+        if (ratios.every(([, ratio]) => Math.abs(ratio - 1) <= WITHIN)) break;
+      }
+      const shown = ratios.map(([kind, ratio]) => `${kind} ${ratio.toFixed(3)}`).join(', ');
+      console.log(
+        `time, by the missing one’s: ${shown}; ${times.get('missing')!.length} samples each, seed ${SEED}`,
+      );
+      for (const [kind, ratio] of ratios) expect(Math.abs(ratio - 1), kind).toBeLessThanOrEqual(WITHIN);
+    },
+    120_000,
+  );
 
   it('even where qubesd itself is sooner done with what does not exist', async () => {
     const { host } = seat.sim;
