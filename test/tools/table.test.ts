@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { REFUSALS, type RefusalCode, Refused } from '../../core/api/index.js';
+import { QubeName, REFUSALS, type RefusalCode, Refused } from '../../core/api/index.js';
 import { lazily } from '../../core/host/dom0.js';
 import { refusalOf } from '../../core/mcp/results.js';
 import { BUILT_IN } from '../../plugins/index.js';
@@ -11,6 +11,7 @@ import { DRAWN, declared, type Entry, type Provoked, TABLE, TROUBLE } from './ta
 vi.mock('just-bash', async (original) => unhardened(await original()));
 
 const TOOLS = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => name as string));
+const { pattern: NAME } = QubeName as unknown as { pattern: string };
 const HIDDEN = ['vault', 'work', 'sys-net', 'sys-ai-net', 'mcp-control', 'ai-guarded'];
 /** Milliseconds in which a call is over that nobody waits for any more: no more than that it does not hang. */
 const SOON = 10_000;
@@ -31,6 +32,23 @@ afterAll(async () => {
 test('every tool has an entry in the table, and every entry a tool', () => {
   expect(Object.keys(TABLE).sort()).toEqual([...TOOLS].sort());
 });
+
+/** Arguments that can be a qube's name, or begin with one. */
+function naming(tool: string): string[] {
+  const { input } = BUILT_IN.flatMap(({ tools }) => [...tools]).find(({ name }) => name === tool)!;
+  const { properties } = input as unknown as { properties: Record<string, { pattern?: string }> };
+  return Object.keys(properties).filter((key) => key === 'handle' || properties[key]!.pattern === NAME);
+}
+
+test.each(Object.entries(TABLE))(
+  'of %s, every argument that can name a qube is tried with names',
+  (tool, entry) => {
+    const { names = [], filters = [], refusals = {} } = entry;
+    // What is to be the name of a new qube is refused by its shape, whoever has it.
+    const born = Object.keys(refusals['name-not-allowed']?.input ?? {});
+    expect([...names, ...filters, ...born].sort()).toEqual(naming(tool).sort());
+  },
+);
 
 /** Codes each tool was seen to give, whatever was being tried. */
 const SEEN = new Map<string, Set<string>>();
@@ -59,7 +77,7 @@ const TROUBLES = Object.entries(TROUBLE).flatMap(([whom, ways]) =>
 );
 
 describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
-  const { asks = ['dom0'], names = [], refusals = {}, waits } = entry;
+  const { asks = ['dom0'], names = [], filters = [], refusals = {}, waits } = entry;
   const told = Object.entries(refusals) as [RefusalCode, Provoked][];
   const own = TROUBLES.filter(([whom]) => asks.includes(whom));
   const others = TROUBLES.filter(([whom]) => !asks.includes(whom));
@@ -113,6 +131,13 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
     expect(missing).toMatch(/^{"code":"not-found"/);
     for (const hidden of HIDDEN) expect([hidden, await about(hidden)]).toEqual([hidden, missing]);
     expect(stage.changedSince(truth)).toEqual([]);
+  });
+
+  test.each(filters)('tells of a hidden %s what it tells of a missing one', async (argument) => {
+    const told: string[] = [];
+    for (const name of ['no-such-qube', 'vault', 'ai-guarded'])
+      told.push(JSON.stringify(await stage.done(tool, { ...golden, [argument]: name })));
+    expect(told).toEqual(told.map(() => told[0]));
   });
 
   test.each(told.filter(([, { before }]) => !before))('refuses: %s', async (code, { input }) => {

@@ -28,6 +28,8 @@ export interface Entry {
   readonly asks?: readonly Asked[];
   /** Arguments that name a qube which has to be there; a handle begins with the name of one. */
   readonly names?: readonly string[];
+  /** Arguments that name a qube which need not be: of one that is not, there is nothing to tell. */
+  readonly filters?: readonly string[];
   /** Of the codes that are this tool's own, a call that provokes each. */
   readonly refusals?: Readonly<Partial<Record<RefusalCode, Provoked>>>;
   /** How it can be made to wait, where holding qubesd back does not. */
@@ -219,7 +221,11 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   },
 
   // ---- events, storage
-  event_wait: { golden: { seconds: 1, qube: 'ai-one' }, waits: { input: { seconds: 60 } } },
+  event_wait: {
+    golden: { seconds: 1, qube: 'ai-one' },
+    filters: ['qube'],
+    waits: { input: { seconds: 60 } },
+  },
   budget_get: { golden: {} },
   volume_grow: {
     golden: { qube: 'ai-one', size: 3 * GB },
