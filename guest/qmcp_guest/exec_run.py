@@ -4,7 +4,7 @@ import sys
 import time
 
 from . import jobs, process
-from .frames import BadRequest
+from .frames import BadRequest, CallerGone, caller_gone
 from .service import REQUIRED, USER, fields, is_flag, is_name, is_text, main, whole
 
 DEFAULT_TIMEOUT = 60  # seconds; a background command has no limit unless it is given one
@@ -29,7 +29,10 @@ def run(request, received, frames):
         if background:
             stdin = jobs.read_stdin(received)
             job = jobs.launch(lambda: process.start(command, cwd, env, user), stdin, timeout)
-            return {"exit": None, "signal": None, "timed_out": False, "job": job}
+            if caller_gone(0):  # nobody would ever hear its name, and it would run for as long as the qube does
+                job.stop()
+                raise CallerGone
+            return {"exit": None, "signal": None, "timed_out": False, "job": job.id}
         deadline = time.monotonic() + (timeout or DEFAULT_TIMEOUT)
         return process.run(process.start(command, cwd, env, user), frames, deadline, received, feeds=True)
     except process.CannotStart as problem:

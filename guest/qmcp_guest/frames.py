@@ -8,6 +8,9 @@ import time
 MAX_REQUEST = 65536
 MAX_PAYLOAD = 65536
 HEADER = 5
+# Bytes of input that are held for a command which does not read them. While there are bytes that nobody takes, qrexec says
+# nothing of what is behind them, the end of the caller least of all, were it killed: so they are taken, read or not.
+AHEAD = 16 << 20
 
 
 class CallerGone(Exception):
@@ -23,23 +26,30 @@ class Input:
     caller keeps its side open after that: the end of file is a caller that has gone."""
 
     def __init__(self, fd, received=b""):
-        self.fd, self.ended, self._received = fd, False, received
+        self.fd, self.ended, self._received = fd, False, bytearray(received)
 
     def take(self):
-        """The bytes of the frames that are here by now; none when there are none."""
-        taken, at = bytearray(), 0
-        while not self.ended and len(self._received) >= at + HEADER:
-            start = at + HEADER
-            length = int.from_bytes(self._received[at + 1:start], "big")
-            if self._received[at:at + 1] != b"I" or length > MAX_PAYLOAD:
-                raise BadRequest
-            if len(self._received) < start + length:
-                break
-            at = start + length
-            taken += self._received[start:at]
-            self.ended = length == 0
-        self._received = self._received[at:]
-        return bytes(taken)
+        """The bytes of the next frame; none when it is not here yet, or was the last."""
+        if self.ended or len(self._received) < HEADER:
+            return b""
+        length = int.from_bytes(self._received[1:HEADER], "big")
+        if self._received[:1] != b"I" or length > MAX_PAYLOAD:
+            raise BadRequest
+        if len(self._received) < HEADER + length:
+            return b""
+        taken = bytes(self._received[HEADER:HEADER + length])
+        del self._received[:HEADER + length]
+        self.ended = length == 0
+        return taken
+
+    def ignore(self):
+        """Nobody takes the rest; that the caller goes is heard all the same."""
+        self.ended = True
+        self._received.clear()
+
+    def register(self, poll):
+        """To be told when there is something to hear: the end always, bytes as long as there is room for them."""
+        poll.register(self.fd, select.POLLRDHUP | (select.POLLIN if len(self._received) < AHEAD else 0))
 
     def hear(self):
         """Wait for bytes of the caller; whatever comes after the last frame is nothing."""
@@ -77,10 +87,11 @@ def read_request(fd):
 
 
 class Frames:
-    """Writes frames to a file descriptor that may be slow or gone."""
+    """Writes frames to a file descriptor that may be slow or gone; meanwhile it listens to the caller's `received`, if it is
+    given that. A frame that has begun when the time is up is finished before the next."""
 
     def __init__(self, fd):
-        self._fd = fd
+        self._fd, self._unsent, self.received = fd, b"", None
         os.set_blocking(fd, False)
 
     def send(self, kind, payload, deadline=None):
@@ -96,18 +107,25 @@ class Frames:
         self.send(b"R", json.dumps({"code": code, **({"problem": problem} if problem else {})}).encode())
 
     def _write(self, data, deadline):
-        poll = select.poll()
-        poll.register(self._fd, select.POLLOUT)
-        while data:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0) * 1000
-            if not poll.poll(left):
-                raise TimeoutError
+        self._unsent += data
+        while self._unsent:
             try:
-                data = data[os.write(self._fd, data):]
+                self._unsent = self._unsent[os.write(self._fd, self._unsent):]
             except BlockingIOError:
-                continue
+                self._wait(deadline)
             except OSError:
                 raise CallerGone from None
+
+    def _wait(self, deadline):
+        poll = select.poll()
+        poll.register(self._fd, select.POLLOUT)
+        if self.received is not None:
+            self.received.register(poll)
+        events = dict(poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000))
+        if self._fd not in events and deadline is not None and time.monotonic() >= deadline:
+            raise TimeoutError
+        if self.received is not None and self.received.fd in events:
+            self.received.hear()
 
 
 def caller_gone(seconds):

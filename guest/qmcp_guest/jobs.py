@@ -46,7 +46,7 @@ def read_stdin(received):
 
 
 def launch(start, stdin, timeout):
-    """Run what `start` starts, away from this call; its id. Raises CannotStart, or Problem when too many run."""
+    """Run what `start` starts, away from this call. Raises CannotStart, or Problem when too many run."""
     job = _new()
     told, tell = os.pipe()
     child = os.fork()
@@ -66,7 +66,7 @@ def launch(start, stdin, timeout):
     if said:
         shutil.rmtree(job.directory, ignore_errors=True)
         raise CannotStart(said["exit"], said["why"])
-    return job.id
+    return job
 
 
 def _new():

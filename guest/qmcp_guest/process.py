@@ -113,7 +113,6 @@ class Pump:
             os.set_blocking(fd, False)
         if not feeds:
             self._close_feed()
-        self._refill()
 
     def run(self, deadline=None):
         """Until the command has ended and what it wrote is sent. Raises TimeoutError, CallerGone or Stopped."""
@@ -122,6 +121,7 @@ class Pump:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
+            self._refill()
             events = dict(self._poll().poll(0 if over else left and left * 1000))
             if self._caller_out in events:
                 raise CallerGone
@@ -130,7 +130,6 @@ class Pump:
                 raise Stopped
             if self._caller_in in events:
                 self._received.hear()
-                self._refill()
             if self._feed in events:
                 self._feed_command()
             for fd in [fd for fd in self._outputs if fd in events]:
@@ -149,33 +148,30 @@ class Pump:
         poll.register(self._exit, select.POLLIN)
         for fd in self._outputs:
             poll.register(fd, select.POLLIN)
-        waiting = self._feed is not None and self._pending
-        if waiting:
+        if self._feed is not None and self._pending:
             poll.register(self._feed, select.POLLOUT)
         if self._caller_in is not None:
-            # While the command does not read, nothing more is taken; that the caller goes is heard all the same.
-            poll.register(self._caller_in, select.POLLRDHUP | (0 if waiting else select.POLLIN))
+            self._received.register(poll)
         return poll
 
     def _refill(self):
-        """What has come for the command's standard input; the end of it when that was the last."""
+        """The next of what has come for the command's standard input; the end of it when that was the last."""
         if self._received and not self._pending:
             self._pending = self._received.take()
-        if self._feed is None:
-            self._pending = b""
-        elif not self._pending and (not self._received or self._received.ended):
+        if not self._pending and (not self._received or self._received.ended):
             self._close_feed()
 
     def _feed_command(self):
         try:
             self._pending = self._pending[os.write(self._feed, self._pending):]
         except BlockingIOError:
-            return
+            pass
         except OSError:
             self._close_feed()
-        self._refill()
 
     def _close_feed(self):
+        if self._received:
+            self._received.ignore()
         if self._feed is not None:
             self._process.stdin.close()
             self._feed = None

@@ -31,6 +31,7 @@ def main(handle):
     try:
         try:
             request, received = read_request(0)
+            frames.received = received
             reply = handle(request, received, frames)
         except BadRequest:
             frames.refuse("invalid-request")

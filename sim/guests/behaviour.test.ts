@@ -1,6 +1,6 @@
 /** One table of what a guest does, held against the service a template ships and against each engine's guests. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -70,10 +70,10 @@ const shipped: Engine = async () => {
 };
 
 /** `Run` is in the module exec_run, `FileRead` in file_read: as the files in guest/qubes-rpc say. */
-function serviceProcess(service: string, dir: string) {
+function serviceProcess(service: string, dir: string, then = '') {
   const file = readFileSync(packageFile(`guest/qubes-rpc/qmcp.exec.${service}`), 'utf8');
   const module = /-m (qmcp_guest\.\w+)/.exec(file)![1]!;
-  return spawn('python3', ['-B', '-S', '-m', module], {
+  return spawn('sh', ['-c', `${then ? '' : 'exec '}python3 -B -S -m ${module} ${then}`], {
     cwd: packageFile('guest'),
     env: { ...process.env, QMCP_JOBS: join(dir, '.jobs') },
   });
@@ -480,8 +480,8 @@ for (const [name, engine, user, missing] of [
         message(JSON.stringify({ command, user, ...more }), input);
       const line = `echo on; echo > ${qube.dir}/began; sleep 2; echo > ${qube.dir}/late`;
       const begun = performance.now();
-      // One that has nothing to read, and one that does not read what it was sent.
-      for (const input of [Buffer.of(), Buffer.alloc(300_000)]) {
+      // One that has nothing to read, and one that does not read what it was sent: more than the pipes between them hold.
+      for (const input of [Buffer.of(), Buffer.alloc(3_000_000)]) {
         const { stdout, last } = await qube.call('Run', run(line, {}, input), 700);
         expect([stdout.toString(), last]).toEqual(['on\n', undefined]);
       }
@@ -501,3 +501,45 @@ for (const [name, engine, user, missing] of [
       await qube.end();
     });
   });
+
+describe('the service a template ships, when its output is not taken as it comes', () => {
+  const user = userInfo().username;
+  const run = (request: object) => message(JSON.stringify({ user, ...request }));
+
+  // qrexec's agent, whose caller has gone, reads no more and keeps its end of the output open until the service has ended.
+  it('hears that the caller’s side ends, though it is in the middle of what nobody takes', async () => {
+    const qube = await shipped();
+    const child = serviceProcess('Run', qube.dir);
+    child.stdin.write(run({ command: 'yes' }));
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    const begun = performance.now();
+    child.stdin.end();
+    expect(await ended).toBe(1);
+    expect(performance.now() - begun).toBeLessThan(1000);
+    child.stdout.destroy();
+    await qube.end();
+  });
+
+  it('finishes the frame it was at when the time was up, and says so in the next', async () => {
+    const qube = await shipped();
+    // A pipe takes a part of a frame, where a socket takes all of it or nothing.
+    const child = serviceProcess('Run', qube.dir, '| (sleep 2; cat)');
+    child.stdin.write(run({ command: 'yes', timeout: 1 }));
+    const chunks: Buffer[] = [];
+    for await (const chunk of child.stdout) chunks.push(chunk as Buffer);
+    expect(answerOf(Buffer.concat(chunks)).last).toEqual({ exit: null, signal: 'SIGKILL', timed_out: true });
+    await qube.end();
+  });
+
+  it('leaves nothing in the background for a caller that had gone before it could be told of it', async () => {
+    const qube = await shipped();
+    const { last } = await qube.call('Run', run({ command: 'sleep 30', background: true }), 0);
+    expect(last).toBeUndefined();
+    const [job] = readdirSync(join(qube.dir, '.jobs'));
+    expect(JSON.parse(readFileSync(join(qube.dir, '.jobs', job!, 'end'), 'utf8'))).toMatchObject({
+      signal: 'SIGTERM',
+    });
+    await qube.end();
+  });
+});
