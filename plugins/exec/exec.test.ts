@@ -358,6 +358,15 @@ describe('what is kept', () => {
     expect(all.map(({ handle }) => kept.find(handle) !== undefined)).toEqual([false, false, false, true]);
     expect(all[3]!.held).toBeLessThan(20_000);
   });
+
+  test('costs a piece no more time when much is kept: one of a byte, and there may be thousands in a chunk', () => {
+    const kept = new KeptOutput();
+    const all = Array.from({ length: 20_000 }, () => kept.open('ai-one'));
+    for (const one of all) kept.add(one, 'stdout', bytes(1));
+    const begun = performance.now();
+    for (let at = 0; at < 10_000; at += 1) kept.add(all.at(-1)!, 'stdout', bytes(1));
+    expect(performance.now() - begun).toBeLessThan(1000);
+  });
 });
 
 test('progress of a flood is its newest part, and few messages', async () => {

@@ -104,6 +104,8 @@ export class Kept {
 export class KeptOutput {
   private readonly kept = new Map<string, Kept>();
   private count = 0;
+  /** Bytes of all of them. */
+  private held = 0;
 
   constructor(
     private readonly limits: { readonly stream: number; readonly total: number } = {
@@ -121,11 +123,13 @@ export class KeptOutput {
   }
 
   add(to: Kept, stream: Stream, bytes: Uint8Array): void {
+    const before = to.held;
     to[stream].add(bytes);
-    let held = 0;
-    for (const kept of [...this.kept.values()].reverse()) {
-      held += kept.held;
-      if (held > this.limits.total && kept !== to) this.kept.delete(kept.handle);
+    if (this.kept.has(to.handle)) this.held += to.held - before;
+    // A qube chooses how small its pieces are: no piece may cost a look at everything that is kept.
+    for (const kept of this.kept.values()) {
+      if (this.held <= this.limits.total) return;
+      if (kept !== to) this.forget(kept);
     }
   }
 
@@ -139,6 +143,6 @@ export class KeptOutput {
   }
 
   forget(kept: Kept): void {
-    this.kept.delete(kept.handle);
+    if (this.kept.delete(kept.handle)) this.held -= kept.held;
   }
 }
