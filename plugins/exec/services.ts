@@ -49,7 +49,8 @@ const At = Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 40 }));
 export const Outcome = {
   /** The exit code, or null when a signal ended the command. */
   exit: nullable(Type.Integer()),
-  signal: nullable(Type.String({ maxLength: 16 })),
+  /** A name of a signal and no other words: a result shows it as ours. */
+  signal: nullable(Type.String({ pattern: '^SIG[A-Z0-9]*$', maxLength: 16 })),
   timed_out: Type.Boolean(),
 };
 
