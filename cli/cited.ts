@@ -39,7 +39,10 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
   ],
   'tags.operator-only': [
     { file: 'test/security/lifecycle.test.ts', test: 'has no tier its source did not have' },
-    { file: 'test/security/births.test.ts', test: 'puts back no tag that is not the world’s to have' },
+    {
+      file: 'test/security/births.test.ts',
+      test: 'puts back no tag: what the operator took of a removed qube stays taken',
+    },
   ],
   'tiers.unreadable': [
     {
@@ -152,7 +155,7 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
   'remove.is-a-tombstone': [
     {
       file: 'test/security/lifecycle.test.ts',
-      test: 'is a tombstone: halted, marked, stripped, and still on the disk',
+      test: 'is a tombstone: halted, marked, and still on the disk',
     },
     {
       file: 'test/security/births.test.ts',

@@ -96,8 +96,8 @@ const HOST: HostSnapshot = {
     child('ai-dvm', { tags: ['anon-vm', 'operators-note'], properties: { template_for_dispvms: 'True' } }),
     qube('ai-disk', { tags: ['ai-managed', 'ai-full'], state: 'Running' }),
     qube('ai-gone', {
-      tags: ['created-by-mcp-control', 'ai-born', 'ai-tombstone'],
-      features: { 'qmcp-entombed': '1700000000 ai-managed ai-net', 'qmcp-network': '' },
+      tags: ['ai-managed', 'ai-net', 'created-by-mcp-control', 'ai-born', 'ai-tombstone'],
+      features: { 'qmcp-entombed': '1700000000', 'qmcp-network': '' },
       disk: GB,
     }),
   ],
@@ -145,11 +145,7 @@ const disk =
 const uses =
   (devclass: string, backend: string): Change =>
   (one) => ({ ...one, attached: [{ devclass, backend, port: 'sda' }] });
-const removed = both(
-  untagged('ai-managed', 'ai-net', 'ai-full'),
-  tagged('ai-tombstone'),
-  feature('qmcp-entombed', '1700000001 ai-full ai-managed ai-net'),
-);
+const removed = both(tagged('ai-tombstone'), feature('qmcp-entombed', '1700000001'));
 
 const unused: Change = (one) => ({ ...one, attached: [] });
 /** With a qube of the operator's that is based on a template of the world. */
@@ -223,7 +219,7 @@ const KEPT: readonly [string, HostSnapshot, HostSnapshot][] = [
     'a return',
     HOST,
     after('ai-gone', (one) => ({
-      ...both(untagged('ai-tombstone'), tagged('ai-managed', 'ai-net'))(one),
+      ...untagged('ai-tombstone')(one),
       features: { 'qmcp-network': '' },
     })),
   ],
@@ -275,7 +271,7 @@ const BROKEN: Readonly<
     [
       'a return with more than it had',
       HOST,
-      after('ai-gone', both(untagged('ai-tombstone'), tagged('ai-managed', 'ai-full'))),
+      after('ai-gone', both(untagged('ai-tombstone'), tagged('ai-full'))),
     ],
     ['a guard less', after('ai-one', tagged('ai-guard')), HOST],
   ],
@@ -413,12 +409,7 @@ const BROKEN: Readonly<
     ['gone', HOST, without('ai-one')],
     ['a tombstone gone', HOST, without('ai-gone')],
     ['still running', running, after('ai-one', both(removed, state('Running')))],
-    ['still with its tier', HOST, after('ai-one', both(removed, tagged('ai-full')))],
-    [
-      'without the way back',
-      HOST,
-      after('ai-one', both(untagged('ai-managed', 'ai-net', 'ai-full'), tagged('ai-tombstone'))),
-    ],
+    ['without the time of it', HOST, after('ai-one', tagged('ai-tombstone'))],
     ['a smaller disk', HOST, after('ai-one', both(removed, disk(0)))],
   ],
   'audit.complete': [
@@ -438,8 +429,8 @@ const BROKEN: Readonly<
   'crash.no-residue': [
     ['half a birth', HOST, with_(untagged('ai-born')(child('ai-two')))],
     ['half a removal', HOST, after('ai-one', tagged('ai-tombstone'))],
-    ['half a return', HOST, after('ai-gone', tagged('ai-managed'))],
-    ['a mark forgotten', HOST, after('ai-gone', both(untagged('ai-tombstone'), tagged('ai-managed')))],
+    ['half a return', HOST, after('ai-gone', (one) => ({ ...one, features: {} }))],
+    ['a time forgotten', HOST, after('ai-gone', untagged('ai-tombstone'))],
   ],
   'frozen.means-frozen': [['an effect', HOST, running, { frozen: true }]],
   'policy.closed': [

@@ -74,9 +74,8 @@ export const tagsOperatorOnly = dom0(
       .every(([was, is]) => {
         const added = settings(is).tags.filter((tag) => !was.tags.includes(tag));
         const removed = settings(was).tags.filter((tag) => !is.tags.includes(tag));
-        if (same(added, [marks.tombstone])) return only(removed, ladder);
-        if (same(removed, [marks.tombstone])) return only(added, ladder);
-        return added.length + removed.length === 0;
+        const changed = [...added, ...removed];
+        return changed.length === 0 || same(changed, [marks.tombstone]);
       });
     const ofBirth = [...ladder, marks.born, ...marks.disposable, ...marks.stamps, ...marks.restrictions];
     return (
@@ -387,7 +386,7 @@ export const bothEnds = dom0(
 
 export const removeIsATombstone = dom0(
   'remove.is-a-tombstone',
-  'Remove halts, marks, strips tier and umbrella, keeps the charge, and can be restored until the operator’s retention ends; only the timer reaps.',
+  'Remove halts and marks, and the mark alone takes a qube out of every reach; it keeps its charge, and can be restored to what its tags say then, until the operator’s retention ends; only the timer reaps.',
   (before, after, marks) => {
     const left = new Set(after.qubes.map(({ name }) => name));
     return (
@@ -397,12 +396,7 @@ export const removeIsATombstone = dom0(
       ) &&
       stayed(before, after).every(([was, is]) => {
         if (!is.tags.includes(marks.tombstone)) return true;
-        return (
-          isDown(is) &&
-          is.disk === was.disk &&
-          is.features[ENTOMBED] !== undefined &&
-          ![marks.umbrella, ...marks.tiers].some((tag) => is.tags.includes(tag))
-        );
+        return isDown(is) && is.disk === was.disk && is.features[ENTOMBED] !== undefined;
       })
     );
   },
@@ -430,16 +424,13 @@ export const auditComplete = dom0(
 export const noResidue = dom0(
   'crash.no-residue',
   'If qmcpd, qubesd or the machine dies at any point, what remains after restart is either the whole effect or none, and in between the less-authority state.',
-  // What remains is whole: no birth without its last mark, no removal that stripped half, no return that forgot the mark.
+  // What remains is whole: no birth without its last mark, no removal without its time, and no time without the removal.
   (_before, after, marks) =>
     after.qubes
       .filter((qube) => marks.concerns(qube))
       .every((qube) => {
         const removed = qube.tags.includes(marks.tombstone);
-        const living = [marks.umbrella, ...marks.tiers].some((tag) => qube.tags.includes(tag));
-        return (
-          marks.isFinished(qube) && removed === (qube.features[ENTOMBED] !== undefined) && removed !== living
-        );
+        return marks.isFinished(qube) && removed === (qube.features[ENTOMBED] !== undefined);
       }),
 );
 

@@ -75,9 +75,7 @@ export class Marks {
 
   /** How much an agent may do with a qube, as it is or as it would be brought back: -1 is nothing at all. */
   rank(qube: QubeSnapshot): number {
-    const kept = qube.tags.includes(this.tombstone) ? (qube.features[ENTOMBED] ?? '').split(' ') : qube.tags;
-    const seen = { ...qube, tags: kept };
-    return kept.includes(this.umbrella) ? TIERS.indexOf(this.tier(seen)) : -1;
+    return qube.tags.includes(this.umbrella) ? TIERS.indexOf(this.tier(qube)) : -1;
   }
 
   restrictionsOf({ tags }: QubeSnapshot): string[] {

@@ -12,17 +12,13 @@ import time
 from pathlib import Path
 
 from answer import Answer, stop
-from host import clock, entombed, open_qubesd, run
-from qmcpd.births import ENTOMBED
+from host import clock, open_qubesd, run
 from qmcpd.effects import perform
 from qmcpd.journal import Journal
 from qmcpd.qubesd import AdminError
 
 DIRECTORY = "var/lib/qmcp/grants"
 FEATURE = "qmcp-grant"  # no contract can write it
-# Seconds for which a grant that is over is taken back again and again: a call that began before, a removal above all, may still
-# write down the tier it saw, to be restored one day.
-SETTLING = 3600
 
 
 def now():
@@ -96,26 +92,13 @@ def expire(options):
 
 
 async def due(root, everything=False):
-    """`{qube: [(identity, grant)]}` of those there is something to do about."""
+    """`{qube: [(identity, grant)]}` of those that are over."""
     qubesd, found = open_qubesd(root), {}
     for name, grants in (await standing(qubesd, root, sorted(await qubesd.list()))).items():
         over = [one for one in grants if everything or end(one[1]) <= now()]
-        if any([not now() - SETTLING < end(grant) <= now() or await _back(qubesd, grant) != [] for _, grant in over]):
+        if over:
             found[name] = over
     return found
-
-
-async def _back(qubesd, grant):
-    """The operations that take it back, what a removal wrote down included; none when that was done, None when the qube is gone."""
-    tags = await qubesd.tags(grant["qube"])
-    if tags is None:
-        return None
-    when, had = await entombed(qubesd, grant["qube"])
-    kept = [tag for tag in had if tag not in grant["untag"]]
-    return [
-        *(["tag", tag] for tag in grant["retag"] if tag not in tags), *(["untag", tag] for tag in grant["untag"] if tag in tags),
-        *([["put", "feature", ENTOMBED, " ".join([str(when), *kept])]] if when is not None and kept != had else []),
-    ]
 
 
 async def _take_back(root, due):
@@ -123,13 +106,11 @@ async def _take_back(root, due):
     qubesd, failed = open_qubesd(root), {}
     for name, (identity, grant) in [(name, one) for name, grants in due.items() for one in grants]:
         try:
-            back = await _back(qubesd, grant)
-            await perform(qubesd, name, back or [])
-            if back is None or 0 < end(grant) <= now() - SETTLING:
-                await forget(qubesd, root, name, [(identity, grant)])
-            elif not 0 < end(grant) <= now():  # it counts as over from now on, and in this boot
-                await record(qubesd, root, grant | {"boot": boot(), "over": now()})
-                await forget(qubesd, root, name, [(identity, grant)], replaced=True)
+            tags = await qubesd.tags(name)
+            if tags is not None:
+                less = [*(["tag", tag] for tag in grant["retag"] if tag not in tags), *(["untag", tag] for tag in grant["untag"])]
+                await perform(qubesd, name, less)
+            await forget(qubesd, root, name, [(identity, grant)])
         except AdminError as refused:
             failed[name] = str(refused)
     return failed

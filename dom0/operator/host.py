@@ -16,7 +16,7 @@ LINKS, SOCKET = "etc/qubes-rpc", "../../run/qmcp/qmcpd.sock"  # seen from there,
 
 
 class Member(NamedTuple):
-    """A qube with a world's umbrella, or of those it removed: `when` it was, in seconds since the epoch, and with what it `had`."""
+    """A qube of a world, or one that it removed: `when` it did, in seconds since the epoch."""
 
     name: str
     world: config.World
@@ -24,7 +24,6 @@ class Member(NamedTuple):
     state: str
     tags: frozenset
     when: int | None
-    had: list
 
     def removed(self):
         return self.world.tombstone in self.tags
@@ -74,13 +73,13 @@ async def members(qubesd, worlds):
         tags = await qubesd.tags(name) or frozenset()
         for world in worlds.values():
             if world.marks & tags:
-                found.append(Member(name, world, klass, state, tags, *await entombed(qubesd, name)))
+                found.append(Member(name, world, klass, state, tags, await entombed(qubesd, name)))
     return found
 
 
 async def entombed(qubesd, name):
-    words = (await qubesd.get(name, "feature", ENTOMBED) or "").split()
-    return (int(words[0]), words[1:]) if words and words[0].isdecimal() else (None, words)
+    when = await qubesd.get(name, "feature", ENTOMBED) or ""
+    return int(when) if when.isdecimal() else None
 
 
 def clock(seconds, form="%Y-%m-%d %H:%M"):

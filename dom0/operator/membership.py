@@ -5,6 +5,7 @@ import time
 import grants
 from answer import Answer, stop
 from host import clock, open_qubesd, read_worlds, run, switched_on, switches
+from qmcpd.births import ENTOMBED
 from qmcpd.effects import perform
 from qmcpd.invariants import DISPOSABLE
 from settings.config import TIERS
@@ -34,7 +35,7 @@ def change(options):
         "qube": options.qube, "world": world.name, "changes": changes,
         "until": ["what was given for a while ends with this"] if ends else [until, TABLE["gains"]["kept"]] if until else [],
         "an agent may": [TABLE["gains"][tier] for tier in TIERS[:TIERS.index(world.tier(after)) + 1]]
-        if world.umbrella in after else ["no agent sees it"], "switches": switched_on(world, after),
+        if after & world.marks == {world.umbrella} else ["no agent sees it"], "switches": switched_on(world, after),
     }
 
     def do():
@@ -75,7 +76,7 @@ def _wanted(options, world, tags):
     """`(tags to add, tags to take)`. A disposable is the world's by a mark of its own."""
     tier, add, take = getattr(options, "tier", None), set(), set()
     if options.verb == "expel":
-        return add, {world.umbrella, *switches(world).values(), *_tiers(world)}
+        return add, {*world.marks, *switches(world).values(), *_tiers(world)}
     if world.umbrella not in tags:
         tier, add = tier or "read", {world.umbrella}
         if world.stamps & tags and world.born not in tags:
@@ -99,6 +100,8 @@ async def _written(root, name, world, tags, grant, granted):
     await perform(qubesd, name, [*(["untag", tag] for tag in gone - narrowing), *(["tag", tag] for tag in new & narrowing)])
     if grant:
         await grants.record(qubesd, root, grant)
+    if world.tombstone in gone:
+        await qubesd.put(name, "feature", ENTOMBED, None)
     more = sorted(new - narrowing, key=lambda tag: tag == world.umbrella)
     await perform(qubesd, name, [*(["untag", tag] for tag in gone & narrowing), *(["tag", tag] for tag in more)])
     await grants.forget(qubesd, root, name, granted, replaced=bool(grant) or not granted)

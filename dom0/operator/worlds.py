@@ -66,7 +66,7 @@ def _removed(options):
 
 
 def _rows(found):
-    return [{"qube": one.name, "world": one.world.name, "removed": clock(one.when), "would get back": one.had} for one in found]
+    return [{"qube": one.name, "world": one.world.name, "removed": clock(one.when), "would get back": one.world.tier(one.tags)} for one in found]
 
 
 def tombstones(options):
@@ -80,10 +80,8 @@ def restore(options):
         stop(f"{options.qube} is no removed qube: see qmcp-admin tombstones")
 
     def do():
-        # The mark that hides it goes last: until then it is nobody's, whatever it carries.
-        back = [*(["tag", tag] for tag in one.had), ["untag", one.world.tombstone], ["put", "feature", ENTOMBED, None]]
-        run(perform(open_qubesd(options.root), one.name, back))
-        return [f"restored {one.name} with {' '.join(one.had)}"]
+        run(perform(open_qubesd(options.root), one.name, [["put", "feature", ENTOMBED, None], ["untag", one.world.tombstone]]))
+        return [f"restored {one.name}, at {one.world.tier(one.tags)}"]
     return Answer(_rows([one]), do=do, about=(one.name,), world=one.world.name)
 
 

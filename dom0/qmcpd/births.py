@@ -14,7 +14,7 @@ from settings.contracts import VOCABULARY
 from .effects import Qube, act
 from .errors import Refused
 
-# When a qube was removed (seconds since the epoch) and the tags to put back; no contract can write it.
+# When a qube was removed, in seconds since the epoch; no contract can write it.
 ENTOMBED = "qmcp-entombed"
 # The network it was born on, the only one it can come back to; no contract can write it.
 BIRTH_NETWORK = "qmcp-network"
@@ -35,7 +35,7 @@ class Birth(NamedTuple):
         return [
             *(["put", "property", key, value] for key, value in properties.items()),
             ["put", "feature", BIRTH_NETWORK, self.netvm],
-            ["put", "firewall", "", invariants.birth_firewall(world, self.firewall)],
+            ["put", "firewall", "", invariants.birth_firewall(world, self.source.tags, self.firewall)],
             *(["tag", tag] for tag in invariants.birth_restrictions(world, self.source.tags)),
         ]
 
@@ -99,14 +99,14 @@ async def disposable(call, template):
     stamp = f"disp-created-by-{call.principal}"
     mark = world.disposable_mark(invariants.birth_tier(world, template.tags))
     await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
-    async with call.alone([""]):  # while a disposable has no name, it is the only one
+    async with call.alone([f"?{stamp}"]):  # while a disposable has no name, it is its principal's only one
         # Another one, of whatever tier, is not what is to be undone.
         call.intend("", UNDO, unborn=(stamp, *map(world.disposable_mark, TIERS)))
         name = await host.create_disposable(template.name, call.principal)
         birth = Birth(name, template, "DispVM", netvm, 0, firewall)
         call.named(name, UNDO, birth.finish(world, mark), (stamp, mark))
     # It has every tag of its template, and is nobody's while it lacks its mark.
-    strip = [["untag", tag] for tag in (world.born, *map(world.tier_tag, TIERS[1:]))]
+    strip = [["untag", tag] for tag in (world.born, *map(world.tier_tag, TIERS[1:]))]  # INVARIANT tags.operator-only
     await act(call, name, [*strip, *birth.narrowing(world, {})], UNDO)
     await birth.read_back(call, stamp, mark)
     if await host.state(name) != "Running":  # one that qubesd had ready is
@@ -116,31 +116,22 @@ async def disposable(call, template):
 
 # ---- end, and return
 
-def _burial(world, when, had):
-    return [
-        ["put", "feature", ENTOMBED, " ".join([str(when), *had])],
-        ["tag", world.tombstone],
-        *(["untag", tag] for tag in sorted(world.grants)),
-    ]
-
-
 async def entomb(call, qube):
-    """Halt, mark, strip; what was stripped is kept where it can be put back from. A disposable has nothing to keep."""
-    world = call.world
-    end = [["halt"], ["remove"]]
+    """Halt and mark. What it may be is left to its tags, so that one the operator takes meanwhile is taken for good. A disposable
+    has nothing to keep."""
+    end = UNDO
     if (await call.host.list(qube.name))[qube.name][0] != "DispVM":
-        end = [["halt"], *_burial(world, int(time.time()), sorted(qube.tags & world.grants))]  # INVARIANT remove.is-a-tombstone
+        now = ["put", "feature", ENTOMBED, str(int(time.time()))]
+        end = [["halt"], now, ["tag", call.world.tombstone]]  # INVARIANT remove.is-a-tombstone
     await act(call, qube.name, end, end)
     return {"removed": qube.name}
 
 
 async def restore(call, qube):
-    """Back to what it was. The mark that hides it goes last: until then it is nobody's, whatever it carries."""
-    world = call.world
-    when, *had = (await call.host.get(qube.name, "feature", ENTOMBED) or "0").split(" ")
-    if time.time() > int(when) + world.tombstone_days * 86400:
+    """Back to what it is by the tags it has now: the mark that hides it goes, and nothing is given."""
+    tombstone, when = call.world.tombstone, await call.host.get(qube.name, "feature", ENTOMBED)
+    if time.time() > int(when or 0) + call.world.tombstone_days * 86400:
         raise Refused("not-found")
-    had = sorted(world.grants.intersection(had))  # INVARIANT tags.operator-only
-    do = [*(["tag", tag] for tag in had), ["untag", world.tombstone], ["put", "feature", ENTOMBED, None]]
-    await act(call, qube.name, do, _burial(world, int(when), had))
+    do = [["put", "feature", ENTOMBED, None], ["untag", tombstone]]
+    await act(call, qube.name, do, [["put", "feature", ENTOMBED, when], ["tag", tombstone]])
     return {"restored": qube.name}

@@ -39,7 +39,7 @@ class Budget:
 
     def __init__(self, host):
         self.world, self.roster, self._host = None, None, host
-        self._admitted, self._times = {}, {line: deque() for line in RATES}
+        self._admitted, self._peaks, self._times = {}, {}, {line: deque() for line in RATES}
         self._calls = self.turned_away = 0  # the latter in a row, for being too many
         self._one_by_one = asyncio.Lock()
 
@@ -83,7 +83,7 @@ class Budget:
 
     def release(self, keys):
         for key in keys:
-            self._admitted.pop(key, None)
+            self._peaks[key] = self._admitted.pop(key, Charge())
 
     async def status(self):
         """Exactly what the gate goes by: `{line: {used, limit, left}}`."""
@@ -99,6 +99,7 @@ class Budget:
         """`{name: Charge}`. What is held is read first: a call that ends meanwhile is then seen in one place or the other."""
         held = dict(self._admitted)
         usage = {name: await self._charge(name) for name in await self.roster.names()}
+        self._peaks = {name: peak for name, peak in self._peaks.items() if name in usage}
         return usage | {key: _most(usage.get(key, Charge()), charge) for key, charge in held.items()}
 
     async def _charge(self, name):
@@ -107,7 +108,10 @@ class Budget:
         klass, state = (await self._host.list(name)).get(name, (None, "Halted"))
         if klass is None or not (made or invariants.is_in_scope(self.world, name, tags)):
             return Charge()
-        up = running(await self._host.properties(name)) if state not in ("Halted", "Crashed") else Charge()
+        up = Charge()
+        if state not in ("Halted", "Crashed"):  # it has what it was started with, whatever is said of it meanwhile
+            up = _most(running(await self._host.properties(name)), self._peaks.get(name, up))
+        self._peaks[name] = up
         disk = int((await self._host.volume(name))["size"]) if made and klass != "DispVM" else 0
         return up._replace(qubes=int(made), disk=disk)
 

@@ -9,6 +9,7 @@ import re
 from . import egress, wire
 from settings.config import TIERS
 from settings.contracts import VOCABULARY
+from settings.rules import is_rule
 from .errors import Refused
 
 OUT_OF_SCOPE = "<out-of-scope>"
@@ -53,7 +54,7 @@ def require_reach(world, name, tags, capability, known):
 
 def require_tombstone(world, name, tags, known):
     """Of those the world removed, the only ones it can name."""
-    if not all((known, world.tombstone in (tags or ()), name not in world.excluded)):
+    if not all((known, {world.umbrella, world.tombstone} <= (tags or frozenset()), name not in world.excluded)):
         raise Refused("not-found")
 
 
@@ -91,12 +92,13 @@ def birth_network(world, source_network):
     return network
 
 
-def birth_firewall(world, source_firewall):
-    """Its source's rules while they are within the ceiling; else the ceiling."""
+def birth_firewall(world, source_tags, source_firewall):
+    """Its source's rules while they are within the ceiling; else the ceiling, or nothing where the operator has locked them."""
     rules = egress.from_firewall(source_firewall or "")
     within = rules is not None and outside_ceiling(world, rules) is None
     # a firewall cannot say *.example.org
-    return source_firewall if within else egress.to_firewall(filter(egress.is_rule, world.egress))
+    ceiling = [] if world.egress_lock in source_tags else filter(is_rule, world.egress)
+    return source_firewall if within else egress.to_firewall(ceiling)
 
 
 def require_birth(world, declared, kind, stamp, network, tags, properties):
@@ -106,6 +108,7 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
     made = all((
         born == kind and kind in declared,  # INVARIANT birth.class
         {world.umbrella, stamp} <= tags,  # INVARIANT birth.tagged-before-named
+        world.tombstone not in tags,  # INVARIANT remove.is-a-tombstone
         not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),  # INVARIANT tiers.no-escalation
         value["netvm"] == network,  # INVARIANT birth.egress-inherited
         not any(value[hatch] for hatch in ESCAPE_HATCHES),  # INVARIANT birth.no-escape-hatch
@@ -130,7 +133,7 @@ def outside_ceiling(world, rules):
 
 def require_ceiling(world, rules):
     for rule in rules:
-        if not egress.is_rule(rule):
+        if not is_rule(rule):
             raise Refused("invalid-request", rule=rule)
     outside = outside_ceiling(world, rules)
     if outside is not None:  # INVARIANT egress.within-ceiling

@@ -125,6 +125,9 @@ class Kernel:
         """Asked at the door, before every step and before the commit: a call may wait long, and work long."""
         if self.settings.frozen(call.world.name):
             raise Refused("frozen")  # INVARIANT frozen.means-frozen
+        self.settings.refresh()
+        if self.settings.config.world_of(call.principal) is not call.world:
+            raise Refused("busy")  # the operator has changed what it began under
 
     def _contract(self, call):
         contract = self.settings.contracts.get(call.service)
@@ -244,7 +247,7 @@ class Kernel:
     async def _settle(self, identity, intent):
         """Undo. False when that failed; it stays in the journal then."""
         try:
-            async with self.locked([] if intent["qube"] else [""]):
+            async with self.locked([] if intent["qube"] else [f"?{intent['unborn'][0]}"]):
                 names = [intent["qube"]] if intent["qube"] else await self._nameless()
                 if await effects.settle(self._hands, intent, names):
                     self.journal.close(identity)

@@ -42,8 +42,9 @@ class Roster:
 
     async def _look(self):
         marks = self.marks
-        for name in await self._host.list():
-            if marks & (await self._host.tags(name) or frozenset()):
+        for name, (klass, _) in (await self._host.list()).items():
+            sought = self.signs - marks if klass == "DispVM" else marks  # one of anybody's has every tag of its template
+            if sought & (await self._host.tags(name) or frozenset()):
                 self.known.add(name)
         self._looked_for = marks
 

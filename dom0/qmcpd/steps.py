@@ -68,7 +68,7 @@ async def read_firewall(call, qube):
 async def watch(call, seconds):
     """What happens to the world's qubes, as it happens: one reply an event. The first says that nothing is missed from here."""
     loop = asyncio.get_running_loop()
-    deadline, seen = loop.time() + seconds, set()
+    deadline, beat, seen = loop.time() + seconds, loop.time() + HEARTBEAT, set()
     with call.roster.subscribed() as queue:
         for name in await call.roster.names():
             if invariants.is_in_scope(call.world, name, await call.host.tags(name)):
@@ -76,8 +76,9 @@ async def watch(call, seconds):
         yield {"event": "watching", "qube": None}
         while (left := deadline - loop.time()) > 0:
             try:
-                name, event = await asyncio.wait_for(queue.get(), min(left, HEARTBEAT))
+                name, event = await asyncio.wait_for(queue.get(), max(min(left, beat - loop.time()), 0))
             except TimeoutError:
+                beat += HEARTBEAT
                 yield {"event": "nothing", "qube": None}
                 continue
             visible = invariants.is_in_scope(call.world, name, await call.host.tags(name))
@@ -134,9 +135,10 @@ async def set_feature(call, qube, feature, value=None):
 
 
 async def grow(call, qube, size):
-    """There is no way back from a bigger disk, and no need of one: it happened or it did not."""
-    if size < int((await call.host.volume(qube.name))["size"]):
-        raise Refused("not-permitted")
+    """There is no way back from a bigger disk, and no need of one: it happened or it did not. Only of what the world made, and
+    is charged for."""
+    if call.world.born not in qube.tags or size < int((await call.host.volume(qube.name))["size"]):
+        raise Refused("not-permitted")  # INVARIANT budget.hard
     await call.admit(qube.name, budget.Charge(disk=size))
     await act(call, qube.name, [["resize", size]], [])
 

@@ -5,8 +5,9 @@ import json
 import tomllib
 from pathlib import Path
 
-from qmcpd import egress, schema
+from qmcpd import schema
 from qmcpd.errors import Misconfigured
+from .rules import is_rule
 
 LIMIT = 1024 * 1024  # bytes, of any file of the operator's
 TIERS = ("read", "exec", "net", "full")
@@ -38,8 +39,6 @@ class World:
         # The last mark of a birth. A qube a principal made that lacks it is unfinished, and nobody's.
         self.born = f"{name}-born"
         self.guard, self.egress_lock, self.sink = f"{name}-guard", f"{name}-egress-lock", f"{name}-dump"
-        # Tags by which the operator lets the world have a qube.
-        self.grants = frozenset({self.umbrella, *map(self.tier_tag, TIERS[1:])})
         # Tags that narrow a qube, and so every child of it.
         self.restrictions = frozenset({self.guard, self.egress_lock, "anon-vm"})
 
@@ -101,7 +100,7 @@ def _disagreement(tables):
             return ("world", name, "birth_gateway"), "one of this world's gateways"
         if not set(gateways).isdisjoint(principals):
             return ("world", name, "gateways"), "no principal: it cannot be a gateway"
-        if not all(egress.is_rule(rule, ceiling=True) for rule in table.get("egress", ())):
+        if not all(is_rule(rule, ceiling=True) for rule in table.get("egress", ())):
             return ("world", name, "egress"), "rules that qrexec's host can carry out: an address, a host, ports of tcp or udp"
         for principal in principals:
             if seen.setdefault(principal, name) != name:

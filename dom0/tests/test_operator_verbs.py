@@ -25,8 +25,8 @@ READS = {
 class Verbs(Dom0):
     def setUp(self):
         super().setUp()
-        self.qubesd.add("gone", "ai-tombstone")
-        self.qubesd.qubes["gone"][1]["qmcp-entombed"] = "1000000000 ai-exec ai-managed"
+        self.qubesd.add("gone", "ai-managed", "ai-exec", "ai-tombstone")
+        self.qubesd.qubes["gone"][1]["qmcp-entombed"] = "1000000000"
         self.file = self.root / f"{START}.json"
         self.file.write_text((DOM0 / f"contracts/{START}.json").read_text().replace('"exec"', '"net"'))
         self.policy.write_text("# before\n")
@@ -64,6 +64,15 @@ class Verbs(Dom0):
         with mock.patch("worlds.run", side_effect=TimeoutError):
             self.assertEqual(self.admin("status")[0], "qmcp-admin: qubesd does not answer: systemctl status qubesd")
         self.assertRegex(self.admin("contract", "review", self.root / "none.json")[0], "none.json")
+
+    def test_a_removed_qube_can_be_lowered_and_expelled_and_is_not_to_be_had_back_with_more(self):
+        self.assertEqual(self.admin("tier", "gone", "read", "--yes")[0], 0)
+        self.assertEqual(self.tags("gone"), {"ai-managed", "ai-tombstone"})
+        self.assertEqual(self.json("tombstones")[1][0]["would get back"], "read")
+        self.assertIn("no agent sees it", self.admin("manage", "gone")[1])
+        self.assertEqual(self.admin("expel", "gone", "--yes")[0], 0)
+        self.assertEqual(self.tags("gone"), set())
+        self.assertIn("no removed qube", self.admin("restore", "gone", "--yes")[0])
 
     def test_nothing_is_changed_that_was_not_shown_and_agreed_to(self):
         for verb, given in ASKS.items():

@@ -31,15 +31,13 @@ describe('the operator', () => {
     await spawnQube('ai-one');
     const before = qube('ai-one');
     await seat.call('ai-one', 'qmcp.spawn.Remove');
-    expect((await admin('tombstones')).out).toMatch(
-      /^ai-one +ai +\d{4}-\d\d-\d\d \d\d:\d\d +ai-full, ai-managed$/m,
-    );
+    expect((await admin('tombstones')).out).toMatch(/^ai-one +ai +\d{4}-\d\d-\d\d \d\d:\d\d +full$/m);
     const removed = seat.truth();
     expect((await admin('restore', 'ai-one')).code).toBe(1);
     expect(seat.truth()).toBe(removed);
     const back = await admin('restore', 'ai-one', '--yes');
     expect(back).toMatchObject({ code: 0, err: '' });
-    expect(back.out).toContain('restored ai-one with ai-full ai-managed\n');
+    expect(back.out).toContain('restored ai-one, at full\n');
     expect(qube('ai-one')).toEqual(before);
     expect((await seat.call('ai-one', 'qmcp.inspect.State')).stdout).toContain('"name":"ai-one"');
   });
@@ -123,7 +121,7 @@ describe('the operator', () => {
       await seat.call(name, 'qmcp.spawn.Remove');
     }
     const past = Math.floor(Date.now() / 1000) - 31 * 86_400;
-    await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', `${past} ai-managed`);
+    await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', `${past}`);
     expect((await admin('reap')).out).toContain('Not done');
     expect(qube('ai-one')).toBeDefined();
     expect((await admin('reap', '--yes')).out).toContain('gone: ai-one');

@@ -140,7 +140,7 @@ describe('qmcp-admin check', () => {
       async () => {
         await spawn('ai-one');
         await seat.ask('ai-one', 'qmcp.spawn.Remove');
-        await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', '1000000000 ai-managed');
+        await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', '1000000000');
       },
       { where: /^ai-one$/, fix: /reap/ },
     ],

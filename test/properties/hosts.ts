@@ -58,15 +58,13 @@ export function crowdedHost(): World {
       properties: { netvm: 'sys-firewall' },
     },
     made('ai-gone', {
-      tags: ['ai-tombstone'],
+      tags: [...FULL, 'ai-tombstone'],
       features: {
-        'qmcp-entombed': '1795000000 ai-managed ai-exec ai-net ai-full',
+        'qmcp-entombed': '1795000000',
         'qmcp-network': 'sys-ai-net',
       },
     }),
   ];
-  for (const qube of qubes)
-    if (qube.name === 'ai-gone') qube.tags = (qube.tags ?? []).filter((tag) => tag !== 'ai-managed');
   return { ...demo, qubes };
 }
 

@@ -110,6 +110,32 @@ describe('a budget', () => {
     expect((await seat.ask('ai-n3', 'qmcp.spawn.Start')).code).toBe('over-budget');
   });
 
+  it('of memory counts a qube by the most it had while it runs, though its template says less from inside', async () => {
+    await take({ memory: 9000, vcpus: 80 });
+    for (const key of ['memory', 'maxmem'])
+      await seat.operator('admin.vm.property.Set', 'ai-debian', key, '4000');
+    for (const name of ['ai-n1', 'ai-n2', 'ai-n3']) await spawn(name);
+    for (const name of ['ai-n1', 'ai-n2']) expect((await seat.ask(name, 'qmcp.spawn.Start')).code).toBe('ok');
+    // As qubesd itself does when a template tells it by qubes.NotifyTools that it is another system.
+    await seat.operator('admin.vm.property.Set', 'ai-debian', 'maxmem', '0');
+    await seat.operator('admin.vm.property.Set', 'ai-debian', 'memory', '400');
+    expect((await budget()).memory!.used).toBe(8000);
+    await seat.operator('admin.vm.property.Set', 'ai-n3', 'memory', '2000');
+    expect((await seat.ask('ai-n3', 'qmcp.spawn.Start')).code).toBe('over-budget');
+    await seat.ask('ai-n1', 'qmcp.spawn.Shutdown');
+    expect((await budget()).memory!.used).toBe(4000);
+    expect((await seat.ask('ai-n3', 'qmcp.spawn.Start')).code).toBe('ok');
+  });
+
+  it('of disk grows nothing that it does not count: what was given, and a disposable', async () => {
+    await take({ disk: 9 * GIB, private_size: 9 * GIB });
+    for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', 'work', tag);
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    const { result } = await seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' });
+    for (const name of ['work', result.name])
+      expect((await seat.ask(name, 'qmcp.storage.Grow', { size: 3 * GIB })).code).toBe('not-permitted');
+  });
+
   it('of disk counts clones, growth and what is removed, and one volume has a limit of its own', async () => {
     await take({ disk: 10 * GIB, private_size: 4 * GIB });
     expect((await spawn('ai-n1', { private_size: 5 * GIB })).code).toBe('over-budget');

@@ -68,7 +68,7 @@ const VERBS: Record<string, Verb> = {
     prepare: (name) => create(name, { start: true }),
     call: (name) => seat.call(name, 'qmcp.spawn.Remove'),
     none: `Running: ${WHOLE}`,
-    whole: 'Halted: ai-born ai-tombstone created-by-mcp-control',
+    whole: 'Halted: ai-born ai-full ai-managed ai-tombstone created-by-mcp-control',
   },
 };
 

@@ -91,7 +91,7 @@ async function session(devices: boolean): Promise<void> {
   expect(seat.qube(name)).toBeUndefined();
 
   expect((await on('ai-two', 'spawn.Remove')).code).toBe('ok');
-  expect(tags('ai-two')).toBe('ai-born ai-tombstone created-by-mcp-control');
+  expect(tags('ai-two')).toBe('ai-born ai-full ai-managed ai-tombstone created-by-mcp-control');
   expect((await dom0('spawn.Restore', { qube: 'ai-two' })).code).toBe('ok');
   expect(tags('ai-two')).toBe(BORN);
 }

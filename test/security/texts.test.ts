@@ -56,7 +56,7 @@ describe('what was pinned', () => {
     const shown = await pin('--review');
     expect(shown.code).toBe(1);
     expect(shown.stdout).toMatch(/^ {4}- {2}"description": "Sets a label\.\\u\{202e\}",$/m);
-    expect(shown.stdout).toMatch(/^ {4}\+ {2}"description": "Sets properties of a qube/m);
+    expect(shown.stdout).toMatch(/^ {4}\+ {2}"description": "Sets properties of a halted qube/m);
     expect(readFileSync(lockFile, 'utf8')).toBe(pinned);
     expect(await loaded()).toEqual(without('qube_set'));
 

@@ -188,7 +188,9 @@ const insideQube = (name: string): fc.Arbitrary<Inside> =>
       template: drawn.class === 'DispVM' ? 'ai-dvm' : drawn.class === 'AppVM' ? drawn.template : null,
       features: { ...Object.fromEntries(features.map((one) => [one, '1'])), qrexec: '1', os: 'Linux' },
       tags: [
-        ...(name === 'ai-gone' ? ['ai-tombstone'] : ['ai-managed', ...tier]),
+        'ai-managed',
+        ...tier,
+        ...(name === 'ai-gone' ? ['ai-tombstone'] : []),
         ...(made ? ['created-by-mcp-control'] : []),
         ...(made && name !== 'ai-half' ? ['ai-born'] : []),
         ...marks,
@@ -213,11 +215,7 @@ const outside = (tags: readonly string[]): fc.Arbitrary<Outside> =>
             template: fc.constantFrom('os', 'os', 'ai-debian'),
             network: fc.constantFrom('net', 'sys-ai-net', null),
             tags: some(tags, 4),
-            features: fc.constantFrom(
-              {},
-              { 'tag-created-vm-with': 'ai-managed' },
-              { 'qmcp-entombed': '1 ai-full' },
-            ),
+            features: fc.constantFrom({}, { 'tag-created-vm-with': 'ai-managed' }, { 'qmcp-entombed': '1' }),
             memory: fc.constantFrom(300, 16000),
             devices,
             used: gigabytes,

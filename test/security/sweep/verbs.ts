@@ -69,7 +69,8 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     call: (at) => at.call(ONE, 'qmcp.spawn.Remove'),
     whole: (qube) =>
       qube(ONE)?.state === 'Halted' &&
-      [...qube(ONE)!.tags].sort().join(' ') === 'ai-born ai-tombstone created-by-mcp-control',
+      [...qube(ONE)!.tags].sort().join(' ') ===
+        'ai-born ai-full ai-managed ai-tombstone created-by-mcp-control',
   },
   kill: {
     service: 'qmcp.spawn.Kill',
@@ -99,7 +100,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
       await at.call(ONE, 'qmcp.spawn.Remove');
     },
     call: (at) => at.call('@adminvm', 'qmcp.spawn.Restore', { qube: ONE }),
-    whole: (qube) => isBorn(qube(ONE)) && qube(ONE)?.features['qmcp-entombed'] === undefined,
+    whole: (qube) =>
+      isBorn(qube(ONE)) &&
+      !qube(ONE)!.tags.includes('ai-tombstone') &&
+      qube(ONE)?.features['qmcp-entombed'] === undefined,
   },
   clone: {
     service: 'qmcp.spawn.Clone',

@@ -1,0 +1,31 @@
+"""Outbound rules as they are written, in qmcp.toml and in a call."""
+
+import ipaddress
+import re
+
+HOST = re.compile(r"(?=.{1,253}$)(?!.*\d$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
+
+
+def network_of(text):
+    try:
+        return None if "%" in text else ipaddress.ip_network(text, strict=False)  # a zone may be any words at all
+    except ValueError:
+        return None
+
+
+def ports_of(rule):
+    """`(low, high)`; all of them without any; None for what is no range."""
+    if "ports" not in rule:
+        return 0, 65535
+    found = re.fullmatch(r"([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?", rule["ports"])
+    low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    return (low, high) if low <= high <= 65535 else None
+
+
+def is_rule(rule, ceiling=False):
+    """Beyond its shape; only a ceiling may say `*.example.org`."""
+    to = rule["to"].removeprefix("*.") if ceiling else rule["to"]
+    known = to in ("*", "dns") or network_of(to) is not None or HOST.fullmatch(to) is not None
+    return known and ports_of(rule) is not None and not (
+        ("ports" in rule and rule.get("protocol") not in ("tcp", "udp")) or (to == "dns" and len(rule) > 1)
+    )

@@ -1,0 +1,144 @@
+/** What the operator does, or the agent itself, while a call is under way: what a call began with is not what it ends with. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from 'vitest';
+import { deviceOf } from '../../sim/host/populate.js';
+import { qmcpAdmin } from '../../testing/operator.js';
+import { configure, roomy, Seat } from './host.js';
+
+let seat: Seat;
+afterEach(() => seat.leave());
+
+const spawn = (name: string, more: object = {}) =>
+  seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
+const disposable = (template: string) => seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template });
+const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+const give = async (name: string, ...tags: string[]) => {
+  for (const tag of tags) await seat.operator('admin.vm.tag.Set', name, tag);
+};
+const qubes = async () =>
+  (await seat.ask('@adminvm', 'qmcp.inspect.List')).result.qubes.map(({ name }: { name: string }) => name);
+
+// INVARIANT tiers.no-escalation
+// INVARIANT tags.operator-only
+describe('a qube the operator takes out', () => {
+  it('is out, though its agent removes and restores it all the time', async () => {
+    for (const wait of [0, 60, 130]) {
+      seat = await Seat.take();
+      await spawn('ai-one');
+      let going = true;
+      const agent = (async () => {
+        while (going) {
+          await seat.ask('ai-one', 'qmcp.spawn.Remove');
+          await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
+        }
+      })();
+      await pause(wait);
+      const { code } = await qmcpAdmin(seat.sim.root, 'expel', 'ai-one', '--yes');
+      await pause(200);
+      going = false;
+      await agent;
+      await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
+      expect(code).toBe(0);
+      expect(seat.qube('ai-one')!.tags.filter((tag) => /^ai-(managed|exec|net|full)$/.test(tag))).toEqual([]);
+      expect(await qubes()).not.toContain('ai-one');
+      if (wait !== 130) await seat.leave();
+    }
+  });
+
+  it('is out when it was removed, and the operator need not restore it first', async () => {
+    seat = await Seat.take();
+    await spawn('ai-one');
+    await seat.ask('ai-one', 'qmcp.spawn.Remove');
+    expect((await qmcpAdmin(seat.sim.root, 'expel', 'ai-one', '--yes')).code).toBe(0);
+    expect((await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' })).code).toBe('not-found');
+    expect(await qubes()).not.toContain('ai-one');
+  });
+});
+
+// INVARIANT remove.is-a-tombstone
+describe('a template that is removed while a disposable of it is made', () => {
+  it('has no disposable, and so none that could be restored with what it had', async () => {
+    seat = await Seat.take('demo', (root) => {
+      roomy(root);
+      configure(root, { birth_ceiling: '"exec"' });
+    });
+    await seat.operator('admin.vm.property.Set', 'default-dvm', 'netvm', 'sys-ai-net');
+    await give('default-dvm', 'ai-managed', 'ai-full');
+    const held = seat.hold('admin.vm.CreateDisposable');
+    const births = [disposable('default-dvm')];
+    await held.arrived;
+    births.push(disposable('default-dvm')); // it waits for the first to have a name
+    await pause(200);
+    expect((await seat.ask('default-dvm', 'qmcp.spawn.Remove')).code).toBe('ok');
+    held.release();
+    expect((await Promise.all(births)).map(({ code }) => code)).toEqual(['failed', 'failed']);
+    expect(seat.disposable()).toBeUndefined();
+  });
+});
+
+// INVARIANT crash.no-residue
+describe('a disposable of the operator’s, of a template of the world', () => {
+  it('is none of the world’s, whatever it is called, also when qmcpd looks around anew', async () => {
+    seat = await Seat.take();
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    await spawn('ai-one', { start: true });
+    await seat.operator('admin.vm.Create.DispVM', 'dom0', 'ai-dvm', 'name=secret label=red');
+    await seat.operator('admin.vm.Start', 'secret');
+    const { host } = seat.sim;
+    host.plug(deviceOf(host.domain('secret'), { class: 'block', port: 'sdq', name: 'a stick' }));
+    const attach = { backend: 'secret', device: 'sdq', class: 'block' };
+    for (const again of [async () => {}, () => seat.sim.qmcpd.restart()]) {
+      await again();
+      expect(await qubes()).not.toContain('secret');
+      expect((await seat.ask('ai-one', 'qmcp.devices.Attach', attach)).code).toBe('not-found');
+      expect(await seat.direct('qmcp.inspect.State', 'secret')).toContain('not-found');
+    }
+  });
+});
+
+// INVARIANT egress.within-ceiling
+// INVARIANT restrictions.inherit
+describe('what the operator narrows', () => {
+  const edit = (change: (text: string) => string) => {
+    const path = `${seat.sim.root}/etc/qmcp/qmcp.toml`;
+    writeFileSync(path, change(readFileSync(path, 'utf8')));
+  };
+
+  it.each([
+    ['a ceiling', (text: string) => text.replace('to = "*"', 'to = "example.com"')],
+    ['a principal’s place', (text: string) => text.replace('principal.mcp-control]', 'principal.mcp-other]')],
+  ])('holds for a call that waits, too: %s', async (_what, change) => {
+    seat = await Seat.take();
+    await spawn('ai-one', { start: true });
+    const held = seat.hold('admin.vm.Shutdown');
+    const first = seat.ask('ai-one', 'qmcp.spawn.Shutdown');
+    await held.arrived;
+    const second = seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: '*' }] });
+    await pause(200);
+    const before = seat.qube('ai-one')!.firewall;
+    edit(change);
+    await pause(1500); // it is looked at once a second
+    held.release();
+    await first;
+    expect((await second).code).toBe('busy');
+    expect(seat.qube('ai-one')!.firewall).toEqual(before);
+  });
+
+  it('holds for what comes of a locked qube, in whatever words the operator wrote its rules', async () => {
+    const only = 'action=accept dsthost=git.example.com proto=tcp dstports=443-443';
+    for (const rules of [
+      `${only}\n`,
+      `${only} comment=git\naction=drop\n`,
+      `action=drop dst4=10.0.0.0/8\n${only}\naction=drop\n`,
+    ]) {
+      seat = await Seat.take();
+      await spawn('ai-one');
+      await give('ai-one', 'ai-egress-lock');
+      await seat.operator('admin.vm.firewall.Set', 'ai-one', '', rules);
+      const clone = await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-one', name: 'ai-two' });
+      expect(clone.code).toBe('ok');
+      expect(seat.qube('ai-two')!.firewall).toEqual(['action=drop']);
+      if (!rules.startsWith('action=drop')) await seat.leave();
+    }
+  });
+});
