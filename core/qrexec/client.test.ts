@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +35,22 @@ describe('a qrexec call', () => {
     const result = await client('echo "$#|$1|$2"; cat').call(request({ target: '$(id); x' }));
     expect(result).toMatchObject({ ended: 'exit', exit: 0 });
     expect(text(result.stdout)).toBe('2|$(id); x|qmcp.test.Say\n{"a":1}');
+  });
+
+  test('that cannot be begun, for want of descriptors, has ended like one that cannot run', async () => {
+    const client = new URL('../../dist/core/qrexec/client.js', import.meta.url).href;
+    const script = `
+      import { openSync } from 'node:fs';
+      import { QrexecClient } from '${client}';
+      const request = { target: 'a', service: 'b', stdin: Buffer.of(), timeout: 9, maxBytes: 9 };
+      try { for (;;) openSync('/dev/null'); } catch {}
+      const { ended, exit } = await new QrexecClient('true').call(request);
+      process.stdout.write(ended + ' ' + exit);`;
+    const node = [process.execPath, '--input-type=module', '-e', script];
+    const { stdout } = spawnSync('sh', ['-c', 'ulimit -n 60; exec "$@"', 'sh', ...node], {
+      encoding: 'utf8',
+    });
+    expect(stdout).toBe('exit 125');
   });
 
   test('reports the exit code and what was said on standard error', async () => {

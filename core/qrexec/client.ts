@@ -48,6 +48,8 @@ export class QrexecClient implements Qrexec {
       };
       child.once('error', (error) => settle(CANNOT_RUN, error.message));
       child.once('close', (code) => settle(code));
+      // With no descriptors left it has no streams either; why it did not start comes as its error.
+      if (child.pid === undefined) return;
 
       child.stdout.on('data', (chunk: Buffer) => {
         if (ended !== 'exit') return;

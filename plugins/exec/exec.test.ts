@@ -362,9 +362,23 @@ describe('what is kept', () => {
   test('costs no more than its limits, however small the pieces, and the oldest goes first', () => {
     const kept = new KeptOutput({ stream: 10_000, total: 25_000 });
     const all = Array.from({ length: 4 }, () => kept.open('ai-one'));
-    for (const one of all) for (let at = 0; at < 40_000; at += 1) kept.add(one, 'stdout', bytes(1));
+    for (const one of all) {
+      for (let at = 0; at < 40_000; at += 1) kept.add(one, 'stdout', bytes(1));
+      one.finish(ended);
+    }
     expect(all.map(({ handle }) => kept.find(handle) !== undefined)).toEqual([false, false, false, true]);
     expect(all[3]!.held).toBeLessThan(20_000);
+  });
+
+  test('of a command that runs is there for as long as it runs, whatever others print: by it, it is stopped', () => {
+    const kept = new KeptOutput({ stream: 10_000, total: 25_000 });
+    const running = kept.open('ai-one');
+    for (let at = 0; at < 4; at += 1) {
+      const other = kept.open('ai-one');
+      kept.add(other, 'stdout', bytes(10_000));
+      other.finish(ended);
+    }
+    expect(kept.find(running.handle)).toBe(running);
   });
 
   test('costs a piece no more time when much is kept: one of a byte, and there may be thousands in a chunk', () => {

@@ -5,7 +5,7 @@ type Stream = 'stdout' | 'stderr';
 /** Bytes kept of a stream: its beginning, and beside that its end. */
 const HEAD = 8 << 20;
 const TAIL = 8192;
-/** Bytes kept of everything; the oldest goes first. */
+/** Bytes kept of everything; the oldest of what has ended goes first. */
 const TOTAL = 64 << 20;
 
 export interface Outcome {
@@ -129,7 +129,8 @@ export class KeptOutput {
     // A qube chooses how small its pieces are: no piece may cost a look at everything that is kept.
     for (const kept of this.kept.values()) {
       if (this.held <= this.limits.total) return;
-      if (kept !== to) this.forget(kept);
+      // What runs is stopped by its handle.
+      if (kept.outcome !== undefined) this.forget(kept);
     }
   }
 
