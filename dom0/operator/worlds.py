@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import grants
 from answer import Answer, stop
-from host import EVERY_WORLD, FROZEN, clock, is_frozen, members, open_qubesd, read_worlds, run, switched_on
+from host import CONFIG, EVERY_WORLD, FROZEN, clock, is_frozen, members, open_qubesd, read_worlds, run, switched_on, write
 from qmcpd.births import ENTOMBED, UNDO
 from qmcpd.budget import RATES, Budget
 from qmcpd.effects import perform
+from settings import config
 
+FROZEN_POLICY = "etc/qubes/policy.d/00-qmcp-frozen.policy"
 COUNTED_BY_QMCPD = (*RATES, "concurrent_calls", "private_size")  # of these it alone knows what is used
 
 
@@ -107,13 +109,24 @@ def _frozen(options, words, flag):
         (options.root / FROZEN).mkdir(mode=0o750, exist_ok=True)
         flag(options.root / FROZEN / options.world)
         still = [name for name in names if (options.root / FROZEN / name).exists()]
-        return [words.format(options.world), *(f"frozen: {name}" for name in still)]
+        return [words.format(options.world), *(f"frozen: {name}" for name in still), *_close_qubes(options.root)]
     return Answer([], do=do, at_once=True, world=None if options.world == EVERY_WORLD else options.world)
+
+
+def _close_qubes(root):
+    """What an agent asks of a qube does not meet the kernel: while its world is frozen, the policy denies it. What went wrong."""
+    try:
+        worlds = config.load(root / CONFIG).worlds.values()
+        frozen = sorted(name for world in worlds if is_frozen(root, world) for name in world.principals)
+        write(root / FROZEN_POLICY, "".join(f"* * {name} @anyvm deny\n" for name in frozen))
+    except (config.Misconfigured, OSError) as problem:
+        return [f"Calls of commands in qubes are as they were: {problem}"]
+    return []
 
 
 def freeze(options):
     return _frozen(options, "A call under way in {} is stopped before its next step, or before it is committed, and what it did"
-                   " is undone; only one that is being committed this very moment is finished.", Path.touch)
+                   " is undone; only one that is being committed this very moment is finished. A command that runs in a qube goes on.", Path.touch)
 
 
 def thaw(options):

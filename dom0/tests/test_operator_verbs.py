@@ -149,8 +149,20 @@ class Verbs(Dom0):
         self.assertEqual(code, 0)
         self.assertIn("stopped before its next step, or before it is committed", printed)
         self.assertTrue((self.root / "var/lib/qmcp/frozen/all").exists())
-        self.assertEqual(self.admin("thaw"), (0, "thawed: all\n"))
+        code, printed = self.admin("thaw")
+        self.assertEqual((code, printed.splitlines()[0]), (0, "thawed: all"))
+        self.assertRegex(printed, "Calls of commands in qubes are as they were: .*qmcp.toml")
         self.assertFalse((self.root / "var/lib/qmcp/frozen/all").exists())
+
+    def test_while_a_world_is_frozen_policy_denies_what_its_principals_ask_of_qubes(self):
+        policy = self.policy.with_name("00-qmcp-frozen.policy")
+        for words in (("freeze",), ("freeze", "ai")):
+            self.admin(*words)
+            self.assertEqual(policy.read_text(), "* * mcp-control @anyvm deny\n")
+        self.admin("thaw", "ai")
+        self.assertEqual(policy.read_text(), "* * mcp-control @anyvm deny\n")
+        self.admin("thaw")
+        self.assertEqual(policy.read_text(), "")
 
     def test_a_world_that_is_thawed_and_frozen_with_all_others_is_said_to_be(self):
         self.admin("freeze")

@@ -1,5 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CallsOf } from '../../testing/calls.js';
+import { qmcpAdmin } from '../../testing/operator.js';
 import { Seat } from './host.js';
 
 let seat: Seat;
@@ -44,5 +46,35 @@ describe('a world that is frozen while a call is under way', () => {
     held.release();
     expect((await birth).stdout).toBe(FROZEN);
     expect(qube('ai-one')).toBeUndefined();
+  });
+});
+
+// INVARIANT frozen.means-frozen
+describe('a world that the operator freezes', () => {
+  it('has no command run and no file written in its qubes either, from then on until it is thawed', async () => {
+    await create({ start: true });
+    const calls = new CallsOf(seat.sim, 'mcp-control');
+    const stdin = Buffer.from(`${JSON.stringify({ path: 'note', size: 0 })}\nI\0\0\0\0`);
+    const write = async (target = 'ai-one') => {
+      const service = 'qmcp.exec.FileWrite';
+      const { exit, stdout } = await calls.call({
+        target,
+        service,
+        stdin,
+        holdsStdin: true,
+        timeout: 20,
+        maxBytes: 4096,
+      });
+      return [exit, Buffer.from(stdout).toString()];
+    };
+    const refused = await write('no-such-qube');
+    expect(await write()).toEqual([0, expect.stringContaining('/home/user/note')]);
+    for (const world of ['ai', 'all']) {
+      expect((await qmcpAdmin(seat.sim.root, 'freeze', ...(world === 'ai' ? [world] : []))).code).toBe(0);
+      expect(await write()).toEqual(refused);
+      expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).toBe(FROZEN);
+      expect((await qmcpAdmin(seat.sim.root, 'thaw', ...(world === 'ai' ? [world] : []))).code).toBe(0);
+      expect((await write())[0]).toBe(0);
+    }
   });
 });
