@@ -32,6 +32,7 @@ const SOURCES = [
   'core',
   'plugins',
   'sim',
+  'testing',
   'cli',
   'test',
   'guest',
