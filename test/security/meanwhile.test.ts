@@ -96,6 +96,23 @@ describe('a disposable of the operator’s, of a template of the world', () => {
   });
 });
 
+// INVARIANT crash.no-residue
+describe('a qube whose birth never came to its end', () => {
+  it('is nobody’s, though it has the umbrella from the start', async () => {
+    seat = await Seat.take();
+    const request = 'admin.vm.Create.AppVM+debian-13 mcp-control name dom0\0name=ai-half label=red';
+    await seat.sim.host.call(Buffer.from(request));
+    expect(seat.qube('ai-half')!.tags).toEqual(
+      expect.arrayContaining(['ai-managed', 'created-by-mcp-control']),
+    );
+    for (const again of [() => pause(300), () => seat.sim.qmcpd.restart()]) {
+      await again();
+      expect(await qubes()).not.toContain('ai-half');
+      expect(await seat.direct('qmcp.inspect.State', 'ai-half')).toContain('not-found');
+    }
+  });
+});
+
 // INVARIANT egress.within-ceiling
 // INVARIANT restrictions.inherit
 describe('what the operator narrows', () => {
