@@ -126,7 +126,8 @@ class Kernel:
         if self.settings.frozen(call.world.name):
             raise Refused("frozen")  # INVARIANT frozen.means-frozen
         self.settings.refresh()
-        if self.settings.config.world_of(call.principal) is not call.world:
+        world = self.settings.config.world_of(call.principal)
+        if world is None or vars(world) != vars(call.world):  # by value: what is said of other worlds shows in none
             raise Refused("busy")  # the operator has changed what it began under
 
     def _contract(self, call):

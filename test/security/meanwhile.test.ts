@@ -1,5 +1,5 @@
 /** What the operator does, or the agent itself, while a call is under way: what a call began with is not what it ends with. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deviceOf } from '../../sim/host/populate.js';
 import { qmcpAdmin } from '../../testing/operator.js';
@@ -139,6 +139,24 @@ describe('what the operator narrows', () => {
     await first;
     expect((await second).code).toBe('busy');
     expect(seat.qube('ai-one')!.firewall).toEqual(before);
+  });
+
+  it('shows in no call of another world', async () => {
+    const lab = '\n[world.lab]\nprefix = "lab-"\n[world.lab.principal.personal]\nplugins = []\n';
+    seat = await Seat.take('demo', (root) => {
+      roomy(root);
+      appendFileSync(`${root}/etc/qmcp/qmcp.toml`, lab);
+    });
+    await spawn('ai-one', { start: true });
+    const held = seat.hold('admin.vm.Shutdown');
+    const first = seat.ask('ai-one', 'qmcp.spawn.Shutdown');
+    await held.arrived;
+    const second = seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: '*' }] });
+    await pause(200);
+    edit((text) => text.replace('prefix = "lab-"', 'prefix = "other-"'));
+    await pause(1500);
+    held.release();
+    expect([(await first).code, (await second).code]).toEqual(['ok', 'ok']);
   });
 
   it('holds for what comes of a locked qube, in whatever words the operator wrote its rules', async () => {
