@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Catalog } from '../core/host/catalog.js';
+import type { Catalog } from '../core/boot/catalog.js';
 import { BUILT_IN } from '../plugins/index.js';
 import { catalogOf } from '../test/support/fake-host.js';
 import { CatalogOnlyHost, QMCP, qmcp } from '../test/support/qmcp.js';

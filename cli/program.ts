@@ -1,7 +1,7 @@
 /** The `qmcp` command: what it takes, and which file does it. Completion and the reference are made from this. */
 import { Argument, Command, Option } from '../core/vendor/commander.js';
 import { VERSION } from '../core/version.js';
-import { config, configured, http, onRefusal, world } from './options.js';
+import { config, configured, http, onRefusal, world } from './arguments/options.js';
 
 const EXAMPLES = `
 Examples:
@@ -48,7 +48,7 @@ function serving(qmcp: Command): void {
     .addOption(http())
     .option('--token-file <file>', 'what a client has to bring over HTTP; needed where others reach it')
     .addHelpText('after', '\nIn a client: { "command": "npx", "args": ["qmcp", "serve"] }')
-    .action(async (options) => (await import('./serve.js')).serve(options));
+    .action(async (options) => (await import('./commands/serve.js')).serve(options));
 
   qmcp
     .command('demo')
@@ -80,7 +80,7 @@ function simulating(qmcp: Command): void {
     )
     .option('--seed <number>', 'what its chance is drawn from')
     .option('--source <qube>', 'the qube whose qrexec-client-vm it leaves (default: mcp-control)')
-    .action(async (options) => (await import('./simulate.js')).simulate(options));
+    .action(async (options) => (await import('./commands/sim.js')).simulate(options));
 
   sim
     .command('ctl')
@@ -89,7 +89,7 @@ function simulating(qmcp: Command): void {
     .argument('[words...]')
     // A word may start with a hyphen, as in: tag work -ai-managed
     .passThroughOptions()
-    .action(async (words, options) => (await import('./ctl.js')).ctl(words, options));
+    .action(async (words, options) => (await import('./commands/sim-ctl.js')).ctl(words, options));
 }
 
 function looking(qmcp: Command): void {
@@ -101,13 +101,13 @@ function looking(qmcp: Command): void {
 
   configured(qmcp.command('plugins'))
     .description('which plugins are loaded or refused, and why; exits 1 when any is refused')
-    .action(async (options) => (await import('./plugins.js')).plugins(options));
+    .action(async (options) => (await import('./commands/plugins.js')).plugins(options));
 
   configured(qmcp.command('tools'))
     .description('which tools an agent is shown')
     .option('--all', 'also those it is not shown, and why')
     .option('--json', 'as JSON')
-    .action(async (options) => (await import('./tools.js')).tools(options));
+    .action(async (options) => (await import('./commands/tools.js')).tools(options));
 
   configured(qmcp.command('call'))
     .description('call a tool, as an agent would')
@@ -125,7 +125,7 @@ Examples:
 
 Exits with 1 when the call is refused, 2 when it is malformed.`,
     )
-    .action(async (tool, words, options) => (await import('./call.js')).call(tool, words, options));
+    .action(async (tool, words, options) => (await import('./commands/call.js')).call(tool, words, options));
 
   qmcp
     .command('explain')
@@ -138,7 +138,7 @@ Exits with 1 when the call is refused, 2 when it is malformed.`,
     .action(async (what, options, command: Command) => {
       if (what === undefined && !options.list)
         command.error('error: missing argument tool or invariant; --list says which');
-      const { explain, explainable } = await import('./explain.js');
+      const { explain, explainable } = await import('./commands/explain.js');
       await (options.list ? explainable(options) : explain(what, options));
     });
 
@@ -148,7 +148,7 @@ Exits with 1 when the call is refused, 2 when it is malformed.`,
     .addOption(onRefusal())
     .option('--origin', 'who said each value: flag, environment, file and line, preset or default')
     .option('--json', 'as JSON')
-    .action(async (options) => (await import('./config.js')).show(options));
+    .action(async (options) => (await import('./commands/config.js')).show(options));
 }
 
 function trusting(qmcp: Command): void {
@@ -159,21 +159,21 @@ function trusting(qmcp: Command): void {
     )
     .option('--review', 'show what has changed since, and write it down when you agree')
     .option('--yes', 'agree to what --review shows')
-    .action(async (options) => (await import('./pin.js')).pin(options));
+    .action(async (options) => (await import('./commands/pin.js')).pin(options));
 
   qmcp
     .command('bundle')
     .description('what dom0 installs: its code, and the contracts of the plugins named in the configuration')
     .addOption(config())
     .option('-o, --output <file>', 'where to write it (default: standard output, when that is no terminal)')
-    .action(async (options) => (await import('./bundle.js')).bundle(options));
+    .action(async (options) => (await import('./commands/bundle.js')).bundle(options));
 
   qmcp
     .command('contracts')
     .description('the contracts of a plugin, as the operator reviews and installs them in dom0')
     .argument('<plugin>', 'a built-in one, a package, or a path as in ./hello')
     .option('-o, --out <folder>', 'write SERVICE.json files there (default: print them)')
-    .action(async (plugin, options) => (await import('./contracts.js')).contracts(plugin, options));
+    .action(async (plugin, options) => (await import('./commands/contracts.js')).contracts(plugin, options));
 }
 
 function writing(qmcp: Command): void {
@@ -185,7 +185,7 @@ function writing(qmcp: Command): void {
     .description('a package for a plugin, with a tool, a contract, and tests that pass')
     .argument('<name>', 'lower-case letters and digits: its services are qmcp.NAME.*')
     .option('--dir <folder>', 'where (default: a folder of that name)')
-    .action(async (name, options) => (await import('./new.js')).newPlugin(name, options));
+    .action(async (name, options) => (await import('./commands/new.js')).newPlugin(name, options));
 
   qmcp.commandsGroup('The shell:');
   qmcp
@@ -200,5 +200,5 @@ Examples:
   qmcp completion zsh > "\${fpath[1]}/_qmcp"
   qmcp completion fish > ~/.config/fish/completions/qmcp.fish`,
     )
-    .action(async (shell) => (await import('./completion.js')).completion(shell, program()));
+    .action(async (shell) => (await import('./commands/completion.js')).completion(shell, program()));
 }

@@ -1,9 +1,10 @@
 /** How a server starts soon: dom0 is asked what it enforces while the rest of the program is still being loaded. */
-import type { Qrexec } from './api/qrexec.js';
+
+import { CATALOG_SERVICE, catalogRequest } from './boot/catalog-request.js';
 import type { Config } from './config/defaults.js';
 import { resolveConfig, type Sources } from './config/resolve.js';
-import { CATALOG_SERVICE, catalogRequest } from './host/catalog-request.js';
-import { QrexecClient } from './qrexec/client.js';
+import { QrexecClient } from './ports/client.js';
+import type { Qrexec } from './ports/qrexec.js';
 
 export type Asked = Pick<Sources, 'flags' | 'file'>;
 

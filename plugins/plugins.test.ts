@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Compile } from 'typebox/schema';
 import { describe, expect, test } from 'vitest';
 import { axioms, type Tool } from '../core/api/index.js';
+import { graphOf } from '../core/boot/shape.js';
 import { DEFAULTS } from '../core/config/defaults.js';
-import { graphOf } from '../core/host/graph.js';
 import { BUILT_IN } from './index.js';
 
 const TOOLS: readonly Tool[] = BUILT_IN.flatMap(({ tools }) => tools);

@@ -1,4 +1,4 @@
-import type { Qrexec, QrexecRequest, QrexecResult } from '../core/api/qrexec.js';
+import type { Qrexec, QrexecRequest, QrexecResult } from '../core/ports/qrexec.js';
 import type { SimHost } from '../sim/index.js';
 import { Input } from '../sim/qrexec/input.js';
 

@@ -10,8 +10,8 @@ import {
   type ToolContext,
   type WorldSnapshot,
 } from '../core/api/index.js';
-import { type Host, loadHost } from '../core/host/host.js';
-import { type Problem, report } from '../core/host/problems.js';
+import { type Host, loadHost } from '../core/boot/boot.js';
+import { type Problem, report } from '../core/boot/problems.js';
 import { mcpServer } from '../core/mcp/server.js';
 import { BUILT_IN } from '../plugins/index.js';
 import { carryOut } from '../sim/control.js';

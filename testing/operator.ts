@@ -1,8 +1,8 @@
 /** What a person does in dom0 so that a plugin may be used: nothing here that an operator could not do by hand. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { contractOf } from '../core/api/contract.js';
 import type { Plugin } from '../core/api/index.js';
+import { contractOf } from '../core/boot/contract.js';
 import { packageFile } from '../sim/root.js';
 import { type Ran, run } from './run.js';
 

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type SimulatedHost, startSimulatedHost } from '../sim.js';
-import { paint, table } from '../terminal.js';
+import { type SimulatedHost, startSimulatedHost } from '../host/simulated.js';
+import { paint, table } from '../terminal/terminal.js';
 import { Agent, type Answer } from './agent.js';
 import { Narrator } from './narrator.js';
 

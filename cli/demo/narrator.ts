@@ -1,4 +1,4 @@
-import { columns, paint, wrapped } from '../terminal.js';
+import { columns, paint, wrapped } from '../terminal/terminal.js';
 
 /** Characters of a value shown on one line before it is cut. */
 const SHOWN = 400;

@@ -1,7 +1,7 @@
 import { BadConfig, configuration, inWords, load, wire } from '../../core/main.js';
-import { type ChosenHost, chooseHost } from '../host.js';
-import { asked, type ServeFlags } from '../serve.js';
-import { paint, wrapped } from '../terminal.js';
+import { asked, type ServeFlags } from '../commands/serve.js';
+import { type ChosenHost, chooseHost } from '../host/choose.js';
+import { paint, wrapped } from '../terminal/terminal.js';
 import { type Finding, fine, wrong } from './finding.js';
 import { executables, noCatalog, nodeVersion, qrexecClient } from './here.js';
 import { probes } from './probe.js';

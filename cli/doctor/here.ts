@@ -1,7 +1,7 @@
 /** What can be wrong on this side of qrexec. */
 import { readdirSync } from 'node:fs';
 import { EXECUTABLE } from '../../core/config/file.js';
-import { executable, inPath } from '../host.js';
+import { executable, inPath } from '../host/choose.js';
 import { type Finding, fine, wrong } from './finding.js';
 
 const NEEDED_NODE = [20, 18, 1];
@@ -24,7 +24,7 @@ export function executables(directory: string): Finding[] {
         'config-executable',
         'configuration',
         `${name} is not read: a configuration is data, and never run`,
-        `Write it as qmcp.config.yaml and take ${name} away; config/qmcp.schema.json of the package says what it may hold.`,
+        `Write it as qmcp.config.yaml and take ${name} away; config/generated/qmcp.schema.json of the package says what it may hold.`,
       ),
     );
 }

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import type { ServedTool } from '../../core/api/served.js';
 import { PRESETS } from '../../core/config/defaults.js';
 import { resolveConfig } from '../../core/config/resolve.js';
 import { selected } from '../../core/config/select.js';
+import type { ServedTool } from '../../core/serve/served.js';
 import { BUILT_IN } from '../../plugins/index.js';
 
 /** What a preset serves of the built-in plugins, in their order. */

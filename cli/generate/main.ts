@@ -8,27 +8,27 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'smol-toml';
-import { contractOf } from '../../core/api/contract.js';
+import { contractOf } from '../../core/boot/contract.js';
 import { ConfigFile } from '../../core/config/schema.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { ceilings } from './ceilings.js';
-import { cited } from './cited.js';
-import { cliPage } from './cli-page.js';
-import { configPage } from './config-page.js';
-import { errorsPage } from './errors-page.js';
-import { invariantsPage } from './invariants-page.js';
-import { stepsPage } from './steps-page.js';
-import { toolsPage } from './tools-page.js';
+import { cited } from './citations.js';
+import { cliPage } from './pages/cli.js';
+import { configPage } from './pages/config.js';
+import { errorsPage } from './pages/errors.js';
+import { invariantsPage } from './pages/invariants.js';
+import { stepsPage } from './pages/steps.js';
+import { toolsPage } from './pages/tools.js';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const CONTRACTS = join(ROOT, 'dom0', 'contracts');
 
 const POLICY = join(ROOT, 'dom0', 'policy', '30-qmcp.policy');
 const WORDS = join(ROOT, 'dom0', 'settings', 'vocabulary.toml');
-const VOCABULARY = join(ROOT, 'core', 'api', 'vocabulary.ts');
-const CITED = join(ROOT, 'cli', 'cited.ts');
+const VOCABULARY = join(ROOT, 'core', 'api', 'generated', 'steps.ts');
+const CITED = join(ROOT, 'cli', 'shipped', 'generated', 'citations.ts');
 const BIOME = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome');
-const CONFIG_SCHEMA = join(ROOT, 'config', 'qmcp.schema.json');
+const CONFIG_SCHEMA = join(ROOT, 'config', 'generated', 'qmcp.schema.json');
 
 /** Pretty, because people review it; what is digested is the canonical form, whatever the spacing. */
 const pretty = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
@@ -137,7 +137,7 @@ async function main(check: boolean): Promise<number> {
     ...citations(),
     ...configSchema(),
     ...(await vocabulary()),
-    ...(await ceilings(join(ROOT, 'config'))),
+    ...(await ceilings(join(ROOT, 'config', 'generated'))),
   ];
   const different = await settle(new Map([...ours, ...derived]), check);
   for (const path of await leftovers(ours)) {

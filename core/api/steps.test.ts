@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { describe, expect, test } from 'vitest';
+import { STEPS } from './generated/steps.js';
 import { type Step, type StepName, step } from './index.js';
 import { callsOf } from './steps.js';
-import { STEPS } from './vocabulary.js';
 
 const dom0 = parse(
   readFileSync(new URL('../../dom0/settings/vocabulary.toml', import.meta.url), 'utf8'),

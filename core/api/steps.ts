@@ -1,5 +1,5 @@
 import { frozen } from './frozen.js';
-import { STEPS } from './vocabulary.js';
+import { STEPS } from './generated/steps.js';
 
 /**
  * The verbs dom0's kernel knows (`dom0/settings/vocabulary.toml`). A contract is a list of them; a value that starts with `$` is a

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BUILT_IN } from '../../plugins/index.js';
 import { pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
-import type { ServedTool } from '../api/served.js';
+import type { ServedTool } from '../serve/served.js';
 import { DEFAULTS, PRESETS } from './defaults.js';
 import { BadConfig, nearest } from './fault.js';
 import { resolveConfig, type Sources } from './resolve.js';

@@ -1,4 +1,4 @@
-import type { ServedTool } from '../api/served.js';
+import type { ServedTool } from '../serve/served.js';
 import type { Config } from './defaults.js';
 
 /** The tools a configuration lets through, in their order. Exclusion wins; `readOnly` leaves only reading tools. */

@@ -9,8 +9,8 @@ import {
   type ServerEvent,
   toNodeHandler,
 } from '../vendor/mcp-http.js';
+import { Watching } from './changes.js';
 import { type McpOptions, mcpServer } from './server.js';
-import { Watching } from './watching.js';
 
 /** The one path that is answered. */
 const PATH = '/mcp';

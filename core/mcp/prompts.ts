@@ -1,4 +1,4 @@
-import type { Surface } from '../api/served.js';
+import type { Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, type Server } from '../vendor/mcp.js';
 import { protocolError } from './resources.js';
 

@@ -1,5 +1,5 @@
 import { type Content, REFUSALS, Refused } from '../api/index.js';
-import type { ServedResource, Surface } from '../api/served.js';
+import type { ServedResource, Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, ResourceNotFoundError, type Server } from '../vendor/mcp.js';
 
 /** Resources as a client sees them: those with one address, and those whose addresses a template describes. */

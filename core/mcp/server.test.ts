@@ -2,7 +2,7 @@ import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
 import { afterEach, describe, expect, test } from 'vitest';
 import { serviceOf, toolOf } from '../../test/support/plugins.js';
 import { Refused, type Tool, type ToolContext } from '../api/index.js';
-import type { ServedTool } from '../api/served.js';
+import type { ServedTool } from '../serve/served.js';
 import { annotationsOf } from './annotations.js';
 import { mcpServer } from './server.js';
 

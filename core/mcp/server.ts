@@ -1,12 +1,12 @@
 import { Refused } from '../api/index.js';
-import type { Surface } from '../api/served.js';
+import type { Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, Server } from '../vendor/mcp.js';
 import { INSTRUCTIONS } from './instructions.js';
 import { answerPrompts } from './prompts.js';
 import { answerResources } from './resources.js';
 import { refusalOf, resultOf } from './results.js';
-import { shownTools } from './shown.js';
-import { wholeTools } from './whole.js';
+import { shownTools } from './tool-descriptions.js';
+import { wholeTools } from './tool-schemas.js';
 
 export interface McpOptions extends Surface {
   readonly version: string;

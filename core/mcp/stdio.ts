@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { StdioServerTransport, serveStdio } from '../vendor/mcp.js';
+import { Watching } from './changes.js';
 import { type McpOptions, mcpServer } from './server.js';
-import { Watching } from './watching.js';
 
 export interface McpConnection {
   /** Settled when the client has gone: its end of the input closed. */

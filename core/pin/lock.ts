@@ -1,4 +1,4 @@
-import type { Surface } from '../api/served.js';
+import type { Surface } from '../serve/served.js';
 import { Compile, type Static, Type } from '../vendor/typebox.js';
 
 /** What a client's model is shown of one tool, resource or prompt: JSON. */

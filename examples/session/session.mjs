@@ -14,7 +14,7 @@ await ready();
 const { Client } = await import('@modelcontextprotocol/client');
 const { StdioClientTransport } = await import('@modelcontextprotocol/client/stdio');
 const { Narrator } = await import('../../dist/cli/demo/narrator.js');
-const { startSimulatedHost } = await import('../../dist/cli/sim.js');
+const { startSimulatedHost } = await import('../../dist/cli/host/simulated.js');
 
 const QMCP = fileURLToPath(new URL('../../cli/qmcp.js', import.meta.url));
 const narrator = new Narrator(process.stdout);

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { Refused } from '../../core/api/index.js';
-import type { QrexecRequest, QrexecResult } from '../../core/api/qrexec.js';
-import { loadHost } from '../../core/host/host.js';
+import { loadHost } from '../../core/boot/boot.js';
+import type { QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { catalogOf, denied, exited, FakeQrexec, frame, ok, refused } from '../../test/support/fake-host.js';
 import { KeptOutput } from './kept.js';
 import exec from './plugin.js';

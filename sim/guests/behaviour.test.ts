@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { FrameDecoder, inputFrames } from '../../core/host/frames.js';
+import { FrameDecoder, inputFrames } from '../../core/ports/frames.js';
 import { Input } from '../qrexec/input.js';
 import { packageFile } from '../root.js';
 import { BwrapEngine } from './bwrap.js';

@@ -44,55 +44,55 @@ const LAYERS: readonly {
     layer: 'core/api',
     files: /^core\/api\//,
     looksAt: ['core/vendor/typebox.ts', 'core/vendor/tsyringe.ts'],
-    packages: [/^canonicalize$/, /^node:crypto$/],
-  },
-  {
-    layer: 'core/host',
-    files: /^core\/host\//,
-    looksAt: ['core/api', 'core/vendor/typebox.ts', 'core/vendor/tsyringe.ts'],
     packages: [],
   },
   {
-    layer: 'core/load',
-    files: /^core\/load\//,
-    looksAt: ['core/api', 'core/host'],
-    packages: [/^node:(module|path|url)$/],
+    layer: 'core/ports',
+    files: /^core\/ports\//,
+    looksAt: ['core/api', 'core/vendor/typebox.ts'],
+    packages: [/^node:(child_process|net)$/],
+  },
+  {
+    layer: 'core/serve',
+    files: /^core\/serve\//,
+    looksAt: ['core/api', 'core/ports', 'core/boot', 'core/vendor/typebox.ts', 'core/vendor/tsyringe.ts'],
+    packages: [],
+  },
+  {
+    layer: 'core/boot',
+    files: /^core\/boot\//,
+    looksAt: ['core/api', 'core/ports', 'core/serve', 'core/vendor/typebox.ts'],
+    packages: [/^canonicalize$/, /^node:(crypto|module|path|url)$/],
   },
   {
     layer: 'core/config',
     files: /^core\/config\//,
-    looksAt: ['core/api', 'core/vendor/typebox.ts'],
+    looksAt: ['core/api', 'core/serve', 'core/vendor/typebox.ts'],
     packages: [/^cosmiconfig$/, /^smol-toml$/, /^yaml$/, /^node:(fs(\/promises)?|module|path|url)$/],
   },
   {
     layer: 'core/mcp',
     files: /^core\/mcp\//,
-    looksAt: ['core/api', 'core/vendor/mcp.ts'],
+    looksAt: ['core/api', 'core/serve', 'core/vendor/mcp.ts'],
     packages: [/^node:(stream|crypto|http|net)$/],
   },
   {
     layer: 'core/pin',
     files: /^core\/pin\//,
-    looksAt: ['core/api', 'core/vendor/typebox.ts'],
+    looksAt: ['core/api', 'core/serve', 'core/vendor/typebox.ts'],
     packages: [/^node:(crypto|fs(\/promises)?|module|path)$/],
-  },
-  {
-    layer: 'core/qrexec',
-    files: /^core\/qrexec\//,
-    looksAt: ['core/api'],
-    packages: [/^node:(child_process|net)$/],
   },
   {
     layer: 'core/main.ts',
     files: /^core\/(main|start|version)\.ts$/,
     looksAt: [
       'core/api',
-      'core/host',
-      'core/load',
+      'core/boot',
       'core/config',
       'core/mcp',
       'core/pin',
-      'core/qrexec',
+      'core/ports',
+      'core/serve',
       'plugins',
     ],
     packages: [/^node:(fs|path)$/],
@@ -113,20 +113,28 @@ const LAYERS: readonly {
     layer: 'cli/generate',
     files: /^cli\/generate\//,
     // It writes down what core knows: contracts, the shape of the configuration, every message there is.
-    looksAt: ['core/api', 'core/config', 'core/host', 'core/vendor/commander.ts', 'plugins', 'cli'],
+    looksAt: [
+      'core/api',
+      'core/boot',
+      'core/serve',
+      'core/config',
+      'core/vendor/commander.ts',
+      'plugins',
+      'cli',
+    ],
     packages: [/^node:/, /^smol-toml$/, /^yaml$/],
   },
   {
     layer: 'cli',
     files: /^cli\//,
-    looksAt: ['core/main.ts', 'core/api', 'core/config', 'core/vendor/commander.ts', 'plugins'],
+    looksAt: ['core/main.ts', 'core/api', 'core/boot', 'core/config', 'core/vendor/commander.ts', 'plugins'],
     packages: [/^node:/, /^diff$/, /^smol-toml$/, /^yaml$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
   },
   {
     layer: 'testing',
     files: /^testing\//,
     // A whole host for the tests of somebody else's plugin: what serves it, and what it is served against.
-    looksAt: ['core/api', 'core/host', 'core/mcp', 'plugins', 'sim'],
+    looksAt: ['core/api', 'core/boot', 'core/ports', 'core/mcp', 'plugins', 'sim'],
     packages: [/^node:/, /^smol-toml$/, /^@modelcontextprotocol\/client$/],
   },
   {
@@ -209,19 +217,19 @@ describe('the layers', () => {
     ['plugins/spawn/plugin.ts', 'node:fs'],
     ['plugins/spawn/plugin.ts', 'fs'],
     ['plugins/spawn/plugin.ts', '../exec/services.js'],
-    ['plugins/spawn/plugin.ts', '../../core/host/host.js'],
+    ['plugins/spawn/plugin.ts', '../../core/boot/boot.js'],
     ['plugins/spawn/plugin.ts', '@modelcontextprotocol/server'],
-    ['core/host/host.ts', '@modelcontextprotocol/server'],
-    ['core/host/host.ts', 'node:child_process'],
-    ['core/host/host.ts', '../vendor/mcp.js'],
-    ['core/host/call.ts', 'typebox/schema'],
+    ['core/boot/boot.ts', '@modelcontextprotocol/server'],
+    ['core/boot/boot.ts', 'node:child_process'],
+    ['core/boot/boot.ts', '../vendor/mcp.js'],
+    ['core/serve/tools.ts', 'typebox/schema'],
     ['core/api/index.ts', 'tsyringe'],
-    ['core/mcp/server.ts', '../host/host.js'],
-    ['core/qrexec/client.ts', '../main.js'],
-    ['core/api/index.ts', '../host/host.js'],
+    ['core/mcp/server.ts', '../boot/boot.js'],
+    ['core/ports/client.ts', '../main.js'],
+    ['core/api/index.ts', '../boot/boot.js'],
     ['sim/index.ts', '../core/main.js'],
-    ['cli/serve.ts', '../sim/index.js'],
-    ['cli/serve.ts', '@modelcontextprotocol/server'],
+    ['cli/commands/serve.ts', '../../sim/index.js'],
+    ['cli/commands/serve.ts', '@modelcontextprotocol/server'],
   ])('would fail if %s imported %s', (path, specifier) => {
     expect(objection({ path, source: '', imports: [] }, specifier)).toBeDefined();
   });
@@ -242,14 +250,14 @@ describe('the edges', () => {
     expect(mentions(/\bsim\b|simulat/i, /^(core|plugins)\//)).toEqual([]);
   });
 
-  test('only core/qrexec starts processes or calls out, and only the MCP surface listens, in core and the plugins', () => {
+  test('only core/ports starts processes or calls out, and only the MCP surface listens, in core and the plugins', () => {
     const importers = modules
       .filter(({ path }) => /^(core|plugins)\//.test(path))
       .filter(({ imports }) =>
         imports.some((each) => /^(node:)?(child_process|net|http|https|dgram|tls)$/.test(each)),
       )
       .map(({ path }) => path);
-    expect(importers).toEqual(['core/mcp/http.ts', 'core/qrexec/client.ts']);
+    expect(importers).toEqual(['core/mcp/http.ts', 'core/ports/client.ts']);
   });
 });
 

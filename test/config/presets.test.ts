@@ -15,7 +15,7 @@ import { qmcpAdmin } from '../../testing/operator.js';
 
 /** Does in dom0 what the two files beside a preset say. */
 async function ceiling(root: string, preset: string): Promise<void> {
-  const grant = parse(readFileSync(packageFile(`config/${preset}.qmcp.toml`), 'utf8')) as {
+  const grant = parse(readFileSync(packageFile(`config/generated/${preset}.qmcp.toml`), 'utf8')) as {
     world: { ai: { principal: { 'mcp-control': { plugins: string[] } } } };
   };
   const { plugins } = grant.world.ai.principal['mcp-control'];
@@ -26,7 +26,7 @@ async function ceiling(root: string, preset: string): Promise<void> {
   writeFileSync(path, after);
   expect(await qmcpAdmin(root, 'policy', 'install', '--yes')).toMatchObject({ code: 0 });
   copyFileSync(
-    packageFile(`config/${preset}.policy`),
+    packageFile(`config/generated/${preset}.policy`),
     join(root, `etc/qubes/policy.d/29-qmcp-${preset}.policy`),
   );
 }

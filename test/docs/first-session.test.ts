@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { SimulatedHost } from '../../cli/sim.js';
+import type { SimulatedHost } from '../../cli/host/simulated.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TEXT = readFileSync(join(ROOT, 'docs/tutorial/first-session.md'), 'utf8');
@@ -46,8 +46,8 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'qmcp-tutorial-'));
   // In a process of its own, as in the reader's other terminal.
   const { startSimulatedHost } = (await import(
-    new URL('../../dist/cli/sim.js', import.meta.url).href
-  )) as typeof import('../../cli/sim.js');
+    new URL('../../dist/cli/host/simulated.js', import.meta.url).href
+  )) as typeof import('../../cli/host/simulated.js');
   sim = await startSimulatedHost({ world: 'demo', dir: join(folder, 'host'), quiet: true });
   // Where the reader stands: a checkout, with the host's folder in it.
   for (const name of ['dom0', 'package.json'])

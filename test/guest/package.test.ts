@@ -13,7 +13,7 @@ import {
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FrameDecoder, inputFrames } from '../../core/host/frames.js';
+import { FrameDecoder, inputFrames } from '../../core/ports/frames.js';
 import { packageFile } from '../../sim/root.js';
 
 const root = mkdtempSync(join(tmpdir(), 'qmcp-package-'));

@@ -36,10 +36,11 @@ describe('qmcp-admin check', () => {
   });
 
   it('says nothing of a preset’s policy, which only denies, whatever is installed; and of one that allows it does', async () => {
-    const presets = readdirSync(packageFile('config')).filter((file) => file.endsWith('.policy'));
+    const presets = readdirSync(packageFile('config/generated')).filter((file) => file.endsWith('.policy'));
     expect(presets.length).toBeGreaterThan(3);
     const home = 'etc/qubes/policy.d';
-    for (const file of presets) copyFileSync(packageFile(`config/${file}`), at(`${home}/29-qmcp-${file}`));
+    for (const file of presets)
+      copyFileSync(packageFile(`config/generated/${file}`), at(`${home}/29-qmcp-${file}`));
     expect(await found()).toEqual([]);
     const gone = ['qmcp.devices.Attach', 'qmcp.spawn.Clone'];
     expect(await qmcpAdmin(seat.sim.root, 'contract', 'remove', ...gone, '--yes')).toMatchObject({ code: 0 });

@@ -14,7 +14,7 @@ import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { packed } from '../../cli/bundle.js';
+import { packed } from '../../cli/commands/bundle.js';
 import { packageFile } from '../../sim/root.js';
 import { run } from '../../testing/run.js';
 import { QMCP, qmcp } from '../support/qmcp.js';

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { packed } from '../../cli/bundle.js';
+import { packed } from '../../cli/commands/bundle.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
 import { type Ran, run } from '../../testing/run.js';

@@ -1,7 +1,7 @@
-import { contractOf, digestOf } from '../../core/api/contract.js';
 import type { Plugin } from '../../core/api/index.js';
-import type { Qrexec, QrexecRequest, QrexecResult } from '../../core/api/qrexec.js';
-import type { Catalog } from '../../core/host/catalog.js';
+import type { Catalog } from '../../core/boot/catalog.js';
+import { contractOf, digestOf } from '../../core/boot/contract.js';
+import type { Qrexec, QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 
 export const exited = (stdout: string | Uint8Array, exit = 0): QrexecResult => ({
   ended: 'exit',

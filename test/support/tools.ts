@@ -1,6 +1,6 @@
 import { type Plugin, Refused, type ToolContext } from '../../core/api/index.js';
-import type { QrexecRequest, QrexecResult } from '../../core/api/qrexec.js';
-import { loadHost } from '../../core/host/host.js';
+import { loadHost } from '../../core/boot/boot.js';
+import type { QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { catalogOf, denied, FakeQrexec, ok } from './fake-host.js';
 
 /** What dom0 answers to a service, by its name: a result, or a whole answer. */

@@ -1,0 +1,106 @@
+/**
+ * What dom0 installs, as one archive: the same bytes wherever it is made from the same sources and the same plugins, so
+ * that two people who made it apart can compare its digest. `dom0/packaging/qmcp-dom0` reads it, and nothing else does.
+ */
+import { createHash } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { contractOf } from '../../core/boot/contract.js';
+import { configuration, named, VERSION } from '../../core/main.js';
+import { PACKAGE } from '../shipped/package.js';
+
+const DOM0 = join(PACKAGE, 'dom0');
+const HOME = 'usr/lib/qmcp';
+const UNITS = 'usr/lib/systemd/system';
+
+/** Where the files of a folder of `dom0/` go, and which of them. What else lies in a checkout is not for dom0. */
+const FOLDERS: readonly (readonly [folder: string, files: RegExp, to: string])[] = [
+  ['qmcpd', /\.py$/, `${HOME}/qmcpd`],
+  ['settings', /\.(py|toml)$/, `${HOME}/settings`],
+  ['settings/shapes', /\.json$/, `${HOME}/settings/shapes`],
+  ['operator', /\.(py|toml|template)$|^qmcp-admin$/, `${HOME}/operator`],
+  ['policy', /\.(py|toml)$/, `${HOME}/policy`],
+  ['packaging', /\.py$|^qmcp-dom0$/, `${HOME}/packaging`],
+  ['packaging/systemd', /^qmcp.*\.(service|socket|timer)$/, UNITS],
+];
+const FILES: readonly (readonly [file: string, to: string])[] = [
+  ['README.md', `${HOME}/README.md`],
+  ['qmcp.toml', `${HOME}/qmcp.toml`],
+  ['packaging/sysusers.conf', 'usr/lib/sysusers.d/qmcp.conf'],
+  ['packaging/tmpfiles.conf', 'usr/lib/tmpfiles.d/qmcp.conf'],
+];
+
+export interface BundleFlags {
+  readonly config?: string;
+  readonly output?: string;
+}
+
+export async function bundle({ config, output }: BundleFlags): Promise<void> {
+  if (output === undefined && process.stdout.isTTY) throw new Error('say where to write it: -o FILE');
+  const plugins = await named(await configuration({ flags: {}, file: config }));
+  const files = new Map(await code());
+  for (const plugin of plugins)
+    for (const service of plugin.services)
+      files.set(`etc/qmcp/contracts/${service.name}.json`, json(contractOf(plugin, service)));
+  const archive = packed(files);
+  if (output !== undefined) await writeFile(output, archive);
+  else process.stdout.write(archive);
+  // Beside the archive, never in it. In dom0, this line is the word of the control qube: there, sha256sum says it.
+  const digest = createHash('sha256').update(archive).digest('hex');
+  const summary = `${digest}  ${output ?? '-'} (qmcp ${VERSION}: ${plugins.map(({ id }) => id).join(' ')})\n`;
+  (output === undefined ? process.stderr : process.stdout).write(summary);
+}
+
+async function code(): Promise<[string, Buffer][]> {
+  const wanted = await Promise.all(
+    FOLDERS.map(async ([folder, pattern, to]) =>
+      (await readdir(join(DOM0, folder)))
+        .filter((name) => pattern.test(name))
+        .map((name) => [join(folder, name), `${to}/${basename(name)}`] as const),
+    ),
+  );
+  const read = [...wanted.flat(), ...FILES].map(
+    async ([file, to]): Promise<[string, Buffer]> => [to, await readFile(join(DOM0, file))],
+  );
+  const formats = JSON.parse(await readFile(join(DOM0, 'packaging/formats.json'), 'utf8'));
+  return [[`${HOME}/version.json`, json({ version: VERSION, formats })], ...(await Promise.all(read))];
+}
+
+const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
+
+/** A tar of plain files, in the order of their paths, of no time and nobody's: nothing in it but paths and bytes. */
+export function packed(files: ReadonlyMap<string, Buffer>): Buffer {
+  const blocks: Buffer[] = [];
+  for (const path of [...files.keys()].sort()) {
+    const data = files.get(path)!;
+    blocks.push(header(path, data.length), data, Buffer.alloc(-data.length & 511));
+  }
+  return Buffer.concat([...blocks, Buffer.alloc(1024)]);
+}
+
+function header(path: string, size: number): Buffer {
+  if (path.length > 99) throw new Error(`${path}: expected a path of at most 99 characters`);
+  const executable = path === `${HOME}/operator/qmcp-admin` || path === `${HOME}/packaging/qmcp-dom0`;
+  const block = Buffer.alloc(512);
+  const octal = (value: number, at: number, digits: number) =>
+    block.write(value.toString(8).padStart(digits, '0'), at, 'latin1');
+  block.write(path, 0, 'latin1');
+  octal(executable ? 0o755 : 0o644, 100, 7);
+  octal(0, 108, 7);
+  octal(0, 116, 7);
+  octal(size, 124, 11);
+  octal(0, 136, 11);
+  block.write('        0', 148, 'latin1');
+  block.write('ustar\x0000', 257, 'latin1');
+  block.write('root', 265, 'latin1');
+  block.write('root', 297, 'latin1');
+  octal(0, 329, 7);
+  octal(0, 337, 7);
+  octal(
+    block.reduce((sum, byte) => sum + byte, 0),
+    148,
+    6,
+  );
+  block.write('\0 ', 154, 'latin1');
+  return block;
+}

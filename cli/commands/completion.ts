@@ -1,0 +1,137 @@
+/** Completion scripts, made from what the commands say of themselves. Names of tools are asked of qmcp when they are wanted. */
+import type { Command, Option } from '../../core/vendor/commander.js';
+
+interface Known {
+  /** The words before it: `sim ctl`. */
+  readonly path: string;
+  readonly commands: readonly { readonly name: string; readonly about: string }[];
+  readonly options: readonly {
+    readonly flag: string;
+    readonly about: string;
+    readonly words: readonly string[];
+  }[];
+  /** What an argument may be. */
+  readonly words: readonly string[];
+}
+
+export function completion(shell: 'bash' | 'zsh' | 'fish', program: Command): void {
+  process.stdout.write({ bash, zsh, fish }[shell](known(program)));
+}
+
+export function known(command: Command, path: readonly string[] = []): Known[] {
+  const commands = command.commands.map((each) => ({ name: each.name(), about: each.description() }));
+  const options = command.options
+    .filter((option: Option) => option.long && !option.hidden)
+    .map((option) => ({ flag: option.long!, about: option.description, words: option.argChoices ?? [] }));
+  const words = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []);
+  return [
+    { path: path.join(' '), commands, options, words },
+    ...command.commands.flatMap((each) => known(each, [...path, each.name()])),
+  ];
+}
+
+/** What follows a command, as one list of words. */
+const choices = ({ commands, options, words }: Known): string =>
+  [...commands.map(({ name }) => name), ...words, ...options.map(({ flag }) => flag), '--help'].join(' ');
+
+/** Commands whose first argument is a name only qmcp knows. */
+const NAMED = ['call', 'explain'];
+const ASK = 'qmcp explain --list 2>/dev/null';
+
+function bash(all: readonly Known[]): string {
+  const cases = all.map((each) => `    '${each.path}') words='${choices(each)}' ;;`).join('\n');
+  const values = all
+    .flatMap(({ options }) => options)
+    .filter(
+      ({ words }, index, list) =>
+        words.length > 0 && list.findIndex(({ flag }) => flag === list[index]!.flag) === index,
+    )
+    .map(
+      ({ flag, words }) => `    ${flag}) COMPREPLY=($(compgen -W '${words.join(' ')}' -- "$cur")); return ;;`,
+    )
+    .join('\n');
+  const paths = all.map(({ path }) => path).filter(Boolean);
+  return `# bash completion for qmcp
+_qmcp() {
+  local cur="\${COMP_WORDS[COMP_CWORD]}" previous="\${COMP_WORDS[COMP_CWORD-1]}" path='' word words
+  case "$previous" in
+${values}
+    --config|--dir|--client|--output|-o) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+  esac
+  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    case "\${path:+$path }$word" in
+      ${paths.map((path) => `'${path}'`).join('|')}) path="\${path:+$path }$word" ;;
+    esac
+  done
+  case "$path" in
+${cases}
+  esac
+  case "$path" in
+    ${NAMED.join('|')}) [[ "$previous" == "$path" ]] && words="$(${ASK}) $words" ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$cur"))
+}
+complete -F _qmcp qmcp
+`;
+}
+
+function zsh(all: readonly Known[]): string {
+  const quote = (text: string) => text.replaceAll("'", "'\\''").replaceAll(':', '\\:');
+  const lines = all.map((each) => {
+    const described = [
+      ...each.commands.map(({ name, about }) => `'${name}:${quote(about)}'`),
+      ...each.words.map((word) => `'${word}'`),
+      ...each.options.map(({ flag, about }) => `'${flag}:${quote(about)}'`),
+    ];
+    return `    '${each.path}') words=(${described.join(' ')}) ;;`;
+  });
+  const paths = all.map(({ path }) => path).filter(Boolean);
+  return `#compdef qmcp
+_qmcp() {
+  local path_='' word
+  local -a words_before words
+  words_before=("\${(@)words[2,CURRENT-1]}")
+  local previous="\${words_before[-1]}"
+  case "$previous" in
+    --config|--dir|--client|--output|-o) _files; return ;;
+  esac
+  for word in $words_before; do
+    case "\${path_:+$path_ }$word" in
+      ${paths.map((path) => `'${path}'`).join('|')}) path_="\${path_:+$path_ }$word" ;;
+    esac
+  done
+  words=()
+  case "$path_" in
+${lines.join('\n')}
+  esac
+  case "$path_" in
+    ${NAMED.join('|')}) [[ "$previous" == "$path_" ]] && words+=(\${(f)"$(${ASK})"}) ;;
+  esac
+  _describe 'qmcp' words
+}
+compdef _qmcp qmcp
+`;
+}
+
+function fish(all: readonly Known[]): string {
+  const quote = (text: string) => text.replaceAll('\\', '\\\\').replaceAll("'", "\\'");
+  const lines = all.flatMap(({ path, commands, options, words }) => {
+    const steps = path.split(' ').filter(Boolean);
+    const names = commands.map(({ name }) => name);
+    const here = [
+      ...steps.map((step) => `__fish_seen_subcommand_from ${step}`),
+      ...(names.length > 0 ? [`not __fish_seen_subcommand_from ${names.join(' ')}`] : []),
+    ].join('; and ');
+    const when = here === '' ? '' : ` -n '${here}'`;
+    return [
+      ...commands.map(({ name, about }) => `complete -c qmcp -f${when} -a ${name} -d '${quote(about)}'`),
+      ...words.map((word) => `complete -c qmcp -f${when} -a ${word}`),
+      ...options.map(({ flag, about, words: values }) => {
+        const taken = values.length > 0 ? ` -x -a '${values.join(' ')}'` : '';
+        return `complete -c qmcp${when} -l ${flag.slice(2)}${taken} -d '${quote(about)}'`;
+      }),
+      ...(NAMED.includes(path) ? [`complete -c qmcp -f${when} -a '(${ASK})'`] : []),
+    ];
+  });
+  return `# fish completion for qmcp\n${lines.join('\n')}\n`;
+}

@@ -1,0 +1,68 @@
+import type { Plugin } from '../../core/api/index.js';
+import { configuration, type Loaded, load, named } from '../../core/main.js';
+import { chooseHost } from '../host/choose.js';
+import { type Cell, type Colour, table } from '../terminal/terminal.js';
+import { asked, type ServeFlags } from './serve.js';
+
+const COLOURS: Readonly<Record<string, Colour>> = { read: 'green', write: 'yellow', destroy: 'red' };
+
+interface Listed {
+  readonly tool: string;
+  readonly plugin: string;
+  readonly effect: string;
+  readonly title: string;
+  /** Undefined: it is served. */
+  readonly why?: string;
+}
+
+/** The tools an agent is shown; with `all`, also those it is not, and why. */
+export async function tools(
+  flags: ServeFlags & { readonly all?: true; readonly json?: true },
+): Promise<void> {
+  const host = await chooseHost(flags);
+  try {
+    const config = await configuration(asked({ ...flags, onRefusal: 'skip' }, host.client));
+    const loaded = await load(config);
+    await loaded.dispose();
+    const listed = all(await named(config), loaded, config.readOnly).filter(
+      ({ why }) => flags.all || why === undefined,
+    );
+    process.stdout.write(
+      flags.json ? `${JSON.stringify(listed, null, 2)}\n` : `${rendered(listed, flags.all === true)}\n`,
+    );
+  } finally {
+    await host.stop();
+  }
+}
+
+function all(plugins: readonly Plugin[], loaded: Loaded, readOnly: boolean): Listed[] {
+  const served = new Set(loaded.tools.map(({ tool }) => tool.name));
+  const present = new Set(loaded.plugins.map(({ id }) => id));
+  const unreviewed = new Set(loaded.unreviewed.map(({ plugin, name }) => `${plugin} ${name ?? ''}`));
+  return plugins.flatMap((plugin) =>
+    plugin.tools.map(({ name, effect, title }): Listed => {
+      const listed = {
+        tool: name as string,
+        plugin: plugin.id,
+        effect: effect as string,
+        title: title as string,
+      };
+      if (served.has(listed.tool)) return listed;
+      if (!present.has(plugin.id)) return { ...listed, why: 'plugin refused' };
+      if (unreviewed.has(`${plugin.id} ${name}`) || unreviewed.has(`${plugin.id} `))
+        return { ...listed, why: 'not reviewed' };
+      return { ...listed, why: readOnly && effect !== 'read' ? 'read-only' : 'filtered out' };
+    }),
+  );
+}
+
+function rendered(listed: readonly Listed[], withWhy: boolean): string {
+  const rows = listed.map(({ tool, plugin, effect, title, why }): Cell[] => [
+    { text: tool },
+    { text: effect, colour: COLOURS[effect] ?? 'dim' },
+    { text: plugin },
+    ...(withWhy ? [why === undefined ? { text: 'served' } : { text: why, colour: 'yellow' as const }] : []),
+    { text: title },
+  ]);
+  return table(['tool', 'effect', 'plugin', ...(withWhy ? ['state'] : []), 'what it does'], rows);
+}

@@ -1,0 +1,138 @@
+import type { Plugin, RunContext } from '../api/index.js';
+import type { Qrexec } from '../ports/qrexec.js';
+import { Builtins } from '../serve/builtins.js';
+import { PluginContainer, rootContainer } from '../serve/container.js';
+import { servedChanges, servedPrompt, servedResource } from '../serve/resources.js';
+import type { Surface } from '../serve/served.js';
+import { served } from '../serve/tools.js';
+import { askCatalog, type CatalogAnswer } from './catalog.js';
+import { own, refusals } from './handshake.js';
+import { optionProblems, optionsOf } from './options.js';
+import { BootError, type Problem, problem, whyOf } from './problems.js';
+import { type Candidate, graphOf } from './shape.js';
+
+/** Seconds a plugin has to let go of what it holds. */
+const FAREWELL = 5;
+
+export interface HostOptions {
+  readonly candidates: readonly Candidate[];
+  /** Problems found on the way to the candidates: a plugin that could not be imported. */
+  readonly problems?: readonly Problem[];
+  readonly qrexec: Qrexec;
+  /** Seconds a call may take beyond what it asks for. */
+  readonly timeout: number;
+  /** `exit`: any problem keeps the server from starting. `skip`: a plugin with one is left out. */
+  readonly onRefusal: 'exit' | 'skip';
+  /** What the configuration gives each plugin, by id. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  /** Lines for the operator. */
+  readonly log: (line: string) => void;
+}
+
+/** What is offered comes in the order of the plugins, and of each plugin's lists. */
+export interface Host extends Surface {
+  readonly plugins: readonly Plugin[];
+  /** Why the plugins that are not here are not here. */
+  readonly problems: readonly Problem[];
+  readonly catalog: CatalogAnswer;
+  /** Lets go of every plugin, the last loaded first. */
+  dispose(): Promise<void>;
+}
+
+/**
+ * From candidates to tools: what the plugins say of themselves, then what dom0 says of them, then a container for each
+ * that is left. A plugin that fails at any of these contributes nothing. Throws BootError with every problem at once.
+ */
+export async function loadHost(options: HostOptions): Promise<Host> {
+  const { candidates, qrexec, timeout, onRefusal, log, options: given = {} } = options;
+  const graph = graphOf(candidates);
+  const catalog = await askCatalog(qrexec, timeout);
+  const problems = [...(options.problems ?? []), ...graph.problems, ...refusals(graph.plugins, catalog)];
+
+  const refused = new Set(problems.map(({ plugin }) => plugin));
+  const root = rootContainer();
+  const builtins = new Builtins();
+  const loaded: { plugin: Plugin; container: PluginContainer; surface: Surface }[] = [];
+  for (const plugin of graph.plugins) {
+    const lost = (plugin.needs ?? []).filter((need) => refused.has(need));
+    problems.push(...lost.map((needs) => problem('plugin-needs-refused', plugin.id, { needs })));
+    const unfit = optionProblems(plugin, own(given, plugin.id));
+    problems.push(...unfit);
+    if (lost.length + unfit.length > 0) refused.add(plugin.id);
+    if (refused.has(plugin.id)) continue;
+    const container = new PluginContainer(plugin, root, qrexec, timeout);
+    const started = surfaceOf(plugin, container, log, {
+      builtins,
+      options: optionsOf(plugin, own(given, plugin.id)),
+    });
+    if ('problems' in started) {
+      problems.push(...started.problems);
+      refused.add(plugin.id);
+      await letGo(plugin, container, log);
+      continue;
+    }
+    loaded.push({ plugin, container, surface: started });
+  }
+
+  const dispose = async () => {
+    for (const { plugin, container } of loaded.toReversed()) await letGo(plugin, container, log);
+    await root.dispose();
+  };
+  if (problems.length > 0 && onRefusal === 'exit') {
+    await dispose();
+    throw new BootError(problems);
+  }
+  return {
+    plugins: loaded.map(({ plugin }) => plugin),
+    tools: loaded.flatMap(({ surface }) => surface.tools),
+    resources: loaded.flatMap(({ surface }) => surface.resources),
+    prompts: loaded.flatMap(({ surface }) => surface.prompts),
+    changes: loaded.flatMap(({ surface }) => surface.changes),
+    problems,
+    catalog,
+    dispose,
+  };
+}
+
+/** All that one plugin offers, made ready; or why it cannot be. */
+function surfaceOf(
+  plugin: Plugin,
+  container: PluginContainer,
+  log: HostOptions['log'],
+  around: { builtins: Builtins; options: RunContext['options'] },
+): Surface | { problems: Problem[] } {
+  const { behaviours, problems } = container.behaviours();
+  const changed = around.builtins.putBack();
+  if (changed.length > 0) problems.push(problem('plugin-changes-builtins', plugin.id, { changed }));
+  if (problems.length > 0) return { problems };
+  let making = '';
+  try {
+    return {
+      tools: plugin.tools.map((tool) => served(plugin.id, tool, behaviours.get(tool.name)!, log, around)),
+      resources: (plugin.resources ?? []).map((resource) => {
+        making = `its resource ${resource.uri}`;
+        return servedResource(plugin, resource, container, log);
+      }),
+      prompts: (plugin.prompts ?? []).map((prompt) => servedPrompt(plugin, prompt, container, log)),
+      changes: servedChanges(plugin, container),
+    };
+  } catch (error) {
+    const why = whyOf(error);
+    return { problems: [problem('plugin-start-failed', plugin.id, { what: making, why })] };
+  }
+}
+
+/** A plugin that cannot end, or does not, keeps no other from ending. */
+async function letGo({ id }: Plugin, container: PluginContainer, log: HostOptions['log']): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it did not end within ${FAREWELL} s`)), FAREWELL * 1000);
+  });
+  try {
+    await Promise.race([container.dispose(), late]);
+  } catch (error) {
+    log(`plugin ${id}: while it was let go of: ${whyOf(error)}`);
+  } finally {
+    clearTimeout(timer);
+  }
+}

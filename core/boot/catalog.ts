@@ -1,0 +1,49 @@
+import { resultOf } from '../ports/dom0.js';
+import type { Qrexec } from '../ports/qrexec.js';
+import { Compile, type Static, Type } from '../vendor/typebox.js';
+import { catalogRequest } from './catalog-request.js';
+
+/** dom0's own answer to "what do you enforce for me?". Keys this release does not know are left alone. */
+const Catalog = Type.Object({
+  format: Type.Literal(1),
+  world: Type.String(),
+  prefix: Type.String(),
+  services: Type.Record(
+    Type.String(),
+    Type.Object({
+      plugin: Type.String(),
+      digest: Type.String(),
+      granted: Type.Boolean(),
+      invariants: Type.Array(
+        Type.Object({ id: Type.String(), with: Type.Record(Type.String(), Type.Unknown()) }),
+      ),
+    }),
+  ),
+  /** Contracts dom0 has and does not carry out, each with the reason. */
+  unusable: Type.Record(Type.String(), Type.String()),
+  invariants: Type.Record(Type.String(), Type.Object({ enforcedBy: Type.Enum(['dom0', 'policy']) })),
+});
+export type Catalog = Static<typeof Catalog>;
+
+/** The catalog, or why there is none, as the end of a sentence that starts with the service's name. */
+export type CatalogAnswer = { readonly catalog: Catalog } | { readonly why: string };
+
+/** Asks dom0. `timeout` is seconds. */
+export async function askCatalog(qrexec: Qrexec, timeout: number): Promise<CatalogAnswer> {
+  const result = await qrexec.call(catalogRequest(timeout));
+  if (result.ended === 'timeout') return { why: `gave no answer within ${timeout} s` };
+  if (result.exit === 126) return { why: 'was refused by the qrexec policy, or does not exist' };
+  if (result.exit === 125) return { why: `could not be called (${result.stderr.trim() || 'exit code 125'})` };
+  if (result.exit !== 0) {
+    const said = result.stderr.trim().split('\n')[0];
+    return { why: `failed with exit code ${result.exit}${said ? ` (${said})` : ''}` };
+  }
+  if (result.stdout.length === 0) return { why: 'was allowed, and nobody answered' };
+  try {
+    const untrusted_catalog = resultOf(result);
+    if (Compile(Catalog).Check(untrusted_catalog)) return { catalog: untrusted_catalog };
+    return { why: 'answered in a format this release does not know' };
+  } catch (refused) {
+    return { why: `answered with the refusal ${(refused as Error).message}` };
+  }
+}

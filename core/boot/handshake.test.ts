@@ -1,0 +1,117 @@
+import { describe, expect, test } from 'vitest';
+import { BUILT_IN } from '../../plugins/index.js';
+import { catalogOf } from '../../test/support/fake-host.js';
+import { pluginOf, serviceIn } from '../../test/support/plugins.js';
+import type { Catalog } from './catalog.js';
+import { contractOf, digestOf } from './contract.js';
+import { refusals } from './handshake.js';
+import { report } from './problems.js';
+
+const plugin = pluginOf('a');
+const NAME = 'qmcp.a.Say';
+const digest = digestOf(contractOf(plugin, serviceIn(plugin)));
+
+/** What is refused when dom0's catalog is changed like this. */
+function changed(change: (catalog: Catalog) => void, plugins = [plugin]) {
+  const catalog = structuredClone(catalogOf(plugins)) as Catalog;
+  change(catalog);
+  return refusals(plugins, { catalog });
+}
+
+// ATTACK 25
+describe('the refusal handshake', () => {
+  test('accepts a plugin whose every declaration has its counterpart', () => {
+    expect(changed(() => {})).toEqual([]);
+    expect(refusals(BUILT_IN, { catalog: catalogOf(BUILT_IN) })).toEqual([]);
+  });
+
+  test('refuses a service dom0 has no contract for', () => {
+    const problems = changed(({ services }) => delete services[NAME]);
+    expect(problems.map(({ code }) => code)).toEqual(['service-missing']);
+    expect(report(problems)).toContain(`qmcp-admin contract install ${NAME}`);
+    expect(report(problems)).toContain(digest.slice(0, 19));
+  });
+
+  test('refuses a service that is installed and not granted to this qube', () => {
+    const problems = changed(({ services }) => Object.assign(services[NAME]!, { granted: false }));
+    expect(problems.map(({ code }) => code)).toEqual(['service-not-granted']);
+    expect(report(problems)).toMatch(/add "a" to "plugins".*\[world\.ai\]/);
+  });
+
+  test('refuses an invariant this dom0 does not know', () => {
+    const problems = changed(({ invariants }) => delete invariants['test.kept']);
+    expect(problems.map(({ code }) => code)).toEqual(['invariant-unknown']);
+    expect(report(problems)).toContain('test.kept');
+  });
+
+  test('refuses an invariant dom0 knows and does not hold this service to', () => {
+    const problems = changed(({ services }) => {
+      services[NAME]!.invariants = [{ id: 'other', with: {} }];
+    });
+    expect(problems.map(({ code }) => code)).toEqual(['invariant-missing']);
+    expect(report(problems)).toMatch(/test\.kept.*has other/);
+  });
+
+  test('refuses other parameters, and shows both', () => {
+    const problems = changed(({ services }) => {
+      services[NAME]!.invariants[0]!.with = { of: ['a', 'b'], limit: 4 };
+    });
+    expect(problems.map(({ code }) => code)).toEqual(['invariant-parameters']);
+    expect(report(problems)).toContain('{"limit":3,"of":["a","b"]}');
+    expect(report(problems)).toContain('{"limit":4,"of":["a","b"]}');
+  });
+
+  test('parameters are the same whatever the order of their keys', () => {
+    const problems = changed(({ services }) => {
+      services[NAME]!.invariants[0]!.with = { of: ['a', 'b'], limit: 3 };
+    });
+    expect(problems).toEqual([]);
+  });
+
+  test('refuses an invariant that is enforced in another place than declared', () => {
+    const problems = changed(({ invariants }) => {
+      invariants['test.kept'] = { enforcedBy: 'policy' };
+    });
+    expect(problems.map(({ code }) => code)).toEqual(['invariant-place']);
+    expect(report(problems)).toMatch(/enforced by dom0; here it is enforced by policy/);
+  });
+
+  test('refuses another digest, when nothing finer explains it', () => {
+    const other = `sha256:${'0'.repeat(64)}`;
+    const alone = changed(({ services }) => Object.assign(services[NAME]!, { digest: other }));
+    expect(alone.map(({ code }) => code)).toEqual(['digest-mismatch']);
+    expect(report(alone)).toContain('sha256:000000000000…');
+    const explained = changed(({ services, invariants }) => {
+      Object.assign(services[NAME]!, { digest: other });
+      delete invariants['test.kept'];
+    });
+    expect(explained.map(({ code }) => code)).toEqual(['invariant-unknown']);
+  });
+
+  test('is not fooled by names every object has', () => {
+    const clever = pluginOf('a', { services: [{ ...serviceIn(plugin), name: 'constructor' as never }] });
+    expect(refusals([clever], { catalog: catalogOf([]) }).map(({ code }) => code)).toEqual([
+      'service-missing',
+    ]);
+  });
+
+  test('names every problem of every plugin at once', () => {
+    const plugins = [pluginOf('a'), pluginOf('b'), pluginOf('c')];
+    const problems = changed((catalog) => {
+      delete catalog.services['qmcp.a.Say'];
+      Object.assign(catalog.services['qmcp.b.Say']!, { granted: false, digest: 'sha256:0' });
+    }, plugins);
+    expect(problems.map(({ plugin, code }) => `${plugin} ${code}`)).toEqual([
+      'a service-missing',
+      'b service-not-granted',
+      'b digest-mismatch',
+    ]);
+  });
+
+  test('without a catalog refuses every plugin, and says so once', () => {
+    const problems = refusals([pluginOf('a'), pluginOf('b')], { why: 'gave no answer within 5 s' });
+    expect(problems.map(({ code }) => code)).toEqual(['catalog-unavailable', 'catalog-unavailable']);
+    expect(report(problems).split('\n')).toHaveLength(1);
+    expect(report(problems)).toContain('plugins "a", "b"');
+  });
+});

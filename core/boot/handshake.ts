@@ -1,0 +1,91 @@
+import type { Invariant, Plugin, Service } from '../api/index.js';
+import type { Catalog, CatalogAnswer } from './catalog.js';
+import { canonical, contractOf, digestOf } from './contract.js';
+import { type Problem, problem, whyOf } from './problems.js';
+
+/**
+ * Holds what plugins declare against what dom0 says it enforces, and names every difference of every plugin. A plugin
+ * with one is refused. dom0 is asked, never the plugin and never a file here.
+ */
+export function refusals(plugins: readonly Plugin[], answer: CatalogAnswer): Problem[] {
+  if (!('catalog' in answer))
+    return plugins.map(({ id }) => problem('catalog-unavailable', id, { why: answer.why }));
+  return plugins.flatMap((plugin) => {
+    try {
+      return plugin.services.flatMap((service) => differences(plugin, service, answer.catalog));
+    } catch (error) {
+      return [problem('plugin-unreadable', plugin.id, { why: whyOf(error) })];
+    }
+  });
+}
+
+function differences(plugin: Plugin, service: Service, catalog: Catalog): Problem[] {
+  const digest = digestOf(contractOf(plugin, service));
+  const installed = own(catalog.services, service.name);
+  if (installed === undefined) {
+    const why = own(catalog.unusable, service.name);
+    return why === undefined
+      ? [problem('service-missing', plugin.id, { service: service.name, digest })]
+      : [problem('service-unusable', plugin.id, { service: service.name, why })];
+  }
+
+  const problems: Problem[] = [];
+  if (!installed.granted)
+    problems.push(
+      problem('service-not-granted', plugin.id, {
+        service: service.name,
+        world: catalog.world,
+        plugin: plugin.id,
+      }),
+    );
+  const finer = service.invariants.flatMap((invariant) =>
+    counterpart(plugin, service, invariant, installed.invariants, catalog),
+  );
+  if (finer.length > 0) problems.push(...finer);
+  else if (installed.digest !== digest)
+    problems.push(
+      problem('digest-mismatch', plugin.id, {
+        service: service.name,
+        plugin: digest,
+        dom0: installed.digest,
+      }),
+    );
+  return problems;
+}
+
+/** What keeps dom0's entry from being the counterpart of a declared invariant; empty when it is. */
+function counterpart(
+  plugin: Plugin,
+  service: Service,
+  { id, with: parameters, enforcedBy }: Invariant,
+  installed: Catalog['services'][string]['invariants'],
+  catalog: Catalog,
+): Problem[] {
+  const where = { service: service.name, invariant: id };
+  const known = own(catalog.invariants, id);
+  if (known === undefined) return [problem('invariant-unknown', plugin.id, where)];
+  const entry = installed.find((candidate) => candidate.id === id);
+  if (entry === undefined)
+    return [
+      problem('invariant-missing', plugin.id, { ...where, installed: installed.map((other) => other.id) }),
+    ];
+  const problems: Problem[] = [];
+  if (canonical(entry.with) !== canonical(parameters))
+    problems.push(
+      problem('invariant-parameters', plugin.id, {
+        ...where,
+        plugin: canonical(parameters),
+        dom0: canonical(entry.with),
+      }),
+    );
+  if (known.enforcedBy !== enforcedBy)
+    problems.push(
+      problem('invariant-place', plugin.id, { ...where, plugin: enforcedBy, dom0: known.enforcedBy }),
+    );
+  return problems;
+}
+
+/** A key of the record, and not something every object has. */
+export function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(record, key) ? record[key] : undefined;
+}

@@ -1,0 +1,111 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { pluginOf } from '../../test/support/plugins.js';
+import { findPlugins } from './import.js';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'qmcp-load-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function put(path: string, text: string): string {
+  const file = join(folder, path);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+  return file;
+}
+const found = async (...names: string[]) => {
+  const { candidates, problems } = await findPlugins({
+    names,
+    builtIn: [pluginOf('ours')],
+    folder,
+    seconds: 3,
+  });
+  return {
+    ids: candidates.map(({ plugin }) => (plugin as { id?: unknown } | undefined)?.id),
+    problems: problems.map(({ code, plugin, message }) => ({ code, plugin, message })),
+  };
+};
+const good = (id: string) => `export default { id: '${id}' };`;
+
+describe('a plugin named in a configuration', () => {
+  test('is a built-in id, a file, a folder, or a package as the folder of the configuration sees it', async () => {
+    const file = put('one.mjs', good('one'));
+    put('two/package.json', '{"type":"module","main":"./dist/index.js"}');
+    put('two/dist/index.js', good('two'));
+    put(
+      'node_modules/three/package.json',
+      '{"name":"three","type":"module","exports":{".":{"types":"./x.d.ts","default":"./x.js"}}}',
+    );
+    put('node_modules/three/x.js', good('three'));
+    put(
+      'node_modules/@me/four/package.json',
+      '{"name":"@me/four","type":"module","exports":{"default":"./x.js"}}',
+    );
+    put('node_modules/@me/four/x.js', good('four'));
+    expect(await found('ours', file, join(folder, 'two'), 'three', '@me/four')).toEqual({
+      ids: ['ours', 'one', 'two', 'three', 'four'],
+      problems: [],
+    });
+  });
+
+  test.each([
+    ['is not there', undefined, /Cannot find/],
+    ['throws while it is imported', 'throw new Error("boom\\nat line 3");', /threw Error: boom\./],
+    ['throws what is no error', 'throw null;', /threw null/],
+    ['cannot be parsed', 'export default {', /threw \w*Error/],
+    ['waits for ever while it is imported', 'await new Promise(() => {});', /did not end within 3 s/],
+    ['imports what is not there', 'import "no-such-package";', /no-such-package.*built first/],
+  ])('that %s is a problem of its own, and of no other', async (_what, text, why) => {
+    const bad = join(folder, 'bad.mjs');
+    if (text !== undefined) put('bad.mjs', text);
+    const { ids, problems } = await found(put('a.mjs', good('a')), bad, put('b.mjs', good('b')));
+    expect(ids).toEqual(['a', 'b']);
+    expect(problems).toEqual([
+      { code: 'plugin-not-found', plugin: bad, message: expect.stringMatching(why) },
+    ]);
+  });
+
+  test('that rejects a promise nobody waits for is no problem of the others', async () => {
+    put('late.mjs', 'await new Promise((_, reject) => setTimeout(() => reject(new Error("late")), 3300));');
+    expect((await found(join(folder, 'late.mjs'))).problems).toMatchObject([{ code: 'plugin-not-found' }]);
+    // It fails after it was given up; were that not heard, the test run would report it.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  });
+
+  test.each([
+    ['adds to every object', 'Object.prototype.admin = true;', /Object\.prototype\.admin/],
+    ['replaces what others call', 'Array.prototype.map = () => [];', /Array\.prototype\.map/],
+    ['takes away', 'delete String.prototype.startsWith;', /String\.prototype\.startsWith/],
+    ['changes how values are written', 'JSON.stringify = () => "{}";', /JSON\.stringify/],
+    [
+      'reads what others compare',
+      'Object.defineProperty(Object.prototype, "then", { get() { return 1; }, configurable: true });',
+      /Object\.prototype\.then/,
+    ],
+    ['breaks the loop', 'Array.prototype[Symbol.iterator] = () => ({});', /Symbol\(Symbol\.iterator\)/],
+  ])('that %s is left out, and what it changed is as it was', async (_what, text, named) => {
+    const before = [
+      Array.prototype.map,
+      String.prototype.startsWith,
+      JSON.stringify,
+      Array.prototype[Symbol.iterator],
+    ];
+    const bad = put('bad.mjs', `${text}\n${good('bad')}`);
+    const { ids, problems } = await found(bad, put('b.mjs', good('b')));
+    expect(ids).toEqual(['b']);
+    expect(problems).toEqual([
+      { code: 'plugin-changes-builtins', plugin: bad, message: expect.stringMatching(named) },
+    ]);
+    expect([
+      Array.prototype.map,
+      String.prototype.startsWith,
+      JSON.stringify,
+      Array.prototype[Symbol.iterator],
+    ]).toEqual(before);
+    expect('admin' in {} || 'then' in {}).toBe(false);
+  });
+});

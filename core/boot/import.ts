@@ -1,0 +1,87 @@
+/** From the names in a configuration to plugins: the only place that brings in code qmcp does not ship. */
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Plugin } from '../api/index.js';
+import { Builtins } from '../serve/builtins.js';
+import { type Problem, problem, whyOf } from './problems.js';
+import type { Candidate } from './shape.js';
+
+/** Seconds a module has to be imported. One that waits for something that never comes keeps nobody else from starting. */
+const IMPORT = 10;
+
+export interface Found {
+  readonly candidates: readonly Candidate[];
+  readonly problems: readonly Problem[];
+}
+
+export interface Search {
+  /** Built-in ids, paths that are absolute, names of packages. */
+  readonly names: readonly string[];
+  readonly builtIn: readonly Plugin[];
+  /** The folder from which packages are looked for: that of the file that names them. */
+  readonly folder: string;
+  readonly seconds?: number;
+}
+
+/** One after the other, so that what one of them does to the process is known to be its doing. */
+export async function findPlugins({ names, builtIn, folder, seconds = IMPORT }: Search): Promise<Found> {
+  const ours = new Map(builtIn.map((plugin) => [plugin.id, plugin]));
+  const candidates: Candidate[] = [];
+  const problems: Problem[] = [];
+  for (const name of names) {
+    const plugin = ours.get(name);
+    if (plugin !== undefined) {
+      candidates.push({ origin: name, plugin });
+      continue;
+    }
+    const builtins = new Builtins();
+    const brought = await bring(name, folder, seconds);
+    const changed = builtins.putBack();
+    if ('why' in brought)
+      problems.push(problem('plugin-not-found', name, { name, known: [...ours.keys()], why: brought.why }));
+    else if (changed.length > 0) problems.push(problem('plugin-changes-builtins', name, { changed }));
+    else candidates.push({ origin: name, plugin: brought.plugin });
+  }
+  return { candidates, problems };
+}
+
+type Brought = { readonly plugin: unknown } | { readonly why: string };
+
+async function bring(name: string, folder: string, seconds: number): Promise<Brought> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<Brought>((resolve) => {
+    const why = `importing it did not end within ${seconds} s: something it waits for at its top level never comes`;
+    timer = setTimeout(() => resolve({ why }), seconds * 1000);
+  });
+  const module = import(locate(name, folder)).then(
+    (exports: { default?: unknown }) => ({ plugin: exports.default }),
+    (error: unknown) => ({ why: reason(error) }),
+  );
+  try {
+    return await Promise.race([module, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Seen from `folder` first, as Node sees it from there; then from here, where a package may lie beside this one. */
+function locate(name: string, folder: string): string {
+  try {
+    return pathToFileURL(createRequire(join(folder, 'qmcp.config')).resolve(name)).href;
+  } catch (error) {
+    if (!name.startsWith('/')) return name;
+    if ((error as NodeJS.ErrnoException).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED') return name;
+    return pathToFileURL(name).href;
+  }
+}
+
+function reason(error: unknown): string {
+  if (!(error instanceof Error)) return `importing it threw ${whyOf(error)}`;
+  const [first] = error.message.split('\n');
+  const { code } = error as NodeJS.ErrnoException;
+  const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'ERR_UNSUPPORTED_DIR_IMPORT';
+  return missing
+    ? `${first} (a package in TypeScript has to be built first)`
+    : `importing it threw ${error.name}: ${first}`;
+}

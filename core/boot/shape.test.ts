@@ -1,0 +1,144 @@
+import { describe, expect, test } from 'vitest';
+import { kept, Nothing, pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
+import { defineInvariant, type Plugin, Type } from '../api/index.js';
+import { graphOf } from './shape.js';
+
+const graph = (...plugins: unknown[]) =>
+  graphOf(plugins.map((plugin, index) => ({ origin: `./plugin-${index}.js`, plugin })));
+const codes = (...plugins: unknown[]) =>
+  graph(...plugins).problems.map(({ code, plugin }) => `${plugin}: ${code}`);
+const messages = (...plugins: unknown[]) =>
+  graph(...plugins)
+    .problems.map(({ message }) => message)
+    .join('\n');
+const ids = (...plugins: unknown[]) => graph(...plugins).plugins.map(({ id }) => id);
+
+describe('the plugin graph', () => {
+  test('keeps the order given, each plugin after the ones it needs', () => {
+    const [a, b, c] = [pluginOf('a', { needs: ['c'] }), pluginOf('b'), pluginOf('c')];
+    expect(ids(a, b, c)).toEqual(['c', 'a', 'b']);
+    expect(codes(a, b, c)).toEqual([]);
+  });
+
+  test.each([
+    ['nothing', undefined],
+    ['a number', 3],
+    ['an id with capitals', pluginOf('Loud')],
+    ['an id that is a path', pluginOf('../spawn')],
+    ['services that are functions', { ...pluginOf('a'), services: [() => 1] }],
+    ['tools without uses', { ...pluginOf('a'), tools: [{}] }],
+    ['needs that are no list', { ...pluginOf('a'), needs: 'b' }],
+  ])('turns down %s for a plugin, saying what was expected', (_what, plugin) => {
+    expect(graph(plugin).problems.map(({ code }) => code)).toEqual(['plugin-malformed']);
+    expect(ids(plugin)).toEqual([]);
+    expect(messages(plugin)).toMatch(/expected/);
+  });
+
+  test('turns down a plugin for another version of the API, naming both versions', () => {
+    expect(codes(pluginOf('a', { apiVersion: 2 }))).toEqual(['a: plugin-api-version']);
+    expect(messages(pluginOf('a', { apiVersion: 2 }))).toMatch(/version 2.*version 1/);
+  });
+
+  test('names both origins when two plugins have one id', () => {
+    expect(codes(pluginOf('a'), pluginOf('a'))).toEqual(['a: plugin-duplicate']);
+    expect(messages(pluginOf('a'), pluginOf('a'))).toMatch(/plugin-0\.js.*plugin-1\.js/);
+  });
+
+  test('names what is needed and not there', () => {
+    expect(codes(pluginOf('a', { needs: ['zz'] }))).toEqual(['a: plugin-needs-missing']);
+  });
+
+  test('prints the path of a circle', () => {
+    const plugins = [
+      pluginOf('a', { needs: ['b'] }),
+      pluginOf('b', { needs: ['c'] }),
+      pluginOf('c', { needs: ['a'] }),
+    ];
+    expect(codes(...plugins)).toEqual(['a: plugin-cycle', 'b: plugin-cycle', 'c: plugin-cycle']);
+    expect(messages(...plugins)).toContain('a → b → c → a');
+    expect(ids(...plugins)).toEqual([]);
+  });
+
+  test('a plugin that only needs a circle is not itself one', () => {
+    const plugins = [pluginOf('a', { needs: ['b'] }), pluginOf('b', { needs: ['b'] })];
+    expect(codes(...plugins)).toEqual(['b: plugin-cycle']);
+  });
+
+  test('a service outside its plugin’s namespace keeps the plugin out', () => {
+    for (const name of ['qmcp.spawn.Create', 'qubes.VMShell', 'qmcp.a.lower', 'qmcp.a.B.C', 'qmcp.a.']) {
+      const service = { ...serviceOf('a'), name };
+      expect(codes({ ...pluginOf('a'), services: [service], tools: [] })).toEqual(['a: service-namespace']);
+    }
+  });
+
+  test('a service declared twice keeps the plugin out', () => {
+    expect(codes(pluginOf('a', { services: [serviceOf('a'), serviceOf('a')], tools: [] }))).toEqual([
+      'a: service-duplicate',
+    ]);
+  });
+
+  test('a tool of two plugins is kept from both, and each message names the other', () => {
+    const [one, two] = [serviceOf('one'), serviceOf('two')];
+    const plugins = [
+      pluginOf('one', { services: [one], tools: [toolOf('same', one)] }),
+      pluginOf('two', { services: [two], tools: [toolOf('same', two)] }),
+    ];
+    expect(codes(...plugins)).toEqual(['one: tool-duplicate', 'two: tool-duplicate']);
+    expect(messages(...plugins)).toMatch(/"two".*\n.*"one"/);
+  });
+
+  test('a tool may use only what its own plugin declares', () => {
+    const [own, other] = [serviceOf('a'), serviceOf('b')];
+    expect(codes(pluginOf('a', { services: [own], tools: [toolOf('x', other)] }))).toEqual([
+      'a: tool-uses-undeclared',
+    ]);
+    const twin = serviceOf('a');
+    expect(codes(pluginOf('a', { services: [own], tools: [toolOf('x', twin)] }))).toEqual([
+      'a: tool-uses-undeclared',
+    ]);
+  });
+
+  test('a tool that writes or destroys must uphold something its services declare', () => {
+    const service = serviceOf('a');
+    const withTool = (changes: object) =>
+      codes(pluginOf('a', { services: [service], tools: [toolOf('x', service, changes)] }));
+    expect(withTool({ upholds: [] })).toEqual(['a: tool-upholds-nothing']);
+    expect(withTool({ upholds: [], effect: 'destroy' })).toEqual(['a: tool-upholds-nothing']);
+    expect(withTool({ upholds: [], effect: 'read' })).toEqual([]);
+    const invented = defineInvariant('mine.alone', { ...kept, holds: () => true });
+    expect(withTool({ upholds: [invented] })).toEqual(['a: tool-upholds-undeclared']);
+  });
+
+  test('a tool needs a plain name, object schemas and exactly one behaviour', () => {
+    const service = serviceOf('a');
+    const withTool = (name: string, changes: object = {}) =>
+      codes(pluginOf('a', { services: [service], tools: [toolOf(name, service, changes)] }));
+    expect(withTool('Has Spaces')).toEqual(['a: tool-name']);
+    expect(withTool('x\u202e')).toEqual(['a: tool-name']);
+    expect(withTool('x', { output: Type.String() })).toEqual(['a: tool-schema']);
+    expect(withTool('x', { input: Type.Union([Nothing]) })).toEqual(['a: tool-schema']);
+    expect(withTool('x', { run: undefined })).toEqual(['a: tool-behaviour']);
+  });
+
+  test('names every problem of every plugin at once, and keeps the plugins without one', () => {
+    const broken = pluginOf('a', { services: [serviceOf('b')], needs: ['zz'] });
+    expect(codes(broken, pluginOf('c', { apiVersion: 9 }), pluginOf('d'))).toEqual([
+      'c: plugin-api-version',
+      'a: service-namespace',
+      'a: tool-uses-undeclared',
+      'a: plugin-needs-missing',
+    ]);
+    expect(ids(broken, pluginOf('d'))).toEqual(['d']);
+  });
+
+  test('nobody can change a plugin after it was looked at, its author included', () => {
+    const original = { ...pluginOf('a') } as { -readonly [K in keyof Plugin]: Plugin[K] };
+    const [loaded] = graph(original).plugins;
+    original.id = 'b';
+    (original as { tools: unknown }).tools = [];
+    expect(loaded).toMatchObject({ id: 'a', tools: [{ name: 'a_say' }] });
+    expect(() => Object.assign(loaded!.tools[0]!, { effect: 'read' })).toThrow(TypeError);
+    expect(() => Object.assign(loaded!.services[0]!.invariants[0]!.with, { limit: 9 })).toThrow(TypeError);
+    expect(() => Object.assign(loaded!.tools[0]!.input, { additionalProperties: true })).toThrow(TypeError);
+  });
+});

@@ -1,0 +1,84 @@
+import { describe, expect, test } from 'vitest';
+import { BUILT_IN } from '../../plugins/index.js';
+import { pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
+import { Type } from '../api/index.js';
+import { INSTRUCTIONS } from '../mcp/instructions.js';
+import { graphOf } from './shape.js';
+import { textFault } from './text.js';
+
+const service = serviceOf('a');
+const codes = (changes: object) => {
+  const plugin = pluginOf('a', { services: [service], tools: [toolOf('a_say', service, changes)] });
+  const { plugins, problems } = graphOf([{ origin: 'a', plugin }]);
+  return { loaded: plugins.length, problems: problems.map(({ code, message }) => `${code}: ${message}`) };
+};
+
+// ATTACK 26
+describe('what a model is told of a tool', () => {
+  test.each([
+    ['a control character', 'Says\u0007 a word.', 'U+0007'],
+    ['an escape sequence', 'Says \u001b[8mnothing\u001b[0m.', 'U+001B'],
+    ['a zero-width space', 'Says a\u200bword.', 'U+200B'],
+    ['a direction override', 'Says \u202eword.', 'U+202E'],
+    ['a tag character', 'Says a word.\u{e0041}', 'U+E0041'],
+    ['a variation selector', 'Says a word.\ufe0f', 'U+FE0F'],
+    ['a private character', 'Says \ue000.', 'U+E000'],
+    ['a blank letter', 'Says\u3164 a word.', 'U+3164'],
+    ['a no-break space', 'Says\u00a0a word.', 'U+00A0'],
+    ['a line separator', 'Says\u2028a word.', 'U+2028'],
+    ['a tab', 'Says\ta word.', 'U+0009'],
+  ])('has no %s: its plugin does not load', (_what, description, point) => {
+    expect(codes({ description })).toEqual({
+      loaded: 0,
+      problems: [
+        expect.stringContaining(`text-unseen: tool a_say.description has ${point}, which nobody sees`),
+      ],
+    });
+  });
+
+  test.each([
+    ['the title', { title: 'x\u200b' }, 'tool a_say.title'],
+    [
+      'a description in a schema',
+      { input: Type.Object({ q: Type.String({ description: '\u200b' }) }) },
+      'input.properties.q.description',
+    ],
+    ['a default', { input: Type.Object({ q: Type.String({ default: '\u202e' }) }) }, 'q.default'],
+    [
+      'the name of a property',
+      { output: Type.Object({ 'a\u200b': Type.Optional(Type.String()) }) },
+      'a key of',
+    ],
+    ['a word of an enum', { input: Type.Object({ q: Type.Enum(['a', 'b\u00ad']) }) }, 'enum[1]'],
+  ])('has none in %s either', (_what, changes, where) => {
+    const { loaded, problems } = codes(changes);
+    expect([loaded, problems.length]).toEqual([0, 1]);
+    expect(problems[0]).toContain(where);
+    // The message itself hides nothing.
+    expect(textFault(problems[0]!, 2000)).toBeUndefined();
+  });
+
+  test('is no longer than a person reads', () => {
+    expect(codes({ description: 'x'.repeat(1001) }).problems[0]).toContain(
+      'has 1001 characters, and at most 1000',
+    );
+    expect(codes({ title: 'x'.repeat(101) }).problems[0]).toContain('at most 100');
+    const many = Object.fromEntries(
+      Array.from({ length: 120 }, (_, index) => [`p${index}`, Type.String({ description: 'x'.repeat(990) })]),
+    );
+    expect(codes({ input: Type.Object(many) }).problems[0]).toContain('all it says');
+  });
+
+  test('may have paragraphs, and letters of any script', () => {
+    expect(codes({ description: 'Says a word.\n\nБез слов, 言葉, “quoted” – and so on.' })).toEqual({
+      loaded: 1,
+      problems: [],
+    });
+  });
+
+  test('is clean in what ships, instructions included', () => {
+    const candidates = BUILT_IN.map((plugin) => ({ origin: plugin.id, plugin }));
+    expect(graphOf(candidates).problems).toEqual([]);
+    expect(textFault(INSTRUCTIONS)).toBeUndefined();
+  });
+});

@@ -1,0 +1,33 @@
+import { Refused, type Resource } from '../api/index.js';
+import type { ServedResource, ServedTool } from '../serve/served.js';
+
+const WHOLE: Resource = {
+  uri: 'tool://{name}',
+  name: 'tool',
+  title: 'A tool in full',
+  description: 'The whole schemas of a tool, and what holds of it whatever it is given.',
+  mimeType: 'application/json',
+  uses: {},
+};
+
+/**
+ * What `tools/list` leaves out, for whoever writes a program against a tool. Not listed one by one: the tools are, elsewhere.
+ */
+export function wholeTools(tools: readonly ServedTool[]): ServedResource {
+  const byName = new Map(tools.map(({ tool }) => [tool.name, tool]));
+  return {
+    plugin: 'qmcp',
+    resource: WHOLE,
+    match: (uri) => (/^tool:\/\/[a-z0-9_]+$/.test(uri) ? { name: uri.slice('tool://'.length) } : undefined),
+    read: async ({ name }) => {
+      const tool = byName.get(name!);
+      if (tool === undefined) throw new Refused('not-found');
+      const { effect, input, output, upholds } = tool;
+      const invariants = Object.fromEntries(upholds.map(({ id, statement }) => [id, statement]));
+      return { text: JSON.stringify({ name, effect, input, output, invariants }) };
+    },
+    list: async () => [],
+    complete: async (_variable, typed) =>
+      [...byName.keys()].filter((name) => name.startsWith(typed)).slice(0, 100),
+  };
+}

@@ -1,0 +1,97 @@
+import { spawn } from 'node:child_process';
+import type { Qrexec, QrexecRequest, QrexecResult } from './qrexec.js';
+
+/** Bytes of standard error kept: enough for a person to read, too few to hurt. */
+const STDERR_KEPT = 8192;
+/** What a shell, and qrexec itself, report for something that cannot be executed. */
+const CANNOT_RUN = 125;
+
+/**
+ * Calls through an executable that behaves as `qrexec-client-vm TARGET SERVICE` does. `client` is a path, or a name to be
+ * found in PATH. No shell is involved; the target and the service are arguments of their own.
+ */
+export class QrexecClient implements Qrexec {
+  constructor(private readonly client: string) {}
+
+  call(request: QrexecRequest): Promise<QrexecResult> {
+    const { target, service, stdin, holdsStdin, signal, timeout, maxBytes, onStdout } = request;
+    return new Promise((resolve) => {
+      if (signal?.aborted) {
+        resolve({ ended: 'aborted', exit: null, stdout: new Uint8Array(), stderr: '' });
+        return;
+      }
+      const child = spawn(this.client, [target, service], { stdio: 'pipe' });
+      const stdout = new Kept(maxBytes);
+      const stderr = new Kept(STDERR_KEPT);
+      let ended: QrexecResult['ended'] = 'exit';
+
+      const stop = (why: QrexecResult['ended']) => {
+        if (ended !== 'exit') return;
+        ended = why;
+        child.kill('SIGKILL');
+        // A grandchild may hold the pipes open after the client is dead; nothing it says matters any more.
+        for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
+      };
+      const onAbort = () => stop('aborted');
+      const timer = setTimeout(() => stop('timeout'), timeout * 1000);
+      signal?.addEventListener('abort', onAbort, { once: true });
+
+      const settle = (exit: number | null, message?: string) => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        resolve({
+          ended,
+          exit: ended === 'exit' ? exit : null,
+          stdout: stdout.bytes(),
+          stderr: message ?? new TextDecoder().decode(stderr.bytes()),
+        });
+      };
+      child.once('error', (error) => settle(CANNOT_RUN, error.message));
+      child.once('close', (code) => settle(code));
+      // With no descriptors left it has no streams either; why it did not start comes as its error.
+      if (child.pid === undefined) return;
+
+      child.stdout.on('data', (chunk: Buffer) => {
+        if (ended !== 'exit') return;
+        if (!stdout.fits(chunk)) stop('overflow');
+        else if (onStdout) stdout.count(chunk, () => onStdout(chunk));
+        else stdout.keep(chunk);
+      });
+      child.stderr.on('data', (chunk: Buffer) => stderr.keep(chunk));
+      // A callee that answers without reading everything closes its end early; that is its right.
+      child.stdin.on('error', () => {});
+      // Held open, it ends when the client does, or when we do: were we killed, that is all a callee would hear of it.
+      if (holdsStdin) child.stdin.write(stdin);
+      else child.stdin.end(stdin);
+    });
+  }
+}
+
+/** The beginning of a stream, bounded. */
+class Kept {
+  private readonly chunks: Uint8Array[] = [];
+  private left: number;
+
+  constructor(limit: number) {
+    this.left = limit;
+  }
+
+  fits(chunk: Uint8Array): boolean {
+    return chunk.length <= this.left;
+  }
+
+  count(chunk: Uint8Array, then: () => void): void {
+    this.left -= chunk.length;
+    then();
+  }
+
+  keep(chunk: Uint8Array): void {
+    const taken = chunk.subarray(0, this.left);
+    if (taken.length === 0) return;
+    this.count(taken, () => this.chunks.push(taken));
+  }
+
+  bytes(): Uint8Array {
+    return Buffer.concat(this.chunks);
+  }
+}

@@ -1,0 +1,119 @@
+import { type GuestIo, type GuestService, type Port, Refused } from '../api/index.js';
+import { Compile } from '../vendor/typebox.js';
+import { isObject, lazily, MAX_REQUEST, qubeName, requestOf, secondsAsked } from './dom0.js';
+import { type Frame, FrameDecoder, inputFrames } from './frames.js';
+import type { Qrexec } from './qrexec.js';
+
+/** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
+const MAX_OUTPUT = 268_435_456;
+/** Seconds a command has when the caller does not say (guest/PROTOCOL.md). */
+const DEFAULT_COMMAND_SECONDS = 60;
+
+/**
+ * The port of a service inside a qube. The policy alone decides whether the call gets there; a call that does not looks
+ * like a call to a qube that does not exist. What the qube answers is believed only as far as its framing holds.
+ */
+export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, timeout: number): Port<S> {
+  const reply = lazily(() => Compile(service.reply));
+  const port = async (qube: string, params: unknown, io: GuestIo = {}) => {
+    const target = qubeName(qube);
+    const stdin = messageOf(params, io.stdin);
+    const conversation = new Conversation(io.onOutput);
+    const signal = AbortSignal.any([conversation.broken, ...(io.signal ? [io.signal] : [])]);
+    await qrexec.call({
+      target,
+      service: service.name,
+      stdin,
+      holdsStdin: true,
+      signal,
+      timeout: io.timeout ?? timeout + (secondsAsked(params) || DEFAULT_COMMAND_SECONDS),
+      maxBytes: MAX_OUTPUT,
+      onStdout: (bytes) => conversation.hear(bytes),
+    });
+    const value = conversation.result();
+    if (!reply().Check(value)) throw new Refused('failed');
+    return value;
+  };
+  return port as unknown as Port<S>;
+}
+
+/** The request on one line, then the bytes for the program's own standard input in frames, an empty one at the end. */
+function messageOf(params: unknown, stdin: Uint8Array = new Uint8Array()): Uint8Array {
+  const request = requestOf(params);
+  if (request.length + 1 > MAX_REQUEST) throw new Refused('invalid-request');
+  return Buffer.concat([request, Buffer.from('\n'), ...inputFrames(stdin)]);
+}
+
+/** What a qube has said so far in one call. */
+class Conversation {
+  private readonly decoder = new FrameDecoder();
+  private readonly breaker = new AbortController();
+  private silent = true;
+  private last: Frame | undefined;
+
+  constructor(private readonly onOutput: GuestIo['onOutput']) {}
+
+  /** Aborted as soon as the framing breaks: nothing that follows could be believed. */
+  get broken(): AbortSignal {
+    return this.breaker.signal;
+  }
+
+  hear(bytes: Uint8Array): void {
+    this.silent = false;
+    try {
+      for (const frame of this.decoder.push(bytes)) {
+        if (frame.kind === 'stdout' || frame.kind === 'stderr') this.onOutput?.(frame.kind, frame.bytes);
+        else this.last = frame;
+      }
+    } catch (error) {
+      this.breaker.abort(error);
+    }
+  }
+
+  /** The reply's value, or the refusal: `not-found` for silence, `failed` for a conversation that broke off. */
+  result(): unknown {
+    if (this.silent) throw new Refused('not-found');
+    if (this.broken.aborted || !this.decoder.complete || this.last === undefined) throw new Refused('failed');
+    const untrusted_value = parse(this.last.bytes);
+    if (this.last.kind === 'reply') return untrusted_value;
+    const { code: untrusted_code, problem: untrusted_problem } = isObject(untrusted_value)
+      ? untrusted_value
+      : {};
+    const code = OF_A_QUBE.find((one) => one === untrusted_code) ?? 'failed';
+    if (typeof untrusted_problem !== 'string' || !Object.hasOwn(PROBLEMS, untrusted_problem))
+      throw new Refused(code);
+    const [at, problem] = PROBLEMS[untrusted_problem]!;
+    throw new Refused(code, { problems: [{ at, problem }] });
+  }
+}
+
+/** What a qube can refuse. The other codes are dom0's: what is frozen, or spent, no qube can say. */
+const OF_A_QUBE = ['invalid-request', 'not-found', 'not-permitted', 'conflict'] as const;
+
+/** What may be in the way inside a qube, and of which argument. The words are ours: of the qube's, only one of these counts. */
+const PROBLEMS: Readonly<Record<string, readonly [at: string, problem: string]>> = {
+  'no-such-file': ['/path', 'does not exist'],
+  'not-a-directory': ['/path', 'is not a directory'],
+  'is-a-directory': ['/path', 'is a directory'],
+  'not-a-file': ['/path', 'is not a regular file'],
+  'access-denied': ['/user', 'may not do this'],
+  'read-only': ['/path', 'cannot be written'],
+  'no-space': ['/path', 'has no space left'],
+  'link-loop': ['/path', 'leads through too many links'],
+  'name-too-long': ['/path', 'is too long'],
+  exists: ['/path', 'exists already'],
+  'beyond-the-end': ['/offset', 'is beyond the end of the file'],
+  'no-such-user': ['/user', 'does not exist in the qube'],
+  'no-such-command': ['/handle', 'is not known in the qube any more'],
+  'too-many-commands': ['/background', 'too many are running; stop one'],
+  'no-package-manager': ['/qube', 'has no package manager that is known here'],
+  'no-copy-here': ['/source', 'cannot send files'],
+};
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    throw new Refused('failed');
+  }
+}

@@ -1,0 +1,85 @@
+import { type Port, Refused, type StreamService } from '../api/index.js';
+import { Compile } from '../vendor/typebox.js';
+import { lazily, parseLine, requestOf, resultIn, secondsAsked } from './dom0.js';
+import type { Qrexec } from './qrexec.js';
+
+/** Bytes of all replies of one call together. */
+const MAX_STREAM = 4_194_304;
+const NEWLINE = 10;
+
+/**
+ * The port of a service that answers again and again: each line of its output is a reply. Whoever stops listening ends the
+ * call. What becomes of it on the way is as for any other: a call of which nothing was heard is `not-found`, one that broke
+ * off is `failed`.
+ */
+export function streamPort<S extends StreamService>(service: S, qrexec: Qrexec, timeout: number): Port<S> {
+  const reply = lazily(() => Compile(service.reply));
+  const port = async function* (params: unknown, signal?: AbortSignal) {
+    const over = new AbortController();
+    const heard = new Lines();
+    const call = qrexec.call({
+      target: '@adminvm',
+      service: service.name,
+      stdin: requestOf(params),
+      signal: signal ? AbortSignal.any([over.signal, signal]) : over.signal,
+      timeout: timeout + secondsAsked(params),
+      maxBytes: MAX_STREAM,
+      onStdout: (bytes) => heard.push(bytes),
+    });
+    call.then(() => heard.end());
+    try {
+      let silent = true;
+      for await (const line of heard) {
+        const untrusted_reply = parseLine(line);
+        if (untrusted_reply === undefined) throw new Refused(silent ? 'not-found' : 'failed');
+        silent = false;
+        const value = resultIn(untrusted_reply);
+        if (!reply().Check(value)) throw new Refused('failed');
+        yield value;
+      }
+      const { ended, exit } = await call;
+      if (silent) throw new Refused('not-found');
+      if (ended !== 'exit' || exit !== 0) throw new Refused('failed');
+    } finally {
+      over.abort();
+      await call;
+    }
+  };
+  return port as unknown as Port<S>;
+}
+
+/** Bytes in whatever pieces they come, as lines; what follows the last newline comes last. */
+class Lines implements AsyncIterable<Uint8Array> {
+  private readonly ready: Uint8Array[] = [];
+  private rest: Uint8Array = new Uint8Array();
+  private ended = false;
+  private wake = () => {};
+
+  push(bytes: Uint8Array): void {
+    let pending: Uint8Array = Buffer.concat([this.rest, bytes]);
+    for (let end = pending.indexOf(NEWLINE); end >= 0; end = pending.indexOf(NEWLINE)) {
+      this.ready.push(pending.subarray(0, end + 1));
+      pending = pending.subarray(end + 1);
+    }
+    this.rest = pending;
+    this.wake();
+  }
+
+  end(): void {
+    if (this.rest.length > 0) this.ready.push(this.rest);
+    this.ended = true;
+    this.wake();
+  }
+
+  async *[Symbol.asyncIterator]() {
+    for (;;) {
+      const line = this.ready.shift();
+      if (line !== undefined) yield line;
+      else if (this.ended) return;
+      else
+        await new Promise<void>((resolve) => {
+          this.wake = resolve;
+        });
+    }
+  }
+}

@@ -1,0 +1,96 @@
+import {
+  type Plugin,
+  type Ports,
+  portOf,
+  type Service,
+  type Tool,
+  type ToolContext,
+  type Uses,
+} from '../api/index.js';
+import { type Problem, problem, whyOf } from '../boot/problems.js';
+import { dom0Port } from '../ports/dom0.js';
+import { guestPort } from '../ports/guest.js';
+import type { Qrexec } from '../ports/qrexec.js';
+import { streamPort } from '../ports/stream.js';
+import { type DependencyContainer, container as registry } from '../vendor/tsyringe.js';
+
+/** What runs a tool once its arguments have been checked. */
+export type Behaviour = (input: unknown, context: ToolContext) => Promise<unknown>;
+
+/**
+ * The container above every plugin's. What it held, every plugin could resolve: so it holds nothing at all. It is no child
+ * of the package's global container, into which `@singleton()` and the like register what any plugin imports.
+ */
+export function rootContainer(): DependencyContainer {
+  return Reflect.construct(registry.constructor, []);
+}
+
+/**
+ * What one plugin is given: ports of the services it declared. The transport stays on this side of them, and the other
+ * plugins' ports are in containers this one does not look into.
+ */
+export class PluginContainer {
+  private readonly container: DependencyContainer;
+
+  constructor(
+    private readonly plugin: Plugin,
+    root: DependencyContainer,
+    qrexec: Qrexec,
+    timeout: number,
+  ) {
+    this.container = root.createChildContainer();
+    for (const service of plugin.services)
+      this.container.register(portOf(service), { useValue: portTo(service, qrexec, timeout) });
+    for (const part of plugin.parts ?? []) this.container.registerSingleton(part as never);
+  }
+
+  /** What each tool does, by name; every handler is made now, so that a mistake in one is found before anybody calls it. */
+  behaviours(): { behaviours: Map<string, Behaviour>; problems: Problem[] } {
+    const behaviours = new Map<string, Behaviour>();
+    const problems: Problem[] = [];
+    for (const tool of this.plugin.tools) {
+      try {
+        behaviours.set(tool.name, this.behaviour(tool));
+      } catch (error) {
+        const why = whyOf(error);
+        problems.push(problem('plugin-start-failed', this.plugin.id, { what: `its tool ${tool.name}`, why }));
+      }
+    }
+    return { behaviours, problems };
+  }
+
+  async dispose(): Promise<void> {
+    await this.container.dispose();
+  }
+
+  /** The one instance of a class that this plugin has. */
+  instance<T>(handler: new (...args: never[]) => T): T {
+    if (!this.container.isRegistered(handler as never)) this.container.registerSingleton(handler as never);
+    return this.container.resolve<T>(handler as never);
+  }
+
+  /** Functions that call these services, under the names they are asked for by. */
+  ports<U extends Uses>(uses: U): Ports<U> {
+    const entries = Object.entries(uses).map(([name, service]) => [
+      name,
+      this.container.resolve(portOf(service)),
+    ]);
+    return Object.freeze(Object.fromEntries(entries)) as Ports<U>;
+  }
+
+  private behaviour(tool: Tool): Behaviour {
+    if (tool.handler) {
+      const instance = this.instance(tool.handler as new (...args: never[]) => { run: Behaviour });
+      return (input, context) => instance.run(input, context);
+    }
+    const ports = this.ports(tool.uses);
+    const run = tool.run as (ports: unknown, input: unknown, context: ToolContext) => Promise<unknown>;
+    return (input, context) => run(ports, input, context);
+  }
+}
+
+function portTo(service: Service, qrexec: Qrexec, timeout: number): unknown {
+  if (service.kind === 'guest') return guestPort(service, qrexec, timeout);
+  if (service.kind === 'stream') return streamPort(service, qrexec, timeout);
+  return dom0Port(service, qrexec, timeout);
+}

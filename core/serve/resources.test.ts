@@ -1,0 +1,169 @@
+import { describe, expect, test } from 'vitest';
+import { catalogOf, FakeQrexec, ok } from '../../test/support/fake-host.js';
+import { Nothing, pluginOf, serviceOf, toolOf, Word } from '../../test/support/plugins.js';
+import {
+  defineChanges,
+  definePlugin,
+  definePrompt,
+  defineResource,
+  defineTargetService,
+  type Plugin,
+  Refused,
+  step,
+} from '../api/index.js';
+import { loadHost } from '../boot/boot.js';
+import { graphOf } from '../boot/shape.js';
+import { addressOf } from './resources.js';
+
+const look = defineTargetService('qmcp.a.Look', {
+  effect: 'read',
+  capability: 'read',
+  params: Nothing,
+  invariants: [],
+  steps: [step.read({ qube: '$target' })],
+  reply: Word,
+});
+const write = serviceOf('a');
+const word = defineResource({
+  uri: 'word://{name}',
+  name: 'word',
+  title: 'A word',
+  description: 'A word.',
+  mimeType: 'text/plain',
+  uses: { look },
+  read: async ({ look }, { name }) => ({ text: (await look(name!, {})).word }),
+  list: async () => ['word://one', 'word://two'],
+  complete: { name: async () => ['one', 'two', 'twelve'] },
+});
+const ask = definePrompt({
+  name: 'ask',
+  title: 'Ask',
+  description: 'Asks.',
+  arguments: [{ name: 'who', description: 'whom', complete: async () => ['ann', 'bob'] }],
+  uses: {},
+  text: ({ who }) => `Ask ${who ?? 'anybody'}.`,
+});
+const changes = defineChanges({
+  uses: { look },
+  async *of() {
+    yield 'word://one';
+  },
+});
+const offering = (parts: Partial<Plugin>): Plugin =>
+  definePlugin({ id: 'a', apiVersion: 1, title: 'a', services: [look, write], tools: [], ...parts });
+const problemsOf = (...plugins: Plugin[]) =>
+  graphOf(plugins.map((plugin) => ({ origin: plugin.id, plugin }))).problems.map(({ code, plugin }) => [
+    plugin,
+    code,
+  ]);
+
+const log: string[] = [];
+async function loaded(plugin: Plugin, catalog = [plugin]) {
+  const qrexec = new FakeQrexec(({ service }) =>
+    service === 'qmcp.Catalog' ? ok(catalogOf(catalog)) : ok({ word: 'hello' }),
+  );
+  const candidates = [{ origin: plugin.id, plugin }];
+  return loadHost({ candidates, qrexec, timeout: 5, onRefusal: 'skip', log: (line) => log.push(line) });
+}
+const { signal } = new AbortController();
+
+describe('what a plugin offers besides tools', () => {
+  test('is served through its own services', async () => {
+    const host = await loaded(offering({ resources: [word], prompts: [ask], changes }));
+    const [resource] = host.resources;
+    expect(resource!.match('word://one')).toEqual({ name: 'one' });
+    expect(await resource!.read({ name: 'one' }, { signal })).toEqual({ text: 'hello' });
+    expect(await resource!.list({ signal })).toEqual(['word://one', 'word://two']);
+    expect(await resource!.complete('name', 'tw', { signal })).toEqual(['two', 'twelve']);
+    expect(await resource!.complete('constructor', '', { signal })).toEqual([]);
+    expect(await host.prompts[0]!.complete('who', '', { signal })).toEqual(['ann', 'bob']);
+    const told: string[] = [];
+    for await (const uri of host.changes[0]!({ signal })) told.push(uri);
+    expect(told).toEqual(['word://one']);
+  });
+
+  test('is not there at all when the plugin is refused', async () => {
+    const plugin = offering({ resources: [word], prompts: [ask], changes });
+    const host = await loaded(plugin, []);
+    expect(host.problems.map(({ code }) => code)).toContain('service-missing');
+    expect([host.tools, host.resources, host.prompts, host.changes]).toEqual([[], [], [], []]);
+  });
+
+  test('is a class where it has a state, made once with its plugin', async () => {
+    class Counted {
+      private times = 0;
+      read = async () => ({ text: `${++this.times}` });
+    }
+    const { read: _, ...shape } = word;
+    const resources = [
+      { ...shape, handler: Counted },
+      { ...shape, uri: 'again://{name}', handler: Counted },
+    ];
+    const host = await loaded(offering({ resources }));
+    expect(await host.resources[0]!.read({}, { signal })).toEqual({ text: '1' });
+    expect(await host.resources[1]!.read({}, { signal })).toEqual({ text: '2' });
+  });
+
+  test('leaves as a refusal whatever goes wrong, and the reason is in the log only', async () => {
+    const failing = (why: Error) => ({ ...word, read: () => Promise.reject(why) }) as never;
+    const host = await loaded(offering({ resources: [failing(new Error('secret'))] }));
+    await expect(host.resources[0]!.read({ name: 'x' }, { signal })).rejects.toMatchObject({
+      code: 'failed',
+    });
+    expect(log.join()).toContain('secret');
+    const refusing = await loaded(offering({ resources: [failing(new Refused('frozen'))] }));
+    await expect(refusing.resources[0]!.read({ name: 'x' }, { signal })).rejects.toMatchObject({
+      code: 'frozen',
+    });
+  });
+});
+
+describe('a plugin is refused', () => {
+  test.each<[string, Partial<Plugin>, string]>([
+    ['for an address no client can use', { resources: [{ ...word, uri: 'word' } as never] }, 'resource-uri'],
+    [
+      'for one with a hole that has no name',
+      { resources: [{ ...word, uri: 'word://{}' } as never] },
+      'resource-uri',
+    ],
+    [
+      'for a resource that can change something',
+      { resources: [{ ...word, uses: { write } } as never] },
+      'surface-changes',
+    ],
+    ['for a prompt that can', { prompts: [{ ...ask, uses: { write } }] }, 'surface-changes'],
+    ['for changes that can', { changes: { ...changes, uses: { write } } as never }, 'surface-changes'],
+    [
+      'for a service it did not declare',
+      { resources: [{ ...word, uses: { other: serviceOf('b') } } as never] },
+      'surface-uses-undeclared',
+    ],
+    ['for two resources at one address', { resources: [word, word] }, 'surface-duplicate'],
+    ['for a list that is none', { prompts: {} as never }, 'plugin-malformed'],
+    ['for changes that are none', { changes: 'all' as never }, 'plugin-malformed'],
+  ])('%s', (_why, parts, code) => {
+    expect(problemsOf(offering(parts)).map(([, found]) => found)).toContain(code);
+  });
+
+  test('along with the other one that has a prompt of the same name', () => {
+    expect(problemsOf(offering({ prompts: [ask] }), pluginOf('b', { prompts: [ask] }))).toEqual([
+      ['a', 'surface-duplicate'],
+      ['b', 'surface-duplicate'],
+    ]);
+  });
+
+  test('for none of this when it is right', () => {
+    const tools = [toolOf('a_say', write)];
+    expect(problemsOf(offering({ tools, resources: [word], prompts: [ask], changes }))).toEqual([]);
+  });
+});
+
+test('an address is taken apart by its template, and by nothing like it', () => {
+  const { match } = addressOf('qube://{name}');
+  expect(match('qube://ai-one')).toEqual({ name: 'ai-one' });
+  expect(match('qube://a%20b')).toEqual({ name: 'a b' });
+  for (const uri of ['qube://', 'qube://a/b', 'xqube://a', 'qube://a?b', 'qube://%E0%A4%A', 'qube:ai-one'])
+    expect(match(uri)).toBeUndefined();
+  expect(addressOf('qube://').match('qube://')).toEqual({});
+  expect(addressOf('a://b.c/{d}/e').match('a://bxc/1/e')).toBeUndefined();
+});

@@ -1,0 +1,39 @@
+import type { Content, Prompt, Resource, Variables } from '../api/surface.js';
+import type { Tool, ToolContext } from '../api/tool.js';
+
+/** A tool that passed every check and may be shown to a client. */
+export interface ServedTool {
+  readonly plugin: string;
+  readonly tool: Tool;
+  /** Takes an agent's arguments as they came. Rejects with `Refused` and with nothing else. */
+  call(untrusted_input: unknown, context: ToolContext): Promise<Record<string, unknown>>;
+}
+
+type Looking = Pick<ToolContext, 'signal'>;
+
+/** A resource that passed every check. What it does rejects with `Refused` and with nothing else. */
+export interface ServedResource {
+  readonly plugin: string;
+  readonly resource: Resource;
+  /** The variables in an address, when it is one of this resource. */
+  match(uri: string): Variables | undefined;
+  read(variables: Variables, context: Looking): Promise<Content>;
+  /** Addresses: its own, or those its variables can have right now. */
+  list(context: Looking): Promise<readonly string[]>;
+  complete(variable: string, typed: string, context: Looking): Promise<readonly string[]>;
+}
+
+export interface ServedPrompt {
+  readonly plugin: string;
+  readonly prompt: Prompt;
+  complete(argument: string, typed: string, context: Looking): Promise<readonly string[]>;
+}
+
+/** All that the loaded plugins offer. */
+export interface Surface {
+  readonly tools: readonly ServedTool[];
+  readonly resources: readonly ServedResource[];
+  readonly prompts: readonly ServedPrompt[];
+  /** Addresses as their contents change, one source after the other running side by side. */
+  readonly changes: readonly ((context: Looking) => AsyncIterable<string>)[];
+}
