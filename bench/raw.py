@@ -1,6 +1,6 @@
 """The Admin API calls of its arguments, one after the other, as often as asked: what any other process takes for them.
 
-    raw.py SOCKET    for each line `RUNS METHOD ARG DEST, METHOD ARG DEST, …` the median of RUNS rounds, in milliseconds
+raw.py SOCKET    for each line `RUNS METHOD ARG DEST, METHOD ARG DEST, …` the median of RUNS rounds, in milliseconds
 """
 
 import socket
@@ -20,7 +20,10 @@ def exchange(path, request):
 
 for line in sys.stdin:
     runs, _, calls = line.strip().partition(" ")
-    requests = [f"{method}+{arg.strip('-')} dom0 name {dest}\0".encode() for method, arg, dest in map(str.split, calls.split(","))]
+    requests = [
+        f"{method}+{arg.strip('-')} dom0 name {dest}\0".encode()
+        for method, arg, dest in map(str.split, calls.split(","))
+    ]
     times = []
     for _ in range(int(runs)):
         begun = time.perf_counter()

@@ -17,15 +17,26 @@ from pathlib import Path
 
 MARK = re.compile(r"# INVARIANT ([a-z]+(?:[.-][a-z]+)*)")
 ENDS = (ast.Raise, ast.Return, ast.Continue, ast.Break)
-EMPTY = {"sorted": "[]", "list": "[]", "tuple": "()", "set": "set()", "frozenset": "frozenset()", "dict": "{}"}
+EMPTY = {
+    "sorted": "[]",
+    "list": "[]",
+    "tuple": "()",
+    "set": "set()",
+    "frozenset": "frozenset()",
+    "dict": "{}",
+}
 
 
 def sources(folder):
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or "tests" in path.relative_to(folder).parts or "__pycache__" in path.parts:
+        if (
+            path.is_dir()
+            or "tests" in path.relative_to(folder).parts
+            or "__pycache__" in path.parts
+        ):
             continue
         text = path.read_bytes()
-        if path.suffix == ".py" or text.startswith(b"#!") and b"python" in text.split(b"\n")[0]:
+        if path.suffix == ".py" or (text.startswith(b"#!") and b"python" in text.split(b"\n")[0]):
             yield path, text.decode("utf-8")
 
 
@@ -45,8 +56,12 @@ class Text:
 
     def replaced(self, node, words):
         first, last = node.lineno - 1, node.end_lineno - 1
-        line = self.lines[first][: node.col_offset] + words.encode("utf-8") + self.lines[last][node.end_col_offset :]
-        return self._joined(self.lines[:first] + [line] + self.lines[last + 1 :])
+        line = (
+            self.lines[first][: node.col_offset]
+            + words.encode("utf-8")
+            + self.lines[last][node.end_col_offset :]
+        )
+        return self._joined([*self.lines[:first], line, *self.lines[last + 1 :]])
 
     def without(self, first, last):
         return self._joined(self.lines[: first - 1] + self.lines[last:])
@@ -65,7 +80,9 @@ def without(text, line):
         except SyntaxError:
             continue
         return how, changed
-    raise SystemExit(f"teeth: line {line} is no line that can be taken out: {lines.lines[line - 1].decode().strip()}")
+    raise SystemExit(
+        f"teeth: line {line} is no line that can be taken out: {lines.lines[line - 1].decode().strip()}"
+    )
 
 
 def _as_element(tree, lines, line):
@@ -76,13 +93,24 @@ def _as_element(tree, lines, line):
         if isinstance(node, ast.BoolOp):
             for word in node.values:
                 if word.lineno <= line <= word.end_lineno and word.lineno != node.values[0].lineno:
-                    yield "condition taken out", lines.replaced(word, str(isinstance(node.op, ast.And)))
-        elements = getattr(node, "elts", None) or getattr(node, "keywords", None) or getattr(node, "keys", None)
+                    yield (
+                        "condition taken out",
+                        lines.replaced(word, str(isinstance(node.op, ast.And))),
+                    )
+        elements = (
+            getattr(node, "elts", None)
+            or getattr(node, "keywords", None)
+            or getattr(node, "keys", None)
+        )
         if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Call)) and elements:
             ends = node.values if isinstance(node, ast.Dict) else elements
             for first, last in zip(elements, ends, strict=True):
                 whole = first is not None and first.lineno == line and line > node.lineno
-                if whole and not any(_between(other, first.lineno, last.end_lineno) for other in elements if other is not first):
+                if whole and not any(
+                    _between(other, first.lineno, last.end_lineno)
+                    for other in elements
+                    if other is not first
+                ):
                     yield "element taken out", lines.without(first.lineno, last.end_lineno)
 
 
@@ -92,15 +120,27 @@ def _between(node, first, last):
 
 def _as_statement(tree, lines, line):
     """The innermost statement the line is of."""
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and node.lineno <= line <= _head(node)]
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and node.lineno <= line <= _head(node)
+    ]
     node = max(found, key=lambda each: (each.lineno, each.col_offset), default=None)
     if isinstance(node, (ast.If, ast.While)):
         guards = isinstance(node.body[-1], ENDS)
-        yield ("guard taken out" if guards else "condition taken out"), lines.replaced(node.test, str(not guards))
+        yield (
+            ("guard taken out" if guards else "condition taken out"),
+            lines.replaced(node.test, str(not guards)),
+        )
     elif isinstance(node, (ast.For, ast.AsyncFor)):
         yield "loop taken out", lines.replaced(node.iter, "()")
     elif isinstance(node, (ast.Assign, ast.Return)) and node.value is not None:
-        own = {each.id for target in getattr(node, "targets", ()) for each in ast.walk(target) if isinstance(each, ast.Name)}
+        own = {
+            each.id
+            for target in getattr(node, "targets", ())
+            for each in ast.walk(target)
+            if isinstance(each, ast.Name)
+        }
         if own & {each.id for each in ast.walk(node.value) if isinstance(each, ast.Name)}:
             yield "statement taken out", lines.replaced(node, "pass")
         for how, wider in _wider(node.value):
@@ -135,7 +175,12 @@ def main(folder):
         for line, identity in marks(text):
             how, changed = without(text, line)
             place = path.relative_to(folder.parent).as_posix()
-            print(json.dumps({"id": identity, "file": place, "line": line, "how": how, "text": changed}), flush=True)
+            print(
+                json.dumps(
+                    {"id": identity, "file": place, "line": line, "how": how, "text": changed}
+                ),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

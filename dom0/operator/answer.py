@@ -10,7 +10,13 @@ from settings.contracts import VOCABULARY
 
 # Words of ours that stand out where they are all of a cell, and how.
 BOLD, RED, GREEN, YELLOW = 1, 31, 32, 33
-_PAINT = {**dict.fromkeys([*VOCABULARY["refusal"], "asks"], YELLOW), "failed": RED, "BROKEN": RED, "ok": GREEN, "holds": GREEN}
+_PAINT = {
+    **dict.fromkeys([*VOCABULARY["refusal"], "asks"], YELLOW),
+    "failed": RED,
+    "BROKEN": RED,
+    "ok": GREEN,
+    "holds": GREEN,
+}
 
 
 class Answer(NamedTuple):
@@ -36,12 +42,21 @@ def stop(words):
 def safe(value):
     """Text as it may be shown: anything but printable ASCII is escaped, so nothing moves the cursor or hides."""
     text = "" if value is None else str(value)
-    return "".join(c if " " <= c <= "~" else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(
+        c if " " <= c <= "~" else c.encode("unicode_escape").decode("ascii") for c in text
+    )
 
 
 def show(options, said):
-    whole, each = said.data if said.text is None else said.text, said.data if options.json_lines else [said.data]
-    for line in [json.dumps(one, indent=None if options.json_lines else 2) for one in each] if options.json else _lines(whole):
+    whole, each = (
+        said.data if said.text is None else said.text,
+        said.data if options.json_lines else [said.data],
+    )
+    for line in (
+        [json.dumps(one, indent=None if options.json_lines else 2) for one in each]
+        if options.json
+        else _lines(whole)
+    ):
         print(line)
 
 
@@ -51,7 +66,11 @@ def _lines(data):
         data = {key: value for key, value in data.items() if value not in (None, "", [])}
         width = max([len(key) for key, value in data.items() if not _is_block(value)], default=0)
         for key, value in data.items():
-            yield _paint(key, BOLD) if _is_block(value) else f"{_paint(key.ljust(width), BOLD)}  {_painted(value)}".rstrip()
+            yield (
+                _paint(key, BOLD)
+                if _is_block(value)
+                else f"{_paint(key.ljust(width), BOLD)}  {_painted(value)}".rstrip()
+            )
             yield from (f"  {line}" for line in _lines(value)) if _is_block(value) else ()
     elif not _is_block(data):
         yield from [_painted(data)] if data else []
@@ -66,16 +85,22 @@ def _lines(data):
 
 def _is_block(value):
     """Whether it takes lines of its own."""
-    return isinstance(value, dict) or isinstance(value, list) and any(isinstance(one, dict) or " " in str(one) for one in value)
+    return isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(one, dict) or " " in str(one) for one in value)
+    )
 
 
 def _table(rows):
     """Columns that say nothing are left out."""
     headings = [key for key in rows[0] if any(row[key] not in (None, "", []) for row in rows)]
     widths = [max(len(_text(row[key])) for row in [*rows, {key: key}]) for key in headings]
-    yield "  ".join(_paint(key.ljust(width), BOLD) for key, width in zip(headings, widths)).rstrip()
+    yield "  ".join(
+        _paint(key.ljust(width), BOLD) for key, width in zip(headings, widths, strict=True)
+    ).rstrip()
     for row in rows:
-        yield "  ".join(_painted(row[key], width) for key, width in zip(headings, widths)).rstrip()
+        yield "  ".join(
+            _painted(row[key], width) for key, width in zip(headings, widths, strict=True)
+        ).rstrip()
 
 
 def _text(value):

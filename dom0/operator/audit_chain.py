@@ -8,7 +8,10 @@ import os
 from qmcpd import wire
 from qmcpd.audit import GENESIS, digest
 
-PATHS = ("var/log/qmcp/audit.log", "var/log/qmcp/operator/audit.log")  # qmcpd's, and what the operator changed
+PATHS = (
+    "var/log/qmcp/audit.log",
+    "var/log/qmcp/operator/audit.log",
+)  # qmcpd's, and what the operator changed
 ASIDE = "audit-*.log"  # files that were full: their names sort as they were written
 
 
@@ -34,12 +37,19 @@ def read(path, number, line):
         entry = json.loads(line)
     except (ValueError, RecursionError):
         entry = None
-    return entry if isinstance(entry, dict) else {"kind": "unreadable", "time": "", "target": f"{path}:{number}"}
+    return (
+        entry
+        if isinstance(entry, dict)
+        else {"kind": "unreadable", "time": "", "target": f"{path}:{number}"}
+    )
 
 
 def entries(root):
     """Of all logs, by time."""
-    return heapq.merge(*((read(*line) for line in chain) for chain in chains(root)), key=lambda entry: str(entry.get("time")))
+    return heapq.merge(
+        *((read(*line) for line in chain) for chain in chains(root)),
+        key=lambda entry: str(entry.get("time")),
+    )
 
 
 def verified(root, each=lambda entry: None):
@@ -87,11 +97,17 @@ class Chain:
         self.starts = seq if first else self.starts
         if first and type(seq) is int and seq > 1 and prev != GENESIS:
             return None  # what was before is gone: that is said, and the operator knows whether it may be
-        return None if (seq, prev) == (self._seq + 1, self._last) else "does not follow the one before it"
+        return (
+            None
+            if (seq, prev) == (self._seq + 1, self._last)
+            else "does not follow the one before it"
+        )
 
     def words(self):
-        yield self.broken and "the chain breaks at line {1} of {0}: it {2}".format(*self.broken) \
+        yield (
+            (self.broken and "the chain breaks at line {1} of {0}: it {2}".format(*self.broken))
             or f"every line follows from the one before ({self.count} lines)"
+        )
         if self.starts not in (None, 1):
             yield f"starts at seq {self.starts}: older files are gone"
         for call, service in self.unanswered.items():
@@ -102,8 +118,15 @@ def facts(chains):
     """What the logs come to, as one document."""
     broken = next((chain.broken for chain in chains if chain.broken), None)
     return {
-        "whole": not broken, "lines": sum(chain.count for chain in chains), "starts": chains[0].starts, "broken": broken,
-        "words": [f"{name}: {words}" for name, chain in zip(("audit log", "operator's log"), chains) for words in chain.words()],
+        "whole": not broken,
+        "lines": sum(chain.count for chain in chains),
+        "starts": chains[0].starts,
+        "broken": broken,
+        "words": [
+            f"{name}: {words}"
+            for name, chain in zip(("audit log", "operator's log"), chains, strict=False)
+            for words in chain.words()
+        ],
     }
 
 

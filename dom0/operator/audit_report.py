@@ -9,14 +9,27 @@ from pathlib import Path
 from answer import safe
 from audit_chain import qubes
 
-CUT, SENTENCE = 48, 400  # characters that are shown of one value, and of a sentence of ours that holds some
+CUT, SENTENCE = (
+    48,
+    400,
+)  # characters that are shown of one value, and of a sentence of ours that holds some
 ROWS, EVENTS = 2000, 100  # of the calls, and of what became of one qube: the newest
 BARS = 168  # a week of hours; over more time than that, a bar is more hours
 OPEN, MADE = "no outcome", "created, or source of a new qube"
-VERBS = {"Create": MADE, "Clone": MADE, "Remove": "removed", "Restore": "restored", "Start": "started", "Shutdown": "halted"}
+VERBS = {
+    "Create": MADE,
+    "Clone": MADE,
+    "Remove": "removed",
+    "Restore": "restored",
+    "Start": "started",
+    "Shutdown": "halted",
+}
 FACTS = ("time", "call", "principal", "service")
 # The page, a bar of its timeline, the timeline.
-PAGE, BAR, TIMELINE = (Path(__file__).parent / "report.template").read_text(encoding="ascii").split("\n---\n")
+PAGE, BAR, TIMELINE = (
+    (Path(__file__).parent / "report.template").read_text(encoding="ascii").split("\n---\n")
+)
+
 
 def shown(value, most=CUT):
     """Somebody else's text as it may be shown: printable ASCII, not long, and nothing that a viewer makes a link of."""
@@ -40,16 +53,26 @@ class Report:
         return not self._known.isdisjoint([row["principal"], *qubes(row)])
 
     def add(self, entry):
-        kind, key, world = entry.get("kind"), str(entry.get("call") or len(self.calls)), entry.get("world")
-        if kind not in ("intent", "outcome", "refusal", "policy") or kind != "policy" and self._world not in (None, world):
+        kind, key, world = (
+            entry.get("kind"),
+            str(entry.get("call") or len(self.calls)),
+            entry.get("world"),
+        )
+        if kind not in ("intent", "outcome", "refusal", "policy") or (
+            kind != "policy" and self._world not in (None, world)
+        ):
             return
         if world:
             self.worlds.add(str(world))  # and of a refusal's names nothing is known but who it was
-            self._known.update([str(entry.get("principal"))], [] if kind == "refusal" else qubes(entry))
-        if str(entry.get("time")) < self._since or kind == "policy" and not self.concerns(entry):
+            self._known.update(
+                [str(entry.get("principal"))], [] if kind == "refusal" else qubes(entry)
+            )
+        if str(entry.get("time")) < self._since or (kind == "policy" and not self.concerns(entry)):
             return
         facts = {fact: entry.get(fact) for fact in FACTS}
-        call = self.calls.setdefault(key, facts | {"on": [], "by": "policy" if kind == "policy" else "qmcpd"})
+        call = self.calls.setdefault(
+            key, facts | {"on": [], "by": "policy" if kind == "policy" else "qmcpd"}
+        )
         intended, call["on"] = call["on"], qubes(entry)
         call["result"] = OPEN if kind == "intent" else str(entry.get("code"))
         if (kind, call["result"]) == ("outcome", "ok"):
@@ -57,19 +80,38 @@ class Report:
 
     def _remember(self, call, intended):
         """New is a name that the intent had not, or the one name of a creation that was not met before."""
-        word, grown = VERBS.get(str(call["service"]).rpartition(".")[2], "changed"), intended not in ([], call["on"])
+        word, grown = (
+            VERBS.get(str(call["service"]).rpartition(".")[2], "changed"),
+            intended not in ([], call["on"]),
+        )
         known = intended if grown else self.history if word is MADE else call["on"]
         new = [name for name in call["on"] if name not in known]
         for name in call["on"]:
-            what = "created" if new == [name] else "source of a new qube" if len(new) == 1 else MADE if new else word
+            what = (
+                "created"
+                if new == [name]
+                else "source of a new qube"
+                if len(new) == 1
+                else MADE
+                if new
+                else word
+            )
             self.history[name].append(call | {"what": what})
 
     def facts(self, chain):
         """Everything the page says, as one document."""
         calls = sorted(self.calls.values(), key=lambda call: str(call["time"]))
-        refusals = collections.Counter((call["result"], str(call["service"])) for call in calls if _refused(call))
+        refusals = collections.Counter(
+            (call["result"], str(call["service"])) for call in calls if _refused(call)
+        )
         rows = [[*what, count] for what, count in refusals.most_common()]
-        return {"worlds": sorted(self.worlds), "chain": chain, "calls": calls, "qubes": self.history, "refusals": rows}
+        return {
+            "worlds": sorted(self.worlds),
+            "chain": chain,
+            "calls": calls,
+            "qubes": self.history,
+            "refusals": rows,
+        }
 
 
 def _refused(call):
@@ -79,17 +121,34 @@ def _refused(call):
 def page(facts):
     calls, chain = facts["calls"], facts["chain"]
     period = f"{_clock(calls[0])} to {_clock(calls[-1])} UTC" if calls else "No time"
-    changes = [[name, _clock(event), event["what"], event["service"], event["principal"], event["call"]]
-               for name, events in sorted(facts["qubes"].items()) for event in events[-EVENTS:]]
-    asked = [[_clock(call), *(call[fact] for fact in FACTS[1:]), ", ".join(call["on"]), call["by"], call["result"]]
-             for call in calls[-ROWS:]]
+    changes = [
+        [name, _clock(event), event["what"], event["service"], event["principal"], event["call"]]
+        for name, events in sorted(facts["qubes"].items())
+        for event in events[-EVENTS:]
+    ]
+    asked = [
+        [
+            _clock(call),
+            *(call[fact] for fact in FACTS[1:]),
+            ", ".join(call["on"]),
+            call["by"],
+            call["result"],
+        ]
+        for call in calls[-ROWS:]
+    ]
     return PAGE % {
-        "title": _text(f"Audit of world {', '.join(facts['worlds'])}", SENTENCE), "period": _text(period, SENTENCE),
-        "count": len(calls), "refused": sum(map(_refused, calls)), "timeline": _timeline(calls),
-        "chain": "<br>".join(_text(it, SENTENCE) for it in chain["words"]), "bad": "" if chain["whole"] else ' class="bad"',
+        "title": _text(f"Audit of world {', '.join(facts['worlds'])}", SENTENCE),
+        "period": _text(period, SENTENCE),
+        "count": len(calls),
+        "refused": sum(map(_refused, calls)),
+        "timeline": _timeline(calls),
+        "chain": "<br>".join(_text(it, SENTENCE) for it in chain["words"]),
+        "bad": "" if chain["whole"] else ' class="bad"',
         "refusals": _table(("code", "service", "count"), facts["refusals"][:ROWS]),
         "qubes": _table(("qube", "time", "what", "service", "by", "call"), changes),
-        "calls": _table((*FACTS, "on", "said by", "result"), asked, list(map(_refused, calls[-ROWS:]))),
+        "calls": _table(
+            (*FACTS, "on", "said by", "result"), asked, list(map(_refused, calls[-ROWS:]))
+        ),
     }
 
 
@@ -100,7 +159,7 @@ def _clock(event):
 def _table(headings, rows, bad=()):
     cells = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
     marks = [' class="bad"' if refused else "" for refused in bad] or [""] * len(cells)
-    body = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(marks, cells))
+    body = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(marks, cells, strict=True))
     return f"<table><tr>{''.join(f'<th>{word}</th>' for word in headings)}</tr>{body}</table>"
 
 
@@ -115,9 +174,15 @@ def _timeline(calls):
     columns = {at: (counts[at, False], counts[at, True]) for at, _ in counts}
     most = max(map(sum, columns.values()))
     return TIMELINE.format(
-        unit="hour" if step == 1 else f"{step} hours", most=most, count=(last - first) // step + 1,
-        bars="".join(BAR.format(x=at, ok=ok, no=no, low=most - ok, high=most - ok - no) for at, (ok, no) in columns.items()),
-        since=_text(_clock(drawn[0])), until=_text(_clock(drawn[-1])),
+        unit="hour" if step == 1 else f"{step} hours",
+        most=most,
+        count=(last - first) // step + 1,
+        bars="".join(
+            BAR.format(x=at, ok=ok, no=no, low=most - ok, high=most - ok - no)
+            for at, (ok, no) in columns.items()
+        ),
+        since=_text(_clock(drawn[0])),
+        until=_text(_clock(drawn[-1])),
     )
 
 

@@ -21,27 +21,45 @@ from audit_report import Report, page, shown
 # is an AccessDenied of qrexec/policy/parser.py. Matched from the start: another program's line may quote such a line.
 DECISION = re.compile(
     r"(?:(?P<time>\S+) (?:\S+ qrexec-policy-daemon\S* )?)?"
-    r"qrexec: (?P<service>\S+?)\+?: (?P<principal>\S+) -> (?P<target>\S+): (?P<code>allowed to (?P<to>\S+)|denied|error).*")
+    r"qrexec: (?P<service>\S+?)\+?: (?P<principal>\S+) -> (?P<target>\S+): (?P<code>allowed to (?P<to>\S+)|denied|error).*"
+)
 UNIT = "qubes-qrexec-policy-daemon.service"
 JOURNALCTL = "usr/bin/journalctl"
 
 
 def tail(options):
-    newest = [collections.deque(chain, maxlen=max(options.n, 1)) for chain in audit_chain.chains(options.root)]
+    newest = [
+        collections.deque(chain, maxlen=max(options.n, 1))
+        for chain in audit_chain.chains(options.root)
+    ]
     entries, known = [audit_chain.read(*line) for chain in newest for line in chain], Report()
     for entry in entries:
         known.add(entry)
-    return _said(_merged(entries, filter(known.concerns, _decisions(options)))[-max(options.n, 1):])
+    return _said(
+        _merged(entries, filter(known.concerns, _decisions(options)))[-max(options.n, 1) :]
+    )
 
 
 def show(options):
     """The lines that name it, and the others of their calls: a qube that was born nameless is named by the outcome alone."""
+
     def named(entry):
         return options.what in (entry.get("call"), entry.get("principal"), *qubes(entry))
-    calls = {str(entry.get("call")) for entry in audit_chain.entries(options.root) if named(entry)} - {"None"}
-    found = [entry for entry in audit_chain.entries(options.root) if named(entry) or str(entry.get("call")) in calls]
+
+    calls = {
+        str(entry.get("call")) for entry in audit_chain.entries(options.root) if named(entry)
+    } - {"None"}
+    found = [
+        entry
+        for entry in audit_chain.entries(options.root)
+        if named(entry) or str(entry.get("call")) in calls
+    ]
     rows = _merged(found, filter(named, _decisions(options)))
-    return _said(rows) if rows else stop(f"nothing names {shown(options.what)}: qmcp-admin audit tail shows what there is")
+    return (
+        _said(rows)
+        if rows
+        else stop(f"nothing names {shown(options.what)}: qmcp-admin audit tail shows what there is")
+    )
 
 
 def verify(options):
@@ -58,7 +76,9 @@ def report(options):
         made.add(row)
     facts = made.facts(chain)
     options.output.write_text(json.dumps(facts) if options.json else page(facts), encoding="ascii")
-    return Answer({"written": str(options.output), "calls": len(facts["calls"])}, 0 if chain["whole"] else 1)
+    return Answer(
+        {"written": str(options.output), "calls": len(facts["calls"])}, 0 if chain["whole"] else 1
+    )
 
 
 def decision(line):
@@ -66,10 +86,18 @@ def decision(line):
     record = audit_chain.read("", 0, line) if line.startswith("{") else {"MESSAGE": line}
     found = DECISION.fullmatch(str(record.get("MESSAGE")).rstrip("\n").replace("@adminvm", "dom0"))
     micros = record.get("__REALTIME_TIMESTAMP")
-    if not found or bool(found["time"]) == bool(micros) or record.get("_SYSTEMD_UNIT", UNIT) != UNIT:
+    if (
+        not found
+        or bool(found["time"]) == bool(micros)
+        or record.get("_SYSTEMD_UNIT", UNIT) != UNIT
+    ):
         return None
     try:
-        when = datetime.fromtimestamp(int(micros) / 1e6, UTC) if micros else datetime.fromisoformat(found["time"])
+        when = (
+            datetime.fromtimestamp(int(micros) / 1e6, UTC)
+            if micros
+            else datetime.fromisoformat(found["time"])
+        )
         return found.groupdict() | {"kind": "policy", "time": _utc(when), "names": [found["to"]]}
     except (TypeError, ValueError, OverflowError, OSError):
         return None
@@ -85,13 +113,28 @@ def _decisions(options):
 
 
 def _journal(root):
-    command = [root / JOURNALCTL, "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT", f"--unit={UNIT}"]
+    command = [
+        root / JOURNALCTL,
+        "--quiet",
+        "--output=json",
+        "--output-fields=MESSAGE,_SYSTEMD_UNIT",
+        f"--unit={UNIT}",
+    ]
     if command[0].exists():
-        how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, "errors": "replace", "env": {}}
+        how = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "text": True,
+            "errors": "replace",
+            "env": {},
+        }
         with subprocess.Popen(command, **how) as journal:
             yield from journal.stdout
         if journal.returncode:
-            print(f"qmcp-admin: {JOURNALCTL} failed: what policy decided is missing here", file=sys.stderr)
+            print(
+                f"qmcp-admin: {JOURNALCTL} failed: what policy decided is missing here",
+                file=sys.stderr,
+            )
 
 
 def _merged(entries, decisions):
@@ -99,8 +142,13 @@ def _merged(entries, decisions):
 
 
 def _said(entries):
-    rows = [{
-        **{key: shown(entry.get(key)) for key in ("time", "call", "principal", "service")}, "what": shown(entry.get("kind")),
-        "on": shown(", ".join(qubes(entry)) or entry.get("target")), "result": shown(entry.get("code", "")),
-    } for entry in entries]
+    rows = [
+        {
+            **{key: shown(entry.get(key)) for key in ("time", "call", "principal", "service")},
+            "what": shown(entry.get("kind")),
+            "on": shown(", ".join(qubes(entry)) or entry.get("target")),
+            "result": shown(entry.get("code", "")),
+        }
+        for entry in entries
+    ]
     return Answer(entries, text=rows or "The log is empty.")

@@ -39,7 +39,11 @@ def read(text):
     """`{qube, boot, over: seconds since boot, untag, retag}`, or None: what is no grant holds nothing."""
     try:
         grant = json.loads(text)
-        return grant if [grant["qube"], grant["boot"], int(grant["over"]), *grant["untag"], *grant["retag"]] else None
+        return (
+            grant
+            if [grant["qube"], grant["boot"], int(grant["over"]), *grant["untag"], *grant["retag"]]
+            else None
+        )
     except (ValueError, LookupError, TypeError):
         return None
 
@@ -60,7 +64,11 @@ async def standing(qubesd, root, names):
 
 def until(granted, name):
     left = [end(grant) - now() for _, grant in granted.get(name, ()) if end(grant) > now()]
-    return clock(time.time() + min(left), "%H:%M" if min(left) < 43200 else "%Y-%m-%d %H:%M") if left else ""
+    return (
+        clock(time.time() + min(left), "%H:%M" if min(left) < 43200 else "%Y-%m-%d %H:%M")
+        if left
+        else ""
+    )
 
 
 async def record(qubesd, root, grant):
@@ -79,6 +87,7 @@ async def forget(qubesd, root, name, grants, replaced=False):
 
 # ---- taking back
 
+
 def expire(options):
     """All that is over; with --all, everything."""
     over = run(due(options.root, options.all))
@@ -88,7 +97,14 @@ def expire(options):
         if failed:
             stop(f"not taken back, and tried again in a minute: {failed}")
         return [f"taken back: {', '.join(over)}"]
-    return Answer([], text=[] if over else "Nothing is over.", do=do if over else None, about=tuple(over), at_once=True)
+
+    return Answer(
+        [],
+        text=[] if over else "Nothing is over.",
+        do=do if over else None,
+        about=tuple(over),
+        at_once=True,
+    )
 
 
 async def due(root, everything=False):
@@ -108,7 +124,10 @@ async def _take_back(root, due):
         try:
             tags = await qubesd.tags(name)
             if tags is not None:
-                less = [*(["tag", tag] for tag in grant["retag"] if tag not in tags), *(["untag", tag] for tag in grant["untag"])]
+                less = [
+                    *(["tag", tag] for tag in grant["retag"] if tag not in tags),
+                    *(["untag", tag] for tag in grant["untag"]),
+                ]
                 await perform(qubesd, name, less)
             await forget(qubesd, root, name, [(identity, grant)])
         except AdminError as refused:

@@ -12,7 +12,10 @@ from settings import config
 
 CONFIG, CONTRACTS, FROZEN = "etc/qmcp/qmcp.toml", "etc/qmcp/contracts", "var/lib/qmcp/frozen"
 EVERY_WORLD = "all"
-LINKS, SOCKET = "etc/qubes-rpc", "../../run/qmcp/qmcpd.sock"  # seen from there, whatever the root is
+LINKS, SOCKET = (
+    "etc/qubes-rpc",
+    "../../run/qmcp/qmcpd.sock",
+)  # seen from there, whatever the root is
 
 
 class Member(NamedTuple):
@@ -29,7 +32,9 @@ class Member(NamedTuple):
         return self.world.tombstone in self.tags
 
     def kept_too_long(self):
-        return self.removed() and (self.when is None or time.time() > self.when + self.world.tombstone_days * 86400)
+        return self.removed() and (
+            self.when is None or time.time() > self.when + self.world.tombstone_days * 86400
+        )
 
 
 def switches(world):

@@ -21,7 +21,9 @@ def _held(root):
         try:
             log = AuditLog(directory / "audit.log")
         except ValueError as problem:
-            raise OSError(f"{directory}/audit.log: {problem}: find out who changed it, then put it aside under another name") from None
+            raise OSError(
+                f"{directory}/audit.log: {problem}: find out who changed it, then put it aside under another name"
+            ) from None
         yield log
 
 
@@ -29,8 +31,12 @@ def carry_out(options, said):
     """Do it, with a line before and a line after. What cannot be recorded is not done; what may not wait is done whatever happens
     to the log."""
     facts = {
-        "call": secrets.token_hex(8), "principal": "operator", "service": " ".join(["qmcp-admin", options.verb, *said.words]),
-        "world": said.world, "target": "dom0", "names": list(said.about),
+        "call": secrets.token_hex(8),
+        "principal": "operator",
+        "service": " ".join(["qmcp-admin", options.verb, *said.words]),
+        "world": said.world,
+        "target": "dom0",
+        "names": list(said.about),
     }
     code, done = "failed", said.do() if said.at_once else None
     try:

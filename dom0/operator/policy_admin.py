@@ -42,25 +42,43 @@ def lint(options):
 
 def findings(root, worlds, installed, ours):
     """Of the whole policy of this host, with this text as ours."""
-    known = lambda name: (root / "run/qubesd.sock").exists() and run(open_qubesd(root).tags(name)) or frozenset()  # noqa: E731
+
+    def known(name):
+        return (
+            (root / "run/qubesd.sock").exists() and run(open_qubesd(root).tags(name))
+        ) or frozenset()
+
     return list(claims.findings(Policy(root, {NAME: ours}), worlds, installed, ours, known))
 
 
 def install(options):
     """Lint first. At no moment is there no policy: without it a qube of the world is not closed."""
     worlds, installed = _read(options.root)
-    text, old, target = generate(worlds, installed), in_force(options.root), options.root / INSTALLED
+    text, old, target = (
+        generate(worlds, installed),
+        in_force(options.root),
+        options.root / INSTALLED,
+    )
     rows = findings(options.root, worlds, installed, text)
     broken = [row for row in rows if row["result"] == "BROKEN"]
     if broken:
         return Answer(broken, 1, text={"not installed; the policy stays as it was": broken})
-    lines = [*difflib.unified_diff(old.splitlines(), text.splitlines(), "in force", "to be", lineterm="", n=0)]
+    lines = [
+        *difflib.unified_diff(
+            old.splitlines(), text.splitlines(), "in force", "to be", lineterm="", n=0
+        )
+    ]
 
     def do():
         if target.exists():
             shutil.copy2(target, target.with_name(NAME + ".old"))
         write(target, text)
         return [f"installed {target}"]
+
     if not lines:
         return Answer([], text="Nothing changes: this very policy is in force.")
-    return Answer({"changes": lines, "claims": rows}, do=do, words=(hashlib.sha256(text.encode()).hexdigest(),))
+    return Answer(
+        {"changes": lines, "claims": rows},
+        do=do,
+        words=(hashlib.sha256(text.encode()).hexdigest(),),
+    )

@@ -22,15 +22,30 @@ def duration(text):
     return int(text[:-1]) * SECONDS[text[-1]]
 
 
-TYPES = {"int": int, "path": Path, "duration": duration, "text": argparse.FileType(encoding="utf-8", errors="replace")}
+TYPES = {
+    "int": int,
+    "path": Path,
+    "duration": duration,
+    "text": argparse.FileType(encoding="utf-8", errors="replace"),
+}
 
 
 def _command_line():
     top = argparse.ArgumentParser(
-        prog="qmcp-admin", usage="qmcp-admin [--root DIR] VERB ...", description=_groups(),
-        epilog="`qmcp-admin VERB --help` says what a verb takes.", formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--root", type=Path, default=Path("/"), help="where etc and var are (default: /)")
-    within = {"": top.add_subparsers(prog="qmcp-admin", required=True, metavar="VERB", help=argparse.SUPPRESS)}
+        prog="qmcp-admin",
+        usage="qmcp-admin [--root DIR] VERB ...",
+        description=_groups(),
+        epilog="`qmcp-admin VERB --help` says what a verb takes.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument(
+        "--root", type=Path, default=Path("/"), help="where etc and var are (default: /)"
+    )
+    within = {
+        "": top.add_subparsers(
+            prog="qmcp-admin", required=True, metavar="VERB", help=argparse.SUPPRESS
+        )
+    }
     for verb, said in TABLE["verb"].items():
         area, _, name = verb.rpartition(" ")
         if area not in within:
@@ -49,7 +64,11 @@ def _groups():
     lines = ["What the operator of a world reads and does, in dom0. No qube can reach it."]
     for group, words in TABLE["group"].items():
         lines += ["", f"{words}:"]
-        lines += [f"  {verb:<16} {said['words']}" for verb, said in TABLE["verb"].items() if said["group"] == group]
+        lines += [
+            f"  {verb:<16} {said['words']}"
+            for verb, said in TABLE["verb"].items()
+            if said["group"] == group
+        ]
     return "\n".join(lines)
 
 
@@ -63,7 +82,11 @@ def main(words=None):
         return 0
     except OSError as problem:
         # Of a file, or in our own words; a socket's says nothing of where.
-        return answer.stop(problem if problem.filename or len(problem.args) == 1 else "qubesd does not answer: systemctl status qubesd")
+        return answer.stop(
+            problem
+            if problem.filename or len(problem.args) == 1
+            else "qubesd does not answer: systemctl status qubesd"
+        )
 
 
 def _tell(options, said):
@@ -72,7 +95,16 @@ def _tell(options, said):
         answer.show(options, said)
     if said.do is None:
         return said.code
-    agreed = said.at_once or options.yes or (not options.json and sys.stdin.isatty() and input("Do it? Type yes: ") == "yes")
+    agreed = (
+        said.at_once
+        or options.yes
+        or (not options.json and sys.stdin.isatty() and input("Do it? Type yes: ") == "yes")
+    )
     done = operator_log.carry_out(options, said) if agreed else None
-    answer.show(options, answer.Answer({"shown": said.data, "done": done}, text=done or "Not done: say --yes to do it."))
+    answer.show(
+        options,
+        answer.Answer(
+            {"shown": said.data, "done": done}, text=done or "Not done: say --yes to do it."
+        ),
+    )
     return said.code if agreed else 1

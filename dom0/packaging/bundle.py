@@ -15,7 +15,8 @@ PLACE = re.compile(
     rf"{HOME}/(?:README\.md|qmcp\.toml|version\.json)"
     rf"|{HOME}/(?:qmcpd|settings|operator|policy|packaging)/(?:[a-z]+/)?[a-z0-9_-]+(?:\.(?:py|json|toml|template))?"
     rf"|{UNITS}/qmcp[a-z-]*\.(?:service|socket|timer)|usr/lib/(?:sysusers|tmpfiles)\.d/qmcp\.conf"
-    rf"|{CONTRACTS}/qmcp\.[a-z][a-z0-9]*\.[A-Z][A-Za-z]*\.json")
+    rf"|{CONTRACTS}/qmcp\.[a-z][a-z0-9]*\.[A-Z][A-Za-z]*\.json"
+)
 NEEDED = {ADMIN, DOM0, VERSION, SHIPPED, f"{HOME}/qmcpd/__main__.py", f"{UNITS}/qmcpd.socket"}
 
 
@@ -26,8 +27,20 @@ def mode(name):
 def header(name, size):
     """What tar has before a file of ours."""
     numbers = [b"%07o" % mode(name), b"%07o" % 0, b"%07o" % 0, b"%011o" % size, b"%011o" % 0]
-    text = struct.pack("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x", name.encode(), *numbers, b" " * 8, b"0", b"",
-                       b"ustar\x0000", b"root", b"root", b"%07o" % 0, b"%07o" % 0, b"")
+    text = struct.pack(
+        "100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x",
+        name.encode(),
+        *numbers,
+        b" " * 8,
+        b"0",
+        b"",
+        b"ustar\x0000",
+        b"root",
+        b"root",
+        b"%07o" % 0,
+        b"%07o" % 0,
+        b"",
+    )
     return text[:148] + b"%06o\0 " % sum(text) + text[156:]
 
 
@@ -35,18 +48,23 @@ def files_of(untrusted):
     """`{path: bytes}` of a bundle. It has one spelling: every header is the very one we would write for this path and size, in
     the order of the paths. So there is no link, device, mode, owner or second file of a name in it that could be misread."""
     files, at, last = {}, 0, ""
-    while untrusted[at:at + BLOCK] != bytes(BLOCK):
-        head = untrusted[at:at + BLOCK]
+    while untrusted[at : at + BLOCK] != bytes(BLOCK):
+        head = untrusted[at : at + BLOCK]
         name = head[:100].rstrip(b"\0").decode("ascii", "replace")
         size = int(head[124:135], 8) if re.fullmatch(rb"[0-7]{11}", head[124:135]) else 0
         end = at + BLOCK + size
         at = end + -size % BLOCK
         if not PLACE.fullmatch(name):
             refuse(f"{safe(name)!r} goes where no file of ours goes")
-        if name <= last or size > LIMIT or head != header(name, size) or untrusted[end:at] != bytes(at - end):
+        if (
+            name <= last
+            or size > LIMIT
+            or head != header(name, size)
+            or untrusted[end:at] != bytes(at - end)
+        ):
             refuse(f"{safe(name)!r} is not a plain file, as qmcp bundle writes it, in its place")
-        files[name], last = untrusted[end - size:end], name
-    if untrusted[at:] != bytes(2 * BLOCK) or not NEEDED <= set(files):
+        files[name], last = untrusted[end - size : end], name
+    if untrusted[at:] != bytes(2 * BLOCK) or not set(files) >= NEEDED:
         refuse("it goes on after its end, or lacks what dom0 needs")
     return files
 
@@ -55,12 +73,16 @@ def version_of(files):
     """`(the numbers of the version, its text, {format: number})`."""
     try:
         about = json.loads(files[VERSION])
-        numbers, formats = [int(part) for part in about["version"].split(".")], dict(about["formats"])
+        numbers, formats = (
+            [int(part) for part in about["version"].split(".")],
+            dict(about["formats"]),
+        )
         if len(numbers) == 3 and all(type(number) is int for number in formats.values()):
             return numbers, safe(about["version"]), formats
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     refuse(f"{VERSION} does not say what it is")
+    return None
 
 
 def refuse(why):

@@ -14,6 +14,7 @@ MANIFEST, UNDO = f"{HOME}/manifest.json", "var/lib/qmcp/install.undo"
 
 # ---- one path of the root. What is there is None, a link's target, or a file as [mode, base64]
 
+
 def there(path):
     if path.is_symlink():
         return os.readlink(path)
@@ -43,6 +44,7 @@ def put(path, new):
 
 # ---- all of a change, or nothing
 
+
 def change(root, steps):
     """Take the steps in their order: `(path, what is to be there)`, a command of the running system, or what is to be called.
     What fails is taken back at once; what is cut off, before the next change. Until then nothing is open that was not."""
@@ -68,12 +70,18 @@ def change(root, steps):
 def take_back(root):
     """The last step first: what opened is closed before anything else, and what was open is opened at the end."""
     undo, folders = json.loads((root / UNDO).read_bytes())
-    units = [Path(path).name for path, _ in undo if path.startswith(UNITS) and ".wants/" not in path]
+    units = [
+        Path(path).name for path, _ in undo if path.startswith(UNITS) and ".wants/" not in path
+    ]
     for words in [["systemctl", "stop", *units]] if units else []:
         command(root, words, check=False)
     for path, before in reversed(undo):
         put(root / path, before)
-    started = [["systemctl", "start", *wanted(installed_units(root))]] if wanted(installed_units(root)) else []
+    started = (
+        [["systemctl", "start", *wanted(installed_units(root))]]
+        if wanted(installed_units(root))
+        else []
+    )
     for words in [["systemctl", "daemon-reload"], *started, ["sync"]]:
         command(root, words, check=False)
     (root / UNDO).unlink()
@@ -90,7 +98,14 @@ def command(root, words, check=True):
 
 
 def missing(root, paths):
-    return sorted({str(folder) for path in [*paths, UNDO] for folder in Path(path).parents if not (root / folder).exists()})
+    return sorted(
+        {
+            str(folder)
+            for path in [*paths, UNDO]
+            for folder in Path(path).parents
+            if not (root / folder).exists()
+        }
+    )
 
 
 def prune(root, folders):
@@ -101,16 +116,33 @@ def prune(root, folders):
 
 # ---- what is installed
 
+
 def manifest(root):
     path = root / MANIFEST
-    return json.loads(path.read_bytes()) if path.exists() else {"digest": None, "paths": [], "folders": []}
+    return (
+        json.loads(path.read_bytes())
+        if path.exists()
+        else {"digest": None, "paths": [], "folders": []}
+    )
 
 
 def installed_units(root):
-    return {path: (root / path).read_bytes() for path in manifest(root)["paths"] if path.startswith(UNITS)}
+    return {
+        path: (root / path).read_bytes()
+        for path in manifest(root)["paths"]
+        if path.startswith(UNITS)
+    }
 
 
 def wanted(files):
     """`{unit: the target that wants it}` of the unit files among these."""
-    found = {path: re.search(rb"^WantedBy=(\S+)$", data, re.MULTILINE) for path, data in files.items() if path.startswith(UNITS)}
-    return {Path(path).name: target[1].decode() for path, target in found.items() if target and ".wants/" not in path}
+    found = {
+        path: re.search(rb"^WantedBy=(\S+)$", data, re.MULTILINE)
+        for path, data in files.items()
+        if path.startswith(UNITS)
+    }
+    return {
+        Path(path).name: target[1].decode()
+        for path, target in found.items()
+        if target and ".wants/" not in path
+    }

@@ -39,18 +39,27 @@ class Call(NamedTuple):
 
 def _pattern(claim):
     return lambda call: (
-        call.caller["kind"] in claim["from"] and call.arrives in claim.get("to", {call.arrives} - {"nowhere"})
-        and call.service.startswith(claim.get("only", "")) and not any(call.excused[but] for but in claim.get("but", ())))
+        call.caller["kind"] in claim["from"]
+        and call.arrives in claim.get("to", {call.arrives} - {"nowhere"})
+        and call.service.startswith(claim.get("only", ""))
+        and not any(call.excused[but] for but in claim.get("but", ()))
+    )
 
 
 def _beyond_tier(call):
     """As the kernel judges it: of what policy alone decides, it must be closed here."""
     contract, world = call.excused["granted"], call.caller["world"]
-    asked = call.arrives != "nowhere" and call.caller["kind"] == "principal" and call.qube["world"] is world
+    asked = (
+        call.arrives != "nowhere"
+        and call.caller["kind"] == "principal"
+        and call.qube["world"] is world
+    )
     if not (asked and contract and contract.target):
         return False
     try:
-        invariants.require_reach(world, call.target, frozenset(call.qube["tags"]), contract.target["capability"], True)
+        invariants.require_reach(
+            world, call.target, frozenset(call.qube["tags"]), contract.target["capability"], True
+        )
     except Refused:
         return True
     return contract.route == "qube" and call.qube["power_state"] != "Running"
@@ -58,22 +67,48 @@ def _beyond_tier(call):
 
 def _misplaced_file(call):
     world, source, target = call.caller["world"], call.caller["tags"], call.qube["tags"]
-    if call.service != "qubes.Filecopy" or call.arrives != "peer" or call.caller["kind"] != "member":
+    if (
+        call.service != "qubes.Filecopy"
+        or call.arrives != "peer"
+        or call.caller["kind"] != "member"
+    ):
         return False
     under = [TIERS.index(world.tier(tags)) < 1 for tags in (source, target)]
-    return world.sink in source or world.guard in source | target or under[0] or under[1] and world.sink not in target
+    return (
+        world.sink in source
+        or world.guard in source | target
+        or under[0]
+        or (under[1] and world.sink not in target)
+    )
 
 
 def _tells(call):
     hidden = call.qube["kind"] == "outside" or call.qube["world"] is not call.caller["world"]
-    return call.caller["kind"] != "outside" and call.qube["kind"] != "nobody" and hidden and call.verdict[:2] != call.missing[:2]
+    return (
+        call.caller["kind"] != "outside"
+        and call.qube["kind"] != "nobody"
+        and hidden
+        and call.verdict[:2] != call.missing[:2]
+    )
 
 
 JUDGED = [
     *((claim["invariant"], claim["words"], _pattern(claim)) for claim in CLAIMS),
-    ("tiers.no-escalation", "a principal reaches a qube as its tier, guard and marks let it, and starts none", _beyond_tier),
-    ("policy.closed", "files go between qubes at tier exec, into a sink, never out of one, and past no guard", _misplaced_file),
-    ("scope.existence-hidden", "a qube outside of a world is answered as a name that does not exist", _tells),
+    (
+        "tiers.no-escalation",
+        "a principal reaches a qube as its tier, guard and marks let it, and starts none",
+        _beyond_tier,
+    ),
+    (
+        "policy.closed",
+        "files go between qubes at tier exec, into a sink, never out of one, and past no guard",
+        _misplaced_file,
+    ),
+    (
+        "scope.existence-hidden",
+        "a qube outside of a world is answered as a name that does not exist",
+        _tells,
+    ),
 ]
 
 
@@ -81,10 +116,19 @@ def findings(policy, worlds, installed, ours, known):
     """A row for everything that does not read, then one for every claim: `holds`, `asks` where a person decides, or `BROKEN`.
     `ours`: the text of our file. `known`: the tags of a qube of the real host that a rule names."""
     for where, what in policy.problems:
-        yield _row("BROKEN", "qrexec can read the policy: while it cannot, it denies every call", what, where)
+        yield _row(
+            "BROKEN",
+            "qrexec can read the policy: while it cannot, it denies every call",
+            what,
+            where,
+        )
     for where, file in policy.unread:
-        yield _row("unread", "a file of before 4.1, which qrexec reads and this does not", file, where)
-    found = {words: defaultdict(dict) for _, words, _ in JUDGED} | {CONSISTENT: {"allow": _unmatched(policy.rules, worlds, installed, ours)}}
+        yield _row(
+            "unread", "a file of before 4.1, which qrexec reads and this does not", file, where
+        )
+    found = {words: defaultdict(dict) for _, words, _ in JUDGED} | {
+        CONSISTENT: {"allow": _unmatched(policy.rules, worlds, installed, ours)}
+    }
     for call in _calls(policy.rules, _made_up(policy.rules, worlds, known), installed):
         for _, words, breaks in JUDGED:
             if breaks(call):
@@ -92,7 +136,10 @@ def findings(policy, worlds, installed, ours, known):
                 example = f"{call.service}: {call.source} -> {call.target}"
                 found[words][decides.action].setdefault(example, decides.rule.where)
     for words, examples in found.items():
-        result, first = next(((result, examples[action]) for action, result in WORST if examples.get(action)), ("holds", {"": ""}))
+        result, first = next(
+            ((result, examples[action]) for action, result in WORST if examples.get(action)),
+            ("holds", {"": ""}),
+        )
         yield _row(result, words, *next(iter(first.items())))
 
 
@@ -103,36 +150,84 @@ def _row(result, claim, example, where):
 def _unmatched(rules, worlds, installed, ours):
     """`{what has no counterpart: where}`. A contract of a plugin that no principal may use has no lines. A line
     that denies counts for none, and needs none: the operator narrows with it."""
-    granted = {plugin for world in worlds.values() for plugins in world.principals.values() for plugin in plugins}
-    ruled = {rule.service: rule.where for rule in rules if rule.service.startswith("qmcp.") and rule.action != "deny"}
+    granted = {
+        plugin
+        for world in worlds.values()
+        for plugins in world.principals.values()
+        for plugin in plugins
+    }
+    ruled = {
+        rule.service: rule.where
+        for rule in rules
+        if rule.service.startswith("qmcp.") and rule.action != "deny"
+    }
     named = set(ours.splitlines())
-    found = {f"{name}: no line of its digest": "" for name, one in installed.items() if f"# contract {name} {one.digest}" not in named}
-    found |= {f"{name}: no line is about it": "" for name, one in installed.items() if one.plugin in granted and name not in ruled}
-    return found | {f"{name}: no such contract": where for name, where in ruled.items() if name not in {"qmcp.Catalog", *installed}}
+    found = {
+        f"{name}: no line of its digest": ""
+        for name, one in installed.items()
+        if f"# contract {name} {one.digest}" not in named
+    }
+    found |= {
+        f"{name}: no line is about it": ""
+        for name, one in installed.items()
+        if one.plugin in granted and name not in ruled
+    }
+    return found | {
+        f"{name}: no such contract": where
+        for name, where in ruled.items()
+        if name not in {"qmcp.Catalog", *installed}
+    }
 
 
 def _made_up(rules, worlds, known):
     """As `decide` takes it; each qube also has its `kind`, as `from` of a claim, and its `world`."""
-    words = {word for rule in rules for word in (rule.source, rule.target, rule.given.get("target", "*"))}
+    words = {
+        word for rule in rules for word in (rule.source, rule.target, rule.given.get("target", "*"))
+    }
     classes = {"AppVM", "DispVM", *(word[6:] for word in words if word.startswith("@type:"))}
     tags = {word.rpartition("@tag:")[2] for word in words if "@tag:" in word}
     # One at a time is enough: the rule that decides of a qube with several decides of the one that has what it looks at, too.
-    foreign = [("AppVM", {tag}) for tag in tags if not tag.startswith(tuple(f"{name}-" for name in worlds))]
+    foreign = [
+        ("AppVM", {tag}) for tag in tags if not tag.startswith(tuple(f"{name}-" for name in worlds))
+    ]
     foreign += [(klass, set()) for klass in classes]
     system = {"dom0": {"type": "AdminVM", "tags": set(), "kind": "dom0", "world": None}}
 
     def make(name, kind, world, tags=(), klass="AppVM", state="Running"):
-        system[name] = {"type": klass, "tags": set(tags), "power_state": state, "template_for_dispvms": klass == "AppVM",
-                        "default_dispvm": "AppVM outside", "kind": kind, "world": world}
+        system[name] = {
+            "type": klass,
+            "tags": set(tags),
+            "power_state": state,
+            "template_for_dispvms": klass == "AppVM",
+            "default_dispvm": "AppVM outside",
+            "kind": kind,
+            "world": world,
+        }
+
     for world in worlds.values():
-        full, more = {world.umbrella, world.tier_tag("full")}, {"guarded": world.guard, "a sink": world.sink, "halted": world.born}
+        full, more = (
+            {world.umbrella, world.tier_tag("full")},
+            {"guarded": world.guard, "a sink": world.sink, "halted": world.born},
+        )
         for tier in TIERS:
             make(f"{world.name} at {tier}", "member", world, {world.umbrella, world.tier_tag(tier)})
         for word, tag in more.items():
-            make(f"{world.name}, {word}", "member", world, full | {tag}, state="Halted" if word == "halted" else "Running")
+            make(
+                f"{world.name}, {word}",
+                "member",
+                world,
+                full | {tag},
+                state="Halted" if word == "halted" else "Running",
+            )
         for klass, extra in foreign:
             marks = {world.disposable_mark("full")} if klass == "DispVM" else set()
-            make(f"{klass} of {world.name} {' '.join(extra)}".strip(), "member", world, full | extra | marks, klass)
+            make(
+                f"{klass} of {world.name} {' '.join(extra)}".strip(),
+                "member",
+                world,
+                full | extra | marks,
+                klass,
+            )
         make(f"{world.name}, removed", "removed", world, {world.tombstone})
         make(f"{world.name}, being removed", "removed", world, full | {world.tombstone})
         make(f"{world.name}, unfinished", "removed", world, full, "DispVM")
@@ -140,10 +235,21 @@ def _made_up(rules, worlds, known):
             make(name, "principal", world)
     for klass, extra in foreign:
         make(f"{klass} outside {' '.join(extra)}".strip(), "outside", None, extra, klass)
-    named = {word.removeprefix("@dispvm:") for word in words if not word.startswith(("*", "@t", "@a", "@default", "@dispvm:@"))} - {"@dispvm"}
+    named = {
+        word.removeprefix("@dispvm:")
+        for word in words
+        if not word.startswith(("*", "@t", "@a", "@default", "@dispvm:@"))
+    } - {"@dispvm"}
     for name in named.union(*(world.excluded for world in worlds.values())) - {*system, *ADMINVM}:
         tags = known(name)
-        world = next((world for world in worlds.values() if name not in world.excluded and world.umbrella in tags), None)
+        world = next(
+            (
+                world
+                for world in worlds.values()
+                if name not in world.excluded and world.umbrella in tags
+            ),
+            None,
+        )
         make(name, "member" if world else "outside", world, tags)
     make(ANYBODY, "outside", None)
     return system
@@ -151,28 +257,60 @@ def _made_up(rules, worlds, known):
 
 def _calls(rules, system, installed):
     services = {(rule.service, rule.argument.lstrip("+*")) for rule in rules if rule.service != "*"}
-    services |= {(service, "") for service in ("any.Other", "qubes.ConnectTCP", *installed, *(service for service, _ in services))}
-    by_service = {service: [rule for rule in rules if rule.service in ("*", service)] for service, _ in services}
-    targets = [MISSING, "@dispvm", "@adminvm", *(name for name in system if name not in ("dom0", ANYBODY))]
-    targets += [f"@dispvm:{name}" for name, qube in system.items() if qube.get("template_for_dispvms")]
+    services |= {
+        (service, "")
+        for service in (
+            "any.Other",
+            "qubes.ConnectTCP",
+            *installed,
+            *(service for service, _ in services),
+        )
+    }
+    by_service = {
+        service: [rule for rule in rules if rule.service in ("*", service)]
+        for service, _ in services
+    }
+    targets = [
+        MISSING,
+        "@dispvm",
+        "@adminvm",
+        *(name for name in system if name not in ("dom0", ANYBODY)),
+    ]
+    targets += [
+        f"@dispvm:{name}" for name, qube in system.items() if qube.get("template_for_dispvms")
+    ]
     nobody, decided = {"kind": "nobody", "world": None, "tags": set()}, {}
     for source in set(system) - {"dom0", ANYBODY}:
         for service, argument in services:
             rules_here = concerning(by_service[service], system, service, argument, source)
             key = tuple(rule.where for rule in rules_here)
             if key not in decided:  # no verdict depends on who asks beyond that
-                decided[key] = {target: decide(rules_here, system, ANYBODY, target) for target in targets if rules_here}
+                decided[key] = {
+                    target: decide(rules_here, system, ANYBODY, target)
+                    for target in targets
+                    if rules_here
+                }
             caller, excused = system[source], _excused(source, system[source], service, installed)
             missing = decided[key].get(MISSING)
             for target, verdict in decided[key].items():
                 if target != source and {verdict.action, missing.action} != {"deny"}:
                     qube, arrives = system.get(target, nobody), _arrives(system, caller, verdict.to)
-                    yield Call(source, caller, service, target, qube, verdict, arrives, missing, excused)
+                    yield Call(
+                        source, caller, service, target, qube, verdict, arrives, missing, excused
+                    )
 
 
 def _arrives(system, caller, to):
     if to is None or to in ADMINVM or to.startswith("@"):
-        return "nowhere" if to is None else "dom0" if to in ADMINVM else "disposable" if to.startswith("@dispvm") else "nobody"
+        return (
+            "nowhere"
+            if to is None
+            else "dom0"
+            if to in ADMINVM
+            else "disposable"
+            if to.startswith("@dispvm")
+            else "nobody"
+        )
     one = system.get(to, {"kind": "nobody"})
     if one["kind"] in ("member", "removed") and one["world"] is not caller["world"]:
         return "elsewhere"
@@ -180,8 +318,13 @@ def _arrives(system, caller, to):
 
 
 def _excused(source, caller, service, installed):
-    contract, plugins = installed.get(service), caller["world"].principals.get(source, ()) if caller["world"] else ()
+    contract, plugins = (
+        installed.get(service),
+        caller["world"].principals.get(source, ()) if caller["world"] else (),
+    )
     return {
-        "boot": service in (*BOOT_SERVICES, "qubes.GetDate"), "copies": service == "qubes.Filecopy" and COPY in installed,
-        "catalog": service == "qmcp.Catalog", "granted": contract if contract and contract.plugin in plugins else None,
+        "boot": service in (*BOOT_SERVICES, "qubes.GetDate"),
+        "copies": service == "qubes.Filecopy" and COPY in installed,
+        "catalog": service == "qmcp.Catalog",
+        "granted": contract if contract and contract.plugin in plugins else None,
     }

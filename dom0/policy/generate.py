@@ -8,9 +8,19 @@ from settings import config
 
 # What a qube asks of dom0 while it starts: how late it is, what it offers, what it can run.
 BOOT_SERVICES = (
-    "qubes.FeaturesRequest", "qubes.GetRandomizedTime", "qubes.NotifyTools", "qubes.NotifyUpdates", "qubes.SyncAppMenus",
+    "qubes.FeaturesRequest",
+    "qubes.GetRandomizedTime",
+    "qubes.NotifyTools",
+    "qubes.NotifyUpdates",
+    "qubes.SyncAppMenus",
 )
-CLASSES = ("@type:AppVM", "@type:DispVM", "@type:RemoteVM", "@type:StandaloneVM", "@type:TemplateVM")
+CLASSES = (
+    "@type:AppVM",
+    "@type:DispVM",
+    "@type:RemoteVM",
+    "@type:StandaloneVM",
+    "@type:TemplateVM",
+)
 # The contract with which the operator lets files go from qube to qube.
 COPY = "qmcp.exec.FileCopy"
 HEADER = """\
@@ -23,7 +33,9 @@ HEADER = """\
 
 def generate(worlds, installed):
     lines = [HEADER]
-    lines += [f"# contract {name} {contract.digest}\n" for name, contract in sorted(installed.items())]
+    lines += [
+        f"# contract {name} {contract.digest}\n" for name, contract in sorted(installed.items())
+    ]
     for _, world in sorted(worlds.items()):
         lines += _world(world, installed)
     return "".join(lines)
@@ -31,7 +43,10 @@ def generate(worlds, installed):
 
 def _world(world, installed):
     yield f"\n# ---- world {world.name}: what its principals may call\n\n"
-    yield from (_rule("qmcp.Catalog", principal, "@adminvm", "allow") for principal in sorted(world.principals))
+    yield from (
+        _rule("qmcp.Catalog", principal, "@adminvm", "allow")
+        for principal in sorted(world.principals)
+    )
     for name, contract in sorted(installed.items()):
         callers = [p for p in sorted(world.principals) if contract.plugin in world.principals[p]]
         for principal in callers:
@@ -58,7 +73,7 @@ def _service(world, name, contract, principal):
     yield _rule(name, principal, f"@tag:{world.tombstone}", "deny")
     # A guest service runs as root inside the qube and drops to the user it is asked for; it never starts a qube.
     action = "allow target=@adminvm" if contract.route == "dom0" else "allow user=root autostart=no"
-    tiers = config.TIERS[config.TIERS.index(contract.target["capability"]):]
+    tiers = config.TIERS[config.TIERS.index(contract.target["capability"]) :]
     if tiers[0] != "read":
         yield _rule(name, principal, f"@tag:{world.guard}", "deny")
     # A disposable has every tag of its template, from before its birth is finished, and if it is not the world's at all: its
@@ -78,9 +93,16 @@ def _copies(world):
         yield _rule("qubes.Filecopy", f"@tag:{closed}", "@anyvm", "deny")
     yield _rule("qubes.Filecopy", f"@tag:{world.sink}", f"@tag:{world.umbrella}", "deny")
     tiers = config.TIERS[1:]
-    for target in (*map(world.disposable_mark, tiers), None, *map(world.tier_tag, tiers), world.sink):
+    for target in (
+        *map(world.disposable_mark, tiers),
+        None,
+        *map(world.tier_tag, tiers),
+        world.sink,
+    ):
         for source in map(world.tier_tag, tiers):
-            end, action = (f"@tag:{target}", "allow autostart=no") if target else ("@type:DispVM", "deny")
+            end, action = (
+                (f"@tag:{target}", "allow autostart=no") if target else ("@type:DispVM", "deny")
+            )
             yield _rule("qubes.Filecopy", f"@tag:{source}", end, action)
 
 

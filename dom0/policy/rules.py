@@ -3,24 +3,29 @@ Held against verdicts recorded of the real engine by tests/test_policy_rules.py.
 qubes, and that a question with nothing to choose from is a denial."""
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
-DIRECTORIES = ("run/qubes/policy.d", "etc/qubes/policy.d")  # a name in the first stands for the same name in the second
+DIRECTORIES = (
+    "run/qubes/policy.d",
+    "etc/qubes/policy.d",
+)  # a name in the first stands for the same name in the second
 OLD = "etc/qubes-rpc/policy"  # one file a service, as before 4.1
 ADMINVM = ("@adminvm", "dom0", "uuid:00000000-0000-0000-0000-000000000000")
 DEPTH = 32  # of includes
 FILE = re.compile(r"[a-z0-9_.-]+")
 _SOURCE = r"@adminvm|@anyvm|@type:[^@].*|@tag:[^@].*|@dispvm:@tag:[^@].*|@dispvm:[^@].*|[^@].*"
 COLUMNS = {
-    "name of a service": re.compile(r"\*|[A-Za-z0-9._-]+"), "argument": re.compile(r"\*|\+[A-Za-z0-9._+-]*"),
-    "source": re.compile(_SOURCE), "target": re.compile(rf"@default|@dispvm|{_SOURCE}"),
+    "name of a service": re.compile(r"\*|[A-Za-z0-9._-]+"),
+    "argument": re.compile(r"\*|\+[A-Za-z0-9._+-]*"),
+    "source": re.compile(_SOURCE),
+    "target": re.compile(rf"@default|@dispvm|{_SOURCE}"),
     "action: there are allow, ask and deny": re.compile("allow|ask|deny"),
 }
 _TO = r"target=(?:@adminvm|@dispvm|@dispvm:[^@].*|(?!\*$)[^@].*)"
 _NOTIFY = "notify=(?:yes|no)"
 PARAMETERS = {
-    "deny": re.compile(_NOTIFY), "allow": re.compile(rf"{_TO}|user=.*|autostart=(?:yes|no)|{_NOTIFY}"),
+    "deny": re.compile(_NOTIFY),
+    "allow": re.compile(rf"{_TO}|user=.*|autostart=(?:yes|no)|{_NOTIFY}"),
     "ask": re.compile(rf"(?:default_)?{_TO}|user=.*|autostart=(?:yes|no)|{_NOTIFY}"),
 }
 
@@ -55,7 +60,11 @@ class Policy:
         if path.suffix == ".policy" and not FILE.fullmatch(path.name):
             self.problems.append((where, "a bad file name: it denies every call of this host"))
         try:
-            text = self._instead[path.name] if path.name in self._instead else path.read_text(encoding="utf-8")
+            text = (
+                self._instead[path.name]
+                if path.name in self._instead
+                else path.read_text(encoding="utf-8")
+            )
         except (OSError, ValueError) as error:
             self.problems.append((where, f"cannot be read: {error}"))
             return
@@ -73,11 +82,17 @@ class Policy:
                 self._file(self._home / path, depth + 1, service)
             case ["!include-service", name, argument, path] if depth < DEPTH and not service:
                 self._file(self._home / path, depth + 1, (name, argument))
-            case ["!include-dir", path] if depth < DEPTH and not service and (self._home / path).is_dir():
+            case ["!include-dir", path] if (
+                depth < DEPTH and not service and (self._home / path).is_dir()
+            ):
                 for each in _policies(self._home / path):
                     self._file(each, depth + 1)
             case ["!compat-4.0"] if not service:
-                self.unread += [(where, str(path)) for path in sorted((self._root / OLD).glob("*")) if path.is_file()]
+                self.unread += [
+                    (where, str(path))
+                    for path in sorted((self._root / OLD).glob("*"))
+                    if path.is_file()
+                ]
             case [directive, *_] if directive.startswith("!"):
                 return f"{' '.join(words)}: no such directive here"
             case _:
@@ -88,19 +103,35 @@ class Policy:
         if len(words) < 5:
             return "a rule has at least five words: SERVICE ARGUMENT SOURCE TARGET ACTION"
         service, argument, source, target, action = words[:5]
-        wrong = [f"{text} is no {kind}" for (kind, shape), text in zip(COLUMNS.items(), words) if not shape.fullmatch(text)]
-        wrong += [f"{action} takes no {word}" for word in words[5:] if not wrong and not PARAMETERS[action].fullmatch(word)]
+        wrong = [
+            f"{text} is no {kind}"
+            for (kind, shape), text in zip(COLUMNS.items(), words, strict=False)
+            if not shape.fullmatch(text)
+        ]
+        wrong += [
+            f"{action} takes no {word}"
+            for word in words[5:]
+            if not wrong and not PARAMETERS[action].fullmatch(word)
+        ]
         given = dict(word.partition("=")[::2] for word in words[5:])
         wrong += ["a parameter is given twice"] if len(given) < len(words[5:]) else []
         wrong += ["the service * takes the argument * only"] if service == "*" != argument else []
-        wrong += ["allow on @default needs target="] if (action, target) == ("allow", "@default") and "target" not in given else []
+        wrong += (
+            ["allow on @default needs target="]
+            if (action, target) == ("allow", "@default") and "target" not in given
+            else []
+        )
         if not wrong:
             self.rules.append(Rule(service, argument, source, target, action, given, where))
         return wrong[0] if wrong else None
 
 
 def _policies(directory):
-    return sorted(path for path in directory.glob("*.policy") if path.is_file() and not path.name.startswith("."))
+    return sorted(
+        path
+        for path in directory.glob("*.policy")
+        if path.is_file() and not path.name.startswith(".")
+    )
 
 
 class Verdict(NamedTuple):
@@ -112,8 +143,13 @@ class Verdict(NamedTuple):
 def concerning(rules, system, service, argument, source):
     """The rules that decide of this source's calls of this service. `system`: name → `{type, tags, power_state, default_dispvm,
     template_for_dispvms}`, as the policy daemon has it. `argument` without its `+`."""
-    return [rule for rule in rules if rule.service in ("*", service) and rule.argument in ("*", f"+{argument}")
-            and matches(rule.source, source, system, source)]
+    return [
+        rule
+        for rule in rules
+        if rule.service in ("*", service)
+        and rule.argument in ("*", f"+{argument}")
+        and matches(rule.source, source, system, source)
+    ]
 
 
 def decide(rules, system, source, target):
@@ -124,7 +160,11 @@ def decide(rules, system, source, target):
         rule = next(rule for rule in rules if matches(rule.target, asked, system, source))
         if rule.action != "deny":
             to = rule.given.get("target", asked)
-            return Verdict(rule.action, to if rule.action == "ask" else _arrives(rule, system, source, to), rule)
+            return Verdict(
+                rule.action,
+                to if rule.action == "ask" else _arrives(rule, system, source, to),
+                rule,
+            )
     except (LookupError, StopIteration):
         pass  # where the daemon stumbles, it denies
     return Verdict("deny", None, rule)
@@ -139,10 +179,20 @@ def _verified(system, target):
 
 def _arrives(rule, system, source, to):
     to = _verified(system, to)
-    to = "dom0" if to in ADMINVM else f"@dispvm:{system[source].get('default_dispvm')}" if to == "@dispvm" else to
+    to = (
+        "dom0"
+        if to in ADMINVM
+        else f"@dispvm:{system[source].get('default_dispvm')}"
+        if to == "@dispvm"
+        else to
+    )
     there = to == "dom0" or to.removeprefix("@dispvm:") in system
-    ready = to == "dom0" or to in system and system[to].get("power_state", "Running") == "Running"
-    if to in ("@default", source) or not there or not ready and rule.given.get("autostart") == "no":
+    ready = to == "dom0" or (to in system and system[to].get("power_state", "Running") == "Running")
+    if (
+        to in ("@default", source)
+        or not there
+        or (not ready and rule.given.get("autostart") == "no")
+    ):
         raise LookupError(to)
     return to
 
@@ -155,7 +205,11 @@ def matches(token, asked, system, source):
             raise LookupError(token)
     qube = system.get(asked.removeprefix("@dispvm:"), {})
     if token.startswith("@dispvm:@tag:"):
-        return asked.startswith("@dispvm:") and bool(qube.get("template_for_dispvms")) and token[13:] in qube["tags"]
+        return (
+            asked.startswith("@dispvm:")
+            and bool(qube.get("template_for_dispvms"))
+            and token[13:] in qube["tags"]
+        )
     if token.startswith("@tag:"):
         return asked in system and token[5:] in qube["tags"]
     if token.startswith("@type:"):

@@ -10,13 +10,14 @@ import sys
 from contextlib import aclosing
 from pathlib import Path
 
+from settings.current import Settings
+
 from . import roster, wire
 from .audit import AuditLog
 from .errors import Misconfigured
 from .journal import Journal
 from .kernel import Kernel
 from .qubesd import Qubesd
-from settings.current import Settings
 
 # A caller that sends nothing, or never reads, holds one connection and no more than this many seconds.
 TIMEOUT = 10
@@ -49,7 +50,9 @@ async def _receive(reader):
     untrusted = b""
     try:
         async with asyncio.timeout(TIMEOUT):
-            while len(untrusted) <= wire.MAX_PAYLOAD + wire.MAX_DESCRIPTOR and (chunk := await reader.read(65536)):
+            while len(untrusted) <= wire.MAX_PAYLOAD + wire.MAX_DESCRIPTOR and (
+                chunk := await reader.read(65536)
+            ):
                 untrusted += chunk
     except TimeoutError:
         untrusted = b""
@@ -68,9 +71,15 @@ def _listener(path):
 
 
 async def main():
-    parser = argparse.ArgumentParser(prog="qmcpd", description="Carries out what a world's principals may ask of dom0.")
-    parser.add_argument("--root", type=Path, default=Path("/"), help="where etc, run and var are (default: /)")
-    parser.add_argument("--qubesd", type=Path, help="qubesd's socket (default: ROOT/run/qubesd.sock)")
+    parser = argparse.ArgumentParser(
+        prog="qmcpd", description="Carries out what a world's principals may ask of dom0."
+    )
+    parser.add_argument(
+        "--root", type=Path, default=Path("/"), help="where etc, run and var are (default: /)"
+    )
+    parser.add_argument(
+        "--qubesd", type=Path, help="qubesd's socket (default: ROOT/run/qubesd.sock)"
+    )
     options = parser.parse_args()
     qubesd = Qubesd(str(options.qubesd or options.root / "run/qubesd.sock"))
     known = roster.Rosters(qubesd.limited(roster.METHODS))
@@ -80,7 +89,10 @@ async def main():
     await kernel.settle_unfinished()
     housekeeper = asyncio.create_task(kernel.keep_house())  # a task lives while somebody holds it
     server = await asyncio.start_unix_server(
-        Daemon(kernel).call, sock=_listener(options.root / "run/qmcp/qmcpd.sock"), limit=wire.MAX_PAYLOAD)
+        Daemon(kernel).call,
+        sock=_listener(options.root / "run/qmcp/qmcpd.sock"),
+        limit=wire.MAX_PAYLOAD,
+    )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     print("qmcpd: ready", file=sys.stderr, flush=True)

@@ -49,9 +49,13 @@ class AuditLog:
         end, aside = self._cut_partial_line(), sorted(self._path.parent.glob("audit-*.log"))
         if not end and not aside:
             return 0, GENESIS
-        lines = os.pread(self._fd, LINE, max(0, end - LINE)) if end else aside[-1].read_bytes()[-LINE:]
+        lines = (
+            os.pread(self._fd, LINE, max(0, end - LINE)) if end else aside[-1].read_bytes()[-LINE:]
+        )
         entry = json.loads(lines.split(b"\n")[-2])
-        if entry.get("hash") != digest({key: value for key, value in entry.items() if key != "hash"}):
+        if entry.get("hash") != digest(
+            {key: value for key, value in entry.items() if key != "hash"}
+        ):
             raise ValueError("the last line of the audit log does not match its hash")
         return entry["seq"], entry["hash"]
 

@@ -7,10 +7,11 @@ back; and only when the call is committed given its tier and its mark, which mak
 import time
 from typing import NamedTuple
 
-from . import invariants
-from .budget import Charge, running
 from settings.config import TIERS
 from settings.contracts import VOCABULARY
+
+from . import invariants
+from .budget import Charge, running
 from .effects import Qube, act
 from .errors import Refused
 
@@ -31,11 +32,20 @@ class Birth(NamedTuple):
     firewall: str | None = None
 
     def narrowing(self, world, settings):
-        properties = {"netvm": self.netvm, **dict.fromkeys(invariants.ESCAPE_HATCHES, ""), **settings}
+        properties = {
+            "netvm": self.netvm,
+            **dict.fromkeys(invariants.ESCAPE_HATCHES, ""),
+            **settings,
+        }
         return [
             *(["put", "property", key, value] for key, value in properties.items()),
             ["put", "feature", BIRTH_NETWORK, self.netvm],
-            ["put", "firewall", "", invariants.birth_firewall(world, self.source.tags, self.firewall)],
+            [
+                "put",
+                "firewall",
+                "",
+                invariants.birth_firewall(world, self.source.tags, self.firewall),
+            ],
             *(["tag", tag] for tag in invariants.birth_restrictions(world, self.source.tags)),
         ]
 
@@ -45,29 +55,68 @@ class Birth(NamedTuple):
 
     async def read_back(self, call, stamp, mark):
         tags, properties = await call.host.tags(self.name), await call.host.properties(self.name)
-        declared = [kind for one in call.contract.invariants if one["id"] == "birth.class" for kind in one["with"]["classes"]]
-        invariants.require_birth(call.world, declared, self.kind, stamp, self.netvm, tags, properties)
+        declared = [
+            kind
+            for one in call.contract.invariants
+            if one["id"] == "birth.class"
+            for kind in one["with"]["classes"]
+        ]
+        invariants.require_birth(
+            call.world, declared, self.kind, stamp, self.netvm, tags, properties
+        )
         if self.disk and int((await call.host.volume(self.name))["size"]) != self.disk:
             raise Refused("failed")
         # in reach of the steps that follow as it will be
-        call.qubes[self.name] = Qube(self.name, tags | {tag for _, tag in self.finish(call.world, mark)})
+        call.qubes[self.name] = Qube(
+            self.name, tags | {tag for _, tag in self.finish(call.world, mark)}
+        )
         call.roster.known.add(self.name)
 
 
-async def create(call, name, template, label="red", network="inherit", kind="AppVM", memory=None, vcpus=None, private_size=None):
-    wanted = {"memory": memory, "maxmem": memory, "vcpus": vcpus, "template_for_dispvms": kind == "DispVMTemplate" or None}
+async def create(
+    call,
+    name,
+    template,
+    label="red",
+    network="inherit",
+    kind="AppVM",
+    memory=None,
+    vcpus=None,
+    private_size=None,
+):
+    wanted = {
+        "memory": memory,
+        "maxmem": memory,
+        "vcpus": vcpus,
+        "template_for_dispvms": kind == "DispVMTemplate" or None,
+    }
     settings = {key: str(value) for key, value in wanted.items() if value is not None}
     netvm = "" if network == "none" else invariants.birth_network(call.world, None)
     if private_size is not None and private_size < PRIVATE_SIZE:
         raise Refused("not-permitted")
     grow = [["resize", private_size]] if private_size else []
-    await _birth(call, Birth(name, template, kind, netvm, private_size or PRIVATE_SIZE), template.name, label, settings, grow)
+    await _birth(
+        call,
+        Birth(name, template, kind, netvm, private_size or PRIVATE_SIZE),
+        template.name,
+        label,
+        settings,
+        grow,
+    )
 
 
 async def clone(call, name, source):
     host, properties = call.host, await call.host.properties(source.name)
-    settings = {key: properties[key][0] for key in VOCABULARY["birth"]["cloned"] if key in properties and not properties[key][1]}
-    kind = "DispVMTemplate" if settings.get("template_for_dispvms") == "True" else properties["klass"][0]
+    settings = {
+        key: properties[key][0]
+        for key in VOCABULARY["birth"]["cloned"]
+        if key in properties and not properties[key][1]
+    }
+    kind = (
+        "DispVMTemplate"
+        if settings.get("template_for_dispvms") == "True"
+        else properties["klass"][0]
+    )
     if kind not in ("AppVM", "DispVMTemplate"):
         raise Refused("not-permitted")  # INVARIANT birth.class
     netvm = invariants.birth_network(call.world, properties["netvm"][0])
@@ -83,7 +132,11 @@ async def _birth(call, birth, template, label, settings, volume):
     if await call.host.tags(birth.name) is not None:
         raise Refused("name-taken")
     await call.admit(birth.name, Charge(qubes=1, disk=birth.disk), birth=True)
-    do = [["create", template, label, call.principal], *birth.narrowing(call.world, settings), *volume]
+    do = [
+        ["create", template, label, call.principal],
+        *birth.narrowing(call.world, settings),
+        *volume,
+    ]
     await act(call, birth.name, do, UNDO, birth.finish(call.world, born), (stamp, born))
     await birth.read_back(call, stamp, born)
 
@@ -99,14 +152,17 @@ async def disposable(call, template):
     stamp = f"disp-created-by-{call.principal}"
     mark = world.disposable_mark(invariants.birth_tier(world, template.tags))
     await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
-    async with call.alone([f"?{stamp}"]):  # while a disposable has no name, it is its principal's only one
+    async with call.alone(
+        [f"?{stamp}"]
+    ):  # while a disposable has no name, it is its principal's only one
         # Another one, of whatever tier, is not what is to be undone.
         call.intend("", UNDO, unborn=(stamp, *map(world.disposable_mark, TIERS)))
         name = await host.create_disposable(template.name, call.principal)
         birth = Birth(name, template, "DispVM", netvm, 0, firewall)
         call.named(name, UNDO, birth.finish(world, mark), (stamp, mark))
     # It has every tag of its template, and is nobody's while it lacks its mark.
-    strip = [["untag", tag] for tag in (world.born, *map(world.tier_tag, TIERS[1:]))]  # INVARIANT tags.operator-only
+    # INVARIANT tags.operator-only
+    strip = [["untag", tag] for tag in (world.born, *map(world.tier_tag, TIERS[1:]))]
     await act(call, name, [*strip, *birth.narrowing(world, {})], UNDO)
     await birth.read_back(call, stamp, mark)
     if await host.state(name) != "Running":  # one that qubesd had ready is
@@ -115,6 +171,7 @@ async def disposable(call, template):
 
 
 # ---- end, and return
+
 
 async def entomb(call, qube):
     """Halt and mark. What it may be is left to its tags, so that one the operator takes meanwhile is taken for good. A disposable

@@ -30,7 +30,9 @@ class Charge(NamedTuple):
 
 def running(properties):
     """What a qube uses while it runs."""
-    memory, most, vcpus = (int(properties.get(key, ("0",))[0] or 0) for key in ("memory", "maxmem", "vcpus"))
+    memory, most, vcpus = (
+        int(properties.get(key, ("0",))[0] or 0) for key in ("memory", "maxmem", "vcpus")
+    )
     return Charge(running=1, memory=max(memory, most), vcpus=vcpus)
 
 
@@ -73,7 +75,11 @@ class Budget:
             before = _total(usage)
             usage[key] = _most(usage.get(key, Charge()), charge)
             after, limits = _total(usage), self.world.budget
-            over = [line for line in Charge._fields if getattr(after, line) > max(limits[line], getattr(before, line))]
+            over = [
+                line
+                for line in Charge._fields
+                if getattr(after, line) > max(limits[line], getattr(before, line))
+            ]
             if over or charge.disk > limits["private_size"]:
                 raise Refused("over-budget")  # INVARIANT budget.hard
             self._admitted[key] = usage[key]  # INVARIANT budget.hard
@@ -100,7 +106,9 @@ class Budget:
         held = dict(self._admitted)
         usage = {name: await self._charge(name) for name in await self.roster.names()}
         self._peaks = {name: peak for name, peak in self._peaks.items() if name in usage}
-        return usage | {key: _most(usage.get(key, Charge()), charge) for key, charge in held.items()}
+        return usage | {
+            key: _most(usage.get(key, Charge()), charge) for key, charge in held.items()
+        }
 
     async def _charge(self, name):
         tags = await self._host.tags(name) or frozenset()
@@ -109,7 +117,10 @@ class Budget:
         if klass is None or not (made or invariants.is_in_scope(self.world, name, tags)):
             return Charge()
         up = Charge()
-        if state not in ("Halted", "Crashed"):  # it has what it was started with, whatever is said of it meanwhile
+        if state not in (
+            "Halted",
+            "Crashed",
+        ):  # it has what it was started with, whatever is said of it meanwhile
             up = _most(running(await self._host.properties(name)), self._peaks.get(name, up))
         self._peaks[name] = up
         disk = int((await self._host.volume(name))["size"]) if made and klass != "DispVM" else 0
@@ -117,4 +128,4 @@ class Budget:
 
 
 def _total(usage):
-    return Charge(*map(sum, zip(Charge(), *usage.values())))
+    return Charge(*map(sum, zip(Charge(), *usage.values(), strict=True)))

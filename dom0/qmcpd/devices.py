@@ -12,14 +12,22 @@ async def list_devices(call, qube):
     host, world, found = call.host, call.world, []
     for devclass in CLASSES:
         offered = await host.devices("Available", qube.name, devclass)
-        for backend, port, described in offered + await host.devices("Attached", qube.name, devclass):
+        for backend, port, described in offered + await host.devices(
+            "Attached", qube.name, devclass
+        ):
             tags = await host.tags(backend) if backend else None
-            found.append({
-                "class": devclass, "device": port, "attached": backend is not None,
-                "backend": invariants.redact(world, backend, tags) if backend else qube.name,
-                # the backend's own words, and it may be anybody's
-                "description": "".join(c for c in described if " " <= c <= "~")[:64] if not backend else "",
-            })
+            found.append(
+                {
+                    "class": devclass,
+                    "device": port,
+                    "attached": backend is not None,
+                    "backend": invariants.redact(world, backend, tags) if backend else qube.name,
+                    # the backend's own words, and it may be anybody's
+                    "description": "".join(c for c in described if " " <= c <= "~")[:64]
+                    if not backend
+                    else "",
+                }
+            )
     return {"devices": found}
 
 

@@ -26,19 +26,29 @@ async def perform(host, name, operations):
 async def require(host, name, operations):
     """What was written, read back."""
     tags = await host.tags(name) or frozenset()
-    properties = await host.properties(name) if any(one[:2] == ["put", "property"] for one in operations) else {}
+    properties = (
+        await host.properties(name)
+        if any(one[:2] == ["put", "property"] for one in operations)
+        else {}
+    )
     for operation, *arguments in operations:
         if operation == "put" and arguments[0] == "property":
-            holds = properties[arguments[1]] == (arguments[2], False) or (arguments[2] is None and properties[arguments[1]][1])
+            holds = properties[arguments[1]] == (arguments[2], False) or (
+                arguments[2] is None and properties[arguments[1]][1]
+            )
         elif operation == "put":
             holds = await host.get(name, *arguments[:2]) == arguments[2]
         elif operation in ("attach", "detach"):
             devclass, end = arguments[0], tuple(arguments[1:3])
-            holds = (operation == "attach") == (end in [found[:2] for found in await host.devices("Attached", name, devclass)])
+            holds = (operation == "attach") == (
+                end in [found[:2] for found in await host.devices("Attached", name, devclass)]
+            )
         elif operation == "resize":
             holds = int((await host.volume(name))["size"]) == arguments[0]
         else:
-            holds = operation not in ("tag", "untag") or (operation == "tag") == (arguments[0] in tags)
+            holds = operation not in ("tag", "untag") or (operation == "tag") == (
+                arguments[0] in tags
+            )
         if not holds:
             raise Refused("failed")
 
@@ -46,7 +56,13 @@ async def require(host, name, operations):
 def intent(name, undo, finish=(), unborn=None):
     """What the journal holds. `finish` follows when the whole call is committed, `undo` when it is not; with `unborn`, which is
     `(stamp, mark, …)`, only on a qube that has the stamp and none of the marks that end a birth."""
-    return {"qube": name, "undo": undo, "finish": list(finish), "unborn": unborn, "when": int(time.time())}
+    return {
+        "qube": name,
+        "undo": undo,
+        "finish": list(finish),
+        "unborn": unborn,
+        "when": int(time.time()),
+    }
 
 
 async def act(call, name, do, undo, finish=(), unborn=None):

@@ -14,9 +14,16 @@ def covers(ceiling, rule):
     if around and within:
         reaches = around.version == within.version and within.subnet_of(around)
     else:
-        reaches = outer in ("*", inner) or (outer.startswith("*.") and HOST.fullmatch(inner) and inner.endswith(outer[1:]))
+        reaches = outer in ("*", inner) or (
+            outer.startswith("*.") and HOST.fullmatch(inner) and inner.endswith(outer[1:])
+        )
     (low, high), (least, most) = ports_of(rule), ports_of(ceiling)
-    return bool(reaches) and ceiling.get("protocol") in (None, rule.get("protocol")) and least <= low and high <= most
+    return (
+        bool(reaches)
+        and ceiling.get("protocol") in (None, rule.get("protocol"))
+        and least <= low
+        and high <= most
+    )
 
 
 def to_firewall(rules):
@@ -29,7 +36,7 @@ def to_firewall(rules):
         elif to not in ("*", "dns"):
             words.append(f"dsthost={to}")
         words += [f"proto={rule['protocol']}"] if "protocol" in rule else []
-        words += ["dstports=%d-%d" % ports_of(rule)] if "ports" in rule else []
+        words += ["dstports={}-{}".format(*ports_of(rule))] if "ports" in rule else []
         lines.append(" ".join(words + (["specialtarget=dns"] if to == "dns" else [])))
     return "".join(f"{line}\n" for line in [*lines, "action=drop"])
 
@@ -40,7 +47,13 @@ def from_firewall(text):
     rules = []
     for line in lines:
         words = dict(word.partition("=")[::2] for word in line.split(" "))
-        to = words.get("dst4") or words.get("dst6") or words.get("dsthost") or words.get("specialtarget") or "*"
+        to = (
+            words.get("dst4")
+            or words.get("dst6")
+            or words.get("dsthost")
+            or words.get("specialtarget")
+            or "*"
+        )
         ports = words.get("dstports", "").split("-")
         rule = {"to": to, "protocol": words.get("proto"), "ports": "-".join(dict.fromkeys(ports))}
         rules.append({key: value for key, value in rule.items() if value})

@@ -14,5 +14,7 @@ class Misconfigured(Exception):
     finds the line."""
 
     def __init__(self, path, key, message):
-        super().__init__(f"{path}: {'.'.join(map(str, key))}: {message}" if key else f"{path}: {message}")
+        super().__init__(
+            f"{path}: {'.'.join(map(str, key))}: {message}" if key else f"{path}: {message}"
+        )
         self.path, self.key = path, key

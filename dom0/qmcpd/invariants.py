@@ -6,10 +6,11 @@ contract can leave one out. `vocabulary.toml` lists them all for the catalog.
 
 import re
 
-from . import egress, wire
 from settings.config import TIERS
 from settings.contracts import VOCABULARY
 from settings.rules import is_rule
+
+from . import egress, wire
 from .errors import Refused
 
 OUT_OF_SCOPE = "<out-of-scope>"
@@ -20,14 +21,17 @@ DISPOSABLE = re.compile(r"disp[0-9]+")
 
 # ---- who may be seen, and what of them
 
+
 def is_in_scope(world, name, tags):
     tags = tags or frozenset()
-    return all((
-        world.umbrella in tags,  # INVARIANT scope.existence-hidden
-        world.tombstone not in tags,  # INVARIANT remove.is-a-tombstone
-        name not in world.excluded,  # INVARIANT scope.self-excluded
-        is_born(world, name, tags),  # INVARIANT crash.no-residue
-    ))
+    return all(
+        (
+            world.umbrella in tags,  # INVARIANT scope.existence-hidden
+            world.tombstone not in tags,  # INVARIANT remove.is-a-tombstone
+            name not in world.excluded,  # INVARIANT scope.self-excluded
+            is_born(world, name, tags),  # INVARIANT crash.no-residue
+        )
+    )
 
 
 def is_of_world(world, tags):
@@ -47,14 +51,21 @@ def require_reach(world, name, tags, capability, known):
     not known to the world, the tags are another qube's."""
     within = is_in_scope(world, name, tags)
     within &= known  # INVARIANT scope.existence-hidden
-    within &= TIERS.index(world.tier(tags or ())) >= TIERS.index(capability)  # INVARIANT tiers.no-escalation
+    # INVARIANT tiers.no-escalation
+    within &= TIERS.index(world.tier(tags or ())) >= TIERS.index(capability)
     if not within:
         raise Refused("not-found")
 
 
 def require_tombstone(world, name, tags, known):
     """Of those the world removed, the only ones it can name."""
-    if not all((known, {world.umbrella, world.tombstone} <= (tags or frozenset()), name not in world.excluded)):
+    if not all(
+        (
+            known,
+            {world.umbrella, world.tombstone} <= (tags or frozenset()),
+            name not in world.excluded,
+        )
+    ):
         raise Refused("not-found")
 
 
@@ -68,6 +79,7 @@ def redact(world, name, tags):
 
 # ---- birth
 
+
 def require_namespace(world, untrusted_name):
     allowed = wire.is_qube_name(untrusted_name) and untrusted_name != world.prefix
     allowed = allowed and untrusted_name.startswith(world.prefix)  # INVARIANT birth.namespace
@@ -78,7 +90,8 @@ def require_namespace(world, untrusted_name):
 
 def birth_tier(world, source_tags):
     """A child is at most at its source's tier, and never above the world's birth ceiling."""
-    return min(world.tier(source_tags), world.birth_ceiling, key=TIERS.index)  # INVARIANT tiers.no-escalation
+    # INVARIANT tiers.no-escalation
+    return min(world.tier(source_tags), world.birth_ceiling, key=TIERS.index)
 
 
 def birth_restrictions(world, source_tags):
@@ -87,7 +100,8 @@ def birth_restrictions(world, source_tags):
 
 def birth_network(world, source_network):
     """On its workload source's network, none included; a template's own is never inherited (None: the birth gateway)."""
-    network = world.birth_gateway if source_network is None else source_network  # INVARIANT birth.egress-inherited
+    # INVARIANT birth.egress-inherited
+    network = world.birth_gateway if source_network is None else source_network
     require_gateway(world, network)
     return network
 
@@ -105,21 +119,25 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
     """What was made is what was meant: read back before anyone hears of it. A failure here undoes the birth."""
     value = {key: read for key, (read, _) in properties.items()}
     born = "DispVMTemplate" if value.get("template_for_dispvms") == "True" else value["klass"]
-    made = all((
-        born == kind and kind in declared,  # INVARIANT birth.class
-        {world.umbrella, stamp} <= tags,  # INVARIANT birth.tagged-before-named
-        world.tombstone not in tags,  # INVARIANT remove.is-a-tombstone
-        not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),  # INVARIANT tiers.no-escalation
-        value["netvm"] == network,  # INVARIANT birth.egress-inherited
-        not any(value[hatch] for hatch in ESCAPE_HATCHES),  # INVARIANT birth.no-escape-hatch
-        value["autostart"] == "False",  # INVARIANT birth.no-escape-hatch
-        value["provides_network"] == "False",  # INVARIANT egress.no-new-gateway
-    ))
+    made = all(
+        (
+            born == kind and kind in declared,  # INVARIANT birth.class
+            {world.umbrella, stamp} <= tags,  # INVARIANT birth.tagged-before-named
+            world.tombstone not in tags,  # INVARIANT remove.is-a-tombstone
+            # INVARIANT tiers.no-escalation
+            not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),
+            value["netvm"] == network,  # INVARIANT birth.egress-inherited
+            not any(value[hatch] for hatch in ESCAPE_HATCHES),  # INVARIANT birth.no-escape-hatch
+            value["autostart"] == "False",  # INVARIANT birth.no-escape-hatch
+            value["provides_network"] == "False",  # INVARIANT egress.no-new-gateway
+        )
+    )
     if not made:
         raise Refused("failed")
 
 
 # ---- network
+
 
 def require_gateway(world, network):
     if network and network not in world.gateways:  # INVARIANT egress.gateways-only
@@ -128,7 +146,9 @@ def require_gateway(world, network):
 
 def outside_ceiling(world, rules):
     """The first rule that no rule of the ceiling covers, or None."""
-    return next((rule for rule in rules if not any(egress.covers(one, rule) for one in world.egress)), None)
+    return next(
+        (rule for rule in rules if not any(egress.covers(one, rule) for one in world.egress)), None
+    )
 
 
 def require_ceiling(world, rules):

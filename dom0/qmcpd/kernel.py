@@ -12,15 +12,17 @@ from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from settings import contracts
+from settings.contracts import STEPS, TYPES
 
 from . import effects, invariants, schema, steps, wire
 from .budget import Budget
-from settings.contracts import STEPS, TYPES
 from .errors import Refused
 
 CATALOG = "qmcp.Catalog"
 RETRY = 5  # seconds after which what could not be settled is tried again
-SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(*(step["methods"] for step in STEPS.values()))
+SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
+    *(step["methods"] for step in STEPS.values())
+)
 
 
 class Call:
@@ -29,14 +31,26 @@ class Call:
 
     def __init__(self, kernel):
         self.identity = secrets.token_hex(8)
-        self.principal = self.service = self.target = self.world = self.contract = self.host = self.budget = None
-        self.names, self.qubes, self.intents, self.admitted, self.begun = set(), {}, {}, set(), False
+        self.principal = self.service = self.target = self.world = self.contract = self.host = (
+            self.budget
+        ) = None
+        self.names, self.qubes, self.intents, self.admitted, self.begun = (
+            set(),
+            {},
+            {},
+            set(),
+            False,
+        )
         self.roster, self.alone, self._journal = None, kernel.locked, kernel.journal
 
     def facts(self):
         return {
-            "call": self.identity, "principal": self.principal, "world": self.world and self.world.name,
-            "service": self.service, "target": self.target, "names": sorted(self.names),
+            "call": self.identity,
+            "principal": self.principal,
+            "world": self.world and self.world.name,
+            "service": self.service,
+            "target": self.target,
+            "names": sorted(self.names),
         }
 
     def intend(self, name, undo, finish=(), unborn=None):
@@ -63,10 +77,18 @@ class Call:
 
 class Kernel:
     def __init__(self, settings, qubesd, rosters, journal, audit):
-        self.settings, self.qubesd, self.rosters, self.journal, self.audit = settings, qubesd, rosters, journal, audit
+        self.settings, self.qubesd, self.rosters, self.journal, self.audit = (
+            settings,
+            qubesd,
+            rosters,
+            journal,
+            audit,
+        )
         self._hands = qubesd.limited(SETTLE_METHODS)
         self._budgets = defaultdict(lambda: Budget(self._hands))
-        self._locks = weakref.WeakValueDictionary()  # a lock lives while somebody holds or awaits it
+        self._locks = (
+            weakref.WeakValueDictionary()
+        )  # a lock lives while somebody holds or awaits it
 
     async def answer(self, untrusted_header, untrusted_payload):
         """The whole of a call: bytes in, one line out, or a line an event."""
@@ -77,7 +99,11 @@ class Kernel:
         except Exception as error:
             refused = error if isinstance(error, Refused) else Refused("failed")
             if refused is not error:  # nothing anybody foresaw: what it was is for the operator
-                print(f"qmcpd: call {call.identity}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                print(
+                    f"qmcpd: call {call.identity}: {type(error).__name__}: {error}",
+                    file=sys.stderr,
+                    flush=True,
+                )
             self._refuse(call, refused)
             yield wire.refusal(refused)
         except asyncio.CancelledError:  # we are being stopped
@@ -93,13 +119,17 @@ class Kernel:
             raise Refused("not-found")
         call.budget, call.roster = self._budgets[call.world.name], self.rosters[call.world.name]
         call.budget.world, call.budget.roster = call.world, call.roster
-        call.budget.count("calls_per_minute")  # whatever it is: a refusal is a line of the audit log too
+        call.budget.count(
+            "calls_per_minute"
+        )  # whatever it is: a refusal is a line of the audit log too
         self._require_thawed(call)
 
         # What do they ask for, and is it well formed?
         untrusted_params = wire.parse_json(untrusted_payload)
         call.contract = None if call.service == CATALOG else self._contract(call)
-        params = schema.check(call.contract.params if call.contract else contracts.NOTHING, untrusted_params)
+        params = schema.check(
+            call.contract.params if call.contract else contracts.NOTHING, untrusted_params
+        )
 
         with call.budget.call():
             if call.service == CATALOG:
@@ -108,7 +138,11 @@ class Kernel:
                 try:
                     uses, known = self._uses(call, params), await call.roster.names()
                     # a name the world does not know is held as well, for what that takes, and apart from who has it elsewhere
-                    changed = {name if use.kind == "new" or name in known else f"{name}?{call.world.name}" for name, use in uses if use.changes}
+                    changed = {
+                        name if use.kind == "new" or name in known else f"{name}?{call.world.name}"
+                        for name, use in uses
+                        if use.changes
+                    }
                     async with self.locked(changed if call.contract.changes else ()):
                         await self._reach(call, uses, known)
                         if STEPS[call.contract.steps[0]["do"]].get("streams"):
@@ -116,7 +150,9 @@ class Kernel:
                                 self._require_thawed(call)
                                 yield self._promised(call, event)
                             return
-                        result = await (self._change if call.contract.changes else self._run)(call, params)
+                        result = await (self._change if call.contract.changes else self._run)(
+                            call, params
+                        )
                 finally:
                     call.budget.release(call.admitted)
         yield result
@@ -127,19 +163,27 @@ class Kernel:
             raise Refused("frozen")  # INVARIANT frozen.means-frozen
         self.settings.refresh()
         world = self.settings.config.world_of(call.principal)
-        if world is None or vars(world) != vars(call.world):  # by value: what is said of other worlds shows in none
+        if world is None or vars(world) != vars(
+            call.world
+        ):  # by value: what is said of other worlds shows in none
             raise Refused("busy")  # the operator has changed what it began under
 
     def _contract(self, call):
         contract = self.settings.contracts.get(call.service)
-        if contract is None or contract.route != "dom0" or contract.plugin not in call.world.principals[call.principal] \
-                or (contract.target is None) != (call.target == "dom0"):
+        if (
+            contract is None
+            or contract.route != "dom0"
+            or contract.plugin not in call.world.principals[call.principal]
+            or (contract.target is None) != (call.target == "dom0")
+        ):
             raise Refused("not-found")
         return contract
 
     def _uses(self, call, params):
         """`[(name, what becomes of it)]`, the names judged by shape, before anything is looked up."""
-        uses = [(_given(call, params, reference), use) for reference, use in call.contract.uses.items()]
+        uses = [
+            (_given(call, params, reference), use) for reference, use in call.contract.uses.items()
+        ]
         for name, use in uses:
             if use.kind == "new":
                 invariants.require_namespace(call.world, name)
@@ -162,7 +206,8 @@ class Kernel:
         call.host = self.qubesd.limited(call.contract.calls)
         for name, use in uses:
             if use.kind != "new":
-                tags = await self._hands.tags(name if name in known else call.principal)  # INVARIANT scope.existence-hidden
+                # INVARIANT scope.existence-hidden
+                tags = await self._hands.tags(name if name in known else call.principal)
                 if use.kind == "removed":
                     invariants.require_tombstone(call.world, name, tags, name in known)
                 else:
@@ -181,7 +226,9 @@ class Kernel:
             elif kind in ("qube", "source", "removed"):
                 qube = arguments[argument] = call.qubes[given]
                 if kind != "removed":  # said once more for a qube that this very call has made
-                    invariants.require_reach(call.world, qube.name, qube.tags, step.get("tier", "read"), True)
+                    invariants.require_reach(
+                        call.world, qube.name, qube.tags, step.get("tier", "read"), True
+                    )
             elif given is not None:
                 arguments[argument] = given if kind == "new" else schema.check(TYPES[kind], given)
         return arguments
@@ -215,7 +262,10 @@ class Kernel:
             for identity in call.intents:
                 self.journal.close(identity)
         except BaseException as error:
-            settled = [await self._settle(identity, intent) for identity, intent in reversed(call.intents.items())]
+            settled = [
+                await self._settle(identity, intent)
+                for identity, intent in reversed(call.intents.items())
+            ]
             if not all(settled):
                 raise Refused("failed", unfinished=True) from error
             raise
@@ -228,7 +278,9 @@ class Kernel:
         if refused.code == "rate-limited" and not call.begun and call.budget.turned_away > 1:
             return  # the first of a row is written: a flood of calls is none of lines
         try:
-            self.audit.append("outcome" if call.begun else "refusal", code=refused.code, **call.facts())
+            self.audit.append(
+                "outcome" if call.begun else "refusal", code=refused.code, **call.facts()
+            )
         except OSError as error:
             print(f"qmcpd: audit log: {error}", file=sys.stderr, flush=True)
 
@@ -254,13 +306,21 @@ class Kernel:
                     self.journal.close(identity)
             return True
         except Exception as error:
-            print(f"qmcpd: cannot undo a change of {intent['qube'] or 'a disposable'}: {error!r}", file=sys.stderr, flush=True)
+            print(
+                f"qmcpd: cannot undo a change of {intent['qube'] or 'a disposable'}: {error!r}",
+                file=sys.stderr,
+                flush=True,
+            )
             return False
 
     async def _nameless(self):
         """Disposables nobody knows the name of are among these."""
         known = {intent["qube"] for _, intent in self.journal.all()}
-        return [name for name, (klass, _) in (await self._hands.list()).items() if klass == "DispVM" and name not in known]
+        return [
+            name
+            for name, (klass, _) in (await self._hands.list()).items()
+            if klass == "DispVM" and name not in known
+        ]
 
 
 def _given(call, params, reference):

@@ -39,10 +39,15 @@ class Qubesd:
     def limited(self, methods):
         return Qubesd(self._path, frozenset(methods))
 
-    async def call(self, method, dest, arg="", payload="", src="dom0", timeout=TIMEOUT, absent=None):
+    async def call(
+        self, method, dest, arg="", payload="", src="dom0", timeout=TIMEOUT, absent=None
+    ):
         """The text of an `ok` reply. An AdminError of one of the kinds in `absent` is None instead. Raises OSError and
         TimeoutError when qubesd is not there."""
-        async with asyncio.timeout(timeout), self._asked(method, dest, arg, payload, src) as receive:
+        async with (
+            asyncio.timeout(timeout),
+            self._asked(method, dest, arg, payload, src) as receive,
+        ):
             untrusted_reply = bytearray()
             while chunk := await receive():
                 untrusted_reply += chunk
@@ -63,7 +68,7 @@ class Qubesd:
             while chunk := await receive():
                 untrusted += chunk
                 while found := _EVENT.match(untrusted):
-                    untrusted = untrusted[found.end():]
+                    untrusted = untrusted[found.end() :]
                     of_the_host = re.match(rb"vm\0([^\0]*)", found[3]) if not found[1] else None
                     yield (of_the_host or found)[1].decode("utf-8"), found[2].decode("utf-8")
         raise OSError("qubesd ended the stream of events")
@@ -72,12 +77,16 @@ class Qubesd:
     async def _asked(self, method, dest, arg="", payload="", src="dom0"):
         """A request that was made; what it yields reads the next bytes of the reply."""
         if self._allowed is not None and method not in self._allowed:
-            raise PermissionError(f"{method} is not in the contract")  # a bug in a step, stopped here
+            raise PermissionError(
+                f"{method} is not in the contract"
+            )  # a bug in a step, stopped here
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX) as peer:
             peer.setblocking(False)
             await loop.sock_connect(peer, self._path)
-            await loop.sock_sendall(peer, f"{method}+{arg} {src} name {dest}\0{payload}".encode("ascii"))
+            await loop.sock_sendall(
+                peer, f"{method}+{arg} {src} name {dest}\0{payload}".encode("ascii")
+            )
             peer.shutdown(socket.SHUT_WR)
             yield lambda: loop.sock_recv(peer, 65536)
 
@@ -93,7 +102,9 @@ class Qubesd:
 
     async def tags(self, name):
         """A qube's tags, or None when there is no such qube, or no qube can have that name."""
-        tags = await self.call("admin.vm.tag.List", name, absent=["QubesVMNotFoundError", "QubesValueError"])
+        tags = await self.call(
+            "admin.vm.tag.List", name, absent=["QubesVMNotFoundError", "QubesValueError"]
+        )
         return None if tags is None else frozenset(tags.split())
 
     async def properties(self, name):
@@ -101,7 +112,10 @@ class Qubesd:
         properties = {}
         for line in _lines(await self.call("admin.vm.property.GetAll", name)):
             key, default, _, value = line.split(" ", 3)
-            properties[key] = (re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value), default == "default=True")
+            properties[key] = (
+                re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value),
+                default == "default=True",
+            )
         return properties
 
     async def volume(self, name, volume="private"):
@@ -113,7 +127,11 @@ class Qubesd:
         """`[(backend or None, port, description)]` of what a qube offers (`Available`) or uses (`Attached`)."""
         if devclass not in (await self.call("admin.deviceclass.List", "dom0")).split():
             return []  # USB and microphones have their parts of dom0, which a host may lack
-        data = await self.call(f"admin.vm.device.{devclass}.{method}", name, absent=[""] if method == "Attached" else [])
+        data = await self.call(
+            f"admin.vm.device.{devclass}.{method}",
+            name,
+            absent=[""] if method == "Attached" else [],
+        )
         if data is None:  # 4.2 calls it so
             data = await self.call(f"admin.vm.device.{devclass}.List", name)
         found = []
@@ -125,7 +143,9 @@ class Qubesd:
 
     async def get(self, name, kind, key=""):
         """A feature or firewall as it stands; None for a feature that is not set."""
-        return await self.call(f"admin.vm.{kind}.Get", name, key, absent=["QubesFeatureNotFoundError"])
+        return await self.call(
+            f"admin.vm.{kind}.Get", name, key, absent=["QubesFeatureNotFoundError"]
+        )
 
     # ---- writes: each can be an operation of a step (effects.py), and so is safe to repeat
 
@@ -136,12 +156,22 @@ class Qubesd:
         elif kind == "property":
             await self.call("admin.vm.property.Reset", name, key)
         else:
-            await self.call("admin.vm.feature.Remove", name, key, absent=["QubesFeatureNotFoundError"])
+            await self.call(
+                "admin.vm.feature.Remove", name, key, absent=["QubesFeatureNotFoundError"]
+            )
 
     async def create(self, name, template, label, principal):
         # Up to 4.3 there is no class of its own for this; the name's shape was checked, so it can only be taken.
-        taken, payload = ["QubesVMAlreadyExistsError", "QubesValueError"], f"name={name} label={label}"
-        if await self.call("admin.vm.Create.AppVM", "dom0", template, payload, principal, absent=taken) is None:
+        taken, payload = (
+            ["QubesVMAlreadyExistsError", "QubesValueError"],
+            f"name={name} label={label}",
+        )
+        if (
+            await self.call(
+                "admin.vm.Create.AppVM", "dom0", template, payload, principal, absent=taken
+            )
+            is None
+        ):
             raise Refused("name-taken")
 
     async def create_disposable(self, template, principal):
@@ -165,13 +195,20 @@ class Qubesd:
         await self.call(f"admin.vm.device.{devclass}.Attach", name, f"{backend}+{port}", options)
 
     async def detach(self, name, devclass, backend, port):
-        if (backend, port) in [(b, p) for b, p, _ in await self.devices("Attached", name, devclass)]:
+        if (backend, port) in [
+            (b, p) for b, p, _ in await self.devices("Attached", name, devclass)
+        ]:
             await self.call(f"admin.vm.device.{devclass}.Detach", name, f"{backend}+{port}")
 
     async def change_power(self, method, name):
         """False when the qube is in no state for it, or used by another. Never `wait` for a Shutdown: a Kill after one that timed
         out answers with an empty reply although it killed."""
-        refusals = ["QubesVMNotRunningError", "QubesVMInUseError", "QubesVMNotPausedError", "QubesVMNotStartedError"]
+        refusals = [
+            "QubesVMNotRunningError",
+            "QubesVMInUseError",
+            "QubesVMNotPausedError",
+            "QubesVMNotStartedError",
+        ]
         return await self.call(f"admin.vm.{method}", name, absent=refusals) is not None
 
     async def start(self, name):
@@ -181,7 +218,9 @@ class Qubesd:
     async def halt(self, name):
         """Kill, and believe the state rather than the reply: qubesd can kill and then answer with nothing. A disposable is
         gone then."""
-        await self.call("admin.vm.Kill", name, absent=["", "QubesVMNotStartedError", "QubesVMNotFoundError"])
+        await self.call(
+            "admin.vm.Kill", name, absent=["", "QubesVMNotStartedError", "QubesVMNotFoundError"]
+        )
         if not await self.reaches_halt(name, HALT_TIMEOUT):
             raise TimeoutError(f"{name} does not halt")
 
@@ -206,6 +245,8 @@ def _data(untrusted_reply):
     if kind == b"0":
         return rest.decode("utf-8")
     if kind == b"2":
-        name, _, message = (part.decode("utf-8", "replace") for part in (rest.split(b"\0", 2) + [b"", b""])[:3])
+        name, _, message = (
+            part.decode("utf-8", "replace") for part in ([*rest.split(b"\x00", 2), b"", b""])[:3]
+        )
         raise AdminError(name, message.rstrip("\0"))
     raise AdminError("", f"{len(untrusted_reply)} bytes")

@@ -43,7 +43,9 @@ class Roster:
     async def _look(self):
         marks = self.marks
         for name, (klass, _) in (await self._host.list()).items():
-            sought = self.signs - marks if klass == "DispVM" else marks  # one of anybody's has every tag of its template
+            sought = (
+                self.signs - marks if klass == "DispVM" else marks
+            )  # one of anybody's has every tag of its template
             if sought & (await self._host.tags(name) or frozenset()):
                 self.known.add(name)
         self._looked_for = marks

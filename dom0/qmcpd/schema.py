@@ -5,14 +5,25 @@ import re
 
 from .errors import Refused
 
-_TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None)}
+_TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "boolean": bool,
+    "null": type(None),
+}
 
 
 def problem(schema, value, path=(), root=None):
     """None for a value that fits; else `(path to what does not, what was expected there)`."""
     root = root or schema
     schema = root if "$ref" in schema else schema
-    wrong = path, schema.get("description") or f"one of {', '.join(schema.get('enum') or [str(schema.get('type'))])}"
+    wrong = (
+        path,
+        schema.get("description")
+        or f"one of {', '.join(schema.get('enum') or [str(schema.get('type'))])}",
+    )
     if "anyOf" in schema:
         found = [problem(one, value, path, root) for one in schema["anyOf"]]
         return None if None in found else max(wrong, *found, key=lambda one: len(one[0]))
@@ -26,26 +37,39 @@ def problem(schema, value, path=(), root=None):
 
 
 def _within(schema, kind, value):
-    low, high = {"integer": ("minimum", "maximum"), "array": ("minItems", "maxItems")}.get(kind, ("minLength", "maxLength"))
+    low, high = {"integer": ("minimum", "maximum"), "array": ("minItems", "maxItems")}.get(
+        kind, ("minLength", "maxLength")
+    )
     size = value if kind == "integer" else len(value) if kind in ("array", "string") else 0
     # fullmatch without the anchors: in Python `$` also matches before a final newline
     return schema.get(low, size) <= size <= schema.get(high, size) and (
-        kind != "string" or "pattern" not in schema or re.fullmatch(schema["pattern"][1:-1], value) is not None
+        kind != "string"
+        or "pattern" not in schema
+        or re.fullmatch(schema["pattern"][1:-1], value) is not None
     )
 
 
 def _members(schema, kind, value, path, root):
     if kind == "array":
-        found = (problem(schema.get("items", {}), one, (*path, index), root) for index, one in enumerate(value))
+        found = (
+            problem(schema.get("items", {}), one, (*path, index), root)
+            for index, one in enumerate(value)
+        )
     elif kind == "object":
         for key in schema.get("required", ()):
             if key not in value:
                 return path, f"the key {key}"
         known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         for key in value:
-            if key not in known and (others is False or problem(schema.get("propertyNames", {}), key)):
-                return (*path, key), schema["propertyNames"]["description"] if others else f"one of {', '.join(known)}"
-        found = (problem(known.get(key, others), one, (*path, key), root) for key, one in value.items())
+            if key not in known and (
+                others is False or problem(schema.get("propertyNames", {}), key)
+            ):
+                return (*path, key), schema["propertyNames"][
+                    "description"
+                ] if others else f"one of {', '.join(known)}"
+        found = (
+            problem(known.get(key, others), one, (*path, key), root) for key, one in value.items()
+        )
     else:
         return None
     return next(filter(None, found), None)

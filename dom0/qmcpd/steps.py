@@ -3,9 +3,10 @@ argument a name of the world's shape. It returns a part of the reply, or None; w
 
 import asyncio
 
+from settings.contracts import VOCABULARY
+
 from . import budget, egress, invariants
 from .births import BIRTH_NETWORK, clone, create, disposable, entomb, restore
-from settings.contracts import VOCABULARY
 from .devices import attach, detach, list_devices
 from .effects import act
 from .errors import Refused
@@ -16,6 +17,7 @@ HEARTBEAT = 10  # seconds; what a stream says when there is nothing to say, so t
 
 
 # ---- reads
+
 
 async def list_qubes(call):
     """As many qubesd calls as the roster has names: a host's other qubes cost nothing and so show in nothing."""
@@ -30,7 +32,9 @@ async def list_qubes(call):
 
 async def read(call, qube):
     host = call.host
-    listed, properties, volume = await asyncio.gather(host.list(qube.name), host.properties(qube.name), host.volume(qube.name))
+    listed, properties, volume = await asyncio.gather(
+        host.list(qube.name), host.properties(qube.name), host.volume(qube.name)
+    )
     klass, state = listed[qube.name]
     value = {key: read for key, (read, _) in properties.items()}
 
@@ -38,23 +42,39 @@ async def read(call, qube):
         name = value.get(key, "")
         return invariants.redact(call.world, name, await host.tags(name) if name else None)
 
-    features = {key: await host.get(qube.name, "feature", key) for key in sorted(call.world.features)}
+    features = {
+        key: await host.get(qube.name, "feature", key) for key in sorted(call.world.features)
+    }
     return {
-        "name": qube.name, "class": klass, "state": STATES.get(state, "unknown"), "label": value["label"],
-        "template": await reference("template"), "network": await reference("netvm"),
+        "name": qube.name,
+        "class": klass,
+        "state": STATES.get(state, "unknown"),
+        "label": value["label"],
+        "template": await reference("template"),
+        "network": await reference("netvm"),
         **{key: int(value.get(key) or 0) for key in ("memory", "maxmem", "vcpus")},
         "disk": {"size": int(volume["size"]), "used": int(volume["usage"])},
-        "features": [{"name": key, "value": value} for key, value in features.items() if value is not None],
+        "features": [
+            {"name": key, "value": value} for key, value in features.items() if value is not None
+        ],
     }
 
 
 async def read_budget(call):
-    return {"lines": [{"line": line, **numbers} for line, numbers in (await call.budget.status()).items()]}
+    return {
+        "lines": [
+            {"line": line, **numbers} for line, numbers in (await call.budget.status()).items()
+        ]
+    }
 
 
 async def read_ceiling(call):
     world = call.world
-    return {"gateways": sorted(world.gateways), "birth_gateway": world.birth_gateway or None, "ceiling": list(world.egress)}
+    return {
+        "gateways": sorted(world.gateways),
+        "birth_gateway": world.birth_gateway or None,
+        "ceiling": list(world.egress),
+    }
 
 
 async def read_firewall(call, qube):
@@ -76,7 +96,9 @@ async def watch(call, seconds):
         yield {"event": "watching", "qube": None}
         while (left := deadline - loop.time()) > 0:
             try:
-                name, event = await asyncio.wait_for(queue.get(), max(min(left, beat - loop.time()), 0))
+                name, event = await asyncio.wait_for(
+                    queue.get(), max(min(left, beat - loop.time()), 0)
+                )
             except TimeoutError:
                 beat += HEARTBEAT
                 yield {"event": "nothing", "qube": None}
@@ -90,6 +112,7 @@ async def watch(call, seconds):
 
 
 # ---- power
+
 
 async def power(call, qube, to, timeout=SHUTDOWN_TIMEOUT):
     host, name = call.host, qube.name
@@ -105,13 +128,16 @@ async def power(call, qube, to, timeout=SHUTDOWN_TIMEOUT):
     elif to == "killed":
         await host.halt(name)
     elif to == "halted":
-        if state != "Halted" and not (await host.change_power("Shutdown", name) and await host.reaches_halt(name, timeout)):
+        if state != "Halted" and not (
+            await host.change_power("Shutdown", name) and await host.reaches_halt(name, timeout)
+        ):
             raise Refused("conflict")
     elif not await host.change_power({"paused": "Pause", "resumed": "Unpause"}[to], name):
         raise Refused("conflict")
 
 
 # ---- settings of one qube, all of them or none
+
 
 async def set_properties(call, qube, **values):
     """Not of a template: whatever is based on it has its values, whoever's it is. Not while it runs: it would run with what it
@@ -125,7 +151,9 @@ async def set_properties(call, qube, **values):
     if not set(new) <= {"label"} and await call.host.state(qube.name) != "Halted":
         raise Refused("conflict")  # INVARIANT budget.hard
     undo = [["put", "property", key, None if old[key][1] else old[key][0]] for key in new]
-    await act(call, qube.name, [["put", "property", key, value] for key, value in new.items()], undo)
+    await act(
+        call, qube.name, [["put", "property", key, value] for key, value in new.items()], undo
+    )
 
 
 async def set_feature(call, qube, feature, value=None):
@@ -161,7 +189,12 @@ async def network(call, qube, to):
     if to == "home" and home not in call.world.gateways:  # INVARIANT egress.never-widens
         raise Refused("not-permitted")
     netvm = "" if to == "none" else home
-    await act(call, qube.name, [*do, ["put", "property", "netvm", netvm]], [["put", "property", "netvm", ""]])
+    await act(
+        call,
+        qube.name,
+        [*do, ["put", "property", "netvm", netvm]],
+        [["put", "property", "netvm", ""]],
+    )
 
 
 async def _replace(call, qube, kind, key, value):
@@ -177,8 +210,24 @@ def _require_unlocked(call, qube):
 # ---- what carries out the vocabulary
 
 RUN = {
-    "list": list_qubes, "read": read, "budget": read_budget, "ceiling": read_ceiling, "rules": read_firewall,
-    "devices": list_devices, "events": watch, "create": create, "clone": clone, "disposable": disposable, "entomb": entomb,
-    "restore": restore, "power": power, "property": set_properties, "feature": set_feature, "grow": grow,
-    "firewall": set_firewall, "network": network, "attach": attach, "detach": detach,
+    "list": list_qubes,
+    "read": read,
+    "budget": read_budget,
+    "ceiling": read_ceiling,
+    "rules": read_firewall,
+    "devices": list_devices,
+    "events": watch,
+    "create": create,
+    "clone": clone,
+    "disposable": disposable,
+    "entomb": entomb,
+    "restore": restore,
+    "power": power,
+    "property": set_properties,
+    "feature": set_feature,
+    "grow": grow,
+    "firewall": set_firewall,
+    "network": network,
+    "attach": attach,
+    "detach": detach,
 }

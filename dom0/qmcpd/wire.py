@@ -15,11 +15,17 @@ QUBE_NAME = re.compile(_NAME)
 # What qubesd refuses as a name, so that the refusal comes from the shape and not from a look-up.
 _RESERVED = re.compile("none|default|dom0|Domain-0|.*-dm")
 # `SERVICE+ARG SOURCE name|keyword TARGET`, without its NUL. No service of ours takes an argument.
-_DESCRIPTOR = re.compile(rf"(qmcp\.[A-Za-z0-9]+(?:\.[A-Z][A-Za-z]*)?)\+? ({_NAME}) (?:keyword (adminvm)|name ({_NAME}))")
+_DESCRIPTOR = re.compile(
+    rf"(qmcp\.[A-Za-z0-9]+(?:\.[A-Z][A-Za-z]*)?)\+? ({_NAME}) (?:keyword (adminvm)|name ({_NAME}))"
+)
 
 
 def is_qube_name(untrusted):
-    return isinstance(untrusted, str) and bool(QUBE_NAME.fullmatch(untrusted)) and not _RESERVED.fullmatch(untrusted)
+    return (
+        isinstance(untrusted, str)
+        and bool(QUBE_NAME.fullmatch(untrusted))
+        and not _RESERVED.fullmatch(untrusted)
+    )
 
 
 def parse_descriptor(untrusted_header):
@@ -36,8 +42,12 @@ def parse_json(untrusted_payload):
         raise Refused("invalid-request")
     try:
         # NaN and the infinities are no integers
-        untrusted_value = json.loads(untrusted_payload.decode("utf-8"), object_pairs_hook=_unique, parse_constant=int)
-        json.dumps(untrusted_value, ensure_ascii=False).encode("utf-8")  # a lone surrogate does not encode
+        untrusted_value = json.loads(
+            untrusted_payload.decode("utf-8"), object_pairs_hook=_unique, parse_constant=int
+        )
+        json.dumps(untrusted_value, ensure_ascii=False).encode(
+            "utf-8"
+        )  # a lone surrogate does not encode
     except (ValueError, RecursionError):
         raise Refused("invalid-request") from None
     if not isinstance(untrusted_value, dict) or _depth(untrusted_value) > MAX_DEPTH:
@@ -46,7 +56,9 @@ def parse_json(untrusted_payload):
 
 
 def _depth(value):
-    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    members = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    )
     return 0 if members is None else 1 + max(map(_depth, members), default=0)
 
 
@@ -59,7 +71,9 @@ def _unique(pairs):
 
 def canonical(value):
     """RFC 8785 for what we use of JSON: strings, integers, booleans, null; keys are ASCII. One value, one spelling."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8"
+    )
 
 
 def reply(result):
@@ -67,7 +81,12 @@ def reply(result):
 
 
 def refusal(refused):
-    return _line({"ok": False, "error": {"code": refused.code} | ({"data": refused.data} if refused.data else {})})
+    return _line(
+        {
+            "ok": False,
+            "error": {"code": refused.code} | ({"data": refused.data} if refused.data else {}),
+        }
+    )
 
 
 def _line(value):

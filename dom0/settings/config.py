@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qmcpd import schema
 from qmcpd.errors import Misconfigured
+
 from .rules import is_rule
 
 LIMIT = 1024 * 1024  # bytes, of any file of the operator's
@@ -27,9 +28,13 @@ class World:
     def __init__(self, name, table, excluded=()):
         self.__dict__.update(_least(_WORLD) | table)
         self.name = name
-        self.principals = {who: frozenset(grant.get("plugins", ())) for who, grant in table["principal"].items()}
+        self.principals = {
+            who: frozenset(grant.get("plugins", ())) for who, grant in table["principal"].items()
+        }
         self.budget = _least(_WORLD["budget"]["properties"]) | self.budget
-        self.excluded = frozenset({"dom0", *self.principals, *self.gateways, *self.guarded, *excluded})
+        self.excluded = frozenset(
+            {"dom0", *self.principals, *self.gateways, *self.guarded, *excluded}
+        )
         self.stamps = frozenset(f"created-by-{principal}" for principal in self.principals)
         self.umbrella, self.tombstone = f"{name}-managed", f"{name}-tombstone"
         # What a qube of the world has, living or removed; what a principal made and the operator took out has neither.
@@ -38,7 +43,11 @@ class World:
         self.signs = self.marks | {self.disposable_mark(tier) for tier in TIERS}
         # The last mark of a birth. A qube a principal made that lacks it is unfinished, and nobody's.
         self.born = f"{name}-born"
-        self.guard, self.egress_lock, self.sink = f"{name}-guard", f"{name}-egress-lock", f"{name}-dump"
+        self.guard, self.egress_lock, self.sink = (
+            f"{name}-guard",
+            f"{name}-egress-lock",
+            f"{name}-dump",
+        )
         # Tags that narrow a qube, and so every child of it.
         self.restrictions = frozenset({self.guard, self.egress_lock, "anon-vm"})
 
@@ -50,7 +59,9 @@ class World:
 
     def tier(self, tags):
         """The highest tier among these tags; `read` is the umbrella alone, and what a guard leaves."""
-        held = [tier for tier in TIERS[1:] if self.tier_tag(tier) in tags and self.guard not in tags]
+        held = [
+            tier for tier in TIERS[1:] if self.tier_tag(tier) in tags and self.guard not in tags
+        ]
         return max(held, key=TIERS.index, default="read")
 
 
@@ -59,7 +70,9 @@ class Config:
 
     def __init__(self, worlds):
         self.worlds = worlds
-        self._world_of = {principal: world for world in worlds.values() for principal in world.principals}
+        self._world_of = {
+            principal: world for world in worlds.values() for principal in world.principals
+        }
 
     def world_of(self, principal):
         return self._world_of.get(principal)
@@ -85,7 +98,11 @@ def load(path):
     if wrong:
         raise Misconfigured(path, wrong[0], f"expected {wrong[1]}")
     # no world's principal or gateway is an object of any other world either
-    everyone = {name for table in data["world"].values() for name in (*table["principal"], *table.get("gateways", ()))}
+    everyone = {
+        name
+        for table in data["world"].values()
+        for name in (*table["principal"], *table.get("gateways", ()))
+    }
     return Config({name: World(name, table, everyone) for name, table in data["world"].items()})
 
 
@@ -101,11 +118,24 @@ def _disagreement(tables):
         if not set(gateways).isdisjoint(principals):
             return ("world", name, "gateways"), "no principal: it cannot be a gateway"
         if not all(is_rule(rule, ceiling=True) for rule in table.get("egress", ())):
-            return ("world", name, "egress"), "rules that qrexec's host can carry out: an address, a host, ports of tcp or udp"
+            return (
+                "world",
+                name,
+                "egress",
+            ), "rules that qrexec's host can carry out: an address, a host, ports of tcp or udp"
         for principal in principals:
             if seen.setdefault(principal, name) != name:
-                return ("world", name, "principal", principal), f"another principal: this one is world {seen[principal]}'s"
+                return (
+                    "world",
+                    name,
+                    "principal",
+                    principal,
+                ), f"another principal: this one is world {seen[principal]}'s"
         for other, one in tables.items():
             if other != name and table["prefix"].startswith(one["prefix"]):
-                return ("world", name, "prefix"), f"a prefix that does not overlap with world {other}'s"
+                return (
+                    "world",
+                    name,
+                    "prefix",
+                ), f"a prefix that does not overlap with world {other}'s"
     return None

@@ -55,7 +55,11 @@ def parse(data, service):
     if wrong:
         raise BadContract(f"{'.'.join(map(str, wrong[0])) or 'contract'}: expected {wrong[1]}")
     _want(data["service"] == service, "service", f"expected {service}, as the file is named")
-    _want(data["service"].split(".")[1] == data["plugin"], "plugin", f"{service} is outside the namespace qmcp.{data['plugin']}.*")
+    _want(
+        data["service"].split(".")[1] == data["plugin"],
+        "plugin",
+        f"{service} is outside the namespace qmcp.{data['plugin']}.*",
+    )
     for entry in data["invariants"]:
         known = INVARIANTS.get(entry["id"])
         _want(known is not None, "invariants", f"this kernel knows no invariant {entry['id']!r}")
@@ -63,7 +67,9 @@ def parse(data, service):
         _want(fits, "invariants", f"{entry['id']} cannot be had with {json.dumps(entry['with'])}")
     if data["route"] == "qube":
         _want(data["target"] is not None, "target", "a service inside a qube has a target")
-        _want(not (data["steps"] or data["calls"] or data["qubes"]), "steps", "dom0 has no part in it")
+        _want(
+            not (data["steps"] or data["calls"] or data["qubes"]), "steps", "dom0 has no part in it"
+        )
     uses = _check_steps(data) if data["route"] == "dom0" else {}
     return Contract(data, "sha256:" + hashlib.sha256(wire.canonical(data)).hexdigest(), uses)
 
@@ -76,7 +82,9 @@ def _check_steps(data):
             raise BadContract(f"{key}: {error}") from None
         _want(data[key].get("type") == "object", key, "expected an object")
     parameters, required = data["params"].get("properties", {}), data["params"].get("required", [])
-    _want("target" not in parameters, "params.target", "$target is the qube the service is called on")
+    _want(
+        "target" not in parameters, "params.target", "$target is the qube the service is called on"
+    )
     _want(set(data["qubes"]) <= set(required), "qubes", "expected names of required parameters")
     _want(data["steps"], "steps", "expected a list of steps")
     target = {"$target": data["target"]["capability"]} if data["target"] else {}
@@ -84,21 +92,44 @@ def _check_steps(data):
     uses |= {f"${name}": Use("qube", tier, False) for name, tier in data["qubes"].items()}
     for index, entry in enumerate(data["steps"]):
         here, step, given = f"steps[{index}]", STEPS.get(entry["do"]), entry["with"]
-        _want(step is not None, here, f"unknown step {entry['do']!r}; this kernel knows {', '.join(STEPS)}")
-        _want(step.get("reads_only") or data["effect"] != "read", here, f"{entry['do']} changes the host, and effect is read")
-        _want(not step.get("streams") or len(data["steps"]) == 1, here, f"{entry['do']} does not end: it is the only step")
+        _want(
+            step is not None,
+            here,
+            f"unknown step {entry['do']!r}; this kernel knows {', '.join(STEPS)}",
+        )
+        _want(
+            step.get("reads_only") or data["effect"] != "read",
+            here,
+            f"{entry['do']} changes the host, and effect is read",
+        )
+        _want(
+            not step.get("streams") or len(data["steps"]) == 1,
+            here,
+            f"{entry['do']} does not end: it is the only step",
+        )
         arguments = {name.rstrip("?"): kind for name, kind in step["arguments"].items()}
         needed = {name for name in step["arguments"] if not name.endswith("?")}
-        _want(needed <= set(given) <= set(arguments), here, f"{entry['do']} takes {', '.join(step['arguments']) or 'nothing'}")
+        _want(
+            needed <= set(given) <= set(arguments),
+            here,
+            f"{entry['do']} takes {', '.join(step['arguments']) or 'nothing'}",
+        )
         for name, value in given.items():
             _check_argument(f"{here}.{name}", arguments[name], value, parameters, required, uses)
             if arguments[name] in ("new", "qube", "source", "removed"):
                 before = uses.get(value, Use(arguments[name], "read", False))
-                tier = max(before.tier, step.get("tier", "read"), key=TIERS.index)  # INVARIANT devices.both-ends
+                # INVARIANT devices.both-ends
+                tier = max(before.tier, step.get("tier", "read"), key=TIERS.index)
                 uses[value] = Use(before.kind, tier, before.changes or arguments[name] != "source")
         when = entry.get("when", "$")[1:]
-        _want(not when or parameters.get(when, {}).get("type") == "boolean", f"{here}.when", "expected a boolean parameter")
-    beyond = set(data["calls"]).difference(*(STEPS[entry["do"]]["methods"] for entry in data["steps"]))
+        _want(
+            not when or parameters.get(when, {}).get("type") == "boolean",
+            f"{here}.when",
+            "expected a boolean parameter",
+        )
+    beyond = set(data["calls"]).difference(
+        *(STEPS[entry["do"]]["methods"] for entry in data["steps"])
+    )
     _want(not beyond, "calls", f"its steps may not use {', '.join(sorted(beyond))}")
     return uses
 
@@ -108,11 +139,20 @@ def _check_argument(here, kind, value, parameters, required, uses):
         _want(value in kind, here, f"expected one of {', '.join(kind)}")
     elif kind in ("qube", "source"):
         reach = sorted(reference for reference, use in uses.items() if use.kind != "removed")
-        _want(value in reach, here, f"expected a qube in reach: {', '.join(reach) or 'there is none'}")
+        _want(
+            value in reach, here, f"expected a qube in reach: {', '.join(reach) or 'there is none'}"
+        )
     else:
-        _want(value.startswith("$") and value[1:] in parameters, here, "expected a reference to a parameter")
-        _want(kind not in ("new", "removed") or (value[1:] in required and value not in uses), here,
-              "expected a required parameter that names nothing else")
+        _want(
+            value.startswith("$") and value[1:] in parameters,
+            here,
+            "expected a reference to a parameter",
+        )
+        _want(
+            kind not in ("new", "removed") or (value[1:] in required and value not in uses),
+            here,
+            "expected a required parameter that names nothing else",
+        )
 
 
 def _want(condition, where, message):
@@ -129,7 +169,9 @@ def load(directory):
         except BadContract as error:
             unusable[path.stem] = str(error)
         except (OSError, Refused):
-            unusable[path.stem] = "contract: expected one JSON object of at most 64 KiB, without duplicate keys"
+            unusable[path.stem] = (
+                "contract: expected one JSON object of at most 64 KiB, without duplicate keys"
+            )
     return contracts, unusable
 
 
@@ -138,14 +180,26 @@ def catalog(contracts, unusable, world, principal, policy):
     is in force only while `policy`, the installed text, was generated from this very contract."""
     services, unusable = {}, dict(unusable)
     for name, contract in contracts.items():
-        if contract.route == "qube" and f"# contract {name} {contract.digest}\n" not in policy:  # INVARIANT policy.consistent
-            unusable[name] = "the installed policy was not generated from this contract: qmcp-admin policy install"
+        # INVARIANT policy.consistent
+        if contract.route == "qube" and f"# contract {name} {contract.digest}\n" not in policy:
+            unusable[name] = (
+                "the installed policy was not generated from this contract: qmcp-admin policy install"
+            )
             continue
         granted = contract.plugin in world.principals[principal]
         services[name] = {
-            "plugin": contract.plugin, "digest": contract.digest, "granted": granted, "invariants": contract.invariants,
+            "plugin": contract.plugin,
+            "digest": contract.digest,
+            "granted": granted,
+            "invariants": contract.invariants,
         }
     return {
-        "format": FORMAT, "world": world.name, "prefix": world.prefix, "services": services, "unusable": unusable,
-        "invariants": {identity: {"enforcedBy": known["enforcedBy"]} for identity, known in INVARIANTS.items()},
+        "format": FORMAT,
+        "world": world.name,
+        "prefix": world.prefix,
+        "services": services,
+        "unusable": unusable,
+        "invariants": {
+            identity: {"enforcedBy": known["enforcedBy"]} for identity, known in INVARIANTS.items()
+        },
     }

@@ -17,7 +17,12 @@ class Settings:
         self._config = root / "etc/qmcp/qmcp.toml"
         self._contracts, self._frozen = root / "etc/qmcp/contracts", root / "var/lib/qmcp/frozen"
         self._policy = root / "etc/qubes/policy.d/30-qmcp.policy"
-        self.config, self._changed, self._read, self._looked = config.load(self._config), changed, None, 0
+        self.config, self._changed, self._read, self._looked = (
+            config.load(self._config),
+            changed,
+            None,
+            0,
+        )
         self.refresh()
 
     def refresh(self):
@@ -26,7 +31,9 @@ class Settings:
             return
         self._looked = time.monotonic()
         files = [self._config, *sorted(self._contracts.glob("*.json"))]
-        now = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()]
+        now = [
+            (path, path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.exists()
+        ]
         if now == self._read:
             return
         self._read = now

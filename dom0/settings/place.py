@@ -14,6 +14,10 @@ def place(problem):
     for word in map(str, problem.key):
         pattern = re.compile(rf"(?:^\s*|[\[.\"'])({re.escape(word)})(?=[\]\s.=\"'])")
         line = next((n for n in range(line, len(lines)) if pattern.search(lines[n])), line)
-    near = difflib.get_close_matches(str(problem.key[-1]), re.findall(r"[a-z_]+", str(problem)), 2) if problem.key else []
+    near = (
+        difflib.get_close_matches(str(problem.key[-1]), re.findall(r"[a-z_]+", str(problem)), 2)
+        if problem.key
+        else []
+    )
     hint = [name for name in near if name != problem.key[-1]]
     return f"{problem.path.name}:{line + 1}" + (f" (did you mean {hint[0]}?)" if hint else "")

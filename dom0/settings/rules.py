@@ -3,12 +3,16 @@
 import ipaddress
 import re
 
-HOST = re.compile(r"(?=.{1,253}$)(?!.*\d$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
+HOST = re.compile(
+    r"(?=.{1,253}$)(?!.*\d$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+"
+)
 
 
 def network_of(text):
     try:
-        return None if "%" in text else ipaddress.ip_network(text, strict=False)  # a zone may be any words at all
+        return (
+            None if "%" in text else ipaddress.ip_network(text, strict=False)
+        )  # a zone may be any words at all
     except ValueError:
         return None
 
@@ -26,6 +30,11 @@ def is_rule(rule, ceiling=False):
     """Beyond its shape; only a ceiling may say `*.example.org`."""
     to = rule["to"].removeprefix("*.") if ceiling else rule["to"]
     known = to in ("*", "dns") or network_of(to) is not None or HOST.fullmatch(to) is not None
-    return known and ports_of(rule) is not None and not (
-        ("ports" in rule and rule.get("protocol") not in ("tcp", "udp")) or (to == "dns" and len(rule) > 1)
+    return (
+        known
+        and ports_of(rule) is not None
+        and not (
+            ("ports" in rule and rule.get("protocol") not in ("tcp", "udp"))
+            or (to == "dns" and len(rule) > 1)
+        )
     )

@@ -8,7 +8,9 @@ from qmcpd import schema
 
 _SUBSET = json.loads((Path(__file__).parent / "shapes/subset.json").read_bytes())
 # A row of characters and bracketed classes, at most one of them repeated.
-_LINEAR = re.compile(r"\^(?:\[[^\[\]\\]+\]|[A-Za-z0-9_-])*(?:\[[^\[\]\\]+\][*+])?(?:\[[^\[\]\\]+\]|[A-Za-z0-9_-])*\$")
+_LINEAR = re.compile(
+    r"\^(?:\[[^\[\]\\]+\]|[A-Za-z0-9_-])*(?:\[[^\[\]\\]+\][*+])?(?:\[[^\[\]\\]+\]|[A-Za-z0-9_-])*\$"
+)
 
 
 def check(of):
@@ -17,14 +19,24 @@ def check(of):
     if wrong:
         raise ValueError(f"{'.'.join(map(str, wrong[0]))}: expected {wrong[1]}")
     for one in _all(of):
-        if one.get("additionalProperties") or not set(one.get("required", ())) <= set(one.get("properties", ())):
-            raise ValueError("an object has no additionalProperties, and requires only what its properties name")
+        if one.get("additionalProperties") or not set(one.get("required", ())) <= set(
+            one.get("properties", ())
+        ):
+            raise ValueError(
+                "an object has no additionalProperties, and requires only what its properties name"
+            )
         if "pattern" in one and not _LINEAR.fullmatch(one["pattern"]):
-            raise ValueError("pattern: expected ^, characters and [classes], one of them with + or *, and $")
+            raise ValueError(
+                "pattern: expected ^, characters and [classes], one of them with + or *, and $"
+            )
         re.compile(one.get("pattern", ""))
 
 
 def _all(of):
     yield of
-    for member in (*of.get("properties", {}).values(), *of.get("anyOf", ()), *filter(None, [of.get("items")])):
+    for member in (
+        *of.get("properties", {}).values(),
+        *of.get("anyOf", ()),
+        *filter(None, [of.get("items")]),
+    ):
         yield from _all(member)

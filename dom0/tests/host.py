@@ -34,7 +34,10 @@ class Qubesd:
         self.qubes[name] = [set(tags), {}, {"netvm": "", "provides_network": "False", **properties}]
 
     def state(self):
-        return {name: (frozenset(tags), tuple(sorted(features.items()))) for name, (tags, features, _) in self.qubes.items()}
+        return {
+            name: (frozenset(tags), tuple(sorted(features.items())))
+            for name, (tags, features, _) in self.qubes.items()
+        }
 
     def _called(self):
         self.calls += 1
@@ -89,12 +92,21 @@ class Dom0(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.root = Path(directory.name)
-        for path in ("etc/qmcp", "etc/qubes/policy.d", "etc/qubes-rpc", "var/lib/qmcp", "var/log/qmcp"):
+        for path in (
+            "etc/qmcp",
+            "etc/qubes/policy.d",
+            "etc/qubes-rpc",
+            "var/lib/qmcp",
+            "var/log/qmcp",
+        ):
             (self.root / path).mkdir(parents=True)
         shutil.copy(DOM0 / "qmcp.toml", self.root / "etc/qmcp")
         shutil.copytree(DOM0 / "contracts", self.root / "etc/qmcp/contracts")
         self.policy = self.root / "etc/qubes/policy.d/30-qmcp.policy"
-        worlds, (installed, _) = config.load(DOM0 / "qmcp.toml").worlds, contracts.load(DOM0 / "contracts")
+        worlds, (installed, _) = (
+            config.load(DOM0 / "qmcp.toml").worlds,
+            contracts.load(DOM0 / "contracts"),
+        )
         self.policy.write_text(generate(worlds, installed))
         for service in ("qmcp.Catalog", *installed):
             (self.root / "etc/qubes-rpc" / service).symlink_to("/run/qmcp/qmcpd.sock")
@@ -129,5 +141,11 @@ class Dom0(unittest.TestCase):
     def everything(self):
         """All there is to change: files with what is in them, links, and qubes. Not the log, and not an empty folder."""
         there = [path for path in sorted(self.root.rglob("*")) if "log" not in path.parts]
-        files = {path: path.read_bytes() for path in there if path.is_file() and not path.is_symlink()}
-        return files, {path: path.readlink() for path in there if path.is_symlink()}, self.qubesd.state()
+        files = {
+            path: path.read_bytes() for path in there if path.is_file() and not path.is_symlink()
+        }
+        return (
+            files,
+            {path: path.readlink() for path in there if path.is_symlink()},
+            self.qubesd.state(),
+        )

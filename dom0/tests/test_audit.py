@@ -10,7 +10,7 @@ from qmcpd import audit
 from qmcpd.audit import AuditLog
 
 sys.path.append(str(Path(__file__).parent.parent / "operator"))
-from audit_chain import Chain as Links  # noqa: E402
+from audit_chain import Chain as Links
 
 
 def verify(lines):
@@ -62,7 +62,9 @@ class Chain(unittest.TestCase):
         with self.path.open("a") as file:
             file.write('{"seq":3,"cut')
         self.write("refusal")
-        self.assertEqual([json.loads(line)["kind"] for line in self.lines()], ["intent", "outcome", "refusal"])
+        self.assertEqual(
+            [json.loads(line)["kind"] for line in self.lines()], ["intent", "outcome", "refusal"]
+        )
         self.assertEqual(verify(self.lines()), 0)
 
     def test_a_last_line_that_was_changed_is_not_continued(self):

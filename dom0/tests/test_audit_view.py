@@ -13,23 +13,65 @@ from qmcpd import audit, wire
 from qmcpd.audit import AuditLog, digest
 
 sys.path.append(str(Path(__file__).parent.parent / "operator"))
-import audit_chain  # noqa: E402
-import audit_view  # noqa: E402
-import verbs  # noqa: E402
+import audit_chain
+import audit_view
+import verbs
 
 HOSTILE = [
-    "<script>alert(1)</script>", '"onmouseover="alert(1)', "' onload='x", "ai-\u202egpj.exe", "\x1b[2J\x1b]0;owned\x07",
-    "a\u200bi\u2066x", "\ufeffai", "\x85\x9b31m", "</title><img src=x>", "javascript:alert(1)", "https://evil.example/x",
-    "]]><!--", "&lt;b&gt;", "%s %n {0}", "\U0001f600", "x" * 10_000, "\u00e9" * 10_000,
+    "<script>alert(1)</script>",
+    '"onmouseover="alert(1)',
+    "' onload='x",
+    "ai-\u202egpj.exe",
+    "\x1b[2J\x1b]0;owned\x07",
+    "a\u200bi\u2066x",
+    "\ufeffai",
+    "\x85\x9b31m",
+    "</title><img src=x>",
+    "javascript:alert(1)",
+    "https://evil.example/x",
+    "]]><!--",
+    "&lt;b&gt;",
+    "%s %n {0}",
+    "\U0001f600",
+    "x" * 10_000,
+    "\u00e9" * 10_000,
 ]
 WHO = {"principal": "mcp-control", "world": "ai"}
 TAGS = {
-    "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "b", "br", "div", "small", "table", "tr", "th", "td",
-    "svg", "g", "rect",
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "h1",
+    "h2",
+    "p",
+    "b",
+    "br",
+    "div",
+    "small",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "svg",
+    "g",
+    "rect",
 }
 ATTRIBUTES = {
-    "lang", "charset", "name", "http-equiv", "content", "class", "viewbox", "preserveaspectratio", "x", "y",
-    "width", "height",
+    "lang",
+    "charset",
+    "name",
+    "http-equiv",
+    "content",
+    "class",
+    "viewbox",
+    "preserveaspectratio",
+    "x",
+    "y",
+    "width",
+    "height",
 }
 
 
@@ -118,14 +160,18 @@ class Log(unittest.TestCase):
         code, printed = self.admin("verify")
         self.assertEqual(code, 1)
         self.assertIn(f"the chain breaks at line {line} of {path}: it {why}", printed)
-        self.assertEqual(json.loads(self.admin("verify", "--json")[1])["broken"][:2], [str(path), line])
+        self.assertEqual(
+            json.loads(self.admin("verify", "--json")[1])["broken"][:2], [str(path), line]
+        )
 
 
 class Verify(Log):
     def test_all_files_are_one_chain(self):
         self.rotated()
         code, printed = self.admin("verify")
-        self.assertEqual((code, printed), (0, "audit log: every line follows from the one before (12 lines)\n"))
+        self.assertEqual(
+            (code, printed), (0, "audit log: every line follows from the one before (12 lines)\n")
+        )
 
     def test_an_edited_line_in_any_file_is_named(self):
         for path in (*self.rotated(), self.path):
@@ -137,7 +183,10 @@ class Verify(Log):
     def test_a_line_that_reads_the_same_but_was_not_written_so_is_a_break(self):
         self.fill(2)
         lines = self.lines()
-        for other in (lines[1].replace(b'{"call"', b'{"code":"ok","call"'), lines[1].replace(b'{"call"', b'{ "call"')):
+        for other in (
+            lines[1].replace(b'{"call"', b'{"code":"ok","call"'),
+            lines[1].replace(b'{"call"', b'{ "call"'),
+        ):
             self.path.write_bytes(lines[0] + other + b"".join(lines[2:]))
             self.assertBroken(self.path, 2, "is not what was written")
 
@@ -187,7 +236,14 @@ class Verify(Log):
         self.fill(2)
         lines = self.lines()
         for junk in (
-            b"not json", b"[]", b"", b"\xff\xfe", b'"\\ud800"', b'{"a":"\\ud800"}', b"[" * 100_000, b"9" * 9999,
+            b"not json",
+            b"[]",
+            b"",
+            b"\xff\xfe",
+            b'"\\ud800"',
+            b'{"a":"\\ud800"}',
+            b"[" * 100_000,
+            b"9" * 9999,
             b'{"call":{},"kind":["intent"],"names":"x","seq":[],"target":7,"time":{}}',
         ):
             self.path.write_bytes(b"".join([lines[0], junk + b"\n", *lines[1:]]))
@@ -214,7 +270,14 @@ class Verify(Log):
     # ATTACK 22
     def test_what_a_terminal_would_act_on_is_escaped(self):
         self.write(*[("intent", text, text, [text], None) for text in HOSTILE])
-        for words in ("verify", "verify --json", "tail", "tail --json", "show call5", "show call5 --json"):
+        for words in (
+            "verify",
+            "verify --json",
+            "tail",
+            "tail --json",
+            "show call5",
+            "show call5 --json",
+        ):
             _, printed = self.admin(*words.split())
             self.assertTrue(printed)
             self.assertRegex(printed, r"\A[ -~\n]*\Z")
@@ -228,7 +291,10 @@ class Verify(Log):
         self.assertEqual(len(list(lines)), 3)
         current = open(self.directory / "audit-000000000004.log", "rb")
         self.addCleanup(current.close)
-        with mock.patch("builtins.open", side_effect=[current, open(self.directory / "audit-000000000004.log", "rb")]):
+        with mock.patch(
+            "builtins.open",
+            side_effect=[current, open(self.directory / "audit-000000000004.log", "rb")],
+        ):
             self.assertEqual(len(list(audit_chain.lines(self.path))), 4)
 
 
@@ -247,11 +313,17 @@ class Show(Log):
         log.append("outcome", code="ok", **facts, names=["disp12"])
         self.assertEqual([entry["seq"] for entry in self.show("disp12")], [1, 2])
         history = self.document()["qubes"]
-        self.assertEqual([history[name][0]["what"] for name in ("disp12", "ai-dvm")], ["created", "source of a new qube"])
+        self.assertEqual(
+            [history[name][0]["what"] for name in ("disp12", "ai-dvm")],
+            ["created", "source of a new qube"],
+        )
 
     def test_what_nothing_names_is_said_and_escaped(self):
         self.fill(1)
-        self.assertEqual(self.admin("show", "\x1b[2J"), ("qmcp-admin: nothing names \\x1b[2J: qmcp-admin audit tail shows what there is", ""))
+        self.assertEqual(
+            self.admin("show", "\x1b[2J"),
+            ("qmcp-admin: nothing names \\x1b[2J: qmcp-admin audit tail shows what there is", ""),
+        )
 
 
 class Policy(Log):
@@ -262,37 +334,61 @@ class Policy(Log):
 
     def test_a_decision_is_read_in_every_form_it_is_written(self):
         message = "qrexec: qmcp.exec.Run+: mcp-control -> ai-work: allowed to ai-work"
-        journal = {"__REALTIME_TIMESTAMP": "1767323045678901", "MESSAGE": message, "_SYSTEMD_UNIT": audit_view.UNIT}
+        journal = {
+            "__REALTIME_TIMESTAMP": "1767323045678901",
+            "MESSAGE": message,
+            "_SYSTEMD_UNIT": audit_view.UNIT,
+        }
         for line in (
             f"2026-01-02T03:04:05.678Z {message}\n",
             f"2026-01-02T04:04:05.678901+0100 dom0 qrexec-policy-daemon[812]: {message}\n",
-            json.dumps(journal) + "\n", f"2026-01-02T03:04:05.678Z {message} (/etc/qubes/policy.d/30-qmcp.policy:20)\n",
+            json.dumps(journal) + "\n",
+            f"2026-01-02T03:04:05.678Z {message} (/etc/qubes/policy.d/30-qmcp.policy:20)\n",
         ):
             row = audit_view.decision(line)
-            self.assertEqual([row[key] for key in ("kind", "time", "service", "principal", "target", "code")], [
-                "policy", "2026-01-02T03:04:05.678Z", "qmcp.exec.Run", "mcp-control", "ai-work", "allowed to ai-work",
-            ])
+            self.assertEqual(
+                [row[key] for key in ("kind", "time", "service", "principal", "target", "code")],
+                [
+                    "policy",
+                    "2026-01-02T03:04:05.678Z",
+                    "qmcp.exec.Run",
+                    "mcp-control",
+                    "ai-work",
+                    "allowed to ai-work",
+                ],
+            )
 
     def test_every_verdict_is_read(self):
         for words, code, to in (
             ("denied: denied by policy /etc/qubes/policy.d/30-qmcp.policy:9", "denied", None),
-            ("denied: no matching rule found", "denied", None), ("error loading policy: x:1: bad", "error", None),
+            ("denied: no matching rule found", "denied", None),
+            ("error loading policy: x:1: bad", "error", None),
             ("allowed to @dispvm:ai-dvm", "allowed to @dispvm:ai-dvm", "@dispvm:ai-dvm"),
             ("allowed to @adminvm", "allowed to dom0", "dom0"),
         ):
-            row = audit_view.decision(f"2026-01-02T03:04:05Z qrexec: qubes.Filecopy: ai-a -> @default: {words}")
+            row = audit_view.decision(
+                f"2026-01-02T03:04:05Z qrexec: qubes.Filecopy: ai-a -> @default: {words}"
+            )
             self.assertEqual((row["code"], row["names"]), (code, [to]))
 
     def test_what_another_program_wrote_is_no_decision(self):
         message = "qrexec: qmcp.exec.Run+: mcp-control -> ai-work: allowed to ai-work"
         stamp = {"__REALTIME_TIMESTAMP": "1767323045678901"}
         for line in (
-            "", "nonsense", message, f"2026-01-02T03:04:05Z dom0 guid[1]: {message}",
-            f"2026-01-02T03:04:05Z dom0 a: {message}", f"yesterday {message}",
+            "",
+            "nonsense",
+            message,
+            f"2026-01-02T03:04:05Z dom0 guid[1]: {message}",
+            f"2026-01-02T03:04:05Z dom0 a: {message}",
+            f"yesterday {message}",
             json.dumps(stamp | {"MESSAGE": message, "_SYSTEMD_UNIT": "user@1000.service"}),
-            json.dumps(stamp | {"MESSAGE": f"said: {message}"}), json.dumps(stamp | {"MESSAGE": [255, 1]}),
+            json.dumps(stamp | {"MESSAGE": f"said: {message}"}),
+            json.dumps(stamp | {"MESSAGE": [255, 1]}),
             json.dumps({"MESSAGE": message}),
-            json.dumps({"MESSAGE": message, "__REALTIME_TIMESTAMP": "9" * 40}), "{", "{}", "[" * 100_000,
+            json.dumps({"MESSAGE": message, "__REALTIME_TIMESTAMP": "9" * 40}),
+            "{",
+            "{}",
+            "[" * 100_000,
         ):
             self.assertIsNone(audit_view.decision(line))
 
@@ -304,7 +400,9 @@ class Policy(Log):
             f"{later} qrexec: qubes.Filecopy+: ai-work -> vault: denied: denied by policy /etc/x.policy:9",
             f"{later} qrexec: qubes.Filecopy+: personal -> vault: allowed to vault",
         )
-        kinds = [json.loads(line)["kind"] for line in self.admin("tail", "--json", *log)[1].splitlines()]
+        kinds = [
+            json.loads(line)["kind"] for line in self.admin("tail", "--json", *log)[1].splitlines()
+        ]
         self.assertEqual(kinds, ["policy", "intent", "outcome", "policy"])
         self.assertNotIn("personal", self.admin("tail", *log)[1])
         self.assertEqual(len(self.admin("show", "vault", "--json", *log)[1].splitlines()), 2)
@@ -314,13 +412,17 @@ class Policy(Log):
 
     def test_the_log_of_the_policy_can_be_piped_in(self):
         self.fill(1)
-        piped = io.StringIO("2020-01-01T00:00:00Z qrexec: qubes.Filecopy+: ai-0 -> vault: denied: no matching rule found\n")
+        piped = io.StringIO(
+            "2020-01-01T00:00:00Z qrexec: qubes.Filecopy+: ai-0 -> vault: denied: no matching rule found\n"
+        )
         with mock.patch("sys.stdin", piped):
             self.assertIn("qubes.Filecopy", self.admin("show", "ai-0", "--policy-log", "-")[1])
 
     def test_a_name_that_was_only_refused_does_not_draw_in_what_others_do(self):
         self.write(("refusal", "qmcp.spawn.Start", "vault", [], "not-found"))
-        log = self.policy("2026-01-02T03:04:05Z qrexec: qubes.Gpg+: personal -> vault: allowed to vault")
+        log = self.policy(
+            "2026-01-02T03:04:05Z qrexec: qubes.Gpg+: personal -> vault: allowed to vault"
+        )
         self.assertNotIn("qubes.Gpg", self.admin("tail", *log)[1] + self.report(*log)[1])
 
 
@@ -354,9 +456,13 @@ class Page(Log):
         self.fill(1)
         with self.path.open("ab") as file:
             for text in HOSTILE:
-                entry = dict.fromkeys(("call", "principal", "world", "service", "target", "code", "time", "seq"), text)
+                entry = dict.fromkeys(
+                    ("call", "principal", "world", "service", "target", "code", "time", "seq"), text
+                )
                 for kind in (text, "intent", "outcome", "refusal"):
-                    file.write(json.dumps(entry | {"kind": kind, "names": {"a": text}}).encode() + b"\n")
+                    file.write(
+                        json.dumps(entry | {"kind": kind, "names": {"a": text}}).encode() + b"\n"
+                    )
                     other = entry | {"kind": kind, "call": [text], "world": {text: 1}, "time": 7}
                     file.write(json.dumps(other).encode() + b"\n")
         code, page = self.report()
@@ -367,7 +473,10 @@ class Page(Log):
     def test_the_page_may_load_and_run_nothing(self):
         self.fill(1)
         tags = Parsed(self.report()[1]).tags
-        policy = {"http-equiv": "Content-Security-Policy", "content": "default-src 'none'; style-src 'unsafe-inline'"}
+        policy = {
+            "http-equiv": "Content-Security-Policy",
+            "content": "default-src 'none'; style-src 'unsafe-inline'",
+        }
         self.assertIn(("meta", policy), tags)
 
     def test_a_report_groups_refusals_and_tells_what_became_of_each_qube(self):
@@ -375,26 +484,47 @@ class Page(Log):
             ("outcome", "qmcp.spawn.Create", "dom0", ["ai-new", "debian"], "ok"),
             ("outcome", "qmcp.spawn.Start", "ai-new", [], "ok"),
             ("outcome", "qmcp.spawn.Create", "dom0", ["ai-two", "debian"], "ok"),
-            ("outcome", "qmcp.spawn.Remove", "ai-new", [], "ok"), ("outcome", "qmcp.spawn.Start", "ai-two", [], "failed"),
+            ("outcome", "qmcp.spawn.Remove", "ai-new", [], "ok"),
+            ("outcome", "qmcp.spawn.Start", "ai-two", [], "failed"),
             *[("refusal", "qmcp.spawn.Start", "vault", [], "not-found")] * 3,
         )
         facts = self.document()
-        self.assertEqual(facts["refusals"], [["not-found", "qmcp.spawn.Start", 3], ["failed", "qmcp.spawn.Start", 1]])
-        history = {name: [event["what"] for event in events] for name, events in facts["qubes"].items()}
+        self.assertEqual(
+            facts["refusals"],
+            [["not-found", "qmcp.spawn.Start", 3], ["failed", "qmcp.spawn.Start", 1]],
+        )
+        history = {
+            name: [event["what"] for event in events] for name, events in facts["qubes"].items()
+        }
         either = "created, or source of a new qube"
-        self.assertEqual(history, {
-            "ai-new": [either, "started", "removed"], "debian": [either, "source of a new qube"], "ai-two": ["created"],
-        })
-        self.assertEqual([event["call"] for event in facts["qubes"]["ai-new"]], ["call1", "call2", "call4"])
+        self.assertEqual(
+            history,
+            {
+                "ai-new": [either, "started", "removed"],
+                "debian": [either, "source of a new qube"],
+                "ai-two": ["created"],
+            },
+        )
+        self.assertEqual(
+            [event["call"] for event in facts["qubes"]["ai-new"]], ["call1", "call2", "call4"]
+        )
 
     def test_a_report_is_of_the_world_and_the_days_that_were_asked_for(self):
         self.fill(1)
-        lab = {"principal": "mcp-lab", "world": "lab", "service": "s", "target": "lab-a", "names": []}
+        lab = {
+            "principal": "mcp-lab",
+            "world": "lab",
+            "service": "s",
+            "target": "lab-a",
+            "names": [],
+        }
         AuditLog(self.path).append("refusal", code="frozen", call="z", **lab)
         self.assertNotIn("lab-a", self.report("--world", "ai")[1])
         self.assertEqual(self.document("--world", "lab")["worlds"], ["lab"])
         code, _ = self.admin("report", "--world", "\x1b", "-o", self.root / "none.html")
-        self.assertEqual(code, "qmcp-admin: the log has no world \\x1b: qmcp-admin world shows those there are")
+        self.assertEqual(
+            code, "qmcp-admin: the log has no world \\x1b: qmcp-admin world shows those there are"
+        )
         self.assertFalse((self.root / "none.html").exists())
         with mock.patch("audit_view.datetime", wraps=datetime) as clock:
             clock.now.return_value = datetime.now(UTC) + timedelta(days=9)
@@ -403,12 +533,22 @@ class Page(Log):
 
     def test_a_long_time_is_drawn_in_bounded_bars_and_every_call_is_in_one(self):
         from audit_report import BARS, page
+
         calls = [
             dict.fromkeys(("principal", "call", "service", "by"), "x")
             | {"time": f"20{year}-03-04T05:06:07Z", "result": code, "on": []}
-            for year in range(10, 30) for code in ("ok", "frozen")
+            for year in range(10, 30)
+            for code in ("ok", "frozen")
         ]
-        text = page({"worlds": ["ai"], "chain": {"whole": True, "words": []}, "calls": calls, "qubes": {}, "refusals": []})
+        text = page(
+            {
+                "worlds": ["ai"],
+                "chain": {"whole": True, "words": []},
+                "calls": calls,
+                "qubes": {},
+                "refusals": [],
+            }
+        )
         bars = [attributes for tag, attributes in self.assertHarmless(text).tags if tag == "rect"]
         self.assertLessEqual(max(int(bar["x"]) for bar in bars), BARS)
         self.assertEqual(sum(int(bar["height"]) for bar in bars), len(calls))

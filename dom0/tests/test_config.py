@@ -3,8 +3,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from settings import config
 from qmcpd.errors import Misconfigured
+from settings import config
 
 SHIPPED = Path(__file__).parent.parent / "qmcp.toml"
 GOOD = """\
@@ -54,16 +54,29 @@ class Reading(unittest.TestCase):
         self.assertIsNone(self.load(GOOD).world_of("work"))
 
     def test_a_key_that_is_left_out_is_the_least_authority(self):
-        world = self.load('[world.ai]\nprefix = "ai-"\n[world.ai.principal.mcp-control]\n').world_of("mcp-control")
+        world = self.load(
+            '[world.ai]\nprefix = "ai-"\n[world.ai.principal.mcp-control]\n'
+        ).world_of("mcp-control")
         self.assertEqual(world.birth_ceiling, "read")
         self.assertEqual(world.birth_gateway, "")
         self.assertEqual(world.principals["mcp-control"], frozenset())
         self.assertEqual((world.egress, world.properties, world.features), ([], [], []))
-        self.assertEqual({world.budget[line] for line in ("qubes", "disk", "running", "memory", "vcpus", "creates_per_hour")}, {0})
+        self.assertEqual(
+            {
+                world.budget[line]
+                for line in ("qubes", "disk", "running", "memory", "vcpus", "creates_per_hour")
+            },
+            {0},
+        )
 
     def test_principals_gateways_and_guarded_of_every_world_are_out_of_reach(self):
-        worlds = self.load(GOOD + '[world.lab]\nprefix = "lab-"\nguarded = ["lab-x"]\n[world.lab.principal.lab-control]\n').worlds
-        self.assertEqual(worlds["ai"].excluded, {"dom0", "mcp-control", "lab-control", "sys-ai-net"})
+        worlds = self.load(
+            GOOD
+            + '[world.lab]\nprefix = "lab-"\nguarded = ["lab-x"]\n[world.lab.principal.lab-control]\n'
+        ).worlds
+        self.assertEqual(
+            worlds["ai"].excluded, {"dom0", "mcp-control", "lab-control", "sys-ai-net"}
+        )
         self.assertEqual(worlds["lab"].excluded, worlds["ai"].excluded | {"lab-x"})
 
     def test_a_bad_file_is_refused_with_its_key_and_what_was_expected(self):
@@ -74,30 +87,88 @@ class Reading(unittest.TestCase):
             (GOOD + "x = \n", "", "at line 8"),
             (b"\xff", "", "invalid start byte"),
             (b"\xef\xbb\xbf" + GOOD.encode(), "", "at line 1"),
-            (GOOD.replace("gateways =", "gateway ="), "world.ai.gateway: ", "one of prefix, birth_ceiling, gateways"),
+            (
+                GOOD.replace("gateways =", "gateway ="),
+                "world.ai.gateway: ",
+                "one of prefix, birth_ceiling, gateways",
+            ),
             (GOOD.replace('"ai-"', '"AI"'), "world.ai.prefix: ", "lower-case"),
             (GOOD.replace('"ai-"', '""'), "world.ai.prefix: ", "lower-case"),
-            (GOOD.replace('["sys-ai-net"]', '"sys-ai-net"'), "world.ai.gateways: ", "a list of qube names"),
+            (
+                GOOD.replace('["sys-ai-net"]', '"sys-ai-net"'),
+                "world.ai.gateways: ",
+                "a list of qube names",
+            ),
             (GOOD.replace('["sys-ai-net"]', '["dom0"]'), "world.ai.gateways.0: ", "a qube name"),
-            (GOOD.replace('birth_gateway = "sys-ai-net"', 'birth_gateway = "sys-net"'), "world.ai.birth_gateway: ", "gateways"),
-            (GOOD.replace('["spawn"]', '["Spawn"]'), "world.ai.principal.mcp-control.plugins.0: ", "a plugin id"),
-            (GOOD.replace("plugins", "plugin"), "world.ai.principal.mcp-control.plugin: ", "plugins"),
-            (GOOD.replace("[world.ai.principal.mcp-control]", "[world.ai.principal.dom0]"), "principal.dom0: ", "a qube name"),
-            (GOOD.replace("sys-ai-net", "mcp-control"), "world.ai.gateways: ", "cannot be a gateway"),
-            (GOOD + '[world.lab]\nprefix = "lab-"\n[world.lab.principal.mcp-control]\n', "world.lab.principal.mcp-control: ", "world ai's"),
-            (GOOD + '[world.aib]\nprefix = "ai-"\n[world.aib.principal.other]\n', ".prefix: ", "does not overlap"),
-            (GOOD.replace("[world.ai]", "[world.AI]"), "world.AI: ", "lower-case letters and digits"),
-            (GOOD.replace("[world.ai]", '[world.ai]\nbirth_ceiling = "root"'), "world.ai.birth_ceiling: ", "one of read, exec, net, full"),
-            (GOOD + "[world.ai.budget]\nconcurrent_calls = true", "world.ai.budget.concurrent_calls: ", "an integer from 1 to 64"),
+            (
+                GOOD.replace('birth_gateway = "sys-ai-net"', 'birth_gateway = "sys-net"'),
+                "world.ai.birth_gateway: ",
+                "gateways",
+            ),
+            (
+                GOOD.replace('["spawn"]', '["Spawn"]'),
+                "world.ai.principal.mcp-control.plugins.0: ",
+                "a plugin id",
+            ),
+            (
+                GOOD.replace("plugins", "plugin"),
+                "world.ai.principal.mcp-control.plugin: ",
+                "plugins",
+            ),
+            (
+                GOOD.replace("[world.ai.principal.mcp-control]", "[world.ai.principal.dom0]"),
+                "principal.dom0: ",
+                "a qube name",
+            ),
+            (
+                GOOD.replace("sys-ai-net", "mcp-control"),
+                "world.ai.gateways: ",
+                "cannot be a gateway",
+            ),
+            (
+                GOOD + '[world.lab]\nprefix = "lab-"\n[world.lab.principal.mcp-control]\n',
+                "world.lab.principal.mcp-control: ",
+                "world ai's",
+            ),
+            (
+                GOOD + '[world.aib]\nprefix = "ai-"\n[world.aib.principal.other]\n',
+                ".prefix: ",
+                "does not overlap",
+            ),
+            (
+                GOOD.replace("[world.ai]", "[world.AI]"),
+                "world.AI: ",
+                "lower-case letters and digits",
+            ),
+            (
+                GOOD.replace("[world.ai]", '[world.ai]\nbirth_ceiling = "root"'),
+                "world.ai.birth_ceiling: ",
+                "one of read, exec, net, full",
+            ),
+            (
+                GOOD + "[world.ai.budget]\nconcurrent_calls = true",
+                "world.ai.budget.concurrent_calls: ",
+                "an integer from 1 to 64",
+            ),
             (GOOD + "[world.ai.budget]\nqubes = -1", "world.ai.budget.qubes: ", "an integer"),
             (GOOD + '[[world.ai.egress]]\nto = "not a host"', "world.ai.egress: ", "rules"),
             (GOOD + '[[world.ai.egress]]\nto = "*"\nports = "80"', "world.ai.egress: ", "rules"),
-            (GOOD.replace("[world.ai]", '[world.ai]\nfeatures = ["qmcp-network"]'), "world.ai.features.0: ", "service.NAME"),
-            (GOOD.replace("[world.ai]", '[world.ai]\nproperties = ["netvm"]'), "world.ai.properties.0: ", "label"),
+            (
+                GOOD.replace("[world.ai]", '[world.ai]\nfeatures = ["qmcp-network"]'),
+                "world.ai.features.0: ",
+                "service.NAME",
+            ),
+            (
+                GOOD.replace("[world.ai]", '[world.ai]\nproperties = ["netvm"]'),
+                "world.ai.properties.0: ",
+                "label",
+            ),
             ('[worlds.ai]\nprefix = "ai-"\n', "", "the key world"),
             ("[world.ai]\n[world.ai.principal.a]\n", "world.ai: ", "the key prefix"),
         ):
             with self.subTest(message=message), self.assertRaises(Misconfigured) as caught:
                 self.load(text)
-            self.assertIn(f".toml: {key}" if not key.startswith((".", "p")) else key, str(caught.exception))
+            self.assertIn(
+                f".toml: {key}" if not key.startswith((".", "p")) else key, str(caught.exception)
+            )
             self.assertIn(message, str(caught.exception))

@@ -1,3 +1,4 @@
+import contextlib
 import copy
 import json
 import os
@@ -15,21 +16,35 @@ SHIPPED = Path(__file__).parent.parent / "contracts"
 EMPTY = {"type": "object", "properties": {}, "additionalProperties": False}
 NAME = {"type": "string", "pattern": "^[a-z]+$", "maxLength": 31}
 START = {
-    "format": 1, "service": "qmcp.spawn.Start", "plugin": "spawn", "effect": "write", "route": "dom0",
-    "target": {"capability": "exec"}, "qubes": {}, "params": EMPTY,
+    "format": 1,
+    "service": "qmcp.spawn.Start",
+    "plugin": "spawn",
+    "effect": "write",
+    "route": "dom0",
+    "target": {"capability": "exec"},
+    "qubes": {},
+    "params": EMPTY,
     "invariants": [{"id": "scope.self-excluded", "with": {}}],
     "calls": ["admin.vm.Start"],
     "steps": [{"do": "power", "with": {"qube": "$target", "to": "running"}}],
     "reply": EMPTY,
 }
 CREATE = {
-    **START, "service": "qmcp.spawn.Create", "target": None, "qubes": {"template": "exec"},
-    "params": {**EMPTY, "required": ["name", "template"],
-               "properties": {"name": NAME, "template": NAME, "go": {"type": "boolean"}}},
+    **START,
+    "service": "qmcp.spawn.Create",
+    "target": None,
+    "qubes": {"template": "exec"},
+    "params": {
+        **EMPTY,
+        "required": ["name", "template"],
+        "properties": {"name": NAME, "template": NAME, "go": {"type": "boolean"}},
+    },
     "invariants": [{"id": "birth.class", "with": {"classes": ["AppVM"]}}],
     "calls": ["admin.vm.Create.AppVM", "admin.vm.Start"],
-    "steps": [{"do": "create", "with": {"name": "$name", "template": "$template"}},
-              {"do": "power", "with": {"qube": "$name", "to": "running"}, "when": "$go"}],
+    "steps": [
+        {"do": "create", "with": {"name": "$name", "template": "$template"}},
+        {"do": "power", "with": {"qube": "$name", "to": "running"}, "when": "$go"},
+    ],
 }
 
 
@@ -38,14 +53,32 @@ def changed(contract, **changes):
 
 
 # What an author may write where something else is expected.
-ODD = (None, True, 0, -1, 1.5, 10**400, "", "$", "$target", "$name", "x", [], [[]], [{}], {}, {"": None}, {"type": []})
+ODD = (
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    10**400,
+    "",
+    "$",
+    "$target",
+    "$name",
+    "x",
+    [],
+    [[]],
+    [{}],
+    {},
+    {"": None},
+    {"type": []},
+)
 
 
 def spoilt(value):
     """Every value one odd change away from this one: each part replaced, and each left out."""
     yield from ODD
     if isinstance(value, (dict, list)):
-        for key in (value if isinstance(value, dict) else range(len(value))):
+        for key in value if isinstance(value, dict) else range(len(value)):
             rest = copy.copy(value)
             del rest[key]
             yield rest
@@ -61,14 +94,22 @@ def spoilt(value):
 class Vocabulary(unittest.TestCase):
     def rejects(self, contract, message):
         with self.assertRaises(contracts.BadContract) as caught:
-            contracts.parse(contract, "qmcp.spawn.Create" if contract.get("target") is None else "qmcp.spawn.Start")
+            contracts.parse(
+                contract,
+                "qmcp.spawn.Create" if contract.get("target") is None else "qmcp.spawn.Start",
+            )
         self.assertIn(message, str(caught.exception))
 
-    def test_a_step_takes_the_tier_it_takes_whatever_lower_one_a_contract_names_for_either_end(self):
+    def test_a_step_takes_the_tier_it_takes_whatever_lower_one_a_contract_names_for_either_end(
+        self,
+    ):
         attach = json.loads((SHIPPED / "qmcp.devices.Attach.json").read_bytes())
         low = {**attach, "target": {"capability": "read"}, "qubes": {"backend": "read"}}
         uses = contracts.parse(low, "qmcp.devices.Attach").uses
-        self.assertEqual({reference: use.tier for reference, use in uses.items()}, {"$target": "full", "$backend": "full"})
+        self.assertEqual(
+            {reference: use.tier for reference, use in uses.items()},
+            {"$target": "full", "$backend": "full"},
+        )
 
     def test_the_shipped_contracts_are_all_within_it(self):
         loaded, unusable = contracts.load(SHIPPED)
@@ -79,14 +120,14 @@ class Vocabulary(unittest.TestCase):
         """Some of the shipped ones, by chance; QMCP_SWEEP=all takes all of them, QMCP_SEED the same as a failure says."""
         good = [contract.data for contract in contracts.load(SHIPPED)[0].values()]
         seed = int(os.environ.get("QMCP_SEED", time.time_ns() % 2**31))
-        some = good if os.environ.get("QMCP_SWEEP") == "all" else random.Random(seed).sample(good, 8)
+        some = (
+            good if os.environ.get("QMCP_SWEEP") == "all" else random.Random(seed).sample(good, 8)
+        )
         for data in (START, CREATE, *some):
             with self.subTest(service=data["service"], seed=seed):
                 for contract in spoilt(data):
-                    try:
+                    with contextlib.suppress(contracts.BadContract):
                         contracts.parse(contract, data["service"])
-                    except contracts.BadContract:
-                        pass
 
     def test_no_parameter_is_called_what_the_called_qube_is_called(self):
         params = {**EMPTY, "required": ["target"], "properties": {"target": NAME}}
@@ -95,7 +136,9 @@ class Vocabulary(unittest.TestCase):
 
     def test_a_good_contract_is_accepted_whatever_its_layout(self):
         one = contracts.parse(START, "qmcp.spawn.Start")
-        other = contracts.parse(json.loads(json.dumps(dict(reversed(START.items())), indent=4)), "qmcp.spawn.Start")
+        other = contracts.parse(
+            json.loads(json.dumps(dict(reversed(START.items())), indent=4)), "qmcp.spawn.Start"
+        )
         self.assertEqual(one.digest, other.digest)
         contracts.parse(CREATE, "qmcp.spawn.Create")
 
@@ -121,7 +164,10 @@ class Vocabulary(unittest.TestCase):
         self.rejects(changed(START, steps=[]), "expected a list of steps")
 
     def test_an_admin_api_method_its_steps_do_not_use_is_rejected(self):
-        self.rejects(changed(START, calls=["admin.vm.Start", "admin.vm.Remove"]), "may not use admin.vm.Remove")
+        self.rejects(
+            changed(START, calls=["admin.vm.Start", "admin.vm.Remove"]),
+            "may not use admin.vm.Remove",
+        )
 
     def test_a_step_that_changes_the_host_cannot_call_itself_a_read(self):
         self.rejects(changed(START, effect="read"), "changes the host, and effect is read")
@@ -130,7 +176,9 @@ class Vocabulary(unittest.TestCase):
         power = {"do": "power", "with": {"qube": "dom0", "to": "running"}}
         self.rejects(changed(START, steps=[power]), "expected a qube in reach")
         # a name that is only being given is no qube yet
-        self.rejects(changed(CREATE, steps=list(reversed(CREATE["steps"]))), "expected a qube in reach")
+        self.rejects(
+            changed(CREATE, steps=list(reversed(CREATE["steps"]))), "expected a qube in reach"
+        )
         self.rejects(changed(CREATE, qubes={}), "expected a qube in reach")
 
     def test_a_literal_where_a_parameter_belongs_is_rejected(self):
@@ -142,10 +190,16 @@ class Vocabulary(unittest.TestCase):
         self.rejects(changed(START, reply={"type": "object"}), "reply: ")
 
     def test_an_invariant_the_kernel_lacks_or_has_otherwise_is_rejected(self):
-        self.rejects(changed(START, invariants=[{"id": "spawn.nice", "with": {}}]), "knows no invariant 'spawn.nice'")
+        self.rejects(
+            changed(START, invariants=[{"id": "spawn.nice", "with": {}}]),
+            "knows no invariant 'spawn.nice'",
+        )
         wide = [{"id": "birth.class", "with": {"classes": ["AppVM", "TemplateVM"]}}]
         self.rejects(changed(CREATE, invariants=wide), "birth.class cannot be had with")
-        self.rejects(changed(START, invariants=[{"id": "scope.self-excluded", "with": {"not": 1}}]), "cannot be had")
+        self.rejects(
+            changed(START, invariants=[{"id": "scope.self-excluded", "with": {"not": 1}}]),
+            "cannot be had",
+        )
 
 
 class Loading(unittest.TestCase):
@@ -165,11 +219,22 @@ class Catalog(unittest.TestCase):
     world = World("ai", {"prefix": "ai-", "principal": {"mcp-control": {"plugins": ["exec"]}}})
 
     def catalog(self, policy=""):
-        guest = changed(START, service="qmcp.exec.Run", plugin="exec", route="qube", steps=[], calls=[],
-                        invariants=[{"id": "policy.closed", "with": {}}])
-        both = {"qmcp.spawn.Start": contracts.parse(START, "qmcp.spawn.Start"),
-                "qmcp.exec.Run": contracts.parse(guest, "qmcp.exec.Run")}
-        catalog = contracts.catalog(both, {"qmcp.spawn.Kill": "why"}, self.world, "mcp-control", policy)
+        guest = changed(
+            START,
+            service="qmcp.exec.Run",
+            plugin="exec",
+            route="qube",
+            steps=[],
+            calls=[],
+            invariants=[{"id": "policy.closed", "with": {}}],
+        )
+        both = {
+            "qmcp.spawn.Start": contracts.parse(START, "qmcp.spawn.Start"),
+            "qmcp.exec.Run": contracts.parse(guest, "qmcp.exec.Run"),
+        }
+        catalog = contracts.catalog(
+            both, {"qmcp.spawn.Kill": "why"}, self.world, "mcp-control", policy
+        )
         self.assertEqual(catalog["unusable"]["qmcp.spawn.Kill"], "why")
         return both, catalog["services"]
 
@@ -192,6 +257,8 @@ class Codes(unittest.TestCase):
         self.assertEqual(names, set(contracts.VOCABULARY["refusal"]))
 
     def test_no_refusal_has_another_code(self):
-        sources = "".join(path.read_text() for path in (Path(__file__).parents[1] / "qmcpd").glob("*.py"))
+        sources = "".join(
+            path.read_text() for path in (Path(__file__).parents[1] / "qmcpd").glob("*.py")
+        )
         codes = set(re.findall(r'Refused\("([a-z-]+)"', sources)) | {"conflict"}
         self.assertLessEqual(codes, set(contracts.VOCABULARY["refusal"]))

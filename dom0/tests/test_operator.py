@@ -7,13 +7,16 @@ import unittest
 from pathlib import Path
 
 from policy.generate import generate
-from settings import config, contracts
 from qmcpd.audit import AuditLog
+from settings import config, contracts
 
 DOM0 = Path(__file__).parent.parent
 
+
 def admin(*words):
-    return subprocess.run([sys.executable, "-B", DOM0 / "operator/qmcp-admin", *words], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-B", DOM0 / "operator/qmcp-admin", *words], capture_output=True, text=True
+    )
 
 
 class Audit(unittest.TestCase):
@@ -25,7 +28,14 @@ class Audit(unittest.TestCase):
         self.path = Path(self.root) / "var/log/qmcp/audit.log"
         log = AuditLog(self.path)
         for target in ("ai-one", "ai-two\x1b[2J\u202e"):
-            log.append("refusal", code="not-found", principal="mcp-control", service="qmcp.spawn.Start", target=target, names=[])
+            log.append(
+                "refusal",
+                code="not-found",
+                principal="mcp-control",
+                service="qmcp.spawn.Start",
+                target=target,
+                names=[],
+            )
 
     def test_tail_shows_what_was_asked_and_nothing_a_terminal_would_act_on(self):
         shown = admin("--root", self.root, "audit", "tail", "-n", "1")
@@ -56,26 +66,36 @@ class Policy(unittest.TestCase):
     installed, _ = contracts.load(DOM0 / "contracts")
 
     def rules(self, **without):
-        installed = {name: c for name, c in self.installed.items() if name not in without.get("services", ())}
+        installed = {
+            name: c for name, c in self.installed.items() if name not in without.get("services", ())
+        }
         text = generate(self.worlds, installed)
         return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
 
     def test_the_shipped_policy_is_what_is_generated(self):
-        self.assertEqual((DOM0 / "policy/30-qmcp.policy").read_text(), generate(self.worlds, self.installed))
+        self.assertEqual(
+            (DOM0 / "policy/30-qmcp.policy").read_text(), generate(self.worlds, self.installed)
+        )
 
     def test_every_contract_has_its_lines_and_no_other_service_of_ours_has_any(self):
         named = {rule[0] for rule in self.rules() if rule[0].startswith("qmcp.")}
         self.assertEqual(named, {"qmcp.Catalog", *self.installed})
-        self.assertNotIn("qmcp.spawn.Start", {rule[0] for rule in self.rules(services=["qmcp.spawn.Start"])})
+        self.assertNotIn(
+            "qmcp.spawn.Start", {rule[0] for rule in self.rules(services=["qmcp.spawn.Start"])}
+        )
 
     def test_the_last_word_on_every_principal_and_every_qube_of_the_world_is_deny(self):
         for source in ("mcp-control", "@tag:ai-managed", "@tag:ai-tombstone"):
             mine = [rule for rule in self.rules() if rule[2] == source]
             self.assertEqual([rule[0] for rule in mine[-2:]], ["*", "*"])
-            self.assertEqual([rule[3:] for rule in mine[-2:]], [["@anyvm", "deny"], ["@adminvm", "deny"]])
+            self.assertEqual(
+                [rule[3:] for rule in mine[-2:]], [["@anyvm", "deny"], ["@adminvm", "deny"]]
+            )
 
     def test_nothing_a_guest_service_allows_starts_a_qube(self):
-        allows = [rule for rule in self.rules() if rule[0] == "qmcp.exec.Run" and rule[4] == "allow"]
+        allows = [
+            rule for rule in self.rules() if rule[0] == "qmcp.exec.Run" and rule[4] == "allow"
+        ]
         self.assertEqual(len(allows), 6)  # each tier that is enough, and the same of disposables
         for rule in allows:
             self.assertIn("autostart=no", rule)
@@ -92,7 +112,9 @@ class Policy(unittest.TestCase):
             self.assertEqual((where / "30-qmcp.policy").read_text(), "# before\n")
             self.assertEqual(admin("--root", root, "policy", "install", "--yes").returncode, 0)
             self.assertEqual((where / "30-qmcp.policy.old").read_text(), "# before\n")
-            self.assertEqual((where / "30-qmcp.policy").read_text(), (DOM0 / "policy/30-qmcp.policy").read_text())
+            self.assertEqual(
+                (where / "30-qmcp.policy").read_text(), (DOM0 / "policy/30-qmcp.policy").read_text()
+            )
 
 
 class Contract(unittest.TestCase):
@@ -156,7 +178,9 @@ class Contract(unittest.TestCase):
         (self.root / "run/qmcp").mkdir(parents=True)
         (self.root / "run/qmcp/qmcpd.sock").write_text("the socket")
         asked = self.admin("install", self.start, guest)
-        self.assertIn("+ is answered by qmcpd, to which /etc/qubes-rpc/qmcp.spawn.Start leads", asked.stdout)
+        self.assertIn(
+            "+ is answered by qmcpd, to which /etc/qubes-rpc/qmcp.spawn.Start leads", asked.stdout
+        )
         self.assertEqual(list(self.links.iterdir()), [])
         done = self.admin("install", self.start, guest, "--yes")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -165,7 +189,9 @@ class Contract(unittest.TestCase):
         self.assertEqual(list(self.links.iterdir()), [link])
         self.assertEqual(link.read_text(), "the socket")
         asked = self.admin("remove", "qmcp.spawn.Start")
-        self.assertIn("- is answered by qmcpd, to which /etc/qubes-rpc/qmcp.spawn.Start leads", asked.stdout)
+        self.assertIn(
+            "- is answered by qmcpd, to which /etc/qubes-rpc/qmcp.spawn.Start leads", asked.stdout
+        )
         self.assertTrue(link.is_symlink())
         self.assertEqual(self.admin("remove", "qmcp.spawn.Start", "--yes").returncode, 0)
         self.assertEqual(list(self.links.iterdir()), [])

@@ -45,7 +45,9 @@ class WhileItStands(Grants):
         self.assertEqual(self.expire(), (0, "Nothing is over.\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
         _, worlds = self.json("status")
-        self.assertRegex({qube["qube"]: qube for qube in worlds[0]["qubes"]}["work"]["until"], r"^\d\d:\d\d$")
+        self.assertRegex(
+            {qube["qube"]: qube for qube in worlds[0]["qubes"]}["work"]["until"], r"^\d\d:\d\d$"
+        )
 
     def test_it_is_shown_first_and_not_given_unasked(self):
         before = self.everything()
@@ -57,7 +59,11 @@ class WhileItStands(Grants):
 
     def test_only_more_can_be_given_for_a_while(self):
         before = self.everything()
-        for words in (("guard", "work"), ("manage", "work", "--egress-lock", "on"), ("manage", "work", "--sink", "on")):
+        for words in (
+            ("guard", "work"),
+            ("manage", "work", "--egress-lock", "on"),
+            ("manage", "work", "--sink", "on"),
+        ):
             code, _ = self.admin(*words, "--for", "1h", "--yes")
             self.assertRegex(str(code), "^qmcp-admin: --for is for giving more")
         for time in ("30", "m", "0m", "-5m", "1w", "30m ", "99999d"):
@@ -106,7 +112,9 @@ class WhenItIsOver(Grants):
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
         self.over()
         self.assertRegex(self.expire()[1], "^taken back: (vault, work|work, vault)\n$")
-        self.assertEqual((self.tags("vault"), self.tags()), (set(), {"ai-managed", "ai-exec", "ai-guard"}))
+        self.assertEqual(
+            (self.tags("vault"), self.tags()), (set(), {"ai-managed", "ai-exec", "ai-guard"})
+        )
 
     def test_another_boot_ends_all_of_them(self):
         self.give()
@@ -200,8 +208,11 @@ class KilledInTheMiddle(Grants):
                 self.assertEqual(len(self.files()), 1)  # it was on the disk before the first tag
             self.assertEqual(self.expire("--all")[0], 0)
             self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-guard"})
+
         words = ("manage", "work", "--guard", "off", "--tier", "full", "--for", "30m", "--yes")
-        count = self.killed_everywhere(words, lambda: self.qubesd.qubes["work"][0].add("ai-guard"), judge)
+        count = self.killed_everywhere(
+            words, lambda: self.qubesd.qubes["work"][0].add("ai-guard"), judge
+        )
         self.assertGreater(count, 4)
 
     def test_taking_back_is_finished_by_the_next_one(self):
@@ -212,12 +223,13 @@ class KilledInTheMiddle(Grants):
         def judge():
             self.assertEqual(self.expire()[0], 0)
             self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
+
         self.assertGreater(self.killed_everywhere(("expire",), prepare, judge), 6)
 
     def test_a_change_for_good_leaves_less_than_either_or_something_that_is_taken_back(self):
         def judge():
             self.assertEqual(self.expire("--all")[0], 0)
             self.assertLessEqual(self.tags() & AUTHORITY, {"ai-managed", "ai-exec", "ai-net"})
+
         count = self.killed_everywhere(("tier", "work", "net", "--yes"), self.give, judge)
         self.assertGreater(count, 4)
-

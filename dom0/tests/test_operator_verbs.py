@@ -12,13 +12,31 @@ from qmcpd.qubesd import Qubesd  # isort: skip
 START = "qmcp.spawn.Start"
 # Words with which each verb has something to say; those that would change something ask first, unless they are told not to.
 ASKS = {
-    "enroll": "vault --world ai --tier exec", "tier": "work full", "guard": "work", "manage": "work --sink on", "expel": "work",
-    "restore": "gone", "reap": "", "contract install": "{file}", "contract remove": START, "policy install": "",
+    "enroll": "vault --world ai --tier exec",
+    "tier": "work full",
+    "guard": "work",
+    "manage": "work --sink on",
+    "expel": "work",
+    "restore": "gone",
+    "reap": "",
+    "contract install": "{file}",
+    "contract remove": START,
+    "policy install": "",
 }
 AT_ONCE = {"freeze": "", "thaw": "ai", "expire": "--all"}
 READS = {
-    "status": "", "world": "ai", "check": "", "tombstones": "", "contract list": "", "contract review": "{file}", "policy render": "",
-    "policy lint": "--rendered", "audit tail": "", "audit show": "call1", "audit verify": "", "audit report": "-o {root}/report",
+    "status": "",
+    "world": "ai",
+    "check": "",
+    "tombstones": "",
+    "contract list": "",
+    "contract review": "{file}",
+    "policy render": "",
+    "policy lint": "--rendered",
+    "audit tail": "",
+    "audit show": "call1",
+    "audit verify": "",
+    "audit report": "-o {root}/report",
 }
 
 
@@ -28,12 +46,23 @@ class Verbs(Dom0):
         self.qubesd.add("gone", "ai-managed", "ai-exec", "ai-tombstone")
         self.qubesd.qubes["gone"][1]["qmcp-entombed"] = "1000000000"
         self.file = self.root / f"{START}.json"
-        self.file.write_text((DOM0 / f"contracts/{START}.json").read_text().replace('"exec"', '"net"'))
+        self.file.write_text(
+            (DOM0 / f"contracts/{START}.json").read_text().replace('"exec"', '"net"')
+        )
         self.policy.write_text("# before\n")
         log = self.root / "var/log/qmcp/audit.log"
         from qmcpd.audit import AuditLog
-        AuditLog(log).append("refusal", code="not-found", call="call1", principal="mcp-control", world="ai",
-                             service=START, target="ai-\x1b[2J", names=[])
+
+        AuditLog(log).append(
+            "refusal",
+            code="not-found",
+            call="call1",
+            principal="mcp-control",
+            world="ai",
+            service=START,
+            target="ai-\x1b[2J",
+            names=[],
+        )
 
     def words(self, verb, given):
         return [*verb.split(), *given.format(file=self.file, root=self.root).split()]
@@ -60,9 +89,15 @@ class Verbs(Dom0):
 
     def test_an_operator_without_qubesd_hears_that_and_one_without_a_file_hears_which(self):
         with mock.patch("worlds.open_qubesd", lambda root: Qubesd(str(root / "run/qubesd.sock"))):
-            self.assertEqual(self.admin("status")[0], "qmcp-admin: qubesd does not answer: systemctl status qubesd")
+            self.assertEqual(
+                self.admin("status")[0],
+                "qmcp-admin: qubesd does not answer: systemctl status qubesd",
+            )
         with mock.patch("worlds.run", side_effect=TimeoutError):
-            self.assertEqual(self.admin("status")[0], "qmcp-admin: qubesd does not answer: systemctl status qubesd")
+            self.assertEqual(
+                self.admin("status")[0],
+                "qmcp-admin: qubesd does not answer: systemctl status qubesd",
+            )
         self.assertRegex(self.admin("contract", "review", self.root / "none.json")[0], "none.json")
 
     def test_a_removed_qube_can_be_lowered_and_expelled_and_is_not_to_be_had_back_with_more(self):
@@ -80,11 +115,18 @@ class Verbs(Dom0):
                 before = self.everything()
                 code, printed = self.admin(*self.words(verb, given))
                 self.assertEqual(code, 1)
-                self.assertTrue(printed.endswith("Not done: say --yes to do it.\n") and len(printed.splitlines()) > 1, printed)
+                self.assertTrue(
+                    printed.endswith("Not done: say --yes to do it.\n")
+                    and len(printed.splitlines()) > 1,
+                    printed,
+                )
                 code, document = self.json(*self.words(verb, given))
                 self.assertEqual((code, document["done"]), (1, None))
                 self.assertTrue(document["shown"])
-                with mock.patch("sys.stdin") as terminal, mock.patch("builtins.input", side_effect=["no", "", "y"]):
+                with (
+                    mock.patch("sys.stdin") as terminal,
+                    mock.patch("builtins.input", side_effect=["no", "", "y"]),
+                ):
                     terminal.isatty.return_value = True
                     for _ in range(3):
                         self.assertEqual(self.admin(*self.words(verb, given))[0], 1)
@@ -122,14 +164,18 @@ class Verbs(Dom0):
 
     def test_what_fails_half_way_is_recorded_as_failed(self):
         with mock.patch.object(self.qubesd, "tag", side_effect=OSError("qubesd is gone")):
-            self.assertEqual(self.admin("tier", "work", "full", "--yes")[0], "qmcp-admin: qubesd is gone")
+            self.assertEqual(
+                self.admin("tier", "work", "full", "--yes")[0], "qmcp-admin: qubesd is gone"
+            )
         self.assertEqual([entry.get("code") for entry in self.log()], [None, "failed"])
 
     def test_a_changed_log_of_the_operators_is_found_and_stops_what_is_recorded(self):
         self.admin("guard", "work", "--yes")
         path = self.root / "var/log/qmcp/operator/audit.log"
         path.write_text(path.read_text().replace("ai-guard", "ai-gnard"))
-        self.assertIn("operator's log: the chain breaks at line 1", self.admin("audit", "verify")[1])
+        self.assertIn(
+            "operator's log: the chain breaks at line 1", self.admin("audit", "verify")[1]
+        )
         self.assertIn("operator/audit.log:1", self.admin("check")[1])
         self.assertIn("find out who changed it", self.admin("tier", "work", "full", "--yes")[0])
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-guard"})
@@ -138,7 +184,9 @@ class Verbs(Dom0):
         self.admin("guard", "work", "--yes")
         _, printed = self.admin("audit", "tail", "--json")
         entries = [json.loads(line) for line in printed.splitlines()]
-        self.assertEqual([entry["principal"] for entry in entries], ["mcp-control", "operator", "operator"])
+        self.assertEqual(
+            [entry["principal"] for entry in entries], ["mcp-control", "operator", "operator"]
+        )
         self.assertEqual(entries[1]["service"], "qmcp-admin guard +ai-guard")
         self.assertEqual(len(self.admin("audit", "show", "work", "--json")[1].splitlines()), 2)
         self.assertIn("qmcp-admin guard", self.admin("audit", "show", "work")[1])
@@ -174,19 +222,33 @@ class Verbs(Dom0):
         _, (world,) = self.json("world", "ai")
         budget = {row["line"]: row for row in world["budget"]}
         self.assertEqual(budget["qubes"], {"line": "qubes", "used": 1, "limit": 32, "left": 31})
-        self.assertEqual((budget["disk"]["used"], budget["calls_per_minute"]["used"]), (2147483648, None))
-        self.assertEqual((world["birth ceiling"], world["gateways"], world["egress ceiling"]), ("full", ["sys-ai-net"], ["*"]))
+        self.assertEqual(
+            (budget["disk"]["used"], budget["calls_per_minute"]["used"]), (2147483648, None)
+        )
+        self.assertEqual(
+            (world["birth ceiling"], world["gateways"], world["egress ceiling"]),
+            ("full", ["sys-ai-net"], ["*"]),
+        )
         self.assertEqual(world["plugins"][0]["principal"], "mcp-control")
-        self.assertEqual({row["qube"]: row["tier"] for row in world["qubes"]}, {"ai-one": "full", "gone": "removed", "work": "exec"})
+        self.assertEqual(
+            {row["qube"]: row["tier"] for row in world["qubes"]},
+            {"ai-one": "full", "gone": "removed", "work": "exec"},
+        )
         self.assertIn("qubes:1/32, disk:2.0G/128.0G", self.admin("status")[1])
-        self.assertEqual(self.admin("world", "no")[0], "qmcp-admin: there is no world no; there are ai")
+        self.assertEqual(
+            self.admin("world", "no")[0], "qmcp-admin: there is no world no; there are ai"
+        )
 
     def test_several_things_at_once_and_what_an_agent_may_do_after(self):
-        code, printed = self.admin("manage", "work", "--tier", "net", "--guard", "on", "--egress-lock", "on", "--yes")
+        code, printed = self.admin(
+            "manage", "work", "--tier", "net", "--guard", "on", "--egress-lock", "on", "--yes"
+        )
         self.assertEqual(code, 0)
         self.assertEqual(self.tags(), {"ai-managed", "ai-net", "ai-guard", "ai-egress-lock"})
         self.assertRegex(printed, r"(?m)^switches +guard, egress-lock$")
-        self.assertRegex(printed, r"an agent may\n  see it: [^\n]*\nswitches")  # that is what a guard leaves
+        self.assertRegex(
+            printed, r"an agent may\n  see it: [^\n]*\nswitches"
+        )  # that is what a guard leaves
         self.assertIn("see it: its name", self.admin("manage", "work")[1])
 
     def test_a_contract_is_shown_as_what_changes_in_words_and_in_the_file(self):
@@ -198,7 +260,10 @@ class Verbs(Dom0):
     def test_the_policy_stays_as_it_was_while_another_file_breaks_it(self):
         other = self.policy.with_name("10-mine.policy")
         for line, words in (
-            ("admin.vm.List * @tag:ai-full @adminvm allow", "a qube of a world reaches dom0 to boot"),
+            (
+                "admin.vm.List * @tag:ai-full @adminvm allow",
+                "a qube of a world reaches dom0 to boot",
+            ),
             ("qmcp.* * @anyvm @anyvm deny", "qrexec can read the policy"),
         ):
             other.write_text(line + "\n")
@@ -213,24 +278,42 @@ class Verbs(Dom0):
         other.write_text("qmcp.spawn.Create * mcp-control @adminvm ask target=@adminvm\n")
         code, document = self.json("policy", "install", "--yes")
         self.assertEqual(code, 0)
-        self.assertIn("+qmcp.Catalog             * mcp-control              @adminvm                 allow", document["shown"]["changes"])
+        self.assertIn(
+            "+qmcp.Catalog             * mcp-control              @adminvm                 allow",
+            document["shown"]["changes"],
+        )
         self.assertEqual(self.policy.with_name("30-qmcp.policy.old").read_text(), "# before\n")
-        self.assertEqual(self.admin("policy", "install"), (0, "Nothing changes: this very policy is in force.\n"))
+        self.assertEqual(
+            self.admin("policy", "install"), (0, "Nothing changes: this very policy is in force.\n")
+        )
         self.assertEqual(self.admin("policy", "lint")[0], 0)
 
     def test_what_policy_decided_comes_from_this_hosts_own_journal(self):
         program = self.root / "usr/bin/journalctl"
         program.parent.mkdir(parents=True)
-        message = {"MESSAGE": "qrexec: qmcp.exec.Run+: mcp-control -> work: allowed to work", "__REALTIME_TIMESTAMP": "1900000000000000"}
-        program.write_text(f"#!/bin/sh\necho '{json.dumps(message)}'\necho \"$*\" > {self.root}/words\n")
+        message = {
+            "MESSAGE": "qrexec: qmcp.exec.Run+: mcp-control -> work: allowed to work",
+            "__REALTIME_TIMESTAMP": "1900000000000000",
+        }
+        program.write_text(
+            f"#!/bin/sh\necho '{json.dumps(message)}'\necho \"$*\" > {self.root}/words\n"
+        )
         program.chmod(0o755)
         _, printed = self.admin("audit", "tail", "--json")
-        self.assertEqual([json.loads(line)["kind"] for line in printed.splitlines()], ["refusal", "policy"])
-        self.assertRegex((self.root / "words").read_text(), r"--output=json .*--unit=qubes-qrexec-policy-daemon\.service")
+        self.assertEqual(
+            [json.loads(line)["kind"] for line in printed.splitlines()], ["refusal", "policy"]
+        )
+        self.assertRegex(
+            (self.root / "words").read_text(),
+            r"--output=json .*--unit=qubes-qrexec-policy-daemon\.service",
+        )
         program.write_text("#!/bin/sh\nexit 1\n")
         with mock.patch("sys.stderr") as said:
             self.assertEqual(len(self.admin("audit", "tail", "--json")[1].splitlines()), 1)
-        self.assertIn("what policy decided is missing here", "".join(str(call) for call in said.write.mock_calls))
+        self.assertIn(
+            "what policy decided is missing here",
+            "".join(str(call) for call in said.write.mock_calls),
+        )
 
     def test_the_help_names_every_verb_under_what_it_is_for(self):
         code, printed = self.admin("--help")
@@ -255,7 +338,10 @@ class Links(Dom0):
 
     def setUp(self):
         super().setUp()
-        self.link, self.contract = self.root / "etc/qubes-rpc" / START, self.root / f"etc/qmcp/contracts/{START}.json"
+        self.link, self.contract = (
+            self.root / "etc/qubes-rpc" / START,
+            self.root / f"etc/qmcp/contracts/{START}.json",
+        )
 
     def each_step(self, *words):
         """`(is the link there, is the contract)` before every step that changes a file, and at the end."""
@@ -266,17 +352,30 @@ class Links(Dom0):
                 if not {"log", "operator"} & set(getattr(path, "parts", ())):
                     seen.append((self.link.is_symlink(), self.contract.exists()))
                 return wrapped(path, *given, **named)
+
             return step
-        with mock.patch("os.replace", told(os.replace)), mock.patch.object(Path, "unlink", told(Path.unlink)), \
-                mock.patch.object(Path, "symlink_to", told(Path.symlink_to)):
+
+        with (
+            mock.patch("os.replace", told(os.replace)),
+            mock.patch.object(Path, "unlink", told(Path.unlink)),
+            mock.patch.object(Path, "symlink_to", told(Path.symlink_to)),
+        ):
             self.assertEqual(self.admin("contract", *words, "--yes")[0], 0)
         return [*seen, (self.link.is_symlink(), self.contract.exists())]
 
     def test_the_link_goes_first_and_comes_last(self):
         shipped = DOM0 / f"contracts/{START}.json"
-        self.assertEqual(self.each_step("remove", START), [(True, True), (False, True), (False, False)])
-        self.assertEqual(self.each_step("install", shipped), [(False, False), (False, False), (False, True), (True, True)])
-        self.assertEqual(self.each_step("install", shipped), [(True, True), (False, True), (False, True), (True, True)])
+        self.assertEqual(
+            self.each_step("remove", START), [(True, True), (False, True), (False, False)]
+        )
+        self.assertEqual(
+            self.each_step("install", shipped),
+            [(False, False), (False, False), (False, True), (True, True)],
+        )
+        self.assertEqual(
+            self.each_step("install", shipped),
+            [(True, True), (False, True), (False, True), (True, True)],
+        )
 
     def test_a_contract_that_cannot_be_written_leaves_its_service_closed(self):
         with mock.patch("contract_admin.write", side_effect=OSError("No space left on device")):
@@ -287,6 +386,7 @@ class Links(Dom0):
     def test_what_check_says_of_a_missing_link_makes_it(self):
         def missing():
             return [row for row in self.json("check")[1] if row["what"] == "has no link to qmcpd"]
+
         self.assertEqual(missing(), [])
         self.link.unlink()
         (row,) = missing()

@@ -20,7 +20,11 @@ plugins = ["inspect"]
 
 def start(claim):
     """A claim by its first words."""
-    return next(words for words in [*(words for _, words, _ in claims.JUDGED), claims.CONSISTENT] if words.startswith(claim))
+    return next(
+        words
+        for words in [*(words for _, words, _ in claims.JUDGED), claims.CONSISTENT]
+        if words.startswith(claim)
+    )
 
 
 @unittest.skipUnless(DEFAULT.exists(), "an installed copy has its host's own default policy")
@@ -43,8 +47,12 @@ class Claims(unittest.TestCase):
         """`{claim: (result, place)}` of all that does not hold, with this line in a file of the operator's."""
         (self.home / file).write_text(line + "\n")
         policy = Policy(self.root, {"30-qmcp.policy": self.ours})
-        rows = claims.findings(policy, self.worlds, self.installed, self.ours, known or (lambda name: frozenset()))
-        return {row["claim"]: (row["result"], row["where"]) for row in rows if row["result"] != "holds"}
+        rows = claims.findings(
+            policy, self.worlds, self.installed, self.ours, known or (lambda name: frozenset())
+        )
+        return {
+            row["claim"]: (row["result"], row["where"]) for row in rows if row["result"] != "holds"
+        }
 
     def test_all_claims_hold_of_what_is_generated_before_the_platforms_default_policy(self):
         self.assertEqual(self.lint(), {})
@@ -54,46 +62,134 @@ class Claims(unittest.TestCase):
 
     def test_every_claim_of_the_list_is_broken_by_a_line_that_breaks_it(self):
         for claim, line in (
-            ("no qube of a world, and no principal, reaches any form of @dispvm", "qubes.VMShell * @tag:ai-managed @dispvm allow"),
-            ("no qube of a world, and no principal, reaches any form of @dispvm", "qubes.OpenURL * mcp-control @dispvm:dvm allow"),
-            ("no qube of a world, and no principal, reaches a principal", "qubes.Filecopy * @tag:ai-exec mcp-control allow"),
-            ("no qube of a world, and no principal, reaches a principal", "a.Service * mcp-control mcp-lab allow"),
-            ("no qube of a world, and no principal, reaches a qube of another", "qubes.Filecopy * @tag:ai-full @tag:lab-managed allow"),
-            ("no qube of a world, and no principal, reaches a qube outside", "a.Service +x @tag:ai-tombstone vault allow"),
-            ("no qube of a world, and no principal, reaches a qube outside", "a.Service * @tag:ai-managed @tag:work allow"),
-            ("no qube of a world, and no principal, reaches a qube outside", "a.Service * @tag:work @default allow target=vault"),
-            ("no qube of a world, and no principal, reaches a qube outside", "qubes.GetDate * @type:DispVM @anyvm allow target=sys-net"),
-            ("a qube of a world reaches dom0 to boot", "admin.vm.List * @tag:ai-full @adminvm allow"),
+            (
+                "no qube of a world, and no principal, reaches any form of @dispvm",
+                "qubes.VMShell * @tag:ai-managed @dispvm allow",
+            ),
+            (
+                "no qube of a world, and no principal, reaches any form of @dispvm",
+                "qubes.OpenURL * mcp-control @dispvm:dvm allow",
+            ),
+            (
+                "no qube of a world, and no principal, reaches a principal",
+                "qubes.Filecopy * @tag:ai-exec mcp-control allow",
+            ),
+            (
+                "no qube of a world, and no principal, reaches a principal",
+                "a.Service * mcp-control mcp-lab allow",
+            ),
+            (
+                "no qube of a world, and no principal, reaches a qube of another",
+                "qubes.Filecopy * @tag:ai-full @tag:lab-managed allow",
+            ),
+            (
+                "no qube of a world, and no principal, reaches a qube outside",
+                "a.Service +x @tag:ai-tombstone vault allow",
+            ),
+            (
+                "no qube of a world, and no principal, reaches a qube outside",
+                "a.Service * @tag:ai-managed @tag:work allow",
+            ),
+            (
+                "no qube of a world, and no principal, reaches a qube outside",
+                "a.Service * @tag:work @default allow target=vault",
+            ),
+            (
+                "no qube of a world, and no principal, reaches a qube outside",
+                "qubes.GetDate * @type:DispVM @anyvm allow target=sys-net",
+            ),
+            (
+                "a qube of a world reaches dom0 to boot",
+                "admin.vm.List * @tag:ai-full @adminvm allow",
+            ),
             ("a qube of a world reaches dom0 to boot", "* * * @adminvm allow"),
             ("a principal reaches dom0 to boot", "policy.Replace +30-qmcp mcp-control dom0 allow"),
             ("a principal reaches dom0 to boot", "qmcp.spawn.Create * mcp-lab @adminvm allow"),
-            ("a principal reaches a qube of its world", "qubes.VMShell * mcp-control @tag:ai-full allow"),
-            ("a principal reaches a qube of its world", "qmcp.exec.Run * mcp-lab @tag:lab-managed allow user=root autostart=no"),
-            ("qubes of a world reach each other with files", "qubes.Filecopy * @tag:ai-full @tag:ai-full allow"),
-            ("qubes of a world reach each other with files", "qmcp.exec.Run * @tag:ai-full @tag:ai-full allow"),
-            ("a principal reaches no qube that was removed", "qmcp.exec.Run * mcp-control @tag:ai-tombstone allow user=root"),
-            ("a principal reaches no qube that was removed", "qmcp.exec.Run * mcp-control @type:DispVM allow user=root"),
-            ("nobody but a principal calls a service of ours", "qmcp.spawn.Create * work @adminvm allow"),
-            ("nobody but a principal calls a service of ours", "qmcp.exec.Run * @tag:trusted @tag:ai-full allow"),
-            ("no connection is forwarded", "qubes.ConnectTCP +22 @anyvm @default allow target=sys-net"),
-            ("a principal reaches a qube as its tier", "qmcp.exec.Run * mcp-control @tag:ai-managed allow user=root autostart=no"),
-            ("a principal reaches a qube as its tier", "qmcp.exec.Run * mcp-control @tag:ai-guard allow user=root autostart=no"),
-            ("a principal reaches a qube as its tier", "qmcp.exec.Run * mcp-control @tag:ai-full allow user=root"),
-            ("files go between qubes at tier exec", "qubes.Filecopy * @tag:ai-dump @tag:ai-full allow"),
-            ("files go between qubes at tier exec", "qubes.Filecopy * @tag:ai-managed @tag:ai-full allow"),
-            ("files go between qubes at tier exec", "qubes.Filecopy * @tag:ai-full @tag:ai-guard allow"),
-            ("a qube outside of a world is answered as", "qubes.GetDate * @tag:ai-managed vault deny"),
-            ("a qube outside of a world is answered as", "qubes.GetDate * mcp-control @tag:work deny"),
+            (
+                "a principal reaches a qube of its world",
+                "qubes.VMShell * mcp-control @tag:ai-full allow",
+            ),
+            (
+                "a principal reaches a qube of its world",
+                "qmcp.exec.Run * mcp-lab @tag:lab-managed allow user=root autostart=no",
+            ),
+            (
+                "qubes of a world reach each other with files",
+                "qubes.Filecopy * @tag:ai-full @tag:ai-full allow",
+            ),
+            (
+                "qubes of a world reach each other with files",
+                "qmcp.exec.Run * @tag:ai-full @tag:ai-full allow",
+            ),
+            (
+                "a principal reaches no qube that was removed",
+                "qmcp.exec.Run * mcp-control @tag:ai-tombstone allow user=root",
+            ),
+            (
+                "a principal reaches no qube that was removed",
+                "qmcp.exec.Run * mcp-control @type:DispVM allow user=root",
+            ),
+            (
+                "nobody but a principal calls a service of ours",
+                "qmcp.spawn.Create * work @adminvm allow",
+            ),
+            (
+                "nobody but a principal calls a service of ours",
+                "qmcp.exec.Run * @tag:trusted @tag:ai-full allow",
+            ),
+            (
+                "no connection is forwarded",
+                "qubes.ConnectTCP +22 @anyvm @default allow target=sys-net",
+            ),
+            (
+                "a principal reaches a qube as its tier",
+                "qmcp.exec.Run * mcp-control @tag:ai-managed allow user=root autostart=no",
+            ),
+            (
+                "a principal reaches a qube as its tier",
+                "qmcp.exec.Run * mcp-control @tag:ai-guard allow user=root autostart=no",
+            ),
+            (
+                "a principal reaches a qube as its tier",
+                "qmcp.exec.Run * mcp-control @tag:ai-full allow user=root",
+            ),
+            (
+                "files go between qubes at tier exec",
+                "qubes.Filecopy * @tag:ai-dump @tag:ai-full allow",
+            ),
+            (
+                "files go between qubes at tier exec",
+                "qubes.Filecopy * @tag:ai-managed @tag:ai-full allow",
+            ),
+            (
+                "files go between qubes at tier exec",
+                "qubes.Filecopy * @tag:ai-full @tag:ai-guard allow",
+            ),
+            (
+                "a qube outside of a world is answered as",
+                "qubes.GetDate * @tag:ai-managed vault deny",
+            ),
+            (
+                "a qube outside of a world is answered as",
+                "qubes.GetDate * mcp-control @tag:work deny",
+            ),
         ):
             with self.subTest(line):
                 self.assertEqual(self.lint(line).get(start(claim), "holds")[0], "BROKEN")
 
     def test_the_line_that_breaks_a_claim_is_named(self):
         found = self.lint("# mine\nadmin.vm.List * @tag:ai-full @adminvm allow")
-        self.assertEqual(found[start("a qube of a world reaches dom0")], ("BROKEN", "etc/qubes/policy.d/10-mine.policy:2"))
+        self.assertEqual(
+            found[start("a qube of a world reaches dom0")],
+            ("BROKEN", "etc/qubes/policy.d/10-mine.policy:2"),
+        )
 
     def test_what_sorts_after_ours_breaks_nothing_for_whom_ours_has_the_last_word(self):
-        for line in ("* * * @anyvm allow", "* * * @adminvm allow", "qubes.ConnectTCP * @anyvm @default allow target=sys-net"):
+        for line in (
+            "* * * @anyvm allow",
+            "* * * @adminvm allow",
+            "qubes.ConnectTCP * @anyvm @default allow target=sys-net",
+        ):
             found = self.lint(line, "40-later.policy")
             self.assertLessEqual(set(found), {start("nobody but a principal")}, line)
 
@@ -103,21 +199,30 @@ class Claims(unittest.TestCase):
         for line in lines:
             words = line.split()
             kept = [word for word in words[5:] if not word.startswith("notify=")]
-            target = [] if "target=@adminvm" in kept or words[3] != "@default" else ["target=@adminvm"]
+            target = (
+                [] if "target=@adminvm" in kept or words[3] != "@default" else ["target=@adminvm"]
+            )
             asks.append(" ".join([*words[:4], "ask", *kept, *target]))
         for line in [*asks[::60], "\n".join(asks)]:
             self.assertNotIn("BROKEN", [result for result, _ in self.lint(line).values()], line)
 
     def test_a_contract_without_its_line_and_a_line_without_its_contract(self):
         whole = self.ours
-        self.ours = "\n".join(line for line in whole.splitlines() if not line.startswith("qmcp.spawn.Kill")) + "\n"
+        self.ours = (
+            "\n".join(line for line in whole.splitlines() if not line.startswith("qmcp.spawn.Kill"))
+            + "\n"
+        )
         self.assertEqual(self.lint()[claims.CONSISTENT][0], "BROKEN")
-        self.ours = whole.replace("# contract qmcp.spawn.Kill sha256:9", "# contract qmcp.spawn.Kill sha256:8")
+        self.ours = whole.replace(
+            "# contract qmcp.spawn.Kill sha256:9", "# contract qmcp.spawn.Kill sha256:8"
+        )
         self.assertNotEqual(self.ours, whole)
         self.assertEqual(self.lint()[claims.CONSISTENT][0], "BROKEN")
         self.ours = whole
-        self.assertEqual(self.lint("qmcp.other.Thing * mcp-control @adminvm allow")[claims.CONSISTENT],
-                         ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1"))
+        self.assertEqual(
+            self.lint("qmcp.other.Thing * mcp-control @adminvm allow")[claims.CONSISTENT],
+            ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1"),
+        )
         del self.installed["qmcp.spawn.Kill"]
         self.assertEqual(self.lint()[claims.CONSISTENT][0], "BROKEN")
 
@@ -128,22 +233,39 @@ class Claims(unittest.TestCase):
         self.ours = generate(self.worlds, self.installed)
         self.assertEqual(self.lint(f"{line} deny"), {})
         for action in ("ask", "allow"):
-            self.assertEqual(self.lint(f"{line} {action}")[claims.CONSISTENT], ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1"))
+            self.assertEqual(
+                self.lint(f"{line} {action}")[claims.CONSISTENT],
+                ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1"),
+            )
 
     def test_each_closing_line_of_ours_taken_out_breaks_a_claim(self):
         lines = self.ours.splitlines()
-        closing = [n for n, line in enumerate(lines) if line.startswith("*") and "lab-" not in line and "mcp-lab" not in line]
+        closing = [
+            n
+            for n, line in enumerate(lines)
+            if line.startswith("*") and "lab-" not in line and "mcp-lab" not in line
+        ]
         self.assertEqual(len(closing), 6)
         for number in closing:
-            self.ours = "\n".join(lines[:number] + lines[number + 1:]) + "\n"
-            broken = self.lint("* * @anyvm @anyvm allow\n* * @anyvm @adminvm allow", "95-wide.policy")
-            self.assertGreater(len([result for result, _ in broken.values() if result == "BROKEN"]), 1, lines[number])
+            self.ours = "\n".join(lines[:number] + lines[number + 1 :]) + "\n"
+            broken = self.lint(
+                "* * @anyvm @anyvm allow\n* * @anyvm @adminvm allow", "95-wide.policy"
+            )
+            self.assertGreater(
+                len([result for result, _ in broken.values() if result == "BROKEN"]),
+                1,
+                lines[number],
+            )
 
     def test_a_name_in_a_rule_is_what_the_host_says_it_is(self):
         line = "qubes.VMShell * work @dispvm allow"
         self.assertEqual(self.lint(line), {})
-        found = self.lint(line, known=lambda name: frozenset({"ai-managed"} if name == "work" else ()))
+        found = self.lint(
+            line, known=lambda name: frozenset({"ai-managed"} if name == "work" else ())
+        )
         self.assertIn(start("no qube of a world, and no principal, reaches any form"), found)
 
     def test_what_does_not_read_is_a_row_of_its_own(self):
-        self.assertEqual([result for result, _ in self.lint("qmcp.* * @anyvm @anyvm deny").values()], ["BROKEN"])
+        self.assertEqual(
+            [result for result, _ in self.lint("qmcp.* * @anyvm @anyvm deny").values()], ["BROKEN"]
+        )

@@ -8,25 +8,55 @@ CLOSED = {"type": "object", "additionalProperties": False}
 
 class Subset(unittest.TestCase):
     def test_the_subset_is_accepted(self):
-        subset.check({
-            **CLOSED, "required": ["name"],
-            "properties": {
-                "name": {"type": "string", "pattern": "^[a-z][a-z0-9-]*$", "maxLength": 31, "description": "a name"},
-                "size": {"type": "integer", "minimum": 1, "maximum": 2**50},
-                "label": {"enum": ["red", "blue"]},
-                "list": {"type": "array", "items": {"anyOf": [{"type": "boolean"}, {"type": "null"}]}, "maxItems": 3},
-            },
-        })
+        subset.check(
+            {
+                **CLOSED,
+                "required": ["name"],
+                "properties": {
+                    "name": {
+                        "type": "string",
+                        "pattern": "^[a-z][a-z0-9-]*$",
+                        "maxLength": 31,
+                        "description": "a name",
+                    },
+                    "size": {"type": "integer", "minimum": 1, "maximum": 2**50},
+                    "label": {"enum": ["red", "blue"]},
+                    "list": {
+                        "type": "array",
+                        "items": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+                        "maxItems": 3,
+                    },
+                },
+            }
+        )
 
     def test_everything_else_names_its_place(self):
         for bad in (
-            {"type": "object"}, {**CLOSED, "additionalProperties": True}, {**CLOSED, "patternProperties": {}},
-            {**CLOSED, "properties": {"a": {"type": "number"}}}, {"$ref": "#"}, {"type": "number"}, {"type": ["string"]},
-            {"type": "array"}, {"type": "string", "format": "uri"}, {**CLOSED, "required": "a"},
-            {"type": "integer", "minimum": 1.5}, {"type": "integer", "minimum": True}, {"enum": []}, {"enum": [1]},
-            {"anyOf": []}, {"anyOf": [{"type": "string"}], "type": "string"}, {"type": "string", "enum": ["a"]}, True, None, {},
+            {"type": "object"},
+            {**CLOSED, "additionalProperties": True},
+            {**CLOSED, "patternProperties": {}},
+            {**CLOSED, "properties": {"a": {"type": "number"}}},
+            {"$ref": "#"},
+            {"type": "number"},
+            {"type": ["string"]},
+            {"type": "array"},
+            {"type": "string", "format": "uri"},
+            {**CLOSED, "required": "a"},
+            {"type": "integer", "minimum": 1.5},
+            {"type": "integer", "minimum": True},
+            {"enum": []},
+            {"enum": [1]},
+            {"anyOf": []},
+            {"anyOf": [{"type": "string"}], "type": "string"},
+            {"type": "string", "enum": ["a"]},
+            True,
+            None,
+            {},
         ):
-            with self.subTest(schema=bad), self.assertRaisesRegex(ValueError, "expected|no additional"):
+            with (
+                self.subTest(schema=bad),
+                self.assertRaisesRegex(ValueError, "expected|no additional"),
+            ):
                 subset.check(bad)
         with self.assertRaisesRegex(ValueError, "requires only what its properties name"):
             subset.check({**CLOSED, "required": ["a"]})
@@ -63,6 +93,10 @@ class Values(unittest.TestCase):
         self.misfits({"type": "string", "pattern": "^[a-z]+$"}, "dom\n", " dom", "")
 
     def test_an_object_has_what_is_required_and_nothing_unknown(self):
-        of = {**CLOSED, "properties": {"a": {"type": "null"}, "b": {"type": "boolean"}}, "required": ["a"]}
+        of = {
+            **CLOSED,
+            "properties": {"a": {"type": "null"}, "b": {"type": "boolean"}},
+            "required": ["a"],
+        }
         self.fits(of, {"a": None}, {"a": None, "b": False})
         self.misfits(of, {}, {"b": True}, {"a": None, "c": 1}, {"a": 0}, [])

@@ -12,11 +12,16 @@ class Descriptors(unittest.TestCase):
         )
 
     def test_a_call_on_the_adminvm_has_dom0_as_its_target(self):
-        self.assertEqual(wire.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm")[2], "dom0")
+        self.assertEqual(
+            wire.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm")[2], "dom0"
+        )
 
     def test_anything_else_is_refused_on_its_shape(self):
         for header in (
-            b"", b" ", b"qmcp.spawn.Start", b"qmcp.spawn.Start+ mcp-control",
+            b"",
+            b" ",
+            b"qmcp.spawn.Start",
+            b"qmcp.spawn.Start+ mcp-control",
             b"qmcp.spawn.Start+argument mcp-control name ai-work",  # no service of ours takes one
             b"admin.vm.Start+ mcp-control name ai-work",
             b"qmcp.spawn.Start+  name ai-work",  # no caller
@@ -35,13 +40,30 @@ class Names(unittest.TestCase):
     def test_the_shape_of_a_name_is_qubesd_s(self):
         for name in ("ai-work", "a", "A.b_c-9", "a" * 31):
             self.assertTrue(wire.is_qube_name(name), name)
-        for name in ("", "-a", "9a", "a b", "a\n", "a" * 32, "none", "default", "dom0", "Domain-0", "ai-dm", None, 1, "é"):
+        for name in (
+            "",
+            "-a",
+            "9a",
+            "a b",
+            "a\n",
+            "a" * 32,
+            "none",
+            "default",
+            "dom0",
+            "Domain-0",
+            "ai-dm",
+            None,
+            1,
+            "é",
+        ):
             self.assertFalse(wire.is_qube_name(name), name)
 
 
 class Payloads(unittest.TestCase):
     def test_one_json_object_is_read(self):
-        self.assertEqual(wire.parse_json(b' {"a": [1, true, null, "\xc3\xa9"]} '), {"a": [1, True, None, "é"]})
+        self.assertEqual(
+            wire.parse_json(b' {"a": [1, true, null, "\xc3\xa9"]} '), {"a": [1, True, None, "é"]}
+        )
 
     def test_a_payload_of_exactly_the_limit_is_read(self):
         payload = b'{"a":"' + b"x" * (wire.MAX_PAYLOAD - 8) + b'"}'
@@ -53,10 +75,25 @@ class Payloads(unittest.TestCase):
 
     def test_anything_else_is_refused_on_its_shape(self):
         for payload in (
-            b"", b"[]", b"1", b"null", b"{", b'{"a":1}{"b":2}', b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1,"a":1}',
-            b'{"a":{"b":1,"b":2}}', b'{"a":"\\ud800"}', b'{"\\udc00":1}', b"\xff\xfe", b"\xef\xbb\xbf{}",
-            b'{"a":' * 9 + b"1" + b"}" * 9, b"[" * 60_000, b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
-            b'{"a":' + b"9" * 5_000 + b"}", b'{"a":"' + b"x" * (wire.MAX_PAYLOAD - 7) + b'"}',
+            b"",
+            b"[]",
+            b"1",
+            b"null",
+            b"{",
+            b'{"a":1}{"b":2}',
+            b'{"a":NaN}',
+            b'{"a":Infinity}',
+            b'{"a":1,"a":1}',
+            b'{"a":{"b":1,"b":2}}',
+            b'{"a":"\\ud800"}',
+            b'{"\\udc00":1}',
+            b"\xff\xfe",
+            b"\xef\xbb\xbf{}",
+            b'{"a":' * 9 + b"1" + b"}" * 9,
+            b"[" * 60_000,
+            b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+            b'{"a":' + b"9" * 5_000 + b"}",
+            b'{"a":"' + b"x" * (wire.MAX_PAYLOAD - 7) + b'"}',
         ):
             with self.subTest(payload=payload[:40]), self.assertRaises(Refused) as caught:
                 wire.parse_json(payload)
@@ -65,7 +102,11 @@ class Payloads(unittest.TestCase):
 
 class Replies(unittest.TestCase):
     def test_a_reply_is_one_line_of_ascii(self):
-        self.assertEqual(wire.reply({"name": "é\n"}), b'{"ok":true,"result":{"name":"\\u00e9\\n"}}\n')
+        self.assertEqual(
+            wire.reply({"name": "é\n"}), b'{"ok":true,"result":{"name":"\\u00e9\\n"}}\n'
+        )
 
     def test_a_refusal_is_its_code_and_nothing_else(self):
-        self.assertEqual(wire.refusal(Refused("not-found")), b'{"error":{"code":"not-found"},"ok":false}\n')
+        self.assertEqual(
+            wire.refusal(Refused("not-found")), b'{"error":{"code":"not-found"},"ok":false}\n'
+        )

@@ -15,9 +15,12 @@ TICK = 0.05
 
 def output(request, _received, frames):
     name, stream, offset, limit, wait = fields(
-        request, job=(lambda value: is_text(value) and ID.fullmatch(value), REQUIRED),
-        stream=(lambda value: value in STREAMS.values(), "stdout"), offset=(whole(0, 1 << 40), 0),
-        limit=(whole(1, MAX_PAGE), 65536), wait=(whole(0, MAX_WAIT), 0),
+        request,
+        job=(lambda value: is_text(value) and ID.fullmatch(value), REQUIRED),
+        stream=(lambda value: value in STREAMS.values(), "stdout"),
+        offset=(whole(0, 1 << 40), 0),
+        limit=(whole(1, MAX_PAGE), 65536),
+        wait=(whole(0, MAX_WAIT), 0),
     )
     job = Job.find(name)
     last = time.monotonic() + wait

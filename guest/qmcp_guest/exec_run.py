@@ -17,24 +17,35 @@ def is_command(value):
 
 
 def is_environment(value):
-    return isinstance(value, dict) and all(is_name(key) and "=" not in key and is_text(value[key]) for key in value)
+    return isinstance(value, dict) and all(
+        is_name(key) and "=" not in key and is_text(value[key]) for key in value
+    )
 
 
 def run(request, received, frames):
     command, cwd, env, user, timeout, background = fields(
-        request, command=(is_command, REQUIRED), cwd=(is_name, None), env=(is_environment, {}), user=USER,
-        timeout=(whole(1, MAX_TIMEOUT), None), background=(is_flag, False),
+        request,
+        command=(is_command, REQUIRED),
+        cwd=(is_name, None),
+        env=(is_environment, {}),
+        user=USER,
+        timeout=(whole(1, MAX_TIMEOUT), None),
+        background=(is_flag, False),
     )
     try:
         if background:
             stdin = jobs.read_stdin(received)
             job = jobs.launch(lambda: process.start(command, cwd, env, user), stdin, timeout)
-            if caller_gone(0):  # nobody would ever hear its name, and it would run for as long as the qube does
+            if caller_gone(
+                0
+            ):  # nobody would ever hear its name, and it would run for as long as the qube does
                 job.stop()
                 raise CallerGone
             return {"exit": None, "signal": None, "timed_out": False, "job": job.id}
         deadline = time.monotonic() + (timeout or DEFAULT_TIMEOUT)
-        return process.run(process.start(command, cwd, env, user), frames, deadline, received, feeds=True)
+        return process.run(
+            process.start(command, cwd, env, user), frames, deadline, received, feeds=True
+        )
     except process.CannotStart as problem:
         frames.send(b"E", f"{problem}\n".encode("utf-8", "replace"))
         return process.outcome(problem.exit_code, False)

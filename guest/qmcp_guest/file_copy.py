@@ -20,7 +20,10 @@ DENIED = 126  # the client's exit code for a call that does not happen
 
 def copy(request, received, frames):
     target, path, user, timeout = fields(
-        request, target=(lambda value: is_text(value) and QUBE.fullmatch(value), REQUIRED), path=PATH, user=USER,
+        request,
+        target=(lambda value: is_text(value) and QUBE.fullmatch(value), REQUIRED),
+        path=PATH,
+        user=USER,
         timeout=(whole(1, 3600), 600),
     )
     client = shutil.which("qrexec-client-vm")

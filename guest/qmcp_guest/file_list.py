@@ -18,7 +18,11 @@ TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 
 def show(request, _received, frames):
     path, offset, limit, user = fields(
-        request, path=(PATH[0], "."), offset=(whole(0, 1 << 31), 0), limit=(whole(1, MAX_PAGE), 200), user=USER,
+        request,
+        path=(PATH[0], "."),
+        offset=(whole(0, 1 << 31), 0),
+        limit=(whole(1, MAX_PAGE), 200),
+        user=USER,
     )
     become(user)
     total = 0
@@ -30,7 +34,9 @@ def show(request, _received, frames):
                 total += 1
                 yield os.fsencode(entry.name)
 
-    page = heapq.nsmallest(offset + limit, names())[offset:]  # as much memory as it takes to know what comes before
+    page = heapq.nsmallest(offset + limit, names())[
+        offset:
+    ]  # as much memory as it takes to know what comes before
     lines = [json.dumps(line) + "\n" for name in page if (line := _entry(path, os.fsdecode(name)))]
     if lines:
         frames.send(b"O", "".join(lines).encode())
@@ -46,8 +52,12 @@ def _entry(folder, name):
     except OSError:
         return None
     return {
-        "name": name, "type": TYPES.get(stat.S_IFMT(found.st_mode), "other"), "size": found.st_size,
-        "mode": f"{stat.S_IMODE(found.st_mode):04o}", "mtime": int(found.st_mtime), **link,
+        "name": name,
+        "type": TYPES.get(stat.S_IFMT(found.st_mode), "other"),
+        "size": found.st_size,
+        "mode": f"{stat.S_IMODE(found.st_mode):04o}",
+        "mtime": int(found.st_mtime),
+        **link,
     }
 
 

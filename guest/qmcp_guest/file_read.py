@@ -11,7 +11,11 @@ MAX_LENGTH = 16 << 20  # bytes of one call
 
 def read(request, _received, frames):
     path, offset, length, user = fields(
-        request, path=PATH, offset=(whole(0, 1 << 53), 0), length=(whole(1, MAX_LENGTH), 65536), user=USER,
+        request,
+        path=PATH,
+        offset=(whole(0, 1 << 53), 0),
+        length=(whole(1, MAX_LENGTH), 65536),
+        user=USER,
     )
     become(user)
     # Not to wait for the other end of a pipe; of devices, which may have no end, nothing is read.
@@ -28,8 +32,11 @@ def read(request, _received, frames):
         at += len(chunk)
     # The kernel's own files say that they are empty, and are not.
     return {
-        "path": os.path.realpath(path), "size": max(found.st_size, at), "end": not os.pread(fd, 1, at),
-        "mode": f"{stat.S_IMODE(found.st_mode):04o}", "mtime": int(found.st_mtime),
+        "path": os.path.realpath(path),
+        "size": max(found.st_size, at),
+        "end": not os.pread(fd, 1, at),
+        "mode": f"{stat.S_IMODE(found.st_mode):04o}",
+        "mtime": int(found.st_mtime),
     }
 
 

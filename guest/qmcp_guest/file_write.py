@@ -16,8 +16,14 @@ MAX_SIZE = 64 << 20  # bytes of one call
 
 def write(request, received, _frames):
     path, size, mode, offset, append, parents, user = fields(
-        request, path=PATH, size=(whole(0, MAX_SIZE), REQUIRED), mode=(is_mode, None), offset=(whole(0, 1 << 53), None),
-        append=(is_flag, False), parents=(is_flag, False), user=USER,
+        request,
+        path=PATH,
+        size=(whole(0, MAX_SIZE), REQUIRED),
+        mode=(is_mode, None),
+        offset=(whole(0, 1 << 53), None),
+        append=(is_flag, False),
+        parents=(is_flag, False),
+        user=USER,
     )
     if append and offset is not None:
         raise BadRequest
@@ -60,7 +66,7 @@ def _draft(folder, received, size):
             if left < 0:
                 raise BadRequest
             while chunk:
-                chunk = chunk[os.write(fd, chunk):]
+                chunk = chunk[os.write(fd, chunk) :]
         if left:
             raise BadRequest
         os.fsync(fd)

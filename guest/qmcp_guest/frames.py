@@ -37,8 +37,8 @@ class Input:
             raise BadRequest
         if len(self._received) < HEADER + length:
             return b""
-        taken = bytes(self._received[HEADER:HEADER + length])
-        del self._received[:HEADER + length]
+        taken = bytes(self._received[HEADER : HEADER + length])
+        del self._received[: HEADER + length]
         self.ended = length == 0
         return taken
 
@@ -49,7 +49,9 @@ class Input:
 
     def register(self, poll):
         """To be told when there is something to hear: the end always, bytes as long as there is room for them."""
-        poll.register(self.fd, select.POLLRDHUP | (select.POLLIN if len(self._received) < AHEAD else 0))
+        poll.register(
+            self.fd, select.POLLRDHUP | (select.POLLIN if len(self._received) < AHEAD else 0)
+        )
 
     def hear(self):
         """Wait for bytes of the caller; whatever comes after the last frame is nothing."""
@@ -97,20 +99,22 @@ class Frames:
     def send(self, kind, payload, deadline=None):
         """Raises CallerGone when nobody listens, TimeoutError when the deadline (monotonic) passes first."""
         for start in range(0, max(len(payload), 1), MAX_PAYLOAD):
-            piece = payload[start:start + MAX_PAYLOAD]
+            piece = payload[start : start + MAX_PAYLOAD]
             self._write(kind + len(piece).to_bytes(4, "big") + piece, deadline)
 
     def reply(self, value):
         self.send(b"X", json.dumps(value, separators=(",", ":")).encode())
 
     def refuse(self, code, problem=None):
-        self.send(b"R", json.dumps({"code": code, **({"problem": problem} if problem else {})}).encode())
+        self.send(
+            b"R", json.dumps({"code": code, **({"problem": problem} if problem else {})}).encode()
+        )
 
     def _write(self, data, deadline):
         self._unsent += data
         while self._unsent:
             try:
-                self._unsent = self._unsent[os.write(self._fd, self._unsent):]
+                self._unsent = self._unsent[os.write(self._fd, self._unsent) :]
             except BlockingIOError:
                 self._wait(deadline)
             except OSError:
@@ -121,7 +125,9 @@ class Frames:
         poll.register(self._fd, select.POLLOUT)
         if self.received is not None:
             self.received.register(poll)
-        events = dict(poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000))
+        events = dict(
+            poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000)
+        )
         if self._fd not in events and deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError
         if self.received is not None and self.received.fd in events:

@@ -1,11 +1,12 @@
 """Background commands. Each has a supervisor, a process of its own that outlives the call and the caller, and a directory:
 
-    stdout, stderr   the beginning of what the command printed, KEPT bytes of each at most
-    printed          how much it printed in all: two unsigned 64-bit numbers, standard output and error
-    supervisor       the supervisor's process id; it holds a lock on this file for as long as it lives
-    end              how it ended, as JSON; absent while it runs, and if its supervisor was killed
+stdout, stderr   the beginning of what the command printed, KEPT bytes of each at most
+printed          how much it printed in all: two unsigned 64-bit numbers, standard output and error
+supervisor       the supervisor's process id; it holds a lock on this file for as long as it lives
+end              how it ended, as JSON; absent while it runs, and if its supervisor was killed
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -119,10 +120,8 @@ def _supervise(job, start, stdin, timeout, tell):
 
 def _stop(process, pump):
     send_signal(process, signal.SIGTERM)
-    try:
+    with contextlib.suppress(TimeoutError, Stopped):
         pump.run(time.monotonic() + GRACE)
-    except (TimeoutError, Stopped):
-        pass
     end(process)
 
 
@@ -131,7 +130,9 @@ class Spool:
 
     def __init__(self, job):
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._files = {kind: os.open(job.path(name), flags, 0o600) for kind, name in STREAMS.items()}
+        self._files = {
+            kind: os.open(job.path(name), flags, 0o600) for kind, name in STREAMS.items()
+        }
         self._printed = dict.fromkeys(STREAMS, 0)
         self._count = os.open(job.path("printed"), os.O_WRONLY | os.O_CREAT, 0o600)
 
@@ -139,10 +140,8 @@ class Spool:
         left = KEPT - self._printed[kind]
         self._printed[kind] += len(chunk)
         if left > 0:
-            try:
+            with contextlib.suppress(OSError):  # no room: what is missing shows in the count
                 os.write(self._files[kind], chunk[:left])
-            except OSError:
-                pass  # no room: what is missing shows in the count
         os.pwrite(self._count, struct.pack("=QQ", *self._printed.values()), 0)
 
 

@@ -27,7 +27,9 @@ QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
 
 
 def are_names(value):
-    return isinstance(value, list) and 0 < len(value) <= MAX_PACKAGES and all(map(_is_package, value))
+    return (
+        isinstance(value, list) and 0 < len(value) <= MAX_PACKAGES and all(map(_is_package, value))
+    )
 
 
 def _is_package(value):
@@ -35,7 +37,9 @@ def _is_package(value):
 
 
 def install(request, received, frames):
-    packages, timeout = fields(request, packages=(are_names, REQUIRED), timeout=(whole(1, 3600), 900))
+    packages, timeout = fields(
+        request, packages=(are_names, REQUIRED), timeout=(whole(1, 3600), 900)
+    )
     deadline = time.monotonic() + timeout
     manager = next(filter(shutil.which, MANAGERS), None)
     if manager is None:
@@ -44,7 +48,9 @@ def install(request, received, frames):
     for at, words in enumerate(calls):
         last = at == len(calls) - 1
         try:
-            running = process.start([program, *words, *(packages if last else ())], "/", QUIET, "root")
+            running = process.start(
+                [program, *words, *(packages if last else ())], "/", QUIET, "root"
+            )
         except process.CannotStart:
             raise Problem("access-denied") from None
         result = process.run(running, frames, deadline, received)

@@ -4,6 +4,7 @@ It has a session of its own, so that everything it started can be ended with it,
 Memory is bounded: no more is read from a command than whoever takes its output has taken.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -45,8 +46,15 @@ def start(command, cwd, env, user):
     words = ["/bin/sh", "-c", command] if isinstance(command, str) else command
     try:
         return subprocess.Popen(
-            words, cwd=where, env=environment_of(account, env), start_new_session=True, bufsize=0,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **become,
+            words,
+            cwd=where,
+            env=environment_of(account, env),
+            start_new_session=True,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **become,
         )
     except FileNotFoundError:
         raise CannotStart(NOT_FOUND, f"{words[0]}: not found") from None
@@ -56,12 +64,14 @@ def start(command, cwd, env, user):
 
 def send_signal(process, number):
     """To every process of the command's session; how many there were. A zombie is one no more."""
-    members = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _session(pid) == process.pid]
+    members = [
+        pid
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+        if _session(pid) == process.pid
+    ]
     for pid in members:
-        try:
+        with contextlib.suppress(OSError):
             os.kill(pid, number)
-        except OSError:
-            pass
     return len(members)
 
 
@@ -76,10 +86,8 @@ def _session(pid):
 
 def end(process):
     """Every process of the command's session, at once; again for those that were being born meanwhile."""
-    try:
+    with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
-    except OSError:
-        pass
     while send_signal(process, signal.SIGKILL):
         time.sleep(0.01)
     process.wait()
@@ -101,7 +109,9 @@ class Pump:
     `wake`, a byte from it is Stopped.
     """
 
-    def __init__(self, process, send, pending=b"", received=None, feeds=True, caller_out=None, wake=None):
+    def __init__(
+        self, process, send, pending=b"", received=None, feeds=True, caller_out=None, wake=None
+    ):
         self._process, self._send = process, send
         self._pending, self._received = pending, received
         self._caller_in = None if received is None else received.fd
@@ -163,7 +173,7 @@ class Pump:
 
     def _feed_command(self):
         try:
-            self._pending = self._pending[os.write(self._feed, self._pending):]
+            self._pending = self._pending[os.write(self._feed, self._pending) :]
         except BlockingIOError:
             pass
         except OSError:

@@ -9,9 +9,17 @@ from .frames import BadRequest, CallerGone, Frames, read_request
 
 # What an error of the operating system is called in a refusal: PROTOCOL.md.
 WORDS = {
-    errno.ENOENT: "no-such-file", errno.ENOTDIR: "not-a-directory", errno.EISDIR: "is-a-directory",
-    errno.EACCES: "access-denied", errno.EPERM: "access-denied", errno.EROFS: "read-only", errno.ENOSPC: "no-space",
-    errno.EDQUOT: "no-space", errno.ELOOP: "link-loop", errno.ENAMETOOLONG: "name-too-long", errno.EEXIST: "exists",
+    errno.ENOENT: "no-such-file",
+    errno.ENOTDIR: "not-a-directory",
+    errno.EISDIR: "is-a-directory",
+    errno.EACCES: "access-denied",
+    errno.EPERM: "access-denied",
+    errno.EROFS: "read-only",
+    errno.ENOSPC: "no-space",
+    errno.EDQUOT: "no-space",
+    errno.ELOOP: "link-loop",
+    errno.ENAMETOOLONG: "name-too-long",
+    errno.EEXIST: "exists",
 }
 REQUIRED = object()
 
@@ -111,6 +119,11 @@ def become(user):
 
 def environment_of(account, extra=None):
     return {
-        "HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name, "SHELL": account.pw_shell,
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", **(extra or {}),
+        "HOME": account.pw_dir,
+        "USER": account.pw_name,
+        "LOGNAME": account.pw_name,
+        "SHELL": account.pw_shell,
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "LANG": "C.UTF-8",
+        **(extra or {}),
     }

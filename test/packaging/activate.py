@@ -1,6 +1,6 @@
 """Starts what a unit starts, as systemd would: the socket is bound first, and handed over as descriptor 3.
 
-    activate.py SOCKET FOLDER WORD…     the words after python3
+activate.py SOCKET FOLDER WORD…     the words after python3
 """
 
 import os

@@ -1,6 +1,6 @@
 """Installs each of these bundles with --yes, in a process of its own, without the start of an interpreter for each.
 
-    each.py ROOT FILE…      prints a list of {code, out, err, changed: whether anything below ROOT is not as it was before it}
+each.py ROOT FILE…      prints a list of {code, out, err, changed: whether anything below ROOT is not as it was before it}
 """
 
 import hashlib
@@ -23,7 +23,13 @@ def installed(root, file):
         sys.argv = ["qmcp-dom0", "--root", root, "install", file, "--sha256", digest, "--yes"]
         sys.exit(killed.installer.main())
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return {"code": code, **{name: (file.seek(0), file.read().decode())[1] for name, file in (("out", out), ("err", err))}}
+    return {
+        "code": code,
+        **{
+            name: (file.seek(0), file.read().decode())[1]
+            for name, file in (("out", out), ("err", err))
+        },
+    }
 
 
 if __name__ == "__main__":

@@ -33,9 +33,17 @@ def tree(root):
     found = {}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
-        if name.endswith(".qmcp-draft") or name == UNDO or path.is_dir() and not path.is_symlink():
+        if (
+            name.endswith(".qmcp-draft")
+            or name == UNDO
+            or (path.is_dir() and not path.is_symlink())
+        ):
             continue
-        found[name] = os.readlink(path) if path.is_symlink() else hashlib.sha256(path.read_bytes()).hexdigest()
+        found[name] = (
+            os.readlink(path)
+            if path.is_symlink()
+            else hashlib.sha256(path.read_bytes()).hexdigest()
+        )
     return found
 
 
@@ -52,7 +60,14 @@ class Power:
 
     def __init__(self, until):
         self.left, self.writes = until, 0
-        for owner, name in ((os, "replace"), (os, "symlink"), (os, "unlink"), (os, "mkdir"), (os, "rmdir"), (Path, "write_bytes")):
+        for owner, name in (
+            (os, "replace"),
+            (os, "symlink"),
+            (os, "unlink"),
+            (os, "mkdir"),
+            (os, "rmdir"),
+            (Path, "write_bytes"),
+        ):
             setattr(owner, name, self.limited(getattr(owner, name)))
 
     def limited(self, write):
@@ -62,10 +77,11 @@ class Power:
             self.writes += 1
             self.left -= 1
             if not self.left and write.__name__ == "write_bytes":
-                write(given[0], given[1][:len(given[1]) // 2])
+                write(given[0], given[1][: len(given[1]) // 2])
             if not self.left:
                 os._exit(137)
             return write(*given, **how)
+
         return limited
 
 
@@ -94,7 +110,10 @@ def sweep(root, steps, stride):
     take_back = lambda: installer.take_back(root)  # noqa: E731
 
     # Once to the end, to know what new is; then back, by the change that undoes it.
-    kept = {path: installer.there(root / path) for path in {step[0] for step in steps if isinstance(step, tuple)}}
+    kept = {
+        path: installer.there(root / path)
+        for path in {step[0] for step in steps if isinstance(step, tuple)}
+    }
     code, writes = child(change)
     assert code == 0, "the change itself fails"
     new = tree(root)
@@ -108,15 +127,20 @@ def sweep(root, steps, stride):
         code, _ = child(change, at)
         assert code == 137, f"write {at}: not killed but {code}"
         left = tree(root)
-        beside = [{name: what for name, what in of.items() if name not in links(of)} for of in (left, old, new)]
+        beside = [
+            {name: what for name, what in of.items() if name not in links(of)}
+            for of in (left, old, new)
+        ]
         if not links(left):
             state = "closed"
         else:  # what is open, in part or whole, leads to all of the old or to all of the new
             state = "old" if beside[0] == beside[1] and left.items() <= old.items() else "new"
-            whole = state == "old" or beside[0] == beside[2] and left.items() <= new.items()
+            whole = state == "old" or (beside[0] == beside[2] and left.items() <= new.items())
             assert whole, f"write {at}: open, and neither old nor new"
         # The policy is what closes the world's qubes: where there was one, there is one, until all else is gone.
-        assert POLICY not in old or POLICY in left or beside[0] == beside[2], f"write {at}: no policy"
+        assert POLICY not in old or POLICY in left or beside[0] == beside[2], (
+            f"write {at}: no policy"
+        )
         assert left.get(POLICY) in (old.get(POLICY), new.get(POLICY)), f"write {at}: half a policy"
         seen[state] += 1
         seen["kills"] += 1
@@ -124,13 +148,17 @@ def sweep(root, steps, stride):
             # The power goes again, while that is taken back; links are not made before everything else is as it was.
             child(take_back, at % 40 + 1)
             again = {name: what for name, what in tree(root).items() if name not in links(old)}
-            assert again == beside[1] or not links(tree(root)) or links(tree(root)) <= links(left), f"write {at}: open too early"
+            assert (
+                again == beside[1] or not links(tree(root)) or links(tree(root)) <= links(left)
+            ), f"write {at}: open too early"
             if (root / UNDO).exists():
                 assert child(take_back)[0] == 0, f"write {at}: it cannot be taken back"
         # What may be left is an empty folder: made before the first line was written down, or not yet taken away after the last.
         (root / f"{UNDO}.qmcp-draft").unlink(missing_ok=True)
         installer.prune(root, folders(root) - old_folders)
-        assert (tree(root), folders(root)) == (old, old_folders), f"write {at}: taken back, it is not what it was"
+        assert (tree(root), folders(root)) == (old, old_folders), (
+            f"write {at}: taken back, it is not what it was"
+        )
     return seen
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.getcwd())
-import qmcpd.__main__  # noqa: E402, F401
+import qmcpd.__main__  # noqa: F401
 
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
 for root in sys.stdin:

@@ -41,7 +41,11 @@ def request():
 
 def taken(asked, name, pattern=None, most=MAX_MESSAGE):
     value = asked.get(name)
-    if not isinstance(value, str) or len(value) > most or (pattern and not pattern.fullmatch(value)):
+    if (
+        not isinstance(value, str)
+        or len(value) > most
+        or (pattern and not pattern.fullmatch(value))
+    ):
         raise Refused("invalid-request")
     return value
 
@@ -62,16 +66,27 @@ def public_key(folder, key):
 
 def namespaces(folder, key):
     try:
-        return [line for line in (folder / f"{key}.namespaces").read_text(encoding="utf-8").split() if NAMESPACE.fullmatch(line)]
+        return [
+            line
+            for line in (folder / f"{key}.namespaces").read_text(encoding="utf-8").split()
+            if NAMESPACE.fullmatch(line)
+        ]
     except FileNotFoundError:
         return ["qmcp"]
 
 
 def keys(folder, _asked):
     names = sorted(path.stem for path in folder.glob("*.pub") if KEY.fullmatch(path.stem))
-    return {"keys": [
-        {"key": name, "public_key": public_key(folder, name), "namespaces": namespaces(folder, name)} for name in names[:64]
-    ]}
+    return {
+        "keys": [
+            {
+                "key": name,
+                "public_key": public_key(folder, name),
+                "namespaces": namespaces(folder, name),
+            }
+            for name in names[:64]
+        ]
+    }
 
 
 def sign(folder, asked):
@@ -83,7 +98,9 @@ def sign(folder, asked):
     # Written down before anything is signed: what cannot be written down is not signed.
     with (folder / "signed.log").open("a", encoding="utf-8") as log:
         caller = os.environ.get("QREXEC_REMOTE_DOMAIN", "?")
-        log.write(f"{int(time.time())} {caller} {key} {namespace} sha256:{hashlib.sha256(message).hexdigest()}\n")
+        log.write(
+            f"{int(time.time())} {caller} {key} {namespace} sha256:{hashlib.sha256(message).hexdigest()}\n"
+        )
         log.flush()
         os.fsync(log.fileno())
     signed = keygen(["-Y", "sign", "-q", "-f", str(folder / key), "-n", namespace], message)
@@ -94,7 +111,10 @@ def sign(folder, asked):
 
 def verify(folder, asked):
     key, namespace = taken(asked, "key", KEY), taken(asked, "namespace", NAMESPACE)
-    message, signature = encoded(taken(asked, "message")), encoded(taken(asked, "signature", most=8192))
+    message, signature = (
+        encoded(taken(asked, "message")),
+        encoded(taken(asked, "signature", most=8192)),
+    )
     with tempfile.TemporaryDirectory() as scratch:
         signers, file = Path(scratch, "signers"), Path(scratch, "signature")
         signers.write_text(f"{key} {public_key(folder, key)}\n", encoding="utf-8")
@@ -105,7 +125,9 @@ def verify(folder, asked):
 
 def keygen(arguments, message):
     try:
-        return subprocess.run(["ssh-keygen", *arguments], input=message, capture_output=True, timeout=SECONDS)
+        return subprocess.run(
+            ["ssh-keygen", *arguments], input=message, capture_output=True, timeout=SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired):
         raise Refused("failed") from None
 
