@@ -1,8 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { pluginOf } from '../../test/support/plugins.js';
+import { gate, turn } from '../../test/support/waiting.js';
 import { findPlugins } from './import.js';
 
 let folder: string;
@@ -22,7 +23,7 @@ const found = async (...names: string[]) => {
     names,
     builtIn: [pluginOf('ours')],
     folder,
-    seconds: 3,
+    seconds: 600,
   });
   return {
     ids: candidates.map(({ plugin }) => (plugin as { id?: unknown } | undefined)?.id),
@@ -30,6 +31,26 @@ const found = async (...names: string[]) => {
   };
 };
 const good = (id: string) => `export default { id: '${id}' };`;
+
+/** The time a module has to be imported is up as soon as one of them says that it hangs; `reject` is what it hangs on. */
+function hanging() {
+  const reached = { ...gate(), reject: (_: Error) => {} };
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  (globalThis as Record<string, unknown>).hangs = (reject: (error: Error) => void) => {
+    reached.reject = reject;
+    reached.open();
+  };
+  onTestFinished(() => {
+    vi.useRealTimers();
+    delete (globalThis as Record<string, unknown>).hangs;
+  });
+  return {
+    ...reached,
+    timeIsUp: () => reached.opened.then(() => vi.advanceTimersByTime(600_000)),
+    fail: (error: Error) => reached.reject(error),
+  };
+}
+const HANGS = 'await new Promise((_, reject) => globalThis.hangs(reject));';
 
 describe('a plugin named in a configuration', () => {
   test('is a built-in id, a file, a folder, or a package as the folder of the configuration sees it', async () => {
@@ -57,11 +78,12 @@ describe('a plugin named in a configuration', () => {
     ['throws while it is imported', 'throw new Error("boom\\nat line 3");', /threw Error: boom\./],
     ['throws what is no error', 'throw null;', /threw null/],
     ['cannot be parsed', 'export default {', /threw \w*Error/],
-    ['waits for ever while it is imported', 'await new Promise(() => {});', /did not end within 3 s/],
+    ['waits for ever while it is imported', HANGS, /did not end within 600 s/],
     ['imports what is not there', 'import "no-such-package";', /no-such-package.*built first/],
   ])('that %s is a problem of its own, and of no other', async (_what, text, why) => {
     const bad = join(folder, 'bad.mjs');
     if (text !== undefined) put('bad.mjs', text);
+    if (text === HANGS) hanging().timeIsUp();
     const { ids, problems } = await found(put('a.mjs', good('a')), bad, put('b.mjs', good('b')));
     expect(ids).toEqual(['a', 'b']);
     expect(problems).toEqual([
@@ -70,10 +92,20 @@ describe('a plugin named in a configuration', () => {
   });
 
   test('that rejects a promise nobody waits for is no problem of the others', async () => {
-    put('late.mjs', 'await new Promise((_, reject) => setTimeout(() => reject(new Error("late")), 3300));');
-    expect((await found(join(folder, 'late.mjs'))).problems).toMatchObject([{ code: 'plugin-not-found' }]);
-    // It fails after it was given up; were that not heard, the test run would report it.
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    const unheard: unknown[] = [];
+    const hear = (error: unknown) => unheard.push(error);
+    process.on('unhandledRejection', hear);
+    onTestFinished(() => {
+      process.off('unhandledRejection', hear);
+    });
+    const late = hanging();
+    late.timeIsUp();
+    const { problems } = await found(put('late.mjs', HANGS));
+    expect(problems).toMatchObject([{ code: 'plugin-not-found' }]);
+    // It fails after it was given up.
+    late.fail(new Error('late'));
+    await turn();
+    expect(unheard).toEqual([]);
   });
 
   test.each([

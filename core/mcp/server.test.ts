@@ -1,6 +1,7 @@
 import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
 import { afterEach, describe, expect, test } from 'vitest';
 import { serviceOf, toolOf } from '../../test/support/plugins.js';
+import { gate } from '../../test/support/waiting.js';
 import { Refused, type Tool, type ToolContext } from '../api/index.js';
 import type { ServedTool } from '../serve/served.js';
 import { annotationsOf } from './annotations.js';
@@ -135,26 +136,26 @@ describe('a tool call over MCP', () => {
   });
 
   test('is told to stop when the client cancels it', async () => {
-    let stopped!: () => void;
-    const stopping = new Promise<void>((resolve) => {
-      stopped = resolve;
-    });
+    const [begun, stopped] = [gate(), gate()];
     const client = await connected(
       served(
         'say',
         (_input, { signal }) =>
           new Promise((_resolve, reject) => {
             signal.addEventListener('abort', () => {
-              stopped();
+              stopped.open();
               reject(new Refused('failed'));
             });
+            begun.open();
           }),
       ),
     );
     const controller = new AbortController();
     const call = client.callTool({ name: 'say', arguments: {} }, { signal: controller.signal });
-    setTimeout(() => controller.abort(), 50);
-    await expect(call).rejects.toThrow();
-    await stopping;
+    const refused = expect(call).rejects.toThrow();
+    await begun.opened;
+    controller.abort();
+    await refused;
+    await stopped.opened;
   });
 });

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { QrexecClient } from './client.js';
 import type { QrexecRequest } from './qrexec.js';
 
@@ -59,16 +59,23 @@ describe('a qrexec call', () => {
   });
 
   test('ends by its own clock when the other side never answers, even if a grandchild holds the pipes', async () => {
-    const started = Date.now();
-    const result = await client('sleep 30 & sleep 30').call(request({ timeout: 0.3 }));
+    const pid = join(folder, 'grandchild');
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const timeIsUp = () => vi.advanceTimersByTime(20_000);
+    const result = await client(`sleep 3600 & echo $! > ${pid}; echo ready; wait`).call(
+      request({ timeout: 20, onStdout: timeIsUp }),
+    );
     expect(result).toMatchObject({ ended: 'timeout', exit: null });
-    expect(Date.now() - started).toBeLessThan(5000);
+    expect(process.kill(Number(readFileSync(pid, 'utf8')))).toBe(true);
   });
 
   test('kills its client when it is aborted', async () => {
     const controller = new AbortController();
     const pid = join(folder, 'pid');
-    const pending = client(`echo $$ > ${pid}; echo ready; exec sleep 30`).call(
+    const pending = client(`echo $$ > ${pid}; echo ready; exec sleep 3600`).call(
       request({ signal: controller.signal, onStdout: () => controller.abort() }),
     );
     expect(await pending).toMatchObject({ ended: 'aborted', exit: null });

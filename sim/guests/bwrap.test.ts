@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../../test/support/waiting.js';
 import { startHost } from '../index.js';
 import { packageRoot } from '../root.js';
 import { BwrapEngine } from './bwrap.js';
@@ -200,17 +201,17 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     const marker = `sleep 71.${process.pid}`;
     const gone = new AbortController();
     const running = guest.run({ command: `${marker} & ${marker}`, user: 'user', signal: gone.signal });
-    await expect.poll(() => processes(marker)).toBe(2);
+    await eventually(() => processes(marker)).toBe(2);
     gone.abort();
     expect(await running).toMatchObject({ aborted: true });
-    await expect.poll(() => processes(marker)).toBe(0);
+    await eventually(() => processes(marker)).toBe(0);
   });
 
   it('keeps what a command left running, until it stops', async () => {
     const guest = await start('app');
     const marker = `sleep 72.${process.pid}`;
     await run(guest, `setsid ${marker} > /dev/null 2>&1 &`, 'user');
-    await expect.poll(() => processes(marker)).toBe(1);
+    await eventually(() => processes(marker)).toBe(1);
     expect(await run(guest, 'echo still here')).toBe('still here\n');
     expect(processes(marker)).toBe(1);
     await guest.stop();
@@ -221,7 +222,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     const guest = await start('app');
     const marker = `sleep 73.${process.pid}`;
     const running = guest.run({ command: `trap "" TERM HUP; setsid ${marker} & ${marker}`, user: 'root' });
-    await expect.poll(() => processes(marker)).toBe(2);
+    await eventually(() => processes(marker)).toBe(2);
     await guest.stop();
     expect(processes(marker)).toBe(0);
     expect(await running).toMatchObject({ aborted: true });
@@ -246,7 +247,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
         ).toString();
       const marker = `sleep 74.${process.pid}`;
       await inWork(`echo kept > f; echo lost > /tmp/f; setsid ${marker} > /dev/null 2>&1 < /dev/null &`);
-      await expect.poll(() => processes(marker)).toBe(1);
+      await eventually(() => processes(marker)).toBe(1);
       await sim.host.call(Buffer.from('admin.vm.Kill+ dom0 name work\0'));
       expect(processes(marker)).toBe(0);
       expect(await inWork('hostname; cat f /tmp/f')).toBe('work\nkept\n');

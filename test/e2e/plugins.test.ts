@@ -7,6 +7,7 @@ import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { catalogOf } from '../support/fake-host.js';
 import { CatalogOnlyHost, QMCP, qmcp } from '../support/qmcp.js';
+import { eventually } from '../support/waiting.js';
 
 const tool = (name: string, run: string) => `defineTool({
   name: '${name}', title: 'A tool', description: 'A tool.', effect: 'read', uses: {}, upholds: [],
@@ -74,14 +75,14 @@ describe('a plugin that does what it should not', () => {
     ['throws from a timer', 'rogue_late', 'too late'],
   ])('that %s ends nothing, and the operator is told', async (_what, name, words) => {
     expect(await call(name)).toEqual({ word: 'x' });
-    await expect.poll(() => said.join('')).toContain(words);
+    await eventually(() => said.join('')).toContain(words);
     await beside();
     expect(said.join('')).toContain('while imported');
   });
 
   test('that throws is `failed` to the agent, and says why to the operator only', async () => {
     expect(await call('rogue_throw')).toEqual({ error: { code: 'failed' } });
-    await expect.poll(() => said.join('')).toContain('10.137.0.9');
+    await eventually(() => said.join('')).toContain('10.137.0.9');
   });
 
   test('that hangs holds up its own call and no other', async () => {

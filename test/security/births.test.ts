@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/waiting.js';
 import { configure, roomy, Seat } from './host.js';
 
 let seat: Seat;
@@ -213,7 +214,7 @@ describe('a disposable', () => {
     await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'supported-rpc.qubes.WaitForRunningSystem', '1');
     await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'preload-dispvm-max', '1');
     const ready = () => seat.sim.host.snapshot().qubes.filter(({ klass }) => klass === 'DispVM');
-    await expect.poll(() => ready().length, { timeout: 5_000 }).toBe(1);
+    await eventually(() => ready().length).toBe(1);
     const { name } = ready()[0]!;
     expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain(name);
     expect(await seat.direct('qmcp.spawn.Unpause', name)).toBe(

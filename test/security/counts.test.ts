@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/waiting.js';
 import { Seat } from './host.js';
 
 let seat: Seat;
@@ -73,7 +74,7 @@ describe('a list', () => {
 
   it('has what the operator has just put into the world, and not what was just taken out', async () => {
     await seat.operator('admin.vm.tag.Set', 'work', 'ai-managed');
-    await expect.poll(names).toEqual(['ai-debian', 'work']);
+    await eventually(names).toEqual(['ai-debian', 'work']);
     await seat.operator('admin.vm.tag.Remove', 'work', 'ai-managed');
     expect(await names()).toEqual(['ai-debian']);
   });
@@ -88,7 +89,7 @@ describe('a list', () => {
   it('does not have a qube that was deleted by the operator, and asks nothing of it any more', async () => {
     await spawn('ai-a');
     await seat.operator('admin.vm.Remove', 'ai-a');
-    await expect.poll(() => requests(list)).toHaveLength(2);
+    await eventually(() => requests(list)).toHaveLength(2);
     expect(await names()).toEqual(['ai-debian']);
   });
 

@@ -1,5 +1,6 @@
 /** What the crash sweep (sweep.test.ts), which cuts every verb off at each of its calls, does not show. */
 import { afterEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/waiting.js';
 import { Seat } from './host.js';
 
 let seat: Seat | undefined;
@@ -31,14 +32,14 @@ describe('qmcpd cut off', () => {
     await create(seat);
     await qmcpd.restart();
     release();
-    await expect.poll(() => seat!.qube('ai-one')?.name).toBe('ai-one');
+    await eventually(() => seat!.qube('ai-one')?.name).toBe('ai-one');
     host.call = original;
     // Unfinished, so out of everybody's reach from the first moment.
     expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('ai-one');
     expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toBe(
       await seat.direct('qmcp.spawn.Start', 'no-such-qube'),
     );
-    await expect.poll(() => seat!.qube('ai-one'), { timeout: 15_000, interval: 250 }).toBeUndefined();
+    await eventually(() => seat!.qube('ai-one')).toBeUndefined();
   });
 
   it('told to stop in the middle of a call, it undoes the call and says so in the audit log', async () => {

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/waiting.js';
 import { Seat } from './host.js';
 
 /** What an error of qubesd's may say, and no reply may. */
@@ -130,7 +131,7 @@ describe('what could not be put right at once', () => {
     expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toBe(
       await seat.direct('qmcp.spawn.Start', 'no-such-qube'),
     );
-    await expect.poll(() => state('ai-one'), { timeout: 15_000, interval: 250 }).toBe('nothing');
+    await eventually(() => state('ai-one')).toBe('nothing');
   }, 20_000);
 
   it('a birth that qubesd refused is not called a name that is taken', async () => {
