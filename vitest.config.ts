@@ -1,4 +1,8 @@
 import { defineConfig } from 'vitest/config';
+import { python } from './sim/python.js';
+
+// Found here, and inherited by every worker and by what the tests start.
+python();
 
 export default defineConfig({
   test: {

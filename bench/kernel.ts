@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { SimHost } from '../sim/index.js';
+import { python } from '../sim/python.js';
 import { packageFile } from '../sim/root.js';
 import { medians, ms, type Row } from './measure.js';
 
@@ -29,7 +30,7 @@ class Raw {
   private readonly answers: AsyncIterator<string>;
 
   constructor(qubesd: string) {
-    this.child = spawn('python3', ['-B', packageFile('bench/raw.py'), qubesd], {
+    this.child = spawn(python(), ['-B', packageFile('bench/raw.py'), qubesd], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     this.answers = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();

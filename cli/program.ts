@@ -18,7 +18,8 @@ Exit codes:
   2  the command line or the configuration is wrong
 
 QMCP_HOST, QMCP_WORLD and QMCP_CONFIG stand for --host, --world and --config;
-a flag wins. Colour only on a terminal, and not when NO_COLOR is set.`;
+a flag wins. QMCP_PYTHON names the interpreter that a simulated host uses; otherwise
+it is the python3 in PATH. Colour only on a terminal, and not when NO_COLOR is set.`;
 
 /** A fresh one, with nothing parsed yet. */
 export function program(): Command {

@@ -67,6 +67,9 @@ const { values } = parseArgs({
 });
 const colour = (code, text) => (process.stdout.isTTY ? `\u001b[${code}m${text}\u001b[0m` : text);
 
+/** The interpreter, known once everything is compiled. */
+let python;
+
 /** A copy of the repository in which dom0 can be changed. One test run at a time. */
 class Copy {
   constructor() {
@@ -79,7 +82,7 @@ class Copy {
   /** What died first, or undefined. `files` are paths of test files. */
   async run(files) {
     for (const file of files.filter((one) => one.endsWith('.py'))) {
-      const { status, output } = await this.ended('python3', [
+      const { status, output } = await this.ended(python, [
         ...['-B', '-m', 'unittest', 'discover', '-f', '-s', 'dom0/tests', '-t', 'dom0', '-p', basename(file)],
       ]);
       if (status !== 0)
@@ -102,7 +105,7 @@ class Copy {
   /** The policy for what ships, by the generator as it now is. */
   generate() {
     const options = { cwd: join(this.root, 'dom0'), encoding: 'utf8' };
-    const { stdout } = spawnSync('python3', ['-B', '-c', GENERATE], options);
+    const { stdout } = spawnSync(python, ['-B', '-c', GENERATE], options);
     if (stdout !== '') writeFileSync(join(this.root, POLICY), stdout);
   }
 
@@ -158,7 +161,7 @@ const lastLine = (text) => text.trim().split('\n').at(-1);
 /** Every marked line, and dom0's file without it. */
 function marked() {
   const { status, stdout, stderr } = spawnSync(
-    'python3',
+    python,
     ['-B', join(ROOT, 'scripts/teeth.py'), join(ROOT, 'dom0')],
     {
       encoding: 'utf8',
@@ -239,6 +242,7 @@ function row({ id, file, line, how }, death, width) {
 
 async function main() {
   await ready();
+  python = (await import('../dist/sim/python.js')).python();
   const all = marked();
   const seed = process.env.QMCP_SEED ?? String(Date.now() % 2 ** 31);
   const chosen = all.filter(({ id }) => values.only === undefined || id === values.only);

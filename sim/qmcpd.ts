@@ -1,6 +1,7 @@
 /** dom0's daemon, the one that ships, as a process beside the simulated host. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { python } from './python.js';
 import { packageFile } from './root.js';
 
 /** Seconds it has to say that it is ready. */
@@ -28,7 +29,7 @@ export class Qmcpd {
   /** Resolves when it listens. Throws with what it said when it does not come up. */
   async start(): Promise<void> {
     this.said = '';
-    const child = spawn('python3', ['-B', '-m', 'qmcpd', '--root', this.root], {
+    const child = spawn(python(), ['-B', '-m', 'qmcpd', '--root', this.root], {
       cwd: packageFile('dom0'),
       stdio: ['ignore', 'ignore', 'pipe'],
     });

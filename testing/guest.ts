@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { python } from '../sim/python.js';
 
 /** One call of a guest service, as the service sees it. */
 export interface GuestCall {
@@ -30,6 +31,7 @@ const LIMIT = 60;
 
 /**
  * The program that ships in the template, run on this machine as a process of its own: `program(['python3', 'guest/x.py'])`.
+ * A template has a `python3`; here that is the one QMCP_PYTHON names, or else the one in PATH.
  * Its working directory and HOME are the qube's folder; `env` adds to an environment with nothing in it but PATH and what
  * qrexec says of the call.
  */
@@ -40,7 +42,7 @@ export function program(
   return (call) =>
     new Promise((resolve, reject) => {
       const [file, ...words] = command;
-      const child = spawn(file, words, {
+      const child = spawn(file === 'python3' ? python() : file, words, {
         cwd: call.folder,
         env: {
           PATH: process.env.PATH,

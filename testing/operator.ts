@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plugin } from '../core/api/index.js';
 import { contractOf } from '../core/boot/contract.js';
+import { python } from '../sim/python.js';
 import { packageFile } from '../sim/root.js';
 import { type Ran, run } from './run.js';
 
@@ -18,7 +19,7 @@ export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
 
 /** `qmcp-admin`, in the dom0 whose root this is. */
 export function qmcpAdmin(root: string, ...words: readonly string[]): Promise<Ran> {
-  return run('python3', ['-B', packageFile('dom0/operator/qmcp-admin'), '--root', root, ...words]);
+  return run(python(), ['-B', packageFile('dom0/operator/qmcp-admin'), '--root', root, ...words]);
 }
 
 /** Contracts reviewed and installed, the plugin granted to the principal, the policy generated. Returns what the review said. */

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { python } from '../../sim/python.js';
 import { type SimulatedHost, startSimulatedHost } from '../host/simulated.js';
 import { paint, table } from '../terminal/terminal.js';
 import { Agent, type Answer } from './agent.js';
@@ -123,7 +124,7 @@ function operatorsView(host: SimulatedHost, narrator: Narrator): void {
   process.stdout.write(paint('   $ qmcp-admin audit tail\n', 'dim'));
   const command = ['-B', QMCP_ADMIN, '--root', join(host.dir, 'dom0'), 'audit'];
   for (const words of [['tail', '-n', String(AUDIT_LINES)], ['verify']]) {
-    const { status, error } = spawnSync('python3', [...command, ...words], {
+    const { status, error } = spawnSync(python(), [...command, ...words], {
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     if (error) throw error;

@@ -11,6 +11,7 @@ import { parse } from 'smol-toml';
 import { contractOf } from '../../core/boot/contract.js';
 import { ConfigFile } from '../../core/config/schema.js';
 import { BUILT_IN } from '../../plugins/index.js';
+import { python } from '../../sim/python.js';
 import { ceilings } from './ceilings.js';
 import { cited } from './citations.js';
 import { cliPage } from './pages/cli.js';
@@ -71,7 +72,7 @@ function citations(): Map<string, string> {
 
 function formatted(text: string, path: string): string {
   const { status, stdout, stderr } = spawnSync(
-    'node',
+    process.execPath,
     [BIOME, 'format', '--stdin-file-path', relative(ROOT, path)],
     { encoding: 'utf8', input: text, cwd: ROOT },
   );
@@ -83,7 +84,7 @@ function formatted(text: string, path: string): string {
 function policy(): Map<string, string> {
   const admin = join(ROOT, 'dom0', 'operator', 'qmcp-admin');
   const from = ['--config', join(ROOT, 'dom0', 'qmcp.toml'), '--contracts', CONTRACTS];
-  const { status, stdout, stderr, error } = spawnSync('python3', ['-B', admin, 'policy', 'render', ...from], {
+  const { status, stdout, stderr, error } = spawnSync(python(), ['-B', admin, 'policy', 'render', ...from], {
     encoding: 'utf8',
   });
   if (error) throw error;

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { python } from '../../sim/python.js';
 
 const PROGRAM = fileURLToPath(new URL('../../sim/main.js', import.meta.url));
 /** Seconds a simulated host has to come up: dom0's daemon is a Python process. */
@@ -33,6 +34,8 @@ export async function startSimulatedHost(options: {
   const dir = options.dir ? resolve(options.dir) : mkdtempSync(join(tmpdir(), 'qmcp-'));
   const world = existsSync(options.world) ? resolve(options.world) : options.world;
   const stderr = options.quiet ? 'ignore' : 2;
+  // Asked for here, so that a machine without it is told so in one line, and the processes started from here know it.
+  python();
   const child = fork(PROGRAM, ['--world', world, '--dir', dir, ...(options.more ?? [])], {
     stdio: ['ignore', stderr, 'pipe', 'ipc'],
   });

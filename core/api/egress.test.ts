@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { python as interpreter } from '../../sim/python.js';
 import { covers, isRule, networkOf, type Rule, ruleOf } from './egress.js';
 
 const DOM0 = fileURLToPath(new URL('../../dom0', import.meta.url));
@@ -11,7 +12,7 @@ function python(expression: string, cases: unknown): unknown[] {
   const program = `import json, sys
 from qmcpd import egress
 print(json.dumps([${expression} for case in json.load(sys.stdin)]))`;
-  const { status, stdout, stderr } = spawnSync('python3', ['-B', '-c', program], {
+  const { status, stdout, stderr } = spawnSync(interpreter(), ['-B', '-c', program], {
     cwd: DOM0,
     input: JSON.stringify(cases),
     encoding: 'utf8',

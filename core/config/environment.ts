@@ -15,8 +15,8 @@ export const VARIABLES: Readonly<Record<string, { readonly path: string; readonl
   QMCP_QREXEC_CLIENT: { path: 'qrexec.client', put: (text) => ({ qrexec: { client: text } }) },
   QMCP_QREXEC_TIMEOUT: { path: 'qrexec.timeout', put: (text) => ({ qrexec: { timeout: word(text) } }) },
 };
-/** Read by the command, not by the configuration. */
-const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_HOST', 'QMCP_WORLD'];
+/** Read by the command and by what it starts, not by the configuration. */
+const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_HOST', 'QMCP_PYTHON', 'QMCP_WORLD'];
 
 /** What each variable of qmcp says. One that nobody reads is a fault: it was meant for something. */
 export async function fromEnvironment(

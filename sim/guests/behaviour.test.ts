@@ -5,6 +5,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FrameDecoder, inputFrames } from '../../core/ports/frames.js';
+import { python } from '../python.js';
 import { Input } from '../qrexec/input.js';
 import { packageFile } from '../root.js';
 import { BwrapEngine } from './bwrap.js';
@@ -73,7 +74,7 @@ const shipped: Engine = async () => {
 function serviceProcess(service: string, dir: string, then = '') {
   const file = readFileSync(packageFile(`guest/qubes-rpc/qmcp.exec.${service}`), 'utf8');
   const module = /-m (qmcp_guest\.\w+)/.exec(file)![1]!;
-  return spawn('sh', ['-c', `${then ? '' : 'exec '}python3 -B -S -m ${module} ${then}`], {
+  return spawn('sh', ['-c', `${then ? '' : 'exec '}"$0" -B -S -m ${module} ${then}`, python()], {
     cwd: packageFile('guest'),
     env: { ...process.env, QMCP_JOBS: join(dir, '.jobs') },
   });

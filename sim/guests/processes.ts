@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { python } from '../python.js';
 import { Input } from '../qrexec/input.js';
 import { packageFile } from '../root.js';
 import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
@@ -76,7 +77,7 @@ export class ProcessGuest implements Guest {
     module: string,
     { stdin, stdout, stderr, signal }: Pick<ServiceCall, 'stdin' | 'stdout' | 'stderr' | 'signal'>,
   ): Promise<number> {
-    const child = spawn('python3', ['-B', '-S', '-m', module], {
+    const child = spawn(python(), ['-B', '-S', '-m', module], {
       cwd: packageFile('guest'),
       env: {
         ...process.env,

@@ -3,22 +3,25 @@
  * root in memory, the machine's programs read-only, and the qube's own /home and /rw. It lives from `open` to `kill`, and
  * every process that ever entered it ends with its first one: that is the kernel's promise, not ours.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import {
-  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { python } from '../python.js';
 import { packageFile } from '../root.js';
 
 /** Where the guest package is inside: /usr is the machine's own and read-only, so it cannot be /usr/lib/qmcp. */
 const PACKAGE = '/opt/qmcp';
+/** Where an interpreter is inside that the machine does not have in /usr. */
+const PYTHON = '/opt/python';
 
 /** What root in a container usually may. Without these it could not chown or become `user`; with more, undo its mounts. */
 const CAPABILITIES = ['chown', 'dac_override', 'fowner', 'fsetid', 'kill', 'setgid', 'setuid'];
@@ -116,10 +119,10 @@ export class Sandbox {
   /** `disk` is where the qube's /home and /rw are kept. */
   static async open(name: string, disk: string): Promise<Sandbox> {
     for (const directory of ['home', 'rw']) mkdirSync(join(disk, directory), { recursive: true });
-    const python = pythonHere();
-    const words = argumentsOf(name, disk, python.prefixes);
+    const { program, folder } = pythonInside();
+    const words = argumentsOf(name, disk, folder);
     // Arguments go through a pipe: on the command line, every guest could read the machine's paths in /proc.
-    const bwrap = spawn('bwrap', ['--args', '3', '--', '/bin/sh', '-s', '--', name, python.program], {
+    const bwrap = spawn('bwrap', ['--args', '3', '--', '/bin/sh', '-s', '--', name, program], {
       cwd: '/',
       env: HOST_ENV,
       stdio: Array.from({ length: accounts.map === null ? 5 : 6 }, () => 'pipe' as const),
@@ -185,7 +188,7 @@ export class Sandbox {
   }
 }
 
-function argumentsOf(name: string, disk: string, prefixes: readonly string[]): string[] {
+function argumentsOf(name: string, disk: string, pythonFolder: string | undefined): string[] {
   const readable = [packageFile('guest/qmcp_guest'), packageFile('guest/qubes-rpc')];
   return [
     ...[
@@ -204,7 +207,7 @@ function argumentsOf(name: string, disk: string, prefixes: readonly string[]): s
       if (found === undefined) return [];
       return found.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind', path, path];
     }),
-    ...prefixes.flatMap((prefix) => ['--ro-bind', prefix, prefix]),
+    ...(pythonFolder === undefined ? [] : ['--ro-bind', pythonFolder, PYTHON]),
     ...readable.flatMap((path) => [
       '--ro-bind',
       path,
@@ -231,14 +234,14 @@ function kernelFiles(): string[] {
     });
 }
 
-/** The distribution's python, or else whichever one runs here, with what it needs beside it. */
-function pythonHere(): { readonly program: string; readonly prefixes: readonly string[] } {
-  if (existsSync('/usr/bin/python3')) return { program: '/usr/bin/python3', prefixes: [] };
-  const ask = 'import sys; print(sys.executable, sys.prefix, sys.base_prefix, sep="\\n")';
-  const [program, ...prefixes] = execFileSync('python3', ['-c', ask], { encoding: 'utf8' })
-    .trim()
-    .split('\n');
-  return { program: program!, prefixes: [...new Set(prefixes)].filter((path) => !path.startsWith('/usr')) };
+/**
+ * The interpreter as the sandbox has it, and the folder it comes with. One below /usr is there already. Any other is where it
+ * tells nobody the machine's paths; it finds its library beside itself. One of a virtual environment is a link to such.
+ */
+function pythonInside(): { readonly program: string; readonly folder?: string } {
+  const program = realpathSync(python());
+  if (/^\/(usr|bin|sbin)\//.test(program)) return { program };
+  return { program: join(PYTHON, 'bin', basename(program)), folder: dirname(dirname(program)) };
 }
 
 function until(stream: Readable, mark: string): Promise<string> {

@@ -4,9 +4,10 @@
  * four of length, and a payload. In: I, standard input, an empty one its end. Out: A when the call was accepted, O and E,
  * and X with the exit code.
  */
-import { chmodSync, copyFileSync, mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { python } from '../python.js';
 import { packageFile } from '../root.js';
 import type { Qrexec } from './daemon.js';
 import { Input } from './input.js';
@@ -26,8 +27,11 @@ export class Endpoint {
   static async listen(qrexec: Qrexec, source: string, directory: string): Promise<Endpoint> {
     mkdirSync(directory, { recursive: true });
     const client = join(directory, 'qrexec-client-vm');
-    copyFileSync(packageFile('sim/qrexec/qrexec-client-vm'), client);
-    chmodSync(client, 0o755);
+    const program = join(directory, 'client.py');
+    copyFileSync(packageFile('sim/qrexec/client.py'), program);
+    // By way of sh: a shebang line is too short for some paths, and cannot hold a space.
+    const command = [python(), '-I', '-S', '-E', '-B', program].map(quoted).join(' ');
+    writeFileSync(client, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
     const open = new Set<Socket>();
     const server = createServer((socket) => {
       open.add(socket);
@@ -47,6 +51,8 @@ export class Endpoint {
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
   }
 }
+
+const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
 async function serve(qrexec: Qrexec, source: string, socket: Socket): Promise<void> {
   const gone = new AbortController();

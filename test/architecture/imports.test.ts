@@ -103,10 +103,17 @@ const LAYERS: readonly {
     looksAt: ['core/api'],
     packages: [],
   },
+  // The interpreter that stands for dom0's: found once, for everybody who starts one.
+  {
+    layer: 'sim/python.ts',
+    files: /^sim\/python\.ts$/,
+    looksAt: [],
+    packages: [/^node:child_process$/],
+  },
   {
     layer: 'sim',
     files: /^sim\//,
-    looksAt: ['core/api'],
+    looksAt: ['core/api', 'sim/python.ts'],
     packages: [/^node:/, /^typebox(\/.*)?$/, /^just-bash$/, /^smol-toml$/],
   },
   {
@@ -121,26 +128,35 @@ const LAYERS: readonly {
       'core/vendor/commander.ts',
       'plugins',
       'cli',
+      'sim/python.ts',
     ],
     packages: [/^node:/, /^smol-toml$/, /^yaml$/],
   },
   {
     layer: 'cli',
     files: /^cli\//,
-    looksAt: ['core/main.ts', 'core/api', 'core/boot', 'core/config', 'core/vendor/commander.ts', 'plugins'],
+    looksAt: [
+      'core/main.ts',
+      'core/api',
+      'core/boot',
+      'core/config',
+      'core/vendor/commander.ts',
+      'plugins',
+      'sim/python.ts',
+    ],
     packages: [/^node:/, /^diff$/, /^smol-toml$/, /^yaml$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
   },
   {
     layer: 'testing',
     files: /^testing\//,
     // A whole host for the tests of somebody else's plugin: what serves it, and what it is served against.
-    looksAt: ['core/api', 'core/boot', 'core/ports', 'core/mcp', 'plugins', 'sim'],
+    looksAt: ['core/api', 'core/boot', 'core/ports', 'core/mcp', 'plugins', 'sim', 'sim/python.ts'],
     packages: [/^node:/, /^smol-toml$/, /^@modelcontextprotocol\/client$/],
   },
   {
     layer: 'bench',
     files: /^bench\//,
-    looksAt: ['sim'],
+    looksAt: ['sim', 'sim/python.ts'],
     // The bare server that ours is compared with.
     packages: [/^node:/, /^@modelcontextprotocol\/server(\/stdio)?$/],
   },

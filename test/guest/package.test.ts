@@ -14,6 +14,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FrameDecoder, inputFrames } from '../../core/ports/frames.js';
+import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 
 const root = mkdtempSync(join(tmpdir(), 'qmcp-package-'));
@@ -125,13 +126,9 @@ function stub(folder: string, name: string, exit = 0): void {
   chmodSync(path, 0o755);
 }
 
-const PYTHON = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], {
-  encoding: 'utf8',
-}).stdout.trim();
-
 /** The service, with these programs in PATH and nothing else. */
 const call = (module: string, request: object, bin: string) =>
-  said(PYTHON, ['-B', '-S', '-m', `qmcp_guest.${module}`], request, { PATH: bin }, GUEST);
+  said(python(), ['-B', '-S', '-m', `qmcp_guest.${module}`], request, { PATH: bin }, GUEST);
 
 describe.skipIf(process.geteuid!() !== 0)('package_install, as root', () => {
   const install = (bin: string, packages = ['hello', 'g++']) => call('package_install', { packages }, bin);

@@ -15,6 +15,7 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packed } from '../../cli/commands/bundle.js';
+import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { run } from '../../testing/run.js';
 import { QMCP, qmcp } from '../support/qmcp.js';
@@ -38,7 +39,12 @@ describe('a bundle', () => {
     mkdirSync(join(copy, 'dom0/qmcpd/__pycache__'), { recursive: true });
     for (const stray of ['qmcpd/__pycache__/kernel.pyc', 'qmcpd/kernel.py~', 'operator/.check.py.swp'])
       writeFileSync(join(copy, 'dom0', stray), 'stray');
-    const made = await run('node', [join(copy, 'cli/qmcp.js'), 'bundle', '-o', join(folder, 'other.tar')]);
+    const made = await run(process.execPath, [
+      join(copy, 'cli/qmcp.js'),
+      'bundle',
+      '-o',
+      join(folder, 'other.tar'),
+    ]);
     expect(made).toMatchObject({ code: 0, err: '' });
     expect(made.out.split(' ')[0]).toBe(sha256(bundle));
     expect(readFileSync(join(folder, 'other.tar')).equals(bundle)).toBe(true);
@@ -251,7 +257,7 @@ describe('from a bundle made to harm dom0', () => {
       writeFileSync(file, make());
       return file;
     });
-    const { out } = await run('python3', ['-B', packageFile('test/packaging/each.py'), dom0.root, ...files]);
+    const { out } = await run(python(), ['-B', packageFile('test/packaging/each.py'), dom0.root, ...files]);
     const found = JSON.parse(out) as Tried[];
     HOSTILE.forEach(([what], index) => {
       tried.set(what, found[index]!);

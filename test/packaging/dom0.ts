@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { packed } from '../../cli/commands/bundle.js';
+import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
 import { type Ran, run } from '../../testing/run.js';
@@ -119,7 +120,7 @@ export class Dom0 {
 
   /** The installer, `qmcp-dom0 --root ROOT …`, without a terminal. */
   run(...words: string[]): Promise<Ran> {
-    return run('python3', ['-IB', INSTALLER, '--root', this.root, ...words]);
+    return run(python(), ['-IB', INSTALLER, '--root', this.root, ...words]);
   }
 
   /** A contract of another plugin, put in force by the operator; the text is that of a contract of `inspect`. */

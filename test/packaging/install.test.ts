@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
 import { run } from '../../testing/run.js';
@@ -188,7 +189,7 @@ describe('before anything changes, the operator', () => {
       [`${HOME}/settings/contracts.py`]: hostile,
     });
     const before = dom0.tree();
-    const { code, out } = await run('python3', [
+    const { code, out } = await run(python(), [
       '-IB',
       join(dom0.root, 'usr/bin/qmcp-dom0'),
       '--root',

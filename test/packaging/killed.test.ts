@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { run } from '../../testing/run.js';
 import { bundled, Dom0, HOME, POLICY, rebundled, textOf } from './dom0.js';
@@ -44,11 +45,7 @@ async function killed(before: Buffer | undefined, what: Buffer | 'uninstall', ev
       await dom0.operatorInstalls('qmcp.other.See', contract);
     }
     const words = [dom0.root, what === 'uninstall' ? what : dom0.fetched(what), every];
-    const { code, out, err } = await run('python3', [
-      '-B',
-      packageFile('test/packaging/killed.py'),
-      ...words,
-    ]);
+    const { code, out, err } = await run(python(), ['-B', packageFile('test/packaging/killed.py'), ...words]);
     expect({ code, err: err.split('\n').filter((line) => line.startsWith('killed.py')) }).toEqual({
       code: 0,
       err: [],
@@ -86,9 +83,7 @@ describe('a power cut in the middle of', { timeout: 240_000 }, () => {
       const dom0 = new Dom0();
       await dom0.install(older);
       const words = [dom0.root, dom0.fetched(bundle), 'cut', '60'];
-      expect((await run('python3', ['-B', packageFile('test/packaging/killed.py'), ...words])).code).toBe(
-        137,
-      );
+      expect((await run(python(), ['-B', packageFile('test/packaging/killed.py'), ...words])).code).toBe(137);
       return dom0;
     };
     const expected = new Dom0();
@@ -116,7 +111,7 @@ describe('a power cut in the middle of', { timeout: 240_000 }, () => {
 /** An install whose commands are not run but noted, one of them failing. */
 async function failing(dom0: Dom0, which: number) {
   const words = [dom0.root, dom0.fetched(bundle), 'fail', String(which)];
-  const ran = await run('python3', ['-B', packageFile('test/packaging/killed.py'), ...words]);
+  const ran = await run(python(), ['-B', packageFile('test/packaging/killed.py'), ...words]);
   const { code, commands } = JSON.parse(ran.out.trimEnd().split('\n').at(-1)!) as {
     code: number;
     commands: { words: string[]; open: boolean; policy: string }[];

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { run } from '../../testing/run.js';
 import { Seat } from '../security/host.js';
@@ -20,7 +21,7 @@ const root = (): string => seat.sim.root;
 async function install(which: Buffer, where = root()) {
   const file = join(folder, 'fetched.tar');
   writeFileSync(file, which);
-  return run('python3', [
+  return run(python(), [
     '-IB',
     INSTALLER,
     '--root',
@@ -44,7 +45,7 @@ async function start(): Promise<void> {
   rmSync(socket, { force: true });
   const [, ...words] = unit('ExecStart').split(' ');
   daemon = spawn(
-    'python3',
+    python(),
     [
       packageFile('test/packaging/activate.py'),
       socket,
@@ -90,7 +91,7 @@ afterAll(async () => {
 
 /** Whether the installer, asking as it does at the end of an install, takes this qmcpd for one that works. */
 const answers = () =>
-  run('python3', [
+  run(python(), [
     '-B',
     '-c',
     `import sys; sys.path.insert(0, ${JSON.stringify(packageFile('test/packaging'))})
@@ -149,7 +150,7 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
 
   test('after an uninstall: every call is refused, whether qmcpd still runs or not', async () => {
     const uninstall = ['-IB', INSTALLER, '--root', root(), 'uninstall', '--yes'];
-    expect(await run('python3', uninstall)).toMatchObject({ code: 0, err: '' });
+    expect(await run(python(), uninstall)).toMatchObject({ code: 0, err: '' });
     const before = seat.truth();
     expect(await seat.ask('@adminvm', 'qmcp.inspect.List')).toEqual({ code: 'denied' });
     expect(await seat.ask('ai-made', 'qmcp.spawn.Start')).toEqual({ code: 'denied' });

@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Tool } from '../../core/api/index.js';
+import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { ForkedQmcpd } from '../security/forked.js';
 import { unhardened } from '../support/shell.js';
@@ -81,7 +82,7 @@ interface Line {
 }
 
 const LINES: readonly Line[] = execFileSync(
-  'python3',
+  python(),
   ['-B', packageFile('scripts/teeth.py'), packageFile('dom0')],
   { encoding: 'utf8', maxBuffer: 2 ** 26 },
 )

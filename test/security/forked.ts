@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
+import { python } from '../../sim/python.js';
 import { Qmcpd } from '../../sim/qmcpd.js';
 import { packageFile } from '../../sim/root.js';
 
@@ -34,7 +35,7 @@ export class ForkedQmcpd {
   static install(dom0 = packageFile('dom0')): ForkedQmcpd {
     const script = fileURLToPath(new URL('forked.py', import.meta.url));
     const forked = new ForkedQmcpd(
-      spawn('python3', ['-B', script], { cwd: dom0, stdio: ['pipe', 'pipe', 'pipe'] }),
+      spawn(python(), ['-B', script], { cwd: dom0, stdio: ['pipe', 'pipe', 'pipe'] }),
     );
     vi.spyOn(Qmcpd.prototype, 'start').mockImplementation(function (this: Qmcpd) {
       return forked.start(this);

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { roomy, Seat } from './host.js';
 
@@ -18,7 +19,7 @@ function withCopies(root: string): void {
     writeFileSync(contract(COPY), JSON.stringify({ ...run, service: COPY }));
   }
   const admin = packageFile('dom0/operator/qmcp-admin');
-  execFileSync('python3', ['-B', admin, '--root', root, 'policy', 'install', '--yes'], { stdio: 'pipe' });
+  execFileSync(python(), ['-B', admin, '--root', root, 'policy', 'install', '--yes'], { stdio: 'pipe' });
 }
 
 beforeAll(async () => {

@@ -48,8 +48,9 @@ Paths are seen from the folder of the file that says them. \`qmcp config show --
 
 ${tableOf(['key', 'value', 'default', 'variable', 'flag', 'what it does'], keys(ConfigFile as unknown as Schema))}
 
-A variable's list has commas in it. \`QMCP_CONFIG\`, \`QMCP_HOST\` and \`QMCP_WORLD\` stand for \`--config\`, \`--host\` and \`--world\`. A variable that
-starts with \`QMCP_\` and is none of these is a fault.
+A variable's list has commas in it. \`QMCP_CONFIG\`, \`QMCP_HOST\` and \`QMCP_WORLD\` stand for \`--config\`, \`--host\` and \`--world\`;
+\`QMCP_PYTHON\` names the interpreter that a simulated host uses, which is otherwise the \`python3\` in PATH. A variable that starts with
+\`QMCP_\` and is none of these is a fault.
 
 ## Filters
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse, stringify } from 'smol-toml';
 import { deviceOf } from '../../../sim/host/populate.js';
+import { python } from '../../../sim/python.js';
 import { packageFile } from '../../../sim/root.js';
 import { Seat } from '../host.js';
 import type { Call } from './calls.js';
@@ -47,7 +48,7 @@ export class Dom0 {
     cpSync(packageFile('dom0/contracts'), join(root, 'etc/qmcp/contracts'), { recursive: true });
     copyFileSync(this.qmcp, join(root, 'etc/qmcp/qmcp.toml'));
     const command = packageFile('dom0/operator/qmcp-admin');
-    execFileSync('python3', ['-B', command, '--root', root, 'policy', 'install', '--yes'], { stdio: 'pipe' });
+    execFileSync(python(), ['-B', command, '--root', root, 'policy', 'install', '--yes'], { stdio: 'pipe' });
     this.policy = readFileSync(join(policies, POLICY), 'utf8');
   }
 

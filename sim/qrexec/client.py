@@ -1,4 +1,3 @@
-#!/usr/bin/env -S python3 -I -S -E -B
 """Behaves as qrexec-client-vm does inside a qube: qrexec-client-vm [options] TARGET SERVICE[+ARGUMENT] [PROGRAM [ARGUMENT...]].
 
 Which qube that is, the socket beside this file decides: a call that comes in on it *is* that qube's. What crosses it is

@@ -1,0 +1,64 @@
+/**
+ * The interpreter that stands for `/usr/bin/python3` of dom0 and of the qubes, wherever this machine has one: the program
+ * QMCP_PYTHON names, else the `python3` in PATH. A version manager's `python3` is a script that looks for the interpreter
+ * at every start, so it is asked once which one that is. The processes we start inherit the answer and do not ask again.
+ */
+import { spawnSync } from 'node:child_process';
+
+/** What dom0's own Python is at least: `tomllib` came with it. */
+export const OLDEST_PYTHON = '3.11';
+
+/** Says which interpreter an earlier process has asked. Not QMCP_…: those are for people. */
+const ASKED = '_QMCP_PYTHON_ASKED';
+/** Seconds it has to answer, on a busy machine. */
+const PATIENCE = 60;
+const QUESTION = 'import sys; print(sys.executable, "%d.%d.%d" % sys.version_info[:3], sep="\\n")';
+
+type Environment = Record<string, string | undefined>;
+
+export class NoPython extends Error {
+  override readonly name = 'NoPython';
+}
+
+/** The path of the interpreter. Throws `NoPython`, with what to do about it. */
+export function python(env: Environment = process.env): string {
+  const chosen = env.QMCP_PYTHON || undefined;
+  if (chosen !== undefined && env[ASKED] === chosen) return chosen;
+  const found = ask(chosen, env);
+  env.QMCP_PYTHON = found;
+  env[ASKED] = found;
+  return found;
+}
+
+/** Asks the program, or else the `python3` in PATH, for the path of the interpreter that it is. */
+function ask(chosen: string | undefined, env: Environment): string {
+  const fail = (what: string): NoPython => {
+    const fix = chosen
+      ? `Set QMCP_PYTHON to the path of a Python ${OLDEST_PYTHON} or later, or unset it to use the python3 in PATH.`
+      : `Install Python ${OLDEST_PYTHON} or later, or run this again with QMCP_PYTHON=/path/to/python3 before it.`;
+    return new NoPython(`${what}.\n${fix}`);
+  };
+  const where = chosen ? `QMCP_PYTHON=${chosen}` : 'the python3 in PATH';
+  const options = { encoding: 'utf8', env: env as NodeJS.ProcessEnv, timeout: PATIENCE * 1000 } as const;
+  const { error, status, stdout, stderr } = spawnSync(
+    chosen ?? 'python3',
+    ['-I', '-S', '-c', QUESTION],
+    options,
+  );
+  if (error !== undefined) {
+    const { code = error.message } = error as NodeJS.ErrnoException;
+    throw fail(
+      !chosen && code === 'ENOENT' ? 'there is no python3 in PATH' : `${where} does not run (${code})`,
+    );
+  }
+  const [path = '', version = ''] = stdout.split('\n');
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (status !== 0 || !path.startsWith('/') || major === 0) {
+    const [said] = stderr.trim().split('\n');
+    throw fail(`${where} does not answer as Python does${said ? `: ${said}` : ''}`);
+  }
+  const [oldestMajor = 0, oldestMinor = 0] = OLDEST_PYTHON.split('.').map(Number);
+  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor))
+    throw fail(`${where} is Python ${version} (${path}); qmcp needs ${OLDEST_PYTHON} or later`);
+  return path;
+}
