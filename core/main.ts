@@ -5,8 +5,8 @@ import { BUILT_IN } from '../plugins/index.js';
 import type { Plugin } from './api/index.js';
 import { type Host, loadHost } from './boot/boot.js';
 import { type Found, findPlugins } from './boot/import.js';
-import { BootError, printable, report, whyOf } from './boot/problems.js';
-import { type Candidate, graphOf } from './boot/shape.js';
+import { type Candidate, graphOf } from './boot/order.js';
+import { BootError, printable, report } from './boot/problems.js';
 import { checkAgainst, type Known, whereIn } from './config/check.js';
 import type { Config } from './config/defaults.js';
 import { BadConfig } from './config/fault.js';
@@ -17,6 +17,7 @@ import { type Difference, differences, inWords, type Lock, lockIn, lockOf, revie
 import { versionOf } from './pin/version.js';
 import { QrexecClient } from './ports/client.js';
 import type { Qrexec } from './ports/qrexec.js';
+import { traceOf } from './serve/failure.js';
 import { VERSION } from './version.js';
 
 export { Refused } from './api/index.js';
@@ -198,7 +199,7 @@ function outliveStrayErrors(): void {
   process.stderr.on('error', () => {});
   for (const event of ['unhandledRejection', 'uncaughtException'] as const)
     process.on(event, (error: unknown) => {
-      log(`${event}: ${error instanceof Error ? (error.stack ?? error.message) : whyOf(error)}`);
+      log(`${event}: ${traceOf(error)}`);
     });
 }
 

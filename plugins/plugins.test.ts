@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Compile } from 'typebox/schema';
 import { describe, expect, test } from 'vitest';
 import { axioms, type Tool } from '../core/api/index.js';
-import { graphOf } from '../core/boot/shape.js';
+import { graphOf } from '../core/boot/order.js';
 import { DEFAULTS } from '../core/config/defaults.js';
 import { BUILT_IN } from './index.js';
 

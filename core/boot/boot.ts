@@ -1,15 +1,19 @@
 import type { Plugin, RunContext } from '../api/index.js';
 import type { Qrexec } from '../ports/qrexec.js';
+import { own } from '../ports/values.js';
 import { Builtins } from '../serve/builtins.js';
 import { PluginContainer, rootContainer } from '../serve/container.js';
-import { servedChanges, servedPrompt, servedResource } from '../serve/resources.js';
+import { whyOf } from '../serve/failure.js';
+import { optionsOf } from '../serve/options.js';
+import { servedPrompt } from '../serve/prompts.js';
+import { servedChanges, servedResource } from '../serve/resources.js';
 import type { Surface } from '../serve/served.js';
 import { served } from '../serve/tools.js';
 import { askCatalog, type CatalogAnswer } from './catalog.js';
-import { own, refusals } from './handshake.js';
-import { optionProblems, optionsOf } from './options.js';
-import { BootError, type Problem, problem, whyOf } from './problems.js';
-import { type Candidate, graphOf } from './shape.js';
+import { refusals } from './handshake.js';
+import { optionProblems } from './options.js';
+import { type Candidate, graphOf } from './order.js';
+import { BootError, type Problem, problem } from './problems.js';
 
 /** Seconds a plugin has to let go of what it holds. */
 const FAREWELL = 5;
@@ -101,7 +105,10 @@ function surfaceOf(
   log: HostOptions['log'],
   around: { builtins: Builtins; options: RunContext['options'] },
 ): Surface | { problems: Problem[] } {
-  const { behaviours, problems } = container.behaviours();
+  const { behaviours, unmade } = container.behaviours();
+  const problems = unmade.map(({ tool, why }) =>
+    problem('plugin-start-failed', plugin.id, { what: `its tool ${tool}`, why }),
+  );
   const changed = around.builtins.putBack();
   if (changed.length > 0) problems.push(problem('plugin-changes-builtins', plugin.id, { changed }));
   if (problems.length > 0) return { problems };

@@ -1,4 +1,4 @@
-import { resultOf } from '../ports/dom0.js';
+import { resultOf } from '../ports/messages.js';
 import type { Qrexec } from '../ports/qrexec.js';
 import { Compile, type Static, Type } from '../vendor/typebox.js';
 import { catalogRequest } from './catalog-request.js';

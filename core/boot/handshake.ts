@@ -1,7 +1,9 @@
 import type { Invariant, Plugin, Service } from '../api/index.js';
+import { own } from '../ports/values.js';
+import { whyOf } from '../serve/failure.js';
 import type { Catalog, CatalogAnswer } from './catalog.js';
 import { canonical, contractOf, digestOf } from './contract.js';
-import { type Problem, problem, whyOf } from './problems.js';
+import { type Problem, problem } from './problems.js';
 
 /**
  * Holds what plugins declare against what dom0 says it enforces, and names every difference of every plugin. A plugin
@@ -83,9 +85,4 @@ function counterpart(
       problem('invariant-place', plugin.id, { ...where, plugin: enforcedBy, dom0: known.enforcedBy }),
     );
   return problems;
-}
-
-/** A key of the record, and not something every object has. */
-export function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined {
-  return Object.hasOwn(record, key) ? record[key] : undefined;
 }

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Plugin } from '../api/index.js';
 import { Builtins } from '../serve/builtins.js';
-import { type Problem, problem, whyOf } from './problems.js';
-import type { Candidate } from './shape.js';
+import { whyOf } from '../serve/failure.js';
+import type { Candidate } from './order.js';
+import { type Problem, problem } from './problems.js';
 
 /** Seconds a module has to be imported. One that waits for something that never comes keeps nobody else from starting. */
 const IMPORT = 10;

@@ -103,15 +103,6 @@ export function problem<C extends ProblemCode>(code: C, plugin: string, facts: F
   return { code, plugin, message: printable(build(facts)) };
 }
 
-/** What went wrong in somebody else's code, on one line. */
-export function whyOf(error: unknown): string {
-  try {
-    return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').slice(0, 300);
-  } catch {
-    return 'something that cannot be shown';
-  }
-}
-
 /** Text that cannot move a terminal's cursor, hide or turn around: what is not a visible character is spelled out. */
 export function printable(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (character) =>

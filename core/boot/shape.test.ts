@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { kept, Nothing, pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
 import { defineInvariant, type Plugin, Type } from '../api/index.js';
-import { graphOf } from './shape.js';
+import { graphOf } from './order.js';
 
 const graph = (...plugins: unknown[]) =>
   graphOf(plugins.map((plugin, index) => ({ origin: `./plugin-${index}.js`, plugin })));

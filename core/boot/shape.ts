@@ -1,72 +1,15 @@
-import { API_VERSION, type Plugin, type Service, type Tool } from '../api/index.js';
-import { isObject } from '../ports/dom0.js';
-import { isUri, lookingParts } from '../serve/resources.js';
-import { type Problem, problem, whyOf } from './problems.js';
+/** What one plugin says of itself, looked at before anything of it is run. */
+import { API_VERSION, type Plugin, type Service, type Tool, type Uses } from '../api/index.js';
+import { isObject } from '../ports/values.js';
+import { isUri } from '../serve/addresses.js';
+import { type Problem, problem } from './problems.js';
 import { textProblems } from './text.js';
 
 const PLUGIN_ID = /^[a-z][a-z0-9]*$/;
 const TOOL_NAME = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/;
 const VERB = /^[A-Z][A-Za-z]*$/;
 
-/** A plugin and where the configuration says it comes from: a built-in id, a package name or a path. */
-export interface Candidate {
-  readonly origin: string;
-  readonly plugin: unknown;
-}
-
-export interface Graph {
-  /** Each after the ones it needs, otherwise in the order given. Frozen all the way down. */
-  readonly plugins: readonly Plugin[];
-  readonly problems: readonly Problem[];
-}
-
-/**
- * Looks at what the plugins say of themselves and of each other; runs nothing of theirs. A plugin with a problem is
- * left out of `plugins`.
- */
-export function graphOf(candidates: readonly Candidate[]): Graph {
-  const problems: Problem[] = [];
-  const shaped: { origin: string; plugin: Plugin }[] = [];
-  for (const { origin, plugin } of candidates) {
-    // A plugin may throw while it is looked at, by a getter or a proxy: that is its own problem and nobody else's.
-    try {
-      const found = shapeProblems(origin, plugin);
-      if (found.length > 0) problems.push(...found);
-      else shaped.push({ origin, plugin: sealed(plugin as Plugin) });
-    } catch (error) {
-      problems.push(unreadable(origin, error));
-    }
-  }
-
-  const unique = new Map<string, { origin: string; plugin: Plugin }>();
-  for (const entry of shaped) {
-    const first = unique.get(entry.plugin.id);
-    if (first === undefined) unique.set(entry.plugin.id, entry);
-    else
-      problems.push(
-        problem('plugin-duplicate', entry.plugin.id, { first: first.origin, second: entry.origin }),
-      );
-  }
-  const plugins = [...unique.values()].map(({ plugin }) => plugin);
-
-  for (const plugin of plugins)
-    try {
-      problems.push(
-        ...serviceProblems(plugin),
-        ...toolProblems(plugin),
-        ...surfaceProblems(plugin),
-        ...textProblems(plugin),
-      );
-    } catch (error) {
-      problems.push(unreadable(plugin.id, error));
-    }
-  problems.push(...toolNameProblems(plugins), ...surfaceNameProblems(plugins), ...needsProblems(plugins));
-
-  const bad = new Set(problems.map(({ plugin }) => plugin));
-  return { plugins: inOrder(plugins).filter(({ id }) => !bad.has(id)), problems };
-}
-
-function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
+export function shapeProblems(origin: string, untrusted_plugin: unknown): Problem[] {
   const malformed = (name: string, where: string, expected: string) => [
     problem('plugin-malformed', name, { where, expected }),
   ];
@@ -118,8 +61,14 @@ function isTool(tool: unknown): boolean {
   );
 }
 
-function unreadable(plugin: string, error: unknown): Problem {
-  return problem('plugin-unreadable', plugin, { why: whyOf(error) });
+/** Of a plugin that has the shape of one. */
+export function declarationProblems(plugin: Plugin): Problem[] {
+  return [
+    ...serviceProblems(plugin),
+    ...toolProblems(plugin),
+    ...surfaceProblems(plugin),
+    ...textProblems(plugin),
+  ];
 }
 
 function serviceProblems(plugin: Plugin): Problem[] {
@@ -190,88 +139,20 @@ function isJson(value: unknown): boolean {
   }
 }
 
-function toolNameProblems(plugins: readonly Plugin[]): Problem[] {
-  const named = ({ tools }: Plugin) => tools.map(({ name }) => name);
-  return collisions(plugins, named).map(([id, tool, other]) =>
-    problem('tool-duplicate', id, { tool, other }),
-  );
-}
-
-function surfaceNameProblems(plugins: readonly Plugin[]): Problem[] {
-  const named = ({ resources = [], prompts = [] }: Plugin) => [
-    ...resources.map(({ uri }) => `resource ${uri}`),
-    ...prompts.map(({ name }) => `prompt ${name}`),
+/** Everything a plugin offers that is no tool, with the services it looks through. */
+function lookingParts(plugin: Plugin): { readonly what: string; readonly uses: Uses }[] {
+  return [
+    ...(plugin.resources ?? []).map(({ uri, uses }) => ({ what: `resource ${uri}`, uses: uses as Uses })),
+    ...(plugin.prompts ?? []).map(({ name, uses }) => ({ what: `prompt ${name}`, uses: uses as Uses })),
+    ...(plugin.changes ? [{ what: 'list of changes', uses: plugin.changes.uses as Uses }] : []),
   ];
-  return collisions(plugins, named).map(([id, what, other]) =>
-    problem('surface-duplicate', id, { what, other }),
-  );
-}
-
-/** Both sides of a collision are named, and neither is kept: which came first is an accident. */
-function collisions(
-  plugins: readonly Plugin[],
-  named: (plugin: Plugin) => readonly string[],
-): [id: string, name: string, other: string][] {
-  const owners = new Map<string, string[]>();
-  for (const plugin of plugins)
-    for (const name of named(plugin)) owners.set(name, [...(owners.get(name) ?? []), plugin.id]);
-  return [...owners].flatMap(([name, ids]) =>
-    ids.length < 2
-      ? []
-      : ids.map((id, index): [string, string, string] => [id, name, ids[(index + 1) % ids.length]!]),
-  );
-}
-
-function needsProblems(plugins: readonly Plugin[]): Problem[] {
-  const ids = new Set(plugins.map(({ id }) => id));
-  const missing = plugins.flatMap(({ id, needs = [] }) =>
-    needs
-      .filter((need) => !ids.has(need))
-      .map((need) => problem('plugin-needs-missing', id, { needs: need })),
-  );
-  const circles = plugins.flatMap((plugin) => {
-    const path = pathBack(plugin.id, plugin.id, new Map(plugins.map((p) => [p.id, p.needs ?? []])));
-    return path ? [problem('plugin-cycle', plugin.id, { path: [plugin.id, ...path] })] : [];
-  });
-  return [...missing, ...circles];
-}
-
-/** The way along `needs` from one plugin to another, without the first, or undefined when there is none. */
-function pathBack(
-  from: string,
-  to: string,
-  needs: ReadonlyMap<string, readonly string[]>,
-  seen: Set<string> = new Set(),
-): string[] | undefined {
-  for (const next of needs.get(from) ?? []) {
-    if (next === to) return [to];
-    if (seen.has(next)) continue;
-    seen.add(next);
-    const rest = pathBack(next, to, needs, seen);
-    if (rest) return [next, ...rest];
-  }
-  return undefined;
-}
-
-function inOrder(plugins: readonly Plugin[]): Plugin[] {
-  const byId = new Map(plugins.map((plugin) => [plugin.id, plugin]));
-  const ordered = new Set<Plugin>();
-  const visiting = new Set<Plugin>();
-  const visit = (plugin: Plugin | undefined) => {
-    if (plugin === undefined || visiting.has(plugin)) return;
-    visiting.add(plugin);
-    for (const need of plugin.needs ?? []) visit(byId.get(need));
-    ordered.add(plugin);
-  };
-  for (const plugin of plugins) visit(plugin);
-  return [...ordered];
 }
 
 /**
  * A plugin nobody can change any more, its author included. Services and invariants keep their identity (it is their
  * authority), so they are frozen in place; the plugin and its tools are copies.
  */
-function sealed(plugin: Plugin): Plugin {
+export function sealed(plugin: Plugin): Plugin {
   return settled({
     ...plugin,
     services: [...plugin.services],

@@ -3,7 +3,7 @@ import { BUILT_IN } from '../../plugins/index.js';
 import { pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
 import { Type } from '../api/index.js';
 import { INSTRUCTIONS } from '../mcp/instructions.js';
-import { graphOf } from './shape.js';
+import { graphOf } from './order.js';
 import { textFault } from './text.js';
 
 const service = serviceOf('a');

@@ -1,11 +1,11 @@
-import type { ServedTool } from '../serve/served.js';
+import type { Tool } from '../api/index.js';
 import type { Config } from './defaults.js';
 
 /** The tools a configuration lets through, in their order. Exclusion wins; `readOnly` leaves only reading tools. */
-export function selected(
-  tools: readonly ServedTool[],
+export function selected<T extends { readonly tool: Pick<Tool, 'name' | 'effect'> }>(
+  tools: readonly T[],
   { readOnly, tools: { include, exclude } }: Pick<Config, 'readOnly' | 'tools'>,
-): ServedTool[] {
+): T[] {
   return tools.filter(
     ({ tool }) =>
       (!readOnly || tool.effect === 'read') &&

@@ -1,8 +1,9 @@
 import { type GuestIo, type GuestService, type Port, Refused } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
-import { isObject, lazily, MAX_REQUEST, qubeName, requestOf, secondsAsked } from './dom0.js';
 import { type Frame, FrameDecoder, inputFrames } from './frames.js';
+import { MAX_REQUEST, qubeName, requestOf, secondsAsked } from './messages.js';
 import type { Qrexec } from './qrexec.js';
+import { isObject, lazily } from './values.js';
 
 /** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
 const MAX_OUTPUT = 268_435_456;

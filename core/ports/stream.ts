@@ -1,7 +1,8 @@
 import { type Port, Refused, type StreamService } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
-import { lazily, parseLine, requestOf, resultIn, secondsAsked } from './dom0.js';
+import { parseLine, requestOf, resultIn, secondsAsked } from './messages.js';
 import type { Qrexec } from './qrexec.js';
+import { lazily } from './values.js';
 
 /** Bytes of all replies of one call together. */
 const MAX_STREAM = 4_194_304;

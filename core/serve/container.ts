@@ -7,12 +7,18 @@ import {
   type ToolContext,
   type Uses,
 } from '../api/index.js';
-import { type Problem, problem, whyOf } from '../boot/problems.js';
 import { dom0Port } from '../ports/dom0.js';
 import { guestPort } from '../ports/guest.js';
 import type { Qrexec } from '../ports/qrexec.js';
 import { streamPort } from '../ports/stream.js';
 import { type DependencyContainer, container as registry } from '../vendor/tsyringe.js';
+import { whyOf } from './failure.js';
+
+/** A tool whose handler cannot be made, and why. */
+export interface Unmade {
+  readonly tool: string;
+  readonly why: string;
+}
 
 /** What runs a tool once its arguments have been checked. */
 export type Behaviour = (input: unknown, context: ToolContext) => Promise<unknown>;
@@ -45,18 +51,17 @@ export class PluginContainer {
   }
 
   /** What each tool does, by name; every handler is made now, so that a mistake in one is found before anybody calls it. */
-  behaviours(): { behaviours: Map<string, Behaviour>; problems: Problem[] } {
+  behaviours(): { behaviours: Map<string, Behaviour>; unmade: Unmade[] } {
     const behaviours = new Map<string, Behaviour>();
-    const problems: Problem[] = [];
+    const unmade: Unmade[] = [];
     for (const tool of this.plugin.tools) {
       try {
         behaviours.set(tool.name, this.behaviour(tool));
       } catch (error) {
-        const why = whyOf(error);
-        problems.push(problem('plugin-start-failed', this.plugin.id, { what: `its tool ${tool.name}`, why }));
+        unmade.push({ tool: tool.name, why: whyOf(error) });
       }
     }
-    return { behaviours, problems };
+    return { behaviours, unmade };
   }
 
   async dispose(): Promise<void> {

@@ -12,8 +12,8 @@ import {
   step,
 } from '../api/index.js';
 import { loadHost } from '../boot/boot.js';
-import { graphOf } from '../boot/shape.js';
-import { addressOf } from './resources.js';
+import { graphOf } from '../boot/order.js';
+import { addressOf } from './addresses.js';
 
 const look = defineTargetService('qmcp.a.Look', {
   effect: 'read',

@@ -9,7 +9,7 @@ export interface ServedTool {
   call(untrusted_input: unknown, context: ToolContext): Promise<Record<string, unknown>>;
 }
 
-type Looking = Pick<ToolContext, 'signal'>;
+export type Looking = Pick<ToolContext, 'signal'>;
 
 /** A resource that passed every check. What it does rejects with `Refused` and with nothing else. */
 export interface ServedResource {

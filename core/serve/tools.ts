@@ -1,10 +1,10 @@
 import { Refused, type RunContext, type Tool, type ToolContext } from '../api/index.js';
-import { optionsOf } from '../boot/options.js';
-import { whyOf } from '../boot/problems.js';
-import { isObject, lazily } from '../ports/dom0.js';
+import { isObject, lazily } from '../ports/values.js';
 import { Compile } from '../vendor/typebox.js';
 import { Builtins } from './builtins.js';
 import type { Behaviour } from './container.js';
+import { traceOf } from './failure.js';
+import { optionsOf } from './options.js';
 import type { ServedTool } from './served.js';
 
 /** Seconds a tool has to come to an end once its caller is gone. */
@@ -44,7 +44,7 @@ export function served(
       log(`${tool.name}: its result does not fit its output schema`);
     } catch (error) {
       if (error instanceof Refused) throw error;
-      log(`${tool.name}: ${error instanceof Error ? (error.stack ?? error.message) : whyOf(error)}`);
+      log(`${tool.name}: ${traceOf(error)}`);
     } finally {
       const changed = builtins.putBack();
       if (changed.length > 0)

@@ -55,7 +55,7 @@ const LAYERS: readonly {
   {
     layer: 'core/serve',
     files: /^core\/serve\//,
-    looksAt: ['core/api', 'core/ports', 'core/boot', 'core/vendor/typebox.ts', 'core/vendor/tsyringe.ts'],
+    looksAt: ['core/api', 'core/ports', 'core/vendor/typebox.ts', 'core/vendor/tsyringe.ts'],
     packages: [],
   },
   {
@@ -67,7 +67,7 @@ const LAYERS: readonly {
   {
     layer: 'core/config',
     files: /^core\/config\//,
-    looksAt: ['core/api', 'core/serve', 'core/vendor/typebox.ts'],
+    looksAt: ['core/api', 'core/vendor/typebox.ts'],
     packages: [/^cosmiconfig$/, /^smol-toml$/, /^yaml$/, /^node:(fs(\/promises)?|module|path|url)$/],
   },
   {

@@ -5,7 +5,7 @@ import { container, inject, injectable, singleton } from 'tsyringe';
 import { describe, expect, it } from 'vitest';
 import { defineTool, type Plugin, type Port, portOf, type ToolContext } from '../../core/api/index.js';
 import { loadHost } from '../../core/boot/boot.js';
-import { graphOf } from '../../core/boot/shape.js';
+import { graphOf } from '../../core/boot/order.js';
 import { served } from '../../core/serve/tools.js';
 import { catalogOf, FakeQrexec, ok } from '../support/fake-host.js';
 import { kept, OneQube, pluginOf, serviceOf, toolOf, Word } from '../support/plugins.js';

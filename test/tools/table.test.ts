@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { QubeName, REFUSALS, type RefusalCode, Refused } from '../../core/api/index.js';
 import { refusalOf } from '../../core/mcp/results.js';
-import { lazily } from '../../core/ports/dom0.js';
+import { lazily } from '../../core/ports/values.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { ForkedQmcpd } from '../security/forked.js';
 import { unhardened } from '../support/shell.js';

@@ -1,0 +1,30 @@
+import { Refused } from '../api/index.js';
+
+/** What went wrong in somebody else's code, on one line. */
+export function whyOf(error: unknown): string {
+  try {
+    return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').slice(0, 300);
+  } catch {
+    return 'something that cannot be shown';
+  }
+}
+
+/** The same with the way it went, where it has one. */
+export function traceOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : whyOf(error);
+}
+
+/** Whatever a plugin throws leaves here as a refusal, and the reason goes to the operator. */
+export async function guarded<T>(
+  name: string,
+  log: (line: string) => void,
+  act: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    log(`${name}: ${traceOf(error)}`);
+    throw new Refused('failed');
+  }
+}

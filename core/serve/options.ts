@@ -1,0 +1,15 @@
+import { frozen } from '../api/frozen.js';
+import type { Plugin, RunContext } from '../api/index.js';
+import type { Static, TSchema } from '../vendor/typebox.js';
+
+/** How a tool of that plugin reads them: by the schema its plugin was defined with, which gives them their types. */
+export function optionsOf(
+  { id, options: own }: Pick<Plugin, 'id' | 'options'>,
+  given: unknown = {},
+): RunContext['options'] {
+  const values = frozen(structuredClone(given));
+  return <S extends TSchema>(schema: S): Static<S> => {
+    if (schema !== own) throw new TypeError(`the plugin ${id} was not defined with these options`);
+    return values as Static<S>;
+  };
+}
