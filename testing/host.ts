@@ -10,7 +10,8 @@ import {
   type ToolContext,
   type WorldSnapshot,
 } from '../core/api/index.js';
-import { type Host, loadHost } from '../core/boot/boot.js';
+import { boot, type Loaded } from '../core/boot/boot.js';
+import { dom0Through } from '../core/boot/catalog.js';
 import { type Problem, report } from '../core/boot/problems.js';
 import { mcpServer } from '../core/mcp/server.js';
 import { BUILT_IN } from '../plugins/index.js';
@@ -66,7 +67,7 @@ export function simulatedHost(options: SimulationOptions): Promise<SimulatedHost
 }
 
 export class SimulatedHost {
-  private loaded: Host | undefined;
+  private loaded: Loaded | undefined;
   private readonly logged: string[] = [];
   /** Qubes made to be removed. */
   private removed = 0;
@@ -242,10 +243,9 @@ export class SimulatedHost {
   /** Asks dom0 again what it enforces, as starting `qmcp serve` anew does. */
   async load(): Promise<void> {
     await this.loaded?.dispose();
-    this.loaded = await loadHost({
+    this.loaded = await boot({
       candidates: [...BUILT_IN, ...this.plugins].map((plugin) => ({ origin: plugin.id, plugin })),
-      qrexec: new CallsOf(this.sim, this.principal),
-      timeout: 30,
+      ...dom0Through(new CallsOf(this.sim, this.principal), 30),
       onRefusal: 'skip',
       options: this.options,
       log: (line) => this.logged.push(line),
@@ -258,7 +258,7 @@ export class SimulatedHost {
     rmSync(this.sim.dir, { recursive: true, force: true });
   }
 
-  private get now(): Host {
+  private get now(): Loaded {
     if (this.loaded === undefined) throw new Error('the plugins are not loaded');
     return this.loaded;
   }

@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { contractOf } from '../../core/boot/contract.js';
-import { configuration, named, VERSION } from '../../core/main.js';
+import { configuration, named } from '../../core/main.js';
+import { VERSION } from '../../core/version.js';
 import { PACKAGE } from '../shipped/package.js';
 
 const DOM0 = join(PACKAGE, 'dom0');

@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { Refused } from '../../core/api/index.js';
+import { printable } from '../../core/boot/problems.js';
 import { nearest } from '../../core/config/fault.js';
-import { configuration, load, printable, Refused } from '../../core/main.js';
+import { load } from '../../core/main.js';
+import type { ServedTool } from '../../core/serve/served.js';
+import type { ServeFlags } from '../arguments/flags.js';
 import { argumentsOf, UsageError } from '../arguments/input.js';
-import { chooseHost } from '../host/choose.js';
+import { onHost } from '../host/choose.js';
 import { result } from '../terminal/result.js';
 import { paint } from '../terminal/terminal.js';
-import { asked, type ServeFlags } from './serve.js';
 
 export interface CallFlags extends ServeFlags {
   readonly json?: true;
@@ -13,34 +16,39 @@ export interface CallFlags extends ServeFlags {
 }
 
 /** A tool from the shell: the same checks, the same refusals, the same limits as an agent's call. */
-export async function call(name: string, words: readonly string[], flags: CallFlags): Promise<void> {
-  const host = await chooseHost(flags);
-  try {
-    const loaded = await load(await configuration(asked({ onRefusal: 'skip', ...flags }, host.client)));
+export function call(name: string, words: readonly string[], flags: CallFlags): Promise<void> {
+  return onHost({ onRefusal: 'skip', ...flags }, async (config) => {
+    const loaded = await load(config);
     try {
-      const served = loaded.tools.find(({ tool }) => tool.name === name);
-      if (served === undefined) {
-        const near = nearest(
-          name,
-          loaded.tools.map(({ tool }) => tool.name),
-        );
-        throw new UsageError(
-          `no tool ${JSON.stringify(name)} is served here; ${near ? `did you mean ${near}?` : 'qmcp tools --all says which are, and why others are not'}`,
-        );
-      }
-      const input =
-        flags.input === undefined ? argumentsOf(served.tool.input, words) : given(flags.input, words);
-      const output = await served.call(input, { signal: interrupted(), progress });
-      process.stdout.write(`${flags.json ? JSON.stringify(output) : result(output, served.tool.output)}\n`);
+      await callOne(loaded.tools, name, words, flags);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      refused(error, flags.json === true);
     } finally {
       await loaded.dispose();
     }
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    refused(error, flags.json === true);
-  } finally {
-    await host.stop();
+  });
+}
+
+async function callOne(
+  tools: readonly ServedTool[],
+  name: string,
+  words: readonly string[],
+  flags: CallFlags,
+): Promise<void> {
+  const served = tools.find(({ tool }) => tool.name === name);
+  if (served === undefined) {
+    const near = nearest(
+      name,
+      tools.map(({ tool }) => tool.name),
+    );
+    throw new UsageError(
+      `no tool ${JSON.stringify(name)} is served here; ${near ? `did you mean ${near}?` : 'qmcp tools --all says which are, and why others are not'}`,
+    );
   }
+  const input = flags.input === undefined ? argumentsOf(served.tool.input, words) : given(flags.input, words);
+  const output = await served.call(input, { signal: interrupted(), progress });
+  process.stdout.write(`${flags.json ? JSON.stringify(output) : result(output, served.tool.output)}\n`);
 }
 
 function given(text: string, words: readonly string[]): unknown {

@@ -1,6 +1,6 @@
 import { configuration } from '../../core/main.js';
+import { asked, type ServeFlags } from '../arguments/flags.js';
 import { type Cell, table } from '../terminal/terminal.js';
-import { asked, type ServeFlags } from './serve.js';
 
 export interface ShowFlags extends Omit<ServeFlags, 'world'> {
   readonly origin?: true;
@@ -9,7 +9,7 @@ export interface ShowFlags extends Omit<ServeFlags, 'world'> {
 
 /** The configuration with every question answered, and who answered it. */
 export async function show(flags: ShowFlags): Promise<void> {
-  const { origins, file, ...values } = await configuration(asked(flags, flags.client));
+  const { origins, file, ...values } = await configuration(asked(flags));
   const leaves = leavesOf(values);
   if (flags.json) {
     const said = flags.origin

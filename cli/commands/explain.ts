@@ -3,11 +3,11 @@ import type { Invariant, Plugin, Service, Tool } from '../../core/api/index.js';
 import { contractOf, digestOf } from '../../core/boot/contract.js';
 import { nearest } from '../../core/config/fault.js';
 import { configuration, named } from '../../core/main.js';
+import { asked, type ServeFlags } from '../arguments/flags.js';
 import { marks } from '../shipped/enforcing-lines.js';
 import { CITED } from '../shipped/generated/citations.js';
 import { verbs } from '../shipped/steps.js';
 import { paint, wrapped } from '../terminal/terminal.js';
-import { asked, type ServeFlags } from './serve.js';
 
 const REFERENCE = { file: 'dom0/contracts' };
 

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { VERSION } from '../../core/main.js';
+import { VERSION } from '../../core/version.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { PACKAGE } from '../shipped/package.js';
 

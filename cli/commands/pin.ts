@@ -1,18 +1,12 @@
 import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { createTwoFilesPatch } from 'diff';
-import {
-  configuration,
-  type Difference,
-  differences,
-  inWords,
-  type Lock,
-  pins,
-  printable,
-} from '../../core/main.js';
-import { chooseHost } from '../host/choose.js';
+import { printable } from '../../core/boot/problems.js';
+import { pins } from '../../core/main.js';
+import { type Difference, differences, inWords, type Lock } from '../../core/pin/lock.js';
+import type { ServeFlags } from '../arguments/flags.js';
+import { onHost } from '../host/choose.js';
 import { type Colour, paint } from '../terminal/terminal.js';
-import { asked, type ServeFlags } from './serve.js';
 
 export interface PinFlags extends ServeFlags {
   readonly review?: true;
@@ -20,10 +14,8 @@ export interface PinFlags extends ServeFlags {
 }
 
 /** Writes down what an agent's model is shown, or shows what has changed since and writes that when a person agrees. */
-export async function pin(flags: PinFlags): Promise<void> {
-  const host = await chooseHost(flags);
-  try {
-    const config = await configuration(asked(flags, host.client));
+export function pin(flags: PinFlags): Promise<void> {
+  return onHost(flags, async (config) => {
     const { path, was, is } = await pins(config);
     if (was === undefined) {
       write(path, is);
@@ -50,9 +42,7 @@ export async function pin(flags: PinFlags): Promise<void> {
       process.stdout.write('\nNot written. Say --yes, or answer y, when all of it is meant.\n');
       process.exitCode = 1;
     }
-  } finally {
-    await host.stop();
-  }
+  });
 }
 
 /** Whole or not at all. */

@@ -1,22 +1,19 @@
-import { configuration, type Host, load, report } from '../../core/main.js';
-import { chooseHost } from '../host/choose.js';
+import { report } from '../../core/boot/problems.js';
+import { load, type Reviewed } from '../../core/main.js';
+import type { ServeFlags } from '../arguments/flags.js';
+import { onHost } from '../host/choose.js';
 import { type Cell, table } from '../terminal/terminal.js';
-import { asked, type ServeFlags } from './serve.js';
 
-export async function plugins(flags: ServeFlags): Promise<void> {
-  const host = await chooseHost(flags);
-  try {
-    const config = await configuration(asked({ ...flags, onRefusal: 'skip' }, host.client));
+export function plugins(flags: ServeFlags): Promise<void> {
+  return onHost({ ...flags, onRefusal: 'skip' }, async (config) => {
     const loaded = await load(config);
     process.stdout.write(`${rendered(loaded)}\n`);
     if (loaded.problems.length > 0) process.exitCode = 1;
     await loaded.dispose();
-  } finally {
-    await host.stop();
-  }
+  });
 }
 
-function rendered({ plugins, tools, problems }: Host): string {
+function rendered({ plugins, tools, problems }: Reviewed): string {
   const rows: Cell[][] = plugins.map(({ id }) => [
     { text: id },
     { text: 'loaded', colour: 'green' },

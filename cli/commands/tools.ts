@@ -1,8 +1,8 @@
 import type { Plugin } from '../../core/api/index.js';
-import { configuration, type Loaded, load, named } from '../../core/main.js';
-import { chooseHost } from '../host/choose.js';
+import { load, named, type Reviewed } from '../../core/main.js';
+import type { ServeFlags } from '../arguments/flags.js';
+import { onHost } from '../host/choose.js';
 import { type Cell, type Colour, table } from '../terminal/terminal.js';
-import { asked, type ServeFlags } from './serve.js';
 
 const COLOURS: Readonly<Record<string, Colour>> = { read: 'green', write: 'yellow', destroy: 'red' };
 
@@ -16,12 +16,8 @@ interface Listed {
 }
 
 /** The tools an agent is shown; with `all`, also those it is not, and why. */
-export async function tools(
-  flags: ServeFlags & { readonly all?: true; readonly json?: true },
-): Promise<void> {
-  const host = await chooseHost(flags);
-  try {
-    const config = await configuration(asked({ ...flags, onRefusal: 'skip' }, host.client));
+export function tools(flags: ServeFlags & { readonly all?: true; readonly json?: true }): Promise<void> {
+  return onHost({ ...flags, onRefusal: 'skip' }, async (config) => {
     const loaded = await load(config);
     await loaded.dispose();
     const listed = all(await named(config), loaded, config.readOnly).filter(
@@ -30,12 +26,10 @@ export async function tools(
     process.stdout.write(
       flags.json ? `${JSON.stringify(listed, null, 2)}\n` : `${rendered(listed, flags.all === true)}\n`,
     );
-  } finally {
-    await host.stop();
-  }
+  });
 }
 
-function all(plugins: readonly Plugin[], loaded: Loaded, readOnly: boolean): Listed[] {
+function all(plugins: readonly Plugin[], loaded: Reviewed, readOnly: boolean): Listed[] {
   const served = new Set(loaded.tools.map(({ tool }) => tool.name));
   const present = new Set(loaded.plugins.map(({ id }) => id));
   const unreviewed = new Set(loaded.unreviewed.map(({ plugin, name }) => `${plugin} ${name ?? ''}`));

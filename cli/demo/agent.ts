@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
-import { VERSION } from '../../core/main.js';
+import { VERSION } from '../../core/version.js';
 
 const COMMAND = fileURLToPath(new URL('../../../cli/qmcp.js', import.meta.url));
 

@@ -1,9 +1,11 @@
-import { BadConfig, configuration, inWords, load, wire } from '../../core/main.js';
-import { asked, type ServeFlags } from '../commands/serve.js';
+import { BadConfig } from '../../core/config/fault.js';
+import { type Config, configuration, load, qrexecClient, type Reviewed } from '../../core/main.js';
+import { inWords } from '../../core/pin/lock.js';
+import { asked, type ServeFlags } from '../arguments/flags.js';
 import { type ChosenHost, chooseHost } from '../host/choose.js';
 import { paint, wrapped } from '../terminal/terminal.js';
 import { type Finding, fine, wrong } from './finding.js';
-import { executables, noCatalog, nodeVersion, qrexecClient } from './here.js';
+import { clientFound, executables, noCatalog, nodeVersion } from './here.js';
 import { probes } from './probe.js';
 
 /** Follows the way of a call from here to dom0 and reports on each stop. Exits 1 when one of them is in the way. */
@@ -37,23 +39,24 @@ export async function* findings(
   yield nodeVersion();
   yield* executables(process.cwd());
 
-  const host = await chooseHost(flags);
-  chosen(host);
-  let config: Awaited<ReturnType<typeof configuration>>;
+  let resolved: Config;
   try {
-    config = await configuration(asked({ ...flags, onRefusal: 'skip' }, host.client));
+    resolved = await configuration(asked({ ...flags, onRefusal: 'skip' }));
   } catch (error) {
     if (!(error instanceof BadConfig)) throw error;
     yield bad(error);
     return;
   }
+  const host = await chooseHost(flags);
+  chosen(host);
+  const config = host.through(resolved);
   yield fine('config', 'configuration', config.file ?? 'built-in defaults (no file here)');
 
-  const client = qrexecClient(config.qrexec.client, host.kind === 'sim');
+  const client = clientFound(config.qrexec.client, host.kind === 'sim');
   yield client;
   if (!client.ok) return;
 
-  let loaded: Awaited<ReturnType<typeof load>>;
+  let loaded: Reviewed;
   try {
     loaded = await load(config, { quiet: true });
   } catch (error) {
@@ -83,7 +86,7 @@ export async function* findings(
         inWords(each),
         'See what it is, and agree when it is meant: qmcp pin --review.',
       );
-    yield* probes(loaded, wire(config));
+    yield* probes(loaded, qrexecClient(config));
   } finally {
     await loaded.dispose();
   }

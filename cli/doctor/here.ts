@@ -29,7 +29,7 @@ export function executables(directory: string): Finding[] {
     );
 }
 
-export function qrexecClient(client: string, simulated: boolean): Finding {
+export function clientFound(client: string, simulated: boolean): Finding {
   const path = client.includes('/') ? (executable(client) ? client : undefined) : inPath(client);
   const what = simulated ? 'qrexec client (simulated host)' : 'qrexec client';
   if (path !== undefined) return fine('client', what, path);

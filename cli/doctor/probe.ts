@@ -3,7 +3,7 @@
  * turns down on its shape alone. What counts is who answers.
  */
 import type { Service } from '../../core/api/index.js';
-import type { Loaded, Qrexec, QrexecResult } from '../../core/main.js';
+import type { Qrexec, QrexecResult, Reviewed } from '../../core/main.js';
 import { type Finding, fine, wrong } from './finding.js';
 
 const NO_REQUEST = new TextEncoder().encode('[]');
@@ -16,7 +16,7 @@ interface Known {
   readonly qubes: readonly { readonly name: string; readonly state: string }[];
 }
 
-export async function* probes(loaded: Loaded, qrexec: Qrexec): AsyncGenerator<Finding> {
+export async function* probes(loaded: Reviewed, qrexec: Qrexec): AsyncGenerator<Finding> {
   const used = loaded.tools.flatMap(({ tool }) => Object.values(tool.uses) as Service[]);
   const services = [...new Map(used.map((service) => [service.name, service])).values()];
   const ask = (target: string, service: string, stdin = NO_REQUEST) =>

@@ -1,5 +1,5 @@
 /** What a tool returned, for a person: lists as tables, the rest as keys and values. */
-import { printable } from '../../core/main.js';
+import { printable } from '../../core/boot/problems.js';
 import { columns, paint, table } from './terminal.js';
 
 type Row = Readonly<Record<string, unknown>>;

@@ -11,7 +11,8 @@ import {
   Refused,
   type ToolContext,
 } from '../api/index.js';
-import { loadHost } from './boot.js';
+import { boot } from './boot.js';
+import { dom0Through } from './catalog.js';
 import { BootError } from './problems.js';
 
 const context: ToolContext = { signal: new AbortController().signal, progress: () => {} };
@@ -27,7 +28,7 @@ function hostOf(
   );
   const candidates = plugins.map((plugin) => ({ origin: plugin.id, plugin }));
   const log = (line: string) => logged.push(line);
-  return loadHost({ candidates, qrexec, timeout: 5, onRefusal, log });
+  return boot({ candidates, ...dom0Through(qrexec, 5), onRefusal, log });
 }
 
 const own = serviceOf('own');
@@ -79,9 +80,11 @@ describe('a host of plugins', () => {
   });
 
   test('does not start when a plugin is refused, and says everything that is wrong', async () => {
-    const boot = hostOf([pluginOf('a'), pluginOf('b'), pluginOf('c', { apiVersion: 7 })], { installed: [] });
-    await expect(boot).rejects.toBeInstanceOf(BootError);
-    await expect(boot).rejects.toMatchObject({
+    const booting = hostOf([pluginOf('a'), pluginOf('b'), pluginOf('c', { apiVersion: 7 })], {
+      installed: [],
+    });
+    await expect(booting).rejects.toBeInstanceOf(BootError);
+    await expect(booting).rejects.toMatchObject({
       problems: [
         { code: 'plugin-api-version', plugin: 'c' },
         { code: 'service-missing', plugin: 'a' },
@@ -164,26 +167,25 @@ describe('a host of plugins', () => {
 
   test('a plugin cannot resolve the port of another plugin, loaded or not', async () => {
     const victim = pluginOf('foreign', { services: [foreign], tools: [toolOf('foreign_say', foreign)] });
-    const boot = hostOf([victim, withHandler('own', own, Thief)]);
-    await expect(boot).rejects.toMatchObject({
+    const booting = hostOf([victim, withHandler('own', own, Thief)]);
+    await expect(booting).rejects.toMatchObject({
       problems: [{ code: 'plugin-start-failed', plugin: 'own' }],
     });
   });
 
   test('refuses every plugin when dom0 does not answer', async () => {
     const candidates = [{ origin: 'a', plugin: pluginOf('a') }];
-    const boot = (answer: ReturnType<typeof exited>) =>
-      loadHost({
+    const withAnswer = (answer: ReturnType<typeof exited>) =>
+      boot({
         candidates,
-        qrexec: new FakeQrexec(() => answer),
-        timeout: 5,
+        ...dom0Through(new FakeQrexec(() => answer), 5),
         onRefusal: 'exit',
         log: () => {},
       });
-    await expect(boot(denied)).rejects.toThrow(/catalog-unavailable.*refused by the qrexec policy/);
-    await expect(boot(exited(''))).rejects.toThrow(/nobody answered/);
-    await expect(boot(refused('not-found'))).rejects.toThrow(/refusal not-found/);
-    await expect(boot(ok({ format: 2 }))).rejects.toThrow(/format this release does not know/);
+    await expect(withAnswer(denied)).rejects.toThrow(/catalog-unavailable.*refused by the qrexec policy/);
+    await expect(withAnswer(exited(''))).rejects.toThrow(/nobody answered/);
+    await expect(withAnswer(refused('not-found'))).rejects.toThrow(/refusal not-found/);
+    await expect(withAnswer(ok({ format: 2 }))).rejects.toThrow(/format this release does not know/);
   });
 });
 

@@ -9,7 +9,7 @@ import { servedPrompt } from '../serve/prompts.js';
 import { servedChanges, servedResource } from '../serve/resources.js';
 import type { Surface } from '../serve/served.js';
 import { served } from '../serve/tools.js';
-import { askCatalog, type CatalogAnswer } from './catalog.js';
+import type { CatalogAnswer } from './catalog.js';
 import { refusals } from './handshake.js';
 import { optionProblems } from './options.js';
 import { type Candidate, graphOf } from './order.js';
@@ -18,11 +18,13 @@ import { BootError, type Problem, problem } from './problems.js';
 /** Seconds a plugin has to let go of what it holds. */
 const FAREWELL = 5;
 
-export interface HostOptions {
+export interface BootOptions {
   readonly candidates: readonly Candidate[];
   /** Problems found on the way to the candidates: a plugin that could not be imported. */
   readonly problems?: readonly Problem[];
   readonly qrexec: Qrexec;
+  /** dom0's answer, which may have been asked for already. */
+  readonly catalog: Promise<CatalogAnswer>;
   /** Seconds a call may take beyond what it asks for. */
   readonly timeout: number;
   /** `exit`: any problem keeps the server from starting. `skip`: a plugin with one is left out. */
@@ -34,7 +36,7 @@ export interface HostOptions {
 }
 
 /** What is offered comes in the order of the plugins, and of each plugin's lists. */
-export interface Host extends Surface {
+export interface Loaded extends Surface {
   readonly plugins: readonly Plugin[];
   /** Why the plugins that are not here are not here. */
   readonly problems: readonly Problem[];
@@ -47,10 +49,10 @@ export interface Host extends Surface {
  * From candidates to tools: what the plugins say of themselves, then what dom0 says of them, then a container for each
  * that is left. A plugin that fails at any of these contributes nothing. Throws BootError with every problem at once.
  */
-export async function loadHost(options: HostOptions): Promise<Host> {
+export async function boot(options: BootOptions): Promise<Loaded> {
   const { candidates, qrexec, timeout, onRefusal, log, options: given = {} } = options;
   const graph = graphOf(candidates);
-  const catalog = await askCatalog(qrexec, timeout);
+  const catalog = await options.catalog;
   const problems = [...(options.problems ?? []), ...graph.problems, ...refusals(graph.plugins, catalog)];
 
   const refused = new Set(problems.map(({ plugin }) => plugin));
@@ -102,7 +104,7 @@ export async function loadHost(options: HostOptions): Promise<Host> {
 function surfaceOf(
   plugin: Plugin,
   container: PluginContainer,
-  log: HostOptions['log'],
+  log: BootOptions['log'],
   around: { builtins: Builtins; options: RunContext['options'] },
 ): Surface | { problems: Problem[] } {
   const { behaviours, unmade } = container.behaviours();
@@ -130,7 +132,7 @@ function surfaceOf(
 }
 
 /** A plugin that cannot end, or does not, keeps no other from ending. */
-async function letGo({ id }: Plugin, container: PluginContainer, log: HostOptions['log']): Promise<void> {
+async function letGo({ id }: Plugin, container: PluginContainer, log: BootOptions['log']): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`it did not end within ${FAREWELL} s`)), FAREWELL * 1000);

@@ -1,13 +1,18 @@
-import type { QrexecRequest } from '../ports/qrexec.js';
+import type { Qrexec, QrexecResult } from '../ports/qrexec.js';
 
-export const CATALOG_SERVICE = 'qmcp.Catalog';
 const MAX_CATALOG = 4_194_304;
 
-/** The one question every start begins with. `timeout` is seconds. */
-export const catalogRequest = (timeout: number): QrexecRequest => ({
-  target: '@adminvm',
-  service: CATALOG_SERVICE,
-  stdin: new TextEncoder().encode('{}'),
-  timeout,
-  maxBytes: MAX_CATALOG,
-});
+/** Asks dom0 what it enforces: the question every start begins with, apart from what reads the answer. `timeout` is seconds. */
+export const requestCatalog = (
+  qrexec: Qrexec,
+  timeout: number,
+  signal?: AbortSignal,
+): Promise<QrexecResult> =>
+  qrexec.call({
+    target: '@adminvm',
+    service: 'qmcp.Catalog',
+    stdin: new TextEncoder().encode('{}'),
+    signal,
+    timeout,
+    maxBytes: MAX_CATALOG,
+  });

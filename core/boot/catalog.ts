@@ -1,7 +1,7 @@
 import { resultOf } from '../ports/messages.js';
-import type { Qrexec } from '../ports/qrexec.js';
+import type { Qrexec, QrexecResult } from '../ports/qrexec.js';
 import { Compile, type Static, Type } from '../vendor/typebox.js';
-import { catalogRequest } from './catalog-request.js';
+import { requestCatalog } from './catalog-request.js';
 
 /** dom0's own answer to "what do you enforce for me?". Keys this release does not know are left alone. */
 const Catalog = Type.Object({
@@ -28,9 +28,15 @@ export type Catalog = Static<typeof Catalog>;
 /** The catalog, or why there is none, as the end of a sentence that starts with the service's name. */
 export type CatalogAnswer = { readonly catalog: Catalog } | { readonly why: string };
 
-/** Asks dom0. `timeout` is seconds. */
-export async function askCatalog(qrexec: Qrexec, timeout: number): Promise<CatalogAnswer> {
-  const result = await qrexec.call(catalogRequest(timeout));
+/** The way to dom0, which is asked for its catalog at once: what `boot` is handed. `timeout` is seconds. */
+export const dom0Through = (qrexec: Qrexec, timeout: number) => ({
+  qrexec,
+  timeout,
+  catalog: requestCatalog(qrexec, timeout).then((reply) => catalogIn(reply, timeout)),
+});
+
+/** What dom0 answered to `requestCatalog`. */
+export function catalogIn(result: QrexecResult, timeout: number): CatalogAnswer {
   if (result.ended === 'timeout') return { why: `gave no answer within ${timeout} s` };
   if (result.exit === 126) return { why: 'was refused by the qrexec policy, or does not exist' };
   if (result.exit === 125) return { why: `could not be called (${result.stderr.trim() || 'exit code 125'})` };

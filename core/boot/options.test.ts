@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { catalogOf, FakeQrexec, ok } from '../../test/support/fake-host.js';
 import { kept, pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
 import { type Plugin, type RunContext, Type } from '../api/index.js';
-import { loadHost } from './boot.js';
+import { boot } from './boot.js';
+import { dom0Through } from './catalog.js';
 
 const Options = Type.Object(
   { greeting: Type.String(), times: Type.Optional(Type.Integer()) },
@@ -20,10 +21,9 @@ function greeter(options: unknown, read: (context: RunContext) => unknown): Plug
   return pluginOf('own', { services: [service], tools: [tool], options: options as never });
 }
 const hostOf = (plugin: Plugin, options?: Record<string, unknown>) =>
-  loadHost({
+  boot({
     candidates: [plugin, pluginOf('other')].map((each) => ({ origin: each.id, plugin: each })),
-    qrexec: new FakeQrexec(() => ok(catalogOf([plugin, pluginOf('other')]))),
-    timeout: 5,
+    ...dom0Through(new FakeQrexec(() => ok(catalogOf([plugin, pluginOf('other')]))), 5),
     onRefusal: 'skip',
     log: () => {},
     ...(options && { options }),

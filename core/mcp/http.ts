@@ -18,7 +18,8 @@ const PATH = '/mcp';
 const MAX_SUBSCRIPTIONS = 64;
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
-export interface HttpOptions extends McpOptions {
+/** Where MCP is served over HTTP, and to whom. */
+export interface HttpAddress {
   /** An address of this machine. */
   readonly host: string;
   /** 0 for any that is free. */
@@ -26,6 +27,8 @@ export interface HttpOptions extends McpOptions {
   /** What a client has to bring as `Authorization: Bearer …`. Without one only this machine itself is answered. */
   readonly token: string | undefined;
 }
+
+export type HttpOptions = McpOptions & HttpAddress;
 
 export interface HttpListener {
   readonly url: string;

@@ -1,5 +1,3 @@
-import { Refused } from '../api/index.js';
-
 /** What went wrong in somebody else's code, on one line. */
 export function whyOf(error: unknown): string {
   try {
@@ -12,19 +10,4 @@ export function whyOf(error: unknown): string {
 /** The same with the way it went, where it has one. */
 export function traceOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : whyOf(error);
-}
-
-/** Whatever a plugin throws leaves here as a refusal, and the reason goes to the operator. */
-export async function guarded<T>(
-  name: string,
-  log: (line: string) => void,
-  act: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await act();
-  } catch (error) {
-    if (error instanceof Refused) throw error;
-    log(`${name}: ${traceOf(error)}`);
-    throw new Refused('failed');
-  }
 }

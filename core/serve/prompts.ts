@@ -1,7 +1,7 @@
 import type { Plugin, Prompt } from '../api/index.js';
 import { startingWith } from './completions.js';
 import type { PluginContainer } from './container.js';
-import { guarded } from './failure.js';
+import { guarded } from './guarded.js';
 import type { Looking, ServedPrompt } from './served.js';
 
 export function servedPrompt(

@@ -11,7 +11,8 @@ import {
   Refused,
   step,
 } from '../api/index.js';
-import { loadHost } from '../boot/boot.js';
+import { boot } from '../boot/boot.js';
+import { dom0Through } from '../boot/catalog.js';
 import { graphOf } from '../boot/order.js';
 import { addressOf } from './addresses.js';
 
@@ -63,7 +64,7 @@ async function loaded(plugin: Plugin, catalog = [plugin]) {
     service === 'qmcp.Catalog' ? ok(catalogOf(catalog)) : ok({ word: 'hello' }),
   );
   const candidates = [{ origin: plugin.id, plugin }];
-  return loadHost({ candidates, qrexec, timeout: 5, onRefusal: 'skip', log: (line) => log.push(line) });
+  return boot({ candidates, ...dom0Through(qrexec, 5), onRefusal: 'skip', log: (line) => log.push(line) });
 }
 const { signal } = new AbortController();
 

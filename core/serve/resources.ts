@@ -3,7 +3,7 @@ import { own } from '../ports/values.js';
 import { addressOf } from './addresses.js';
 import { startingWith } from './completions.js';
 import type { PluginContainer } from './container.js';
-import { guarded } from './failure.js';
+import { guarded } from './guarded.js';
 import type { Looking, ServedResource } from './served.js';
 
 export function servedResource(

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { Refused } from '../../core/api/index.js';
-import { loadHost } from '../../core/boot/boot.js';
+import { boot } from '../../core/boot/boot.js';
+import { dom0Through } from '../../core/boot/catalog.js';
 import type { QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { catalogOf, denied, exited, FakeQrexec, frame, ok, refused } from '../../test/support/fake-host.js';
 import { eventually, gate, turn } from '../../test/support/waiting.js';
@@ -20,10 +21,9 @@ async function tools(answers: Record<string, Answer>) {
     asked.push(`${verb} ${request.target}`);
     return answers[verb]?.(request) ?? denied;
   });
-  const host = await loadHost({
+  const host = await boot({
     candidates: [{ origin: 'exec', plugin: exec }],
-    qrexec,
-    timeout: 5,
+    ...dom0Through(qrexec, 5),
     onRefusal: 'exit',
     log: () => {},
   });

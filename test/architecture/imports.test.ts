@@ -83,8 +83,9 @@ const LAYERS: readonly {
     packages: [/^node:(crypto|fs(\/promises)?|module|path)$/],
   },
   {
+    // The composition root, the process it runs in, and the door for the command line.
     layer: 'core/main.ts',
-    files: /^core\/(main|start|version)\.ts$/,
+    files: /^core\/(main|composition|process|version)\.ts$/,
     looksAt: [
       'core/api',
       'core/boot',
@@ -139,7 +140,9 @@ const LAYERS: readonly {
       'core/main.ts',
       'core/api',
       'core/boot',
+      'core/serve',
       'core/config',
+      'core/pin',
       'core/vendor/commander.ts',
       'plugins',
       'sim/python.ts',
@@ -257,8 +260,8 @@ describe('the edges', () => {
       .filter(({ path, source }) => files.test(path) && pattern.test(withoutComments(source)))
       .map(({ path }) => path);
 
-  test('only the composition root reads process, in core and the plugins', () => {
-    expect(mentions(/\bprocess\b\s*[.[]/, /^(core|plugins)\//)).toEqual(['core/main.ts', 'core/start.ts']);
+  test('only core/process.ts reads process, in core and the plugins', () => {
+    expect(mentions(/\bprocess\b\s*[.[](?!js\b)/, /^(core|plugins)\//)).toEqual(['core/process.ts']);
     expect(mentions(/globalThis\b/, /^(core|plugins)\//)).toEqual([]);
   });
 

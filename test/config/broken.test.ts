@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { BadConfig } from '../../core/config/fault.js';
 import { resolveConfig } from '../../core/config/resolve.js';
-import { BadConfig, load } from '../../core/main.js';
+import { load } from '../../core/main.js';
 
 interface Case {
   readonly file: string;

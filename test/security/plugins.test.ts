@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { container, inject, injectable, singleton } from 'tsyringe';
 import { describe, expect, it } from 'vitest';
 import { defineTool, type Plugin, type Port, portOf, type ToolContext } from '../../core/api/index.js';
-import { loadHost } from '../../core/boot/boot.js';
+import { boot } from '../../core/boot/boot.js';
+import { dom0Through } from '../../core/boot/catalog.js';
 import { graphOf } from '../../core/boot/order.js';
 import { served } from '../../core/serve/tools.js';
 import { catalogOf, FakeQrexec, ok } from '../support/fake-host.js';
@@ -17,10 +18,9 @@ function hostOf(plugins: readonly unknown[], installed = plugins as readonly Plu
   const qrexec = new FakeQrexec(({ service }) =>
     ok(service === 'qmcp.Catalog' ? catalogOf(installed) : { word: 'hello' }),
   );
-  const loading = loadHost({
+  const loading = boot({
     candidates: plugins.map((plugin, index) => ({ origin: `./plugin-${index}.js`, plugin })),
-    qrexec,
-    timeout: 5,
+    ...dom0Through(qrexec, 5),
     onRefusal: 'skip',
     log: (line) => logged.push(line),
   });

@@ -3,7 +3,8 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { type Plugin, Refused, type Rule, type Tool, type WorldSnapshot } from '../../core/api/index.js';
-import { type Host, loadHost } from '../../core/boot/boot.js';
+import { boot, type Loaded } from '../../core/boot/boot.js';
+import { dom0Through } from '../../core/boot/catalog.js';
 import type { Qrexec, QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import type { SimHost } from '../../sim/index.js';
@@ -63,7 +64,7 @@ class InProcess implements Qrexec {
 /** An agent's tools on a simulated host, in this process: the core, the plugins and dom0 as they ship. */
 export class Agent {
   private constructor(
-    readonly host: Host,
+    readonly host: Loaded,
     private readonly qrexec: InProcess,
     readonly log: readonly string[],
   ) {}
@@ -76,10 +77,9 @@ export class Agent {
     const log: string[] = [];
     const qrexec = new InProcess(sim, principal);
     const candidates = plugins.map((plugin) => ({ origin: plugin.id, plugin }));
-    const host = await loadHost({
+    const host = await boot({
       candidates,
-      qrexec,
-      timeout: 30,
+      ...dom0Through(qrexec, 30),
       onRefusal: 'exit',
       log: (line) => log.push(line),
     });

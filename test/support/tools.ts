@@ -1,5 +1,6 @@
 import { type Plugin, Refused, type ToolContext } from '../../core/api/index.js';
-import { loadHost } from '../../core/boot/boot.js';
+import { boot } from '../../core/boot/boot.js';
+import { dom0Through } from '../../core/boot/catalog.js';
 import type { QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { catalogOf, denied, FakeQrexec, ok } from './fake-host.js';
 
@@ -20,10 +21,9 @@ export async function toolsOf(plugin: Plugin, answers: Answers) {
   });
   const candidates = [{ origin: plugin.id, plugin }];
   const log: string[] = [];
-  const host = await loadHost({
+  const host = await boot({
     candidates,
-    qrexec,
-    timeout: 5,
+    ...dom0Through(qrexec, 5),
     onRefusal: 'exit',
     log: (line) => log.push(line),
   });

@@ -1,0 +1,44 @@
+import type { Asked } from '../../core/main.js';
+
+export type HostKind = 'sim' | 'qubes';
+
+/** Where a command runs. */
+export interface HostFlags {
+  readonly host?: HostKind;
+  readonly world: string;
+  readonly client?: string;
+}
+
+export interface ServeFlags extends HostFlags {
+  readonly config?: string;
+  readonly preset?: readonly string[];
+  readonly plugins?: readonly string[];
+  readonly include?: readonly string[];
+  readonly exclude?: readonly string[];
+  readonly timeout?: number;
+  readonly readOnly?: true;
+  readonly onRefusal?: 'exit' | 'skip';
+  /** Over HTTP instead of standard input and output: `[HOST:]PORT`. */
+  readonly http?: { readonly host: string; readonly port: number };
+  readonly tokenFile?: string;
+}
+
+/** What the command line says of the configuration. */
+export function asked(flags: Omit<ServeFlags, 'world'>): Asked {
+  const { client, config, preset, plugins, include, exclude, timeout, readOnly, onRefusal } = flags;
+  return {
+    file: config,
+    flags: {
+      ...(preset && { extends: [...preset] }),
+      ...(plugins && { plugins: [...plugins] }),
+      ...(readOnly && { readOnly }),
+      ...(onRefusal && { onRefusal }),
+      ...((include || exclude) && {
+        tools: { ...(include && { include: [...include] }), ...(exclude && { exclude: [...exclude] }) },
+      }),
+      ...((client !== undefined || timeout !== undefined) && {
+        qrexec: { ...(client !== undefined && { client }), ...(timeout !== undefined && { timeout }) },
+      }),
+    },
+  };
+}

@@ -1,0 +1,181 @@
+/** The composition root: the one place in core that knows which parts there are. */
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { BUILT_IN } from '../plugins/index.js';
+import type { Plugin } from './api/index.js';
+import { boot, type Loaded } from './boot/boot.js';
+import { catalogIn } from './boot/catalog.js';
+import { requestCatalog } from './boot/catalog-request.js';
+import { type Found, findPlugins } from './boot/import.js';
+import { type Candidate, graphOf } from './boot/order.js';
+import { BootError, report } from './boot/problems.js';
+import { checkAgainst, type Known, whereIn } from './config/check.js';
+import type { Config } from './config/defaults.js';
+import { BadConfig } from './config/fault.js';
+import { selected } from './config/select.js';
+import type { HttpAddress } from './mcp/http.js';
+import { INSTRUCTIONS } from './mcp/instructions.js';
+import { serveMcp } from './mcp/stdio.js';
+import { type Difference, differences, inWords, type Lock, lockIn, lockOf, reviewed } from './pin/lock.js';
+import { versionOf } from './pin/version.js';
+import type { Qrexec, QrexecResult } from './ports/qrexec.js';
+import { log, outliveStrayErrors, standardInput, stopped, takeOutput, workingDirectory } from './process.js';
+import { VERSION } from './version.js';
+
+/** The way to dom0. */
+export interface Dom0 {
+  readonly qrexec: Qrexec;
+  /** Its answer to `requestCatalog`, where that has been asked already. */
+  readonly catalog?: Promise<QrexecResult>;
+}
+
+/** Of what is loaded, only what a person has reviewed, where there is a lock file. */
+export interface Reviewed extends Loaded {
+  /** What is not as it was reviewed. */
+  readonly unreviewed: readonly Difference[];
+}
+
+/** What there is now, and what of it was reviewed. */
+export interface Pins {
+  readonly path: string;
+  readonly was: Lock | undefined;
+  readonly is: Lock;
+}
+
+/**
+ * Loads what the configuration names, and of that what it lets through and the lock file knows. Throws BadConfig, and
+ * BootError when something is refused and `onRefusal` is `exit`. Says what was not reviewed, unless `quiet`.
+ */
+export async function load(config: Config, dom0: Dom0, { quiet = false } = {}): Promise<Reviewed> {
+  const { path, lock } = lockFile(config);
+  const { loaded, versions } = await loadEverything(config, dom0);
+  const now = lock && lockOf(loaded, await versions(), INSTRUCTIONS);
+  const unreviewed = lock && now ? differences(lock, now) : [];
+  if (unreviewed.length > 0 && !quiet) {
+    const lines = unreviewed.map((each) => `  ${inWords(each)}`).join('\n');
+    log(`not as it was reviewed (${path}), and not served until you look: qmcp pin --review\n${lines}`);
+  }
+  const left = reviewed(loaded, unreviewed);
+  return { ...left, tools: selected(left.tools, config), unreviewed };
+}
+
+/** For whoever reviews. Throws as `load` does. */
+export async function pins(config: Config, dom0: Dom0): Promise<Pins> {
+  const { path, lock: was } = lockFile({ ...config, pinned: false });
+  const { loaded, versions } = await loadEverything(config, dom0);
+  const is = lockOf(loaded, await versions(), INSTRUCTIONS);
+  await loaded.dispose();
+  return { path, was, is };
+}
+
+async function loadEverything(
+  config: Config,
+  { qrexec, catalog: asked }: Dom0,
+): Promise<{ loaded: Loaded; versions: () => Promise<Map<string, string>> }> {
+  const { timeout } = config.qrexec;
+  const { candidates, problems } = await candidatesOf(config);
+  await checkAgainst(config, candidates.flatMap(declaredBy));
+  const catalog = asked ?? requestCatalog(qrexec, timeout);
+  const loaded = await boot({
+    candidates,
+    problems,
+    qrexec,
+    catalog: catalog.then((reply) => catalogIn(reply, timeout)),
+    timeout,
+    onRefusal: config.onRefusal,
+    options: config.options,
+    log,
+  });
+  const origins = new Map(candidates.flatMap((each) => declaredBy(each).map(({ id }) => [id, each.origin])));
+  const versions = async () => {
+    const version = (origin: string) =>
+      BUILT_IN.some(({ id }) => id === origin) ? VERSION : versionOf(origin, folderOf(config));
+    const found = loaded.plugins.map(async ({ id }) => [id, await version(origins.get(id)!)] as const);
+    return new Map(await Promise.all(found));
+  };
+  return { loaded, versions };
+}
+
+const folderOf = ({ file }: Config): string => (file === undefined ? workingDirectory() : dirname(file));
+
+/** The lock file beside the configuration. Throws BadConfig when it is no lock, or is not there and should be. */
+function lockFile(config: Config): { path: string; lock: Lock | undefined } {
+  const path = join(folderOf(config), 'qmcp.lock.json');
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') throw new BadConfig(`${path}: ${message}`);
+    if (!config.pinned) return { path, lock: undefined };
+    const who = whereIn(config, ['pinned']);
+    throw new BadConfig(`${path}: no such file, and ${who} says that it must be: qmcp pin writes it`);
+  }
+  const lock = lockIn(text);
+  if (lock === undefined)
+    throw new BadConfig(
+      `${path}: is not what qmcp pin writes: take the file away, and qmcp pin writes it anew`,
+    );
+  return { path, lock };
+}
+
+/** What the configuration names, looked at and not run; no dom0 is asked. Throws BootError when any of it is no plugin. */
+export async function named(config: Config): Promise<readonly Plugin[]> {
+  const { candidates, problems: absent } = await candidatesOf(config);
+  const { plugins, problems } = graphOf(candidates);
+  if (absent.length + problems.length > 0) throw new BootError([...absent, ...problems]);
+  return plugins;
+}
+
+function candidatesOf(config: Config): Promise<Found> {
+  outliveStrayErrors();
+  return findPlugins({ names: config.plugins, builtIn: BUILT_IN, folder: folderOf(config) });
+}
+
+/** Serves MCP on standard input and output until the client goes. Throws as `load` does. */
+export async function serve(config: Config, dom0: Dom0): Promise<void> {
+  const stdout = takeOutput();
+  const { loaded, options } = await served(config, dom0);
+  const connection = serveMcp({ ...options, stdin: standardInput(), stdout });
+  await Promise.race([connection.closed, stopped()]);
+  await connection.close();
+  await loaded.dispose();
+}
+
+/** Serves MCP over HTTP until it is told to stop. Throws as `load` does, and Unguarded, and whatever keeps it from listening. */
+export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAddress): Promise<void> {
+  takeOutput();
+  const { serveHttp } = await import('./mcp/http.js');
+  const { loaded, options } = await served(config, dom0);
+  try {
+    const { url, close } = await serveHttp({ ...options, ...address });
+    log(`serving MCP at ${url}${address.token === undefined ? ', to whoever is on this machine' : ''}`);
+    await stopped();
+    await close();
+  } finally {
+    await loaded.dispose();
+  }
+}
+
+async function served(config: Config, dom0: Dom0) {
+  const loaded = await load(config, dom0);
+  if (loaded.problems.length > 0) log(`going on without\n${report(loaded.problems)}`);
+  const options = {
+    ...loaded,
+    // Instructions that nobody has reviewed are not given.
+    ...(loaded.unreviewed.some(({ kind }) => kind === 'instructions') && { instructions: undefined }),
+    version: VERSION,
+    log,
+  };
+  return { loaded, options };
+}
+
+/** What a plugin says of itself, as far as it can be read; what is wrong with it, the graph says. */
+function declaredBy({ plugin: untrusted_plugin }: Candidate): Known[] {
+  try {
+    const { id, tools, options } = untrusted_plugin as Plugin;
+    return typeof id === 'string' ? [{ id, options, tools: tools.map(({ name }) => ({ name })) }] : [];
+  } catch {
+    return [];
+  }
+}

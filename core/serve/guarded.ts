@@ -1,0 +1,17 @@
+import { Refused } from '../api/index.js';
+import { traceOf } from './failure.js';
+
+/** Whatever a plugin throws leaves here as a refusal, and the reason goes to the operator. */
+export async function guarded<T>(
+  name: string,
+  log: (line: string) => void,
+  act: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    log(`${name}: ${traceOf(error)}`);
+    throw new Refused('failed');
+  }
+}
