@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -18,8 +18,7 @@ export async function ready() {
   await locked(async () => {
     if (!installed()) {
       say('installing dependencies (once)');
-      // Not `npm ci`: it wants the binaries of every platform in the lock file, also those a registry does not carry.
-      run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
+      run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error']);
     }
     if (!built()) {
       say('compiling');
@@ -33,9 +32,26 @@ export async function ready() {
   });
 }
 
+/** Whether what is in node_modules is what package-lock.json names: by time, or else by content, as git touches files. */
 function installed() {
-  return modified(join(ROOT, 'node_modules/.package-lock.json')) >= modified(join(ROOT, 'package-lock.json'));
+  const [present, wanted] = ['node_modules/.package-lock.json', 'package-lock.json'].map((name) =>
+    join(ROOT, name),
+  );
+  if (modified(present) === 0) return false;
+  return modified(present) >= modified(wanted) || isInstalled(packagesOf(present), packagesOf(wanted));
 }
+
+/** npm leaves out what is optional and for other platforms. */
+export function isInstalled(present, wanted) {
+  const same = (path) =>
+    present[path].version === wanted[path]?.version && present[path].integrity === wanted[path]?.integrity;
+  return (
+    Object.keys(present).every(same) &&
+    Object.entries(wanted).every(([path, { optional }]) => path === '' || optional || path in present)
+  );
+}
+
+const packagesOf = (path) => JSON.parse(readFileSync(path, 'utf8')).packages;
 
 function compile() {
   run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
@@ -107,8 +123,10 @@ function abandoned() {
 }
 
 function run(command, args) {
-  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 2, 2] });
-  if (error) throw error;
+  // npm is a script that looks for node in PATH; let it find the node that runs this.
+  const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}` };
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, env, stdio: ['ignore', 2, 2] });
+  if (error) throw new Error(`${command} does not run (${error.code ?? error.message}): is it in PATH?`);
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed`);
 }
 

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { packageFile } from '../../sim/root.js';
+
+const { isInstalled } = await import(packageFile('scripts/ready.mjs'));
+
+describe('node_modules', () => {
+  const lock = (changes: object = {}) => ({
+    'node_modules/a': { version: '1.0.0', integrity: 'sha512-a' },
+    'node_modules/b-linux': { version: '1.0.0', integrity: 'sha512-b', optional: true },
+    ...changes,
+  });
+  const { 'node_modules/b-linux': _, ...elsewhere } = lock();
+
+  test.each([
+    ['all of it', lock()],
+    ['all but the packages of other platforms', elsewhere],
+  ])('is up to date with %s', (_case, present) => {
+    expect(isInstalled(present, { '': { name: 'qmcp' }, ...lock() })).toBe(true);
+  });
+
+  test.each([
+    ['another version', lock({ 'node_modules/a': { version: '1.0.1', integrity: 'sha512-a' } })],
+    ['other bytes', lock({ 'node_modules/a': { version: '1.0.0', integrity: 'sha512-c' } })],
+    ['something more', lock({ 'node_modules/c': { version: '1.0.0' } })],
+    ['nothing', {}],
+  ])('is out of date with %s', (_case, present) => {
+    expect(isInstalled(present, { '': { name: 'qmcp' }, ...lock() })).toBe(false);
+  });
+
+  test('is up to date here', () => {
+    const packages = (name: string) => JSON.parse(readFileSync(packageFile(name), 'utf8')).packages;
+    expect(isInstalled(packages('node_modules/.package-lock.json'), packages('package-lock.json'))).toBe(
+      true,
+    );
+  });
+});
