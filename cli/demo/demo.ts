@@ -1,13 +1,17 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { BUILT_IN } from '../../plugins/index.js';
 import { python } from '../../sim/python.js';
 import { type SimulatedHost, startSimulatedHost } from '../host/simulated.js';
-import { paint, table } from '../terminal/terminal.js';
+import { PACKAGE } from '../shipped/package.js';
+import type { Cell } from '../terminal/terminal.js';
 import { Agent, type Answer } from './agent.js';
 import { Narrator } from './narrator.js';
 
-const QMCP_ADMIN = fileURLToPath(new URL('../../../dom0/operator/qmcp-admin', import.meta.url));
+const QMCP_ADMIN = join(PACKAGE, 'dom0/operator/qmcp-admin');
+/** Not in an installed package: there only the commands are. */
+const TUTORIAL = 'docs/tutorial/first-session.md';
 /** Lines of the audit log shown at the end. */
 const AUDIT_LINES = 14;
 
@@ -27,6 +31,7 @@ export async function demo(): Promise<void> {
       await agent.leave();
     }
     operatorsView(host, narrator);
+    whatNext(narrator);
   } finally {
     await host.stop();
   }
@@ -45,19 +50,19 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 
   narrator.scene(`The agent connects (MCP ${agent.protocol}) and asks what it can do`);
   const tools = await agent.tools();
-  narrator.block(
-    table(
-      ['tool', 'what it does', 'hints'],
-      tools.map(({ name, title, annotations }) => [
-        { text: name, colour: 'cyan' },
-        { text: title ?? '' },
-        annotations?.readOnlyHint
-          ? { text: 'read only', colour: 'green' }
-          : annotations?.destructiveHint
-            ? { text: 'destructive', colour: 'red' }
-            : { text: 'writes', colour: 'yellow' },
-      ]),
-    ),
+  // A model is told in full sentences; a person recognises the tool by its title.
+  const titles = new Map(BUILT_IN.flatMap(({ tools }) => tools.map(({ name, title }) => [name, title])));
+  narrator.table(
+    ['tool', 'hint', 'what it does'],
+    tools.map(({ name, description = '', annotations }) => [
+      { text: name, colour: 'cyan' },
+      annotations?.readOnlyHint
+        ? { text: 'read only', colour: 'green' }
+        : annotations?.destructiveHint
+          ? { text: 'destructive', colour: 'red' }
+          : { text: 'writes', colour: 'yellow' },
+      { text: titles.get(name) ?? description },
+    ]),
   );
 
   narrator.scene(
@@ -119,16 +124,63 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 function operatorsView(host: SimulatedHost, narrator: Narrator): void {
   narrator.scene(
     'Meanwhile in dom0: what the operator sees',
-    `The end of the hash-chained audit log. The calls on vault and no-such-qube are not in it: qrexec policy denied both before the kernel saw a byte. What ran inside ai-one is not in it either: that went from qube to qube.`,
+    `The end of the hash-chained audit log, without the columns call and principal. The calls on vault and no-such-qube are not in it: qrexec policy denied both before the kernel saw a byte. What ran inside ai-one is not in it either: that went from qube to qube.`,
   );
-  process.stdout.write(paint('   $ qmcp-admin audit tail\n', 'dim'));
-  const command = ['-B', QMCP_ADMIN, '--root', join(host.dir, 'dom0'), 'audit'];
-  for (const words of [['tail', '-n', String(AUDIT_LINES)], ['verify']]) {
-    const { status, error } = spawnSync(python(), [...command, ...words], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
-    if (error) throw error;
-    if (status !== 0) throw new Error('demo: the audit log cannot be shown');
-  }
-  process.stdout.write('\n');
+  narrator.types('qmcp-admin audit tail');
+  const lines = audit(host, 'tail', '-n', String(AUDIT_LINES), '--json').trimEnd().split('\n');
+  narrator.table(
+    ['time (UTC)', 'service', 'line', 'result', 'qubes'],
+    lines.map((line) => auditRow(JSON.parse(line) as AuditLine)),
+  );
+  narrator.types('qmcp-admin audit verify');
+  narrator.prints(audit(host, 'verify').trim());
+}
+
+/** What a line of the audit log has, of what is shown of it. */
+interface AuditLine {
+  readonly time: string;
+  readonly service: string;
+  readonly kind: string;
+  readonly code?: string;
+  readonly names?: readonly string[];
+  readonly target: string;
+}
+
+function auditRow({ time, service, kind, code = '', names = [], target }: AuditLine): Cell[] {
+  return [
+    { text: time.slice(11, 19) },
+    { text: service },
+    { text: kind },
+    code === 'ok' ? { text: code, colour: 'green' } : { text: code, colour: 'yellow' },
+    { text: names.length > 0 ? names.join(', ') : target },
+  ];
+}
+
+/** What the operator's own command prints. */
+function audit(host: SimulatedHost, ...words: readonly string[]): string {
+  const { status, stdout, error } = spawnSync(
+    python(),
+    ['-B', QMCP_ADMIN, '--root', join(host.dir, 'dom0'), 'audit', ...words],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  if (error) throw error;
+  if (status !== 0) throw new Error('demo: the audit log cannot be shown');
+  return stdout;
+}
+
+function whatNext(narrator: Narrator): void {
+  const commands: readonly (readonly [string, string])[] = [
+    ['npx qmcp call qube_list', 'call a tool yourself'],
+    ['npx qmcp explain qube_remove', 'read what limits a tool, down to the line in dom0'],
+    ['npx qmcp sim --dir host', 'keep a simulated host running; be its agent and its operator'],
+    ['npx qmcp serve', 'serve these tools to an MCP client; README.md says how'],
+    ['npx qmcp new plugin hello', 'write a plugin'],
+  ];
+  narrator.heading('Try next');
+  narrator.table(
+    ['run', 'to'],
+    commands.map(([command, use]) => [{ text: command, colour: 'cyan' }, { text: use }]),
+  );
+  if (existsSync(join(PACKAGE, TUTORIAL)))
+    narrator.prints(`${TUTORIAL} takes you through all of it in twenty minutes.`);
 }

@@ -1,7 +1,9 @@
-import { columns, paint, wrapped } from '../terminal/terminal.js';
+import { type Cell, type Colour, columns, paint, table, wrapped } from '../terminal/terminal.js';
 
-/** Characters of a value shown on one line before it is cut. */
+/** Characters of a value shown before it is cut. */
 const SHOWN = 400;
+/** Before everything in a scene. */
+const INDENT = '   ';
 
 /** What the demo prints: numbered scenes, what the agent sends, what it gets. */
 export class Narrator {
@@ -15,39 +17,50 @@ export class Narrator {
 
   scene(title: string, explanation?: string): void {
     this.scenes += 1;
-    this.lines('', paint(`${this.scenes}. ${title}`, 'bold'));
-    if (explanation) this.lines(paint(wrapped(explanation, '   '), 'dim'));
+    this.heading(`${this.scenes}. ${title}`);
+    if (explanation) this.lines(paint(wrapped(explanation, INDENT), 'dim'));
+  }
+
+  /** After the last scene. */
+  heading(title: string): void {
+    this.lines('', paint(title, 'bold'));
   }
 
   sends(tool: string, args: Record<string, unknown>): void {
     const given = Object.entries(args).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
-    this.lines(`   ${paint('→', 'cyan')} ${paint(tool, 'cyan')} ${given.join(' ')}`.trimEnd());
+    this.arrow('→', 'cyan', [tool, ...given].join(' '));
   }
 
   gets(text: string): void {
-    this.arrow('green', text);
+    this.arrow('←', 'green', text);
   }
 
   isRefused(text: string): void {
-    this.arrow('yellow', text);
+    this.arrow('←', 'yellow', text);
   }
 
-  note(text: string): void {
-    this.lines(wrapped(text, '   '));
+  /** What a person types, in a shell. */
+  types(command: string): void {
+    this.lines(paint(`${INDENT}$ ${command}`, 'dim'));
+  }
+
+  prints(text: string): void {
+    this.lines(wrapped(text, INDENT));
   }
 
   says(good: boolean, text: string): void {
-    this.lines(`   ${good ? paint('✓', 'green') : paint('✗', 'red')} ${text}`);
+    this.lines(`${INDENT}${good ? paint('✓', 'green') : paint('✗', 'red')} ${text}`);
   }
 
-  block(text: string): void {
-    this.lines(...text.split('\n').map((line) => `   ${line}`));
+  table(headings: readonly string[], rows: readonly (readonly Cell[])[]): void {
+    const text = table(headings, rows, columns() - INDENT.length);
+    this.lines(...text.split('\n').map((line) => INDENT + line));
   }
 
-  private arrow(colour: 'green' | 'yellow', text: string): void {
+  private arrow(arrow: '→' | '←', colour: Colour, text: string): void {
     const cut = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
-    const [first, ...rest] = wrapped(cut, '     ', columns()).split('\n');
-    this.lines(`   ${paint('←', colour)} ${first!.trimStart()}`, ...rest);
+    const [first, ...rest] = wrapped(cut, `${INDENT}  `).split('\n');
+    this.lines(`${INDENT}${paint(arrow, colour)} ${first!.trimStart()}`, ...rest);
   }
 
   private lines(...lines: string[]): void {

@@ -4,7 +4,7 @@ const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, cyan:
 export type Colour = keyof typeof CODES;
 
 const coloured = (stream: NodeJS.WriteStream): boolean =>
-  stream.isTTY === true && process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb';
+  stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 
 export function paint(text: string, colour: Colour, stream: NodeJS.WriteStream = process.stdout): string {
   return coloured(stream) ? `\x1b[${CODES[colour]}m${text}\x1b[0m` : text;
@@ -20,19 +20,25 @@ export interface Cell {
   readonly colour?: Colour;
 }
 
-/** Rows under headings, each column as wide as its widest cell; on a terminal the last one is broken where it ends. */
-export function table(headings: readonly string[], rows: readonly (readonly Cell[])[]): string {
+/**
+ * Rows under headings, each column as wide as its widest cell. The last one is broken between words so that no line is longer
+ * than `width`: the terminal's, or without one any, since the lines are then read by programs.
+ */
+export function table(
+  headings: readonly string[],
+  rows: readonly (readonly Cell[])[],
+  width = process.stdout.isTTY ? columns() : Number.POSITIVE_INFINITY,
+): string {
   const widths = headings.map((heading, column) =>
     Math.max(heading.length, ...rows.map((row) => row[column]?.text.length ?? 0)),
   );
   const before = widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0);
-  const left = process.stdout.isTTY ? columns() - before : Number.POSITIVE_INFINITY;
   const line = (cells: readonly Cell[]) =>
     cells
       .map(({ text, colour }, column) => {
         const last = column === cells.length - 1;
-        const long = last && text.length > left && left > 20;
-        const whole = long ? wrapped(text, ' '.repeat(before), columns()).trimStart() : text;
+        const long = last && before + text.length > width && before + 16 <= width;
+        const whole = long ? wrapped(text, ' '.repeat(before), width).trimStart() : text;
         const padded = last ? whole : whole.padEnd(widths[column]!);
         return colour ? paint(padded, colour) : padded;
       })

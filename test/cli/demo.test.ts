@@ -1,0 +1,100 @@
+/** What a newcomer sees first: `npm start`, on terminals of two widths, and where there is no terminal. */
+import { beforeAll, describe, expect, test } from 'vitest';
+import { program } from '../../cli/program.js';
+import { BUILT_IN } from '../../plugins/index.js';
+import { python } from '../../sim/python.js';
+import { packageFile } from '../../sim/root.js';
+import { run } from '../../testing/run.js';
+import { QMCP, qmcp } from '../support/qmcp.js';
+
+/** `qmcp demo` on a terminal; the lines end as they do in a file. */
+async function onTerminal(columns: number, env: Readonly<Record<string, string>>): Promise<string> {
+  const settings = Object.entries({ TERM: 'xterm-256color', NO_COLOR: '', ...env }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
+  const command = ['/usr/bin/env', ...settings, process.execPath, QMCP, 'demo'];
+  const { code, out } = await run(python(), [
+    '-B',
+    packageFile('test/cli/terminal.py'),
+    String(columns),
+    ...command,
+  ]);
+  expect(code).toBe(0);
+  return out.replaceAll('\r\n', '\n');
+}
+
+const COLOUR = /\x1b\[\d+m/g;
+const plain = (text: string) => text.replace(COLOUR, '');
+/** What a run says, however its lines are broken; times differ from run to run. */
+const words = (text: string) =>
+  plain(text)
+    .replace(/\d\d:\d\d:\d\d/g, 'TIME')
+    .split(/\s+/);
+const widest = (text: string) =>
+  Math.max(
+    ...plain(text)
+      .split('\n')
+      .map((line) => line.length),
+  );
+
+describe('the demo', { timeout: 120_000 }, () => {
+  let piped: string;
+  let narrow: string;
+  let wide: string;
+  beforeAll(async () => {
+    const { code, stdout, stderr } = await qmcp(['demo'], { env: { TERM: 'xterm-256color' } });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    piped = stdout;
+    narrow = await onTerminal(80, {});
+    wide = await onTerminal(120, { NO_COLOR: '1' });
+  }, 120_000);
+
+  test('fits the terminal, and 80 columns where there is none', () => {
+    expect(widest(piped)).toBeLessThanOrEqual(80);
+    expect(widest(narrow)).toBeLessThanOrEqual(80);
+    expect(widest(wide)).toBeLessThanOrEqual(120);
+    // The room there is is used.
+    expect(widest(wide)).toBeGreaterThan(100);
+  });
+
+  test('says the same at every width, and breaks no word', () => {
+    expect(words(narrow)).toEqual(words(piped));
+    expect(words(wide)).toEqual(words(piped));
+  });
+
+  test('has colours on a terminal, and none when piped or when NO_COLOR is set', () => {
+    expect(narrow).toMatch(COLOUR);
+    expect(piped).not.toContain('\x1b');
+    expect(wide).not.toContain('\x1b');
+  });
+
+  test('says of every tool what it does', () => {
+    for (const { name, title } of BUILT_IN.flatMap(({ tools }) => tools))
+      expect(piped).toMatch(new RegExp(`^   ${name} +(?:read only|writes|destructive) +${title}$`, 'm'));
+  });
+
+  test('shows the audit log as a table: a line of the log is a row, and a wide cell goes on below itself', () => {
+    const rows = wide.match(/^ {3}\d\d:\d\d:\d\d {4}qmcp\.\w+\.\w+ +(?:intent|outcome|refusal) .*$/gm);
+    expect(rows).toHaveLength(11);
+    expect(wide).toMatch(/ name-not-allowed {2}dom0$/m);
+    const heading = narrow.split('\n').find((line) => line.includes('result') && line.includes('qubes'))!;
+    const column = plain(heading).indexOf('qubes');
+    expect(plain(narrow)).toMatch(new RegExp(`not-found +ai-two,\n {${column}}no-such-template$`, 'm'));
+  });
+
+  test('ends with what to run next, and there are such commands', () => {
+    const [, next] = piped.split('\nTry next\n');
+    const commands = [...next!.matchAll(/^ {3}npx qmcp (\w+) ?(\w*)/gm)].map(([, command, word]) => ({
+      command,
+      word,
+    }));
+    expect(commands.length).toBeGreaterThanOrEqual(4);
+    const known = program().commands.map((command) => command.name());
+    const tools = BUILT_IN.flatMap((plugin) => plugin.tools.map(({ name }) => name as string));
+    for (const { command, word } of commands) {
+      expect(known).toContain(command);
+      if (command === 'call' || command === 'explain') expect(tools).toContain(word);
+    }
+    expect(next).toContain('docs/tutorial/first-session.md');
+  });
+});
