@@ -45,3 +45,12 @@ export function gate(): { readonly opened: Promise<void>; open(): void } {
 
 /** Everything that is due in this process by now has happened. */
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** For a shell: what goes on until it is ended. */
+export const FOREVER = 'sleep 3600';
+
+/** For a shell: goes on until there is this file. */
+export const untilThere = (file: string): string => `until [ -e ${file} ]; do sleep 0.02; done`;
+
+/** For a shell: as long as ten others of `untilThere` beside it take to see that their file has come. */
+export const TEN_LOOKS = 'n=0; until [ $n = 10 ]; do sleep 0.02; n=$((n+1)); done';
