@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { configure, roomy, Seat } from './host.js';
+import { eventually } from '../support/waiting.js';
+import { configure, Listener, roomy, Seat } from './host.js';
 
 let seat: Seat;
 const take = async (limits: Record<string, number>) => {
@@ -202,12 +203,12 @@ describe('a budget', () => {
     const held = seat.hold('admin.vm.Start');
     const first = seat.ask('ai-n1', 'qmcp.spawn.Start');
     await held.arrived;
-    const listening = seat.call('@adminvm', 'qmcp.events.Watch', { seconds: 1 });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    const listener = await Listener.of(seat);
     expect((await seat.ask('@adminvm', 'qmcp.inspect.List')).code).toBe('busy');
     expect((await seat.ask('ai-n2', 'qmcp.spawn.Kill')).code).toBe('busy');
-    await listening;
-    expect((await seat.ask('@adminvm', 'qmcp.inspect.List')).code).toBe('ok');
+    await listener.leave();
+    await seat.operator('admin.vm.property.Set', 'ai-debian', 'label', 'orange');
+    await eventually(async () => (await seat.ask('@adminvm', 'qmcp.inspect.List')).code).toBe('ok');
     held.release();
     expect((await first).code).toBe('ok');
   });

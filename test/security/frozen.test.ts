@@ -29,7 +29,7 @@ describe('a world that is frozen while a call is under way', () => {
     const first = seat.call('ai-one', 'qmcp.spawn.Start');
     await held.arrived;
     const second = seat.call('ai-one', 'qmcp.spawn.Remove');
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await seat.underWay(2);
     freeze();
     held.release();
     expect((await first).stdout).toBe(FROZEN);
@@ -62,7 +62,7 @@ describe('a world that the operator freezes', () => {
         service,
         stdin,
         holdsStdin: true,
-        timeout: 20,
+        timeout: 600,
         maxBytes: 4096,
       });
       return [exit, Buffer.from(stdout).toString()];

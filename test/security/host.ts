@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { type SimHost, type SimOptions, startHost } from '../../sim/index.js';
+import { Input } from '../../sim/qrexec/input.js';
+import { until } from '../support/waiting.js';
 
 /** Sets keys of the installed qmcp.toml, as the operator would: `{ qubes: 3 }`. */
 export function configure(root: string, keys: Record<string, string | number>): void {
@@ -34,6 +36,73 @@ export interface Answer {
   // biome-ignore lint/suspicious/noExplicitAny: a test looks where it likes
   readonly result?: any;
   readonly data?: unknown;
+}
+
+export interface Heard {
+  readonly event: string;
+  readonly qube: string | null;
+}
+
+/** The template of the demo's world, whose label the tests change to see how far a listener has come. */
+const MARK = 'ai-debian';
+
+/** An agent that listens to what happens to its world's qubes. */
+export class Listener {
+  private said = '';
+  private marks = 0;
+  private readonly leaving = new AbortController();
+  private readonly over: Promise<unknown>;
+
+  private constructor(private readonly seat: Seat) {
+    this.over = seat.sim.qrexec.call(
+      { source: 'mcp-control', target: '@adminvm', service: 'qmcp.events.Watch' },
+      {
+        stdin: Input.of(Buffer.from('{"seconds":600}')),
+        stdout: (bytes) => {
+          this.said += Buffer.from(bytes);
+        },
+        stderr: () => {},
+        signal: this.leaving.signal,
+      },
+    );
+  }
+
+  /** It misses nothing from here on. */
+  static async of(seat: Seat): Promise<Listener> {
+    const listener = new Listener(seat);
+    await until(() => listener.all().some(({ event }) => event === 'watching'));
+    return listener;
+  }
+
+  /** What it has heard so far. */
+  heard(): Heard[] {
+    return this.all().filter(({ event, qube }) => !['watching', 'nothing'].includes(event) && qube !== MARK);
+  }
+
+  /** What it has heard when it has heard of all that has happened until now. */
+  async caughtUp(): Promise<Heard[]> {
+    this.marks += 1;
+    await this.seat.operator('admin.vm.property.Set', MARK, 'label', this.marks % 2 ? 'orange' : 'yellow');
+    await until(() => this.all().filter(({ qube }) => qube === MARK).length === this.marks);
+    return this.heard();
+  }
+
+  /** It goes. qmcpd notices when it has something to say to it. */
+  async leave(): Promise<void> {
+    this.leaving.abort();
+    await this.over;
+  }
+
+  /** Everything it was told, when it is told no more. */
+  async end(): Promise<string> {
+    await this.over;
+    return this.said;
+  }
+
+  private all(): Heard[] {
+    const lines = this.said.split('\n').slice(0, -1);
+    return lines.flatMap((line) => (JSON.parse(line) as { result?: Heard }).result ?? []);
+  }
 }
 
 /** A simulated host with the real qmcpd, and the moves an attacker in the control qube has. */
@@ -143,6 +212,17 @@ export class Seat {
       };
     });
     return { arrived, release };
+  }
+
+  /** A line of the world's budget, as qmcpd tells it. */
+  async budget(line: string): Promise<{ readonly used: number; readonly limit: number }> {
+    const { result } = await this.ask('@adminvm', 'qmcp.storage.Budget');
+    return result.lines.find((one: { line: string }) => one.line === line);
+  }
+
+  /** Resolves when so many calls of the world are under way: each has come to where it waits for others, or beyond. */
+  underWay(calls: number): Promise<void> {
+    return until(async () => (await this.budget('concurrent_calls')).used === calls + 1);
   }
 
   audit(): Record<string, unknown>[] {

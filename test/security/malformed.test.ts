@@ -1,6 +1,7 @@
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { eventually } from '../support/waiting.js';
 import { seat } from './host.js';
 
 const host = seat();
@@ -79,7 +80,7 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
     const refused = '{"error":{"code":"invalid-request"},"ok":false}\n';
     expect(await Promise.all(slow)).toEqual(Array(64).fill(refused));
     expect(host().truth()).toBe(truth);
-  }, 60_000);
+  });
 
   it('64 callers that never read what they are told keep nobody waiting', async () => {
     const watch = 'qmcp.events.Watch+ mcp-control keyword adminvm\0{"seconds":1}';
@@ -99,10 +100,11 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
     // As many as the world may have at once are under way; every other call is refused, and none hangs.
     for (const reply of calls)
       expect(reply).toMatch(/^\{"error":\{"code":"(busy|not-found)"\},"ok":false\}\n$/);
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    expect(JSON.parse(await host().direct('qmcp.inspect.List', '@adminvm'))).toMatchObject({ ok: true });
+    await eventually(async () =>
+      JSON.parse(await host().direct('qmcp.inspect.List', '@adminvm')),
+    ).toMatchObject({ ok: true });
     for (const socket of deaf) socket.destroy();
-  }, 60_000);
+  });
 
   it('exactly 64 KiB is read', async () => {
     const reply = await host().bytes(Buffer.from(`${HEAD}{${' '.repeat(MAX - 2)}}`));

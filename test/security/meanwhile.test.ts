@@ -3,7 +3,8 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deviceOf } from '../../sim/host/populate.js';
 import { qmcpAdmin } from '../../testing/operator.js';
-import { configure, roomy, Seat } from './host.js';
+import { eventually, until } from '../support/waiting.js';
+import { configure, Listener, roomy, Seat } from './host.js';
 
 let seat: Seat;
 afterEach(() => seat.leave());
@@ -11,7 +12,6 @@ afterEach(() => seat.leave());
 const spawn = (name: string, more: object = {}) =>
   seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
 const disposable = (template: string) => seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template });
-const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 const give = async (name: string, ...tags: string[]) => {
   for (const tag of tags) await seat.operator('admin.vm.tag.Set', name, tag);
 };
@@ -22,26 +22,35 @@ const qubes = async () =>
 // INVARIANT tags.operator-only
 describe('a qube the operator takes out', () => {
   it('is out, though its agent removes and restores it all the time', async () => {
-    for (const wait of [0, 60, 130]) {
+    for (const requests of [0, 7, 20]) {
       seat = await Seat.take();
       await spawn('ai-one');
-      let going = true;
+      let [going, rounds, asked] = [true, 0, 0];
+      const { host } = seat.sim;
+      const original = host.call.bind(host);
+      host.call = (request) => {
+        asked += 1;
+        return original(request);
+      };
       const agent = (async () => {
         while (going) {
           await seat.ask('ai-one', 'qmcp.spawn.Remove');
           await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
+          rounds += 1;
         }
       })();
-      await pause(wait);
+      // At one place or another of what qmcpd asks of qubesd for that.
+      await until(() => asked >= requests);
       const { code } = await qmcpAdmin(seat.sim.root, 'expel', 'ai-one', '--yes');
-      await pause(200);
+      const then = rounds;
+      await until(() => rounds >= then + 3);
       going = false;
       await agent;
       await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
       expect(code).toBe(0);
       expect(seat.qube('ai-one')!.tags.filter((tag) => /^ai-(managed|exec|net|full)$/.test(tag))).toEqual([]);
       expect(await qubes()).not.toContain('ai-one');
-      if (wait !== 130) await seat.leave();
+      if (requests !== 20) await seat.leave();
     }
   });
 
@@ -65,10 +74,11 @@ describe('a template that is removed while a disposable of it is made', () => {
     await seat.operator('admin.vm.property.Set', 'default-dvm', 'netvm', 'sys-ai-net');
     await give('default-dvm', 'ai-managed', 'ai-full');
     const held = seat.hold('admin.vm.CreateDisposable');
+    const { used } = await seat.budget('running');
     const births = [disposable('default-dvm')];
     await held.arrived;
     births.push(disposable('default-dvm')); // it waits for the first to have a name
-    await pause(200);
+    await until(async () => (await seat.budget('running')).used === used + 2);
     expect((await seat.ask('default-dvm', 'qmcp.spawn.Remove')).code).toBe('ok');
     held.release();
     expect((await Promise.all(births)).map(({ code }) => code)).toEqual(['failed', 'failed']);
@@ -105,7 +115,8 @@ describe('a qube whose birth never came to its end', () => {
     expect(seat.qube('ai-half')!.tags).toEqual(
       expect.arrayContaining(['ai-managed', 'created-by-mcp-control']),
     );
-    for (const again of [() => pause(300), () => seat.sim.qmcpd.restart()]) {
+    const noticed = async () => (await Listener.of(seat)).caughtUp();
+    for (const again of [noticed, () => seat.sim.qmcpd.restart()]) {
       await again();
       expect(await qubes()).not.toContain('ai-half');
       expect(await seat.direct('qmcp.inspect.State', 'ai-half')).toContain('not-found');
@@ -131,10 +142,11 @@ describe('what the operator narrows', () => {
     const first = seat.ask('ai-one', 'qmcp.spawn.Shutdown');
     await held.arrived;
     const second = seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: '*' }] });
-    await pause(200);
+    await seat.underWay(2);
     const before = seat.qube('ai-one')!.firewall;
+    const told = await seat.direct('qmcp.egress.Status', '@adminvm');
     edit(change);
-    await pause(1500); // it is looked at once a second
+    await eventually(() => seat.direct('qmcp.egress.Status', '@adminvm')).not.toBe(told);
     held.release();
     await first;
     expect((await second).code).toBe('busy');
@@ -142,7 +154,9 @@ describe('what the operator narrows', () => {
   });
 
   it('shows in no call of another world', async () => {
-    const lab = '\n[world.lab]\nprefix = "lab-"\n[world.lab.principal.personal]\nplugins = []\n';
+    const lab =
+      '\n[world.lab]\nprefix = "lab-"\n[world.lab.budget]\ncalls_per_minute = 100000\n' +
+      '[world.lab.principal.personal]\nplugins = ["inspect"]\n';
     seat = await Seat.take('demo', (root) => {
       roomy(root);
       appendFileSync(`${root}/etc/qmcp/qmcp.toml`, lab);
@@ -152,9 +166,9 @@ describe('what the operator narrows', () => {
     const first = seat.ask('ai-one', 'qmcp.spawn.Shutdown');
     await held.arrived;
     const second = seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: '*' }] });
-    await pause(200);
+    await seat.underWay(2);
     edit((text) => text.replace('prefix = "lab-"', 'prefix = "other-"'));
-    await pause(1500);
+    await eventually(() => seat.direct('qmcp.inspect.List', '@adminvm', {}, 'personal')).toContain('other-');
     held.release();
     expect([(await first).code, (await second).code]).toEqual(['ok', 'ok']);
   });

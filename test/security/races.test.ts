@@ -65,7 +65,7 @@ describe('calls that meet', () => {
     const start = seat.direct('qmcp.spawn.Start', 'ai-one');
     await held.arrived;
     const retired = seat.direct('qmcp.spawn.Retire', '@adminvm', { name: 'ai-one' });
-    await Promise.race([retired, new Promise((resolve) => setTimeout(resolve, 500))]);
+    await Promise.race([retired, seat.underWay(2)]);
     held.release();
     expect([code(await start), code(await retired)]).toEqual(['ok', 'ok']);
     expect(qube('ai-one')?.state).toBe('Halted');

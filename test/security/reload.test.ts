@@ -1,6 +1,7 @@
 import { chmodSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/waiting.js';
 import { configure, Seat } from './host.js';
 
 let seat: Seat;
@@ -10,8 +11,8 @@ beforeEach(async () => {
 afterEach(() => seat.leave());
 
 const file = (path = 'etc/qmcp/qmcp.toml') => join(seat.sim.root, path);
-/** qmcpd looks again after at most a second. */
-const later = () => new Promise((resolve) => setTimeout(resolve, 1_100));
+/** qmcpd looks again at a call, when a second has gone since it did: what it says of how many qubes there may be then. */
+const limit = async () => (await seat.budget('qubes')).limit;
 const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
 // ATTACK 16
@@ -19,10 +20,10 @@ describe('qmcp.toml, while qmcpd runs', () => {
   it('is read again when it changes: what it narrows is narrower from then on', async () => {
     expect((await spawn('ai-one')).code).toBe('ok');
     configure(seat.sim.root, { qubes: 1, birth_ceiling: '"read"' });
-    await later();
+    await eventually(limit).toBe(1);
     expect((await spawn('ai-two')).code).toBe('over-budget');
     configure(seat.sim.root, { qubes: 2 });
-    await later();
+    await eventually(limit).toBe(2);
     expect((await spawn('ai-two')).code).toBe('ok');
     expect(seat.qube('ai-two')!.tags).not.toContain('ai-full');
   });
@@ -34,9 +35,9 @@ describe('qmcp.toml, while qmcpd runs', () => {
       `${text}\n[world.lab]\nprefix = "lab-"\n[world.lab.principal.work]\nplugins = ["inspect"]\n`,
     );
     await seat.operator('admin.vm.tag.Set', 'vault', 'lab-managed');
-    await later();
-    const reply = await seat.direct('qmcp.inspect.List', '@adminvm', {}, 'work');
-    expect(JSON.parse(reply).result.qubes.map(({ name }: { name: string }) => name)).toEqual(['vault']);
+    await eventually(async () =>
+      JSON.parse(await seat.direct('qmcp.inspect.List', '@adminvm', {}, 'work')),
+    ).toMatchObject({ ok: true, result: { qubes: [{ name: 'vault' }] } });
     expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('vault');
   });
 
@@ -66,11 +67,14 @@ describe('qmcp.toml, while qmcpd runs', () => {
     ['has more lines than anybody wrote', () => writeFileSync(file(), 'x = 1\n'.repeat(200_000))],
   ] as const)
     it(`changes nothing when it ${what}, and says so`, async () => {
+      const before = await limit();
       spoil();
-      await later();
+      await eventually(async () => {
+        expect(await limit()).toBe(before);
+        return seat.sim.qmcpd.stderr;
+      }).toContain('NOT IN FORCE, the worlds stay as they were');
       expect((await spawn('ai-one')).code).toBe('ok');
       expect(seat.qube('ai-one')!.tags).toContain('ai-full');
-      expect(seat.sim.qmcpd.stderr).toContain('NOT IN FORCE, the worlds stay as they were');
     });
 
   it('with carriage returns is a file like any other', async () => {
@@ -78,7 +82,7 @@ describe('qmcp.toml, while qmcpd runs', () => {
       file(),
       readFileSync(file(), 'utf8').replaceAll('\n', '\r\n').replace('qubes = 10000', 'qubes = 0'),
     );
-    await later();
+    await eventually(limit).toBe(0);
     expect((await spawn('ai-one')).code).toBe('over-budget');
   });
 });
@@ -89,20 +93,18 @@ describe('a contract, while qmcpd runs', () => {
 
   it('that is taken away takes its service away, and gives it back', async () => {
     await spawn('ai-one');
+    const started = async () => (await seat.ask('ai-one', 'qmcp.spawn.Start')).code;
     renameSync(file(start), file('etc/qmcp/kept'));
-    await later();
-    expect((await seat.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('not-found');
+    await eventually(started).toBe('not-found');
     renameSync(file('etc/qmcp/kept'), file(start));
-    await later();
-    expect((await seat.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('ok');
+    await eventually(started).toBe('ok');
   });
 
   it('that becomes unusable is out of force, and the catalog says why', async () => {
     await spawn('ai-one');
     writeFileSync(file(start), readFileSync(file(start), 'utf8').replace('"power"', '"shell"'));
     chmodSync(file(start), 0o600);
-    await later();
-    expect((await seat.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('not-found');
+    await eventually(async () => (await seat.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('not-found');
     expect((await seat.ask('@adminvm', 'qmcp.Catalog')).result.unusable['qmcp.spawn.Start']).toContain(
       'shell',
     );
