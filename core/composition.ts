@@ -15,7 +15,6 @@ import { BadConfig } from './config/fault.js';
 import { selected } from './config/select.js';
 import type { HttpAddress } from './mcp/http.js';
 import { INSTRUCTIONS } from './mcp/instructions.js';
-import { serveMcp } from './mcp/stdio.js';
 import { type Difference, differences, inWords, type Lock, lockIn, lockOf, reviewed } from './pin/lock.js';
 import { versionOf } from './pin/version.js';
 import type { Qrexec, QrexecResult } from './ports/qrexec.js';
@@ -135,7 +134,10 @@ function candidatesOf(config: Config): Promise<Found> {
 /** Serves MCP on standard input and output until the client goes. Throws as `load` does. */
 export async function serve(config: Config, dom0: Dom0): Promise<void> {
   const stdout = takeOutput();
+  // Loads while dom0 answers; commands that do not serve never load it.
+  const mcp = import('./mcp/stdio.js');
   const { loaded, options } = await served(config, dom0);
+  const { serveMcp } = await mcp;
   const connection = serveMcp({ ...options, stdin: standardInput(), stdout });
   await Promise.race([connection.closed, stopped()]);
   await connection.close();

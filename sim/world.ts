@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { type Static, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check, Errors, type Static, Type } from '../core/vendor/typebox.js';
 import { packageFile } from './root.js';
 
 const Scalar = Type.Union([Type.String(), Type.Integer(), Type.Boolean(), Type.Null()]);
@@ -145,8 +144,8 @@ export function loadWorld(nameOrFile: string): World {
 }
 
 export function parseWorld(value: unknown, file = 'world'): World {
-  if (Value.Check(World, value)) return value;
-  const [first] = Value.Errors(World, value);
+  if (Check(World, value)) return value;
+  const [first] = Errors(World, value)[1];
   const path = (first as { instancePath?: string } | undefined)?.instancePath || '/';
   throw new WorldError(`${file}: ${path}: ${first?.message ?? 'is not a world'}${extra(first)}`);
 }

@@ -1,4 +1,4 @@
 /** The schema library, as far as it is used: 500 files of it, and one once scripts/flatten.mjs has run. */
-export type { Static, TSchema } from 'typebox';
+export type { Static, TObject, TProperties, TSchema } from 'typebox';
 export { Type } from 'typebox';
-export { Compile } from 'typebox/schema';
+export { Check, Compile, Errors } from 'typebox/schema';

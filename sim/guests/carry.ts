@@ -1,5 +1,5 @@
 /** `qmcp.exec.FileCopy` and `PackageInstall` for guests without processes: by the commands that a user would type there. */
-import { Type } from 'typebox';
+import { Type } from '../../core/vendor/typebox.js';
 import { outcomeOf } from './exec-run.js';
 import type { ServiceCall } from './guest.js';
 import type { MemoryGuest } from './memory.js';

@@ -1,6 +1,6 @@
 /** `qmcp.exec.Run`, `Output` and `Stop` for guests without processes. */
 import { randomBytes } from 'node:crypto';
-import { Type } from 'typebox';
+import { Type } from '../../core/vendor/typebox.js';
 import type { Command, CommandResult, Guest, ServiceCall } from './guest.js';
 import { answer, conflict, Refusal, User } from './protocol.js';
 

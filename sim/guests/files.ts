@@ -1,6 +1,6 @@
 /** `qmcp.exec.FileRead`, `FileWrite` and `FileList` for guests without processes. Their files have no owners. */
 import type { IFileSystem } from 'just-bash';
-import { Type } from 'typebox';
+import { Type } from '../../core/vendor/typebox.js';
 import type { ServiceCall } from './guest.js';
 import { accountOf, answer, conflict, Path, Refusal, User } from './protocol.js';
 

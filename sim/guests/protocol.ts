@@ -1,6 +1,5 @@
 /** What crosses between a tool and a guest service, for guests without processes: guest/PROTOCOL.md. */
-import { type Static, type TObject, type TProperties, Type } from 'typebox';
-import { Value } from 'typebox/value';
+import { Check, type Static, type TObject, type TProperties, Type } from '../../core/vendor/typebox.js';
 import { type Account, USERS } from './accounts.js';
 import type { ServiceCall } from './guest.js';
 
@@ -46,7 +45,7 @@ export async function answer<P extends TProperties>(
     const input = new Incoming(call.stdin);
     const request: unknown = JSON.parse(await input.line());
     const schema = Type.Object(shape, { additionalProperties: false });
-    if (!Value.Check(schema, request)) throw new Refusal('invalid-request');
+    if (!Check(schema, request)) throw new Refusal('invalid-request');
     const body = await input.body();
     const signal = AbortSignal.any([call.signal, input.gone()]);
     const reply = await handle(request as Static<TObject<P>>, body, send, signal);

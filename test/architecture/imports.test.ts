@@ -114,8 +114,8 @@ const LAYERS: readonly {
   {
     layer: 'sim',
     files: /^sim\//,
-    looksAt: ['core/api', 'sim/python.ts'],
-    packages: [/^node:/, /^typebox(\/.*)?$/, /^just-bash$/, /^smol-toml$/],
+    looksAt: ['core/api', 'core/vendor/typebox.ts', 'sim/python.ts'],
+    packages: [/^node:/, /^just-bash$/, /^smol-toml$/],
   },
   {
     layer: 'cli/generate',
