@@ -12,6 +12,8 @@ export default defineConfig({
     // Reached only by what hangs, on a machine however busy: longer than the tests wait for any one thing.
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    // What the build made is loaded as Node loads it.
+    server: { deps: { external: [/\/dist\//] } },
     maxWorkers: 2,
   },
 });

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { Catalog } from '../core/boot/catalog.js';
 import { BUILT_IN } from '../plugins/index.js';
 import { catalogOf } from '../test/support/fake-host.js';
-import { CatalogOnlyHost, QMCP, qmcp } from '../test/support/qmcp.js';
+import { CatalogOnlyHost, QMCP, qmcp, qmcpInProcess } from '../test/support/qmcp.js';
 
 const hosts: CatalogOnlyHost[] = [];
 afterEach(() => {
@@ -50,7 +50,7 @@ const CHANGES: readonly [string, string, RegExp, (catalog: Catalog) => void][] =
 describe('qmcp serve', () => {
   test.each(CHANGES)('does not start when in dom0 %s', async (_what, code, message, change) => {
     const { client, folder } = hostWith(change);
-    const ran = await qmcp(['serve', '--client', client], { cwd: folder });
+    const ran = await qmcpInProcess(['serve', '--client', client], { cwd: folder });
     expect(ran.code).toBe(1);
     expect(ran.stdout).toBe('');
     expect(ran.stderr).toContain(`${code}: `);
@@ -105,7 +105,7 @@ describe('qmcp serve', () => {
   test('a configuration with a fault starts nothing', async () => {
     const { client, folder } = hostWith();
     writeFileSync(join(folder, 'qmcp.config.yaml'), 'readonly: true\n');
-    const ran = await qmcp(['serve', '--client', client], { cwd: folder });
+    const ran = await qmcpInProcess(['serve', '--client', client], { cwd: folder });
     expect(ran).toMatchObject({ code: 2, stdout: '' });
     expect(ran.stderr).toContain('qmcp.config.yaml:1: readonly: unknown key; did you mean "readOnly"?');
   });
@@ -113,7 +113,7 @@ describe('qmcp serve', () => {
   test('a plugin that cannot be found is named, with the ones there are', async () => {
     const { client, folder } = hostWith();
     writeFileSync(join(folder, 'qmcp.config.yaml'), 'plugins: [inspect, ./nowhere.js, qmcp-none]\n');
-    const ran = await qmcp(['serve', '--client', client], { cwd: folder });
+    const ran = await qmcpInProcess(['serve', '--client', client], { cwd: folder });
     expect(ran.code).toBe(1);
     expect(ran.stderr).toMatch(/plugin-not-found: .*nowhere\.js/);
     expect(ran.stderr).toMatch(/plugin-not-found: .*qmcp-none.*built-in ones are inspect, spawn, exec/);
@@ -151,7 +151,7 @@ describe('qmcp plugins', () => {
     'shows what is refused and why when in dom0 %s',
     async (_what, code, message, change) => {
       const { client, folder } = hostWith(change);
-      const ran = await qmcp(['plugins', '--client', client], { cwd: folder });
+      const ran = await qmcpInProcess(['plugins', '--client', client], { cwd: folder });
       expect(ran.code).toBe(1);
       expect(ran.stdout).toMatch(new RegExp(`spawn +refused +${code}`));
       expect(ran.stdout).toMatch(message);
@@ -175,7 +175,7 @@ describe('qmcp doctor', () => {
 
   test('stops at a client that is not there, and says where it comes from', async () => {
     const { folder } = hostWith();
-    const ran = await qmcp(['doctor', '--client', join(folder, 'none')], { cwd: folder });
+    const ran = await qmcpInProcess(['doctor', '--client', join(folder, 'none')], { cwd: folder });
     expect(ran.code).toBe(1);
     expect(ran.stdout).toMatch(/FAIL +qrexec client: .*none is not an executable here\n.*qubes-core-qrexec/);
   });
@@ -183,7 +183,7 @@ describe('qmcp doctor', () => {
   test('says what to look at in dom0 when the catalog is denied', async () => {
     const host = new CatalogOnlyHost();
     hosts.push(host);
-    const ran = await qmcp(['doctor', '--client', host.client], { cwd: host.folder });
+    const ran = await qmcpInProcess(['doctor', '--client', host.client], { cwd: host.folder });
     expect(ran.code).toBe(1);
     expect(ran.stdout).toMatch(/FAIL +dom0’s catalog: .*refused by the qrexec policy/);
     expect(ran.stdout).toContain('30-qmcp.policy');
@@ -192,7 +192,7 @@ describe('qmcp doctor', () => {
   test('names a fault in the configuration', async () => {
     const { client, folder } = hostWith();
     writeFileSync(join(folder, '.qmcprc.json'), '{"onRefusal":"maybe"}');
-    const ran = await qmcp(['doctor', '--client', client], { cwd: folder });
+    const ran = await qmcpInProcess(['doctor', '--client', client], { cwd: folder });
     expect(ran.code).toBe(1);
     expect(ran.stdout).toMatch(/FAIL +configuration: .*onRefusal: expected one of "exit", "skip"/);
   });

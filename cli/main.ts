@@ -1,4 +1,4 @@
-/** Runs the `qmcp` command, and says in which way it failed. */
+/** The program `qmcp`. */
 import module from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -7,17 +7,5 @@ import { join } from 'node:path';
 const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
 (module as { enableCompileCache?: (folder: string) => void }).enableCompileCache?.(join(cache, 'qmcp'));
 
-/** Errors that are the command line's or the configuration's fault. */
-const USAGE = ['BadConfig', 'UsageError'];
-
-try {
-  const { program } = await import('./program.js');
-  await program().parseAsync();
-} catch (error) {
-  const { name, message } = error as Error;
-  if (USAGE.includes(name)) process.exitCode = 2;
-  else if (name === 'BootError')
-    process.stderr.write('qmcp: not started, because of what follows; --on-refusal skip starts without it\n');
-  process.exitCode ??= 1;
-  process.stderr.write(`${message.replace(/^/gm, 'qmcp: ')}\n`);
-}
+const { run } = await import('./run.js');
+await run(process.argv.slice(2));

@@ -31,8 +31,8 @@ export function program(): Command {
     .showHelpAfterError('(qmcp --help says more)')
     .showSuggestionAfterError()
     .configureHelp({ showGlobalOptions: false })
-    // Before the commands, which take it over: --help and --version are no failures, the rest is the command line's fault.
-    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+    // Throw instead of ending the process. Before the commands, which take it over.
+    .exitOverride()
     .addHelpText('after', EXAMPLES);
   serving(qmcp);
   looking(qmcp);

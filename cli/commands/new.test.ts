@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { qmcp } from '../../test/support/qmcp.js';
+import { qmcp, qmcpInProcess } from '../../test/support/qmcp.js';
 
 // What a new plugin is worth, test/sdk/first-ten-minutes.test.ts shows.
 let cwd: string;
@@ -48,9 +48,9 @@ describe('qmcp new plugin', () => {
     ['a folder that has something in it', 'mine', /is not empty/],
   ])('refuses %s, and writes nothing', async (_what, name, why) => {
     const before = name === 'mine';
-    if (before) await qmcp(['new', 'plugin', 'mine'], { cwd });
+    if (before) await qmcpInProcess(['new', 'plugin', 'mine'], { cwd });
     if (before) writeFileSync(join(cwd, 'mine/src/index.ts'), 'of my own');
-    const { code, stderr } = await qmcp(['new', 'plugin', name], { cwd });
+    const { code, stderr } = await qmcpInProcess(['new', 'plugin', name], { cwd });
     expect([code, stderr]).toEqual([1, expect.stringMatching(why)]);
     expect(readdirSync(cwd)).toEqual(before ? ['mine'] : []);
     if (before) expect(readFileSync(join(cwd, 'mine/src/index.ts'), 'utf8')).toBe('of my own');
@@ -59,9 +59,9 @@ describe('qmcp new plugin', () => {
 
 describe('qmcp contracts', () => {
   test('prints what dom0 has of a plugin that ships, and writes it where it is told', async () => {
-    const { stdout } = await qmcp(['contracts', 'storage'], { cwd });
+    const { stdout } = await qmcpInProcess(['contracts', 'storage'], { cwd });
     expect(stdout).toContain('"service": "qmcp.storage.Budget"');
-    const { code } = await qmcp(['contracts', 'storage', '--out', 'contracts'], { cwd });
+    const { code } = await qmcpInProcess(['contracts', 'storage', '--out', 'contracts'], { cwd });
     expect(code).toBe(0);
     for (const name of readdirSync(join(cwd, 'contracts'))) {
       const shipped = new URL(`../../dom0/contracts/${name}`, import.meta.url);
@@ -71,7 +71,7 @@ describe('qmcp contracts', () => {
 
   test('of what is no plugin says why, and writes nothing', async () => {
     writeFileSync(join(cwd, 'x.mjs'), 'export default { id: "x" };');
-    const { code, stderr } = await qmcp(['contracts', './x.mjs', '--out', 'contracts'], { cwd });
+    const { code, stderr } = await qmcpInProcess(['contracts', './x.mjs', '--out', 'contracts'], { cwd });
     expect([code, stderr]).toEqual([1, expect.stringContaining('plugin-api-version')]);
     expect(existsSync(join(cwd, 'contracts'))).toBe(false);
   });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type SimHost, startHost } from '../../sim/index.js';
-import { qmcp } from '../support/qmcp.js';
+import { qmcp, qmcpInProcess } from '../support/qmcp.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let sim: SimHost;
@@ -20,11 +20,16 @@ afterAll(async () => {
   await sim.close();
   rmSync(dir, { recursive: true, force: true });
 });
-const call = (...words: string[]) => qmcp(['call', '--client', client, ...words], { cwd: dir });
+const callWith =
+  (run: typeof qmcp) =>
+  (...words: string[]) =>
+    run(['call', '--client', client, ...words], { cwd: dir });
+const call = callWith(qmcpInProcess);
 
 describe('qmcp call', () => {
   test('shows a list as a table, and as JSON when asked', async () => {
-    const [shown, json] = await Promise.all([call('qube_list'), call('qube_list', '--json')]);
+    const shown = await callWith(qmcp)('qube_list');
+    const json = await call('qube_list', '--json');
     expect(shown).toMatchObject({ code: 0, stderr: '' });
     expect(shown.stdout).toMatch(
       /^prefix {2}ai-\n\nqubes\nname +class +state\nai-debian +TemplateVM +halted\n$/,
@@ -60,7 +65,7 @@ describe('qmcp call', () => {
 
 test('qmcp tools says which are served, and of the others why not', async () => {
   const args = ['tools', '--client', client, '--read-only', '--all'];
-  const { code, stdout } = await qmcp(args, { cwd: dir });
+  const { code, stdout } = await qmcpInProcess(args, { cwd: dir });
   expect(code).toBe(0);
   expect(stdout).toMatch(/^qube_list +read +inspect +served +List the qubes$/m);
   expect(stdout).toMatch(/^exec_run +destroy +exec +read-only +/m);
@@ -69,7 +74,7 @@ test('qmcp tools says which are served, and of the others why not', async () => 
 
 test('qmcp config show says who said each value', async () => {
   const args = ['config', 'show', '--origin', '--timeout', '9'];
-  const { code, stdout } = await qmcp(args, { cwd: dir, env: { QMCP_READ_ONLY: 'true' } });
+  const { code, stdout } = await qmcpInProcess(args, { cwd: dir, env: { QMCP_READ_ONLY: 'true' } });
   expect(code).toBe(0);
   expect(stdout).toMatch(/^tools\.exclude +qmcp\.config\.yaml:2 +qube_set$/m);
   expect(stdout).toMatch(/^readOnly +QMCP_READ_ONLY +true$/m);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type SimHost, startHost } from '../../sim/index.js';
-import { qmcp } from '../support/qmcp.js';
+import { qmcp, qmcpInProcess } from '../support/qmcp.js';
 
 const closing: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -32,17 +32,25 @@ function edit(path: string, change: (text: string) => string): void {
 
 // ATTACK 20
 describe('against the real dom0, the server does not start', () => {
-  const refused = async (prepare: (root: string) => void, config?: (cwd: string) => void) => {
+  const refused = async (
+    prepare: (root: string) => void,
+    config?: (cwd: string) => void,
+    run = qmcpInProcess,
+  ) => {
     const { client, cwd } = await hostWith(prepare);
     config?.(cwd);
-    const served = await qmcp(['serve', '--client', client], { cwd });
+    const served = await run(['serve', '--client', client], { cwd });
     expect(served).toMatchObject({ code: 1, stdout: '' });
-    const { stdout } = await qmcp(['plugins', '--client', client], { cwd });
+    const { stdout } = await run(['plugins', '--client', client], { cwd });
     return { stderr: served.stderr, plugins: stdout };
   };
 
   test('when a contract is missing', async () => {
-    const { stderr, plugins } = await refused((root) => unlinkSync(contract(root, 'qmcp.spawn.Remove')));
+    const { stderr, plugins } = await refused(
+      (root) => unlinkSync(contract(root, 'qmcp.spawn.Remove')),
+      undefined,
+      qmcp,
+    );
     expect(stderr).toMatch(/service-missing: plugin "spawn": dom0 has no contract for qmcp\.spawn\.Remove/);
     expect(plugins).toMatch(/inspect +loaded[\s\S]*spawn +refused +service-missing/);
   });
@@ -120,7 +128,7 @@ describe('against the real dom0, the server does not start', () => {
   test('when dom0’s daemon is gone', async () => {
     const { sim, client, cwd } = await hostWith(() => {});
     await sim.qmcpd.kill();
-    const { code, stderr } = await qmcp(['serve', '--client', client], { cwd });
+    const { code, stderr } = await qmcpInProcess(['serve', '--client', client], { cwd });
     expect(code).toBe(1);
     expect(stderr).toMatch(/catalog-unavailable: plugins "inspect", "spawn", "exec"/);
   });

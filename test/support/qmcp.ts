@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 /** The command as a user runs it. */
@@ -30,6 +31,65 @@ export function qmcp(args: readonly string[], options: { cwd?: string; env?: obj
       resolve({ code, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() }),
     );
   });
+}
+
+/** As it was built: what the command itself loads, and nothing to compile once more. */
+const RUN = new URL('../../dist/cli/run.js', import.meta.url).href;
+
+let last: Promise<unknown> = Promise.resolve();
+
+/**
+ * The same command line, run in this process: for tests of what a command says and does, not of the process it is in. What
+ * belongs to a process (working directory, environment, output, exit code) is the command's own while it runs, so that calls
+ * wait for each other.
+ */
+export function qmcpInProcess(
+  args: readonly string[],
+  options: { cwd?: string; env?: object } = {},
+): Promise<Ran> {
+  const ran = last.then(() => runInProcess(args, options));
+  last = ran.catch(() => {});
+  return ran;
+}
+
+async function runInProcess(
+  args: readonly string[],
+  { cwd, env }: { cwd?: string; env?: object },
+): Promise<Ran> {
+  const before = { cwd: process.cwd(), env: process.env, exitCode: process.exitCode };
+  const stdout = replaceOutput('stdout');
+  const stderr = replaceOutput('stderr');
+  try {
+    process.env = { ...process.env, ...env };
+    process.exitCode = undefined;
+    if (cwd !== undefined) process.chdir(cwd);
+    const { run } = (await import(RUN)) as typeof import('../../cli/run.js');
+    await run(args);
+    return { code: Number(process.exitCode ?? 0), stdout: stdout.text(), stderr: stderr.text() };
+  } finally {
+    stdout.restore();
+    stderr.restore();
+    process.chdir(before.cwd);
+    process.env = before.env;
+    process.exitCode = before.exitCode;
+  }
+}
+
+/** Keeps what is written to one of this process's streams, as if it were a pipe. */
+function replaceOutput(name: 'stdout' | 'stderr') {
+  const original = Object.getOwnPropertyDescriptor(process, name)!;
+  const chunks: Buffer[] = [];
+  const value = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      chunks.push(chunk);
+      done();
+    },
+  });
+  Object.defineProperty(process, name, { value, configurable: true });
+  return {
+    text: () => Buffer.concat(chunks).toString(),
+    restore: () => Object.defineProperty(process, name, original),
+  };
 }
 
 /** A folder with an executable that answers as qrexec-client-vm does before a dom0 that says `catalog` and nothing else. */
