@@ -6,7 +6,7 @@ python();
 
 export default defineConfig({
   test: {
-    include: ['{core,plugins,sim,cli,test,examples}/**/*.test.ts'],
+    include: ['{core,plugins,model,sim,cli,test,examples}/**/*.test.ts'],
     // A package of its own, whose tests run where the packed qmcp is installed: test/sdk/first-ten-minutes.test.ts.
     exclude: ['**/node_modules/**', 'examples/vault/**'],
     // Reached only by what hangs, on a machine however busy: longer than the tests wait for any one thing.

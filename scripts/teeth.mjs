@@ -31,6 +31,7 @@ const SOURCES = [
   'dom0',
   'core',
   'plugins',
+  'model',
   'sim',
   'testing',
   'cli',

@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Dom0Snapshot } from '../core/api/index.js';
+
+export type Dom0Snapshot = ReturnType<typeof dom0SnapshotOf>;
 
 /** What dom0 keeps beside its qubes, as its files are right now. `root` is where its `etc` and `var` are. */
-export function dom0SnapshotOf(root: string): Dom0Snapshot {
+export function dom0SnapshotOf(root: string) {
   const lines = (...path: string[]) => readFileSync(join(root, ...path), 'utf8').split('\n');
   const policies = readdirSync(join(root, 'etc/qubes/policy.d')).filter((file) => file.endsWith('.policy'));
   return {
@@ -19,7 +20,7 @@ export function dom0SnapshotOf(root: string): Dom0Snapshot {
     audit: lines('var/log/qmcp/audit.log')
       .slice(0, -1)
       .map((line) => {
-        const { kind, call, names } = JSON.parse(line) as Dom0Snapshot['audit'][number];
+        const { kind, call, names } = JSON.parse(line) as { kind: string; call?: string; names?: string[] };
         return { kind, ...(call !== undefined && { call }), ...(names !== undefined && { names }) };
       }),
   };

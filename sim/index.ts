@@ -1,10 +1,9 @@
 /** A simulated Qubes host in one directory: qubesd, qrexec, guests, and the real dom0 daemon. */
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { HostSnapshot } from '../core/api/index.js';
 import { serveAdminApi } from './adminapi/server.js';
 import { serveControl } from './control.js';
-import { dom0SnapshotOf } from './dom0.js';
+import { type Dom0Snapshot, dom0SnapshotOf } from './dom0.js';
 import { BwrapEngine } from './guests/bwrap.js';
 import type { GuestEngine } from './guests/guest.js';
 import { MemoryEngine } from './guests/memory.js';
@@ -12,6 +11,7 @@ import { type Outside, reachOn } from './guests/outside.js';
 import { ProcessEngine } from './guests/processes.js';
 import type { MemoryService } from './guests/services.js';
 import { type Api, Host } from './host/host.js';
+import type { HostSnapshot } from './host/snapshot.js';
 import type { Destination, Reach } from './network/reach.js';
 import { Qmcpd } from './qmcpd.js';
 import { Qrexec } from './qrexec/daemon.js';
@@ -59,8 +59,8 @@ export interface SimHost {
   readonly host: Host;
   readonly qrexec: Qrexec;
   readonly qmcpd: Qmcpd;
-  /** The whole truth, dom0's files included: what invariants are checked against. */
-  snapshot(): HostSnapshot;
+  /** The whole truth, dom0's files included. */
+  snapshot(): HostSnapshot & { readonly dom0: Dom0Snapshot };
   /** The path of a qrexec-client-vm that calls from inside this qube. */
   client(source: string): Promise<string>;
   /** Would a packet from that qube arrive? */

@@ -1,10 +1,12 @@
-import type { HostSnapshot, Invariant, WorldSnapshot } from '../core/api/index.js';
-import { Marks } from '../core/api/marks.js';
+import type { Invariant } from '../core/api/index.js';
+import { type Check, checkOf } from '../model/invariants.js';
+import { Marks } from '../model/marks.js';
+import type { HostSnapshot, WorldSnapshot } from '../model/snapshot.js';
 
 /** What was done broke what a plugin says holds. */
 export class InvariantBroken extends Error {
   override readonly name = 'InvariantBroken';
-  constructor(readonly invariants: readonly Invariant[]) {
+  constructor(readonly invariants: readonly Check[]) {
     super(invariants.map(({ id, statement }) => `${id} no longer holds: ${statement}`).join('\n'));
   }
 }
@@ -14,13 +16,19 @@ export class NotHidden extends Error {
   override readonly name = 'NotHidden';
 }
 
+/** A statement of your own about the host, for `upholding`. dom0 does not enforce it; a test of yours shows that it holds. */
+export function defineCheck(id: string, check: Omit<Check, 'id'>): Check {
+  return { ...check, id };
+}
+
 export function mustHold(
-  invariants: readonly Invariant[],
+  what: readonly (Invariant | Check)[],
   before: HostSnapshot,
   after: HostSnapshot,
   world: WorldSnapshot,
 ): void {
-  const broken = invariants.filter(({ holds }) => !holds(before, after, world));
+  const checks = what.map((each) => ('holds' in each ? each : checkOf(each)));
+  const broken = checks.filter(({ holds }) => !holds(before, after, world));
   if (broken.length > 0) throw new InvariantBroken(broken);
 }
 

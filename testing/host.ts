@@ -2,18 +2,13 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
-import {
-  type HostSnapshot,
-  type Invariant,
-  type Plugin,
-  Refused,
-  type ToolContext,
-  type WorldSnapshot,
-} from '../core/api/index.js';
+import { type Invariant, type Plugin, Refused, type ToolContext } from '../core/api/index.js';
 import { boot, type Loaded } from '../core/boot/boot.js';
 import { dom0Through } from '../core/boot/catalog.js';
 import { type Problem, report } from '../core/boot/problems.js';
 import { mcpServer } from '../core/mcp/server.js';
+import type { Check } from '../model/invariants.js';
+import type { HostSnapshot, WorldSnapshot } from '../model/snapshot.js';
 import { BUILT_IN } from '../plugins/index.js';
 import { carryOut } from '../sim/control.js';
 import { dom0SnapshotOf } from '../sim/dom0.js';
@@ -185,12 +180,15 @@ export class SimulatedHost {
 
   /**
    * Does something, and holds the host before against the host after: every invariant that a service of the plugins under
-   * test declares, or those given. Rejects with `InvariantBroken`.
+   * test declares, or the invariants and checks given. Rejects with `InvariantBroken`.
    */
-  async upholding<T>(act: () => Promise<T>, invariants: readonly Invariant[] = this.declared()): Promise<T> {
+  async upholding<T>(
+    act: () => Promise<T>,
+    what: readonly (Invariant | Check)[] = this.declared(),
+  ): Promise<T> {
     const before = this.snapshot();
     const result = await act();
-    mustHold(invariants, before, this.snapshot(), this.world);
+    mustHold(what, before, this.snapshot(), this.world);
     return result;
   }
 

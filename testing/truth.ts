@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
-import type { Rule, Tier, WorldSnapshot } from '../core/api/index.js';
+import type { Rule, Tier } from '../core/api/index.js';
+import type { WorldSnapshot } from '../model/snapshot.js';
 
 interface Configured {
   readonly prefix: string;

@@ -1,5 +1,11 @@
-import { AXIOMS } from '../../core/api/axioms.js';
-import type { Invariant, Plugin, Service, Tool } from '../../core/api/index.js';
+import {
+  type EnforcedBy,
+  INVARIANTS,
+  isInvariantId,
+  type Plugin,
+  type Service,
+  type Tool,
+} from '../../core/api/index.js';
 import { contractOf, digestOf } from '../../core/boot/contract.js';
 import { nearest } from '../../core/config/fault.js';
 import { configuration, named } from '../../core/main.js';
@@ -8,6 +14,9 @@ import { marks } from '../shipped/enforcing-lines.js';
 import { CITED } from '../shipped/generated/citations.js';
 import { verbs } from '../shipped/steps.js';
 import { paint, wrapped } from '../terminal/terminal.js';
+
+/** A plugin may name an invariant that only another release of dom0 enforces. */
+const UNKNOWN = { statement: 'this release does not know it', enforcedBy: 'unknown' } as const;
 
 const REFERENCE = { file: 'dom0/contracts' };
 
@@ -21,7 +30,7 @@ export async function explain(
   if (said === undefined) {
     const known = [
       ...plugins.flatMap(({ tools }) => tools.map(({ name }) => name)),
-      ...invariants(plugins).keys(),
+      ...Object.keys(INVARIANTS),
     ];
     const near = nearest(what, known);
     const hint = near ? `did you mean ${near}?` : 'qmcp tools and qmcp explain --list say what there is';
@@ -33,13 +42,13 @@ export async function explain(
 export async function explainable(flags: Omit<ServeFlags, 'world'>): Promise<void> {
   const plugins = await named(await configuration(asked(flags)));
   for (const { name } of plugins.flatMap(({ tools }) => tools)) process.stdout.write(`${name}\n`);
-  for (const id of invariants(plugins).keys()) process.stdout.write(`${id}\n`);
+  for (const id of Object.keys(INVARIANTS)) process.stdout.write(`${id}\n`);
 }
 
 interface InvariantSaid {
   readonly invariant: string;
   readonly statement: string;
-  readonly enforcedBy: string;
+  readonly enforcedBy: EnforcedBy | 'unknown';
   readonly lines: readonly { readonly at: string; readonly within: string; readonly text: string }[];
   readonly tests: readonly string[];
   readonly tools: readonly string[];
@@ -70,18 +79,12 @@ export function explained(what: string, plugins: readonly Plugin[]): Said | unde
     const tool = plugin.tools.find(({ name }) => name === what) as Tool | undefined;
     if (tool !== undefined) return toolSaid(plugin, tool, plugins);
   }
-  const invariant = invariants(plugins).get(what);
-  return invariant && invariantSaid(invariant, plugins);
-}
-
-function invariants(plugins: readonly Plugin[]): Map<string, Invariant> {
-  const declared = plugins.flatMap(({ services }) => services.flatMap((service) => service.invariants));
-  return new Map([...declared, ...AXIOMS].map((each) => [each.id, each]));
+  return isInvariantId(what) ? invariantSaid(what, plugins) : undefined;
 }
 
 function toolSaid(plugin: Plugin, tool: Tool, plugins: readonly Plugin[]): ToolSaid {
   const used: Service[] = Object.values(tool.uses);
-  const ids = new Map(used.flatMap((service) => service.invariants.map((each) => [each.id, each] as const)));
+  const ids = new Set(used.flatMap((service) => service.invariants.map(({ id }) => id)));
   const { name, title, description, effect } = tool;
   return {
     tool: name,
@@ -90,7 +93,7 @@ function toolSaid(plugin: Plugin, tool: Tool, plugins: readonly Plugin[]): ToolS
     description,
     effect,
     services: used.map((service) => serviceSaid(plugin, service)),
-    invariants: [...ids.values()].map((each) => invariantSaid(each, plugins)),
+    invariants: [...ids].map((id) => invariantSaid(id, plugins)),
   };
 }
 
@@ -113,7 +116,8 @@ function serviceSaid(plugin: Plugin, service: Service) {
   };
 }
 
-function invariantSaid({ id, statement, enforcedBy }: Invariant, plugins: readonly Plugin[]): InvariantSaid {
+function invariantSaid(id: string, plugins: readonly Plugin[]): InvariantSaid {
+  const { statement, enforcedBy } = isInvariantId(id) ? INVARIANTS[id] : UNKNOWN;
   const tools = plugins.flatMap((plugin) =>
     plugin.tools
       .filter(({ uses }) =>
@@ -162,7 +166,7 @@ function invariantText(
   indent = '',
   alone = true,
 ): string[] {
-  const who = enforcedBy === 'dom0' ? 'dom0’s kernel' : 'the qrexec policy';
+  const who = { dom0: 'dom0’s kernel', policy: 'the qrexec policy', unknown: 'nothing here' }[enforcedBy];
   const inner = `${indent}  `;
   return [
     `${indent}${paint(invariant, 'cyan')}  enforced by ${who}`,

@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ruleOf } from '../../model/rule.js';
 import { python as interpreter } from '../../sim/python.js';
-import { covers, isRule, networkOf, type Rule, ruleOf } from './egress.js';
+import { covers, isRule, networkOf, type Rule } from './egress.js';
 
 const DOM0 = fileURLToPath(new URL('../../dom0', import.meta.url));
 

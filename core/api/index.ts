@@ -15,15 +15,13 @@ export {
 export { isRefusalCode, REFUSALS, type RefusalCode, Refused } from './errors.js';
 export { inject, injectable } from './injection.js';
 export {
-  type BudgetSnapshot,
-  type Dom0Snapshot,
-  defineInvariant,
   type EnforcedBy,
-  type HostSnapshot,
   type Invariant,
-  type QubeSnapshot,
-  type WorldSnapshot,
+  type InvariantId,
+  isInvariantId,
+  statementOf,
 } from './invariant.js';
+export { INVARIANTS } from './invariants.js';
 export { Label, OUT_OF_SCOPE, QubeName, TIERS, type Tier } from './names.js';
 export { API_VERSION, definePlugin, type Plugin } from './plugin.js';
 export { Bytes, Memory, NoParams, PowerState, QubeState, QubeSummary, Vcpus } from './qube.js';
@@ -38,6 +36,7 @@ export {
   type HostService,
   type Port,
   type Service,
+  type ServiceName,
   type StreamService,
   type TargetService,
 } from './service.js';

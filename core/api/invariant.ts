@@ -1,99 +1,24 @@
-import type { Rule } from './egress.js';
-import { frozen } from './frozen.js';
-import type { Tier } from './names.js';
+import { INVARIANTS } from './invariants.js';
 
 /** Where an invariant is enforced: by the kernel in dom0, or by the qrexec policy that dom0 evaluates. */
 export type EnforcedBy = 'dom0' | 'policy';
 
-/** One qube as a model check sees it: the host's truth, not an agent's view. */
-export interface QubeSnapshot {
-  readonly name: string;
-  readonly klass: string;
-  readonly state: string;
-  readonly tags: readonly string[];
-  readonly features: Readonly<Record<string, string>>;
-  /** Property values as the Admin API prints them; an unset qube-valued property is the empty string. */
-  readonly properties: Readonly<Record<string, string>>;
-  /** Firewall rules in the Admin API's line format, in order. */
-  readonly firewall: readonly string[];
-  /** Persistent disk, in bytes. */
-  readonly disk: number;
-  /** Devices of other qubes that this one uses. Left out where nobody looked. */
-  readonly attached?: readonly {
-    readonly devclass: string;
-    readonly backend: string;
-    readonly port: string;
-  }[];
-}
-
-/** What dom0 keeps besides its qubes. */
-export interface Dom0Snapshot {
-  /** Services whose contracts are installed. */
-  readonly contracts: readonly string[];
-  /** The policy's lines, without comments. */
-  readonly policy: readonly string[];
-  /** The audit log, oldest first. */
-  readonly audit: readonly {
-    readonly kind: string;
-    readonly call?: string;
-    /** Names in the call's arguments, of qubes and of those to be. Left out where nobody looked. */
-    readonly names?: readonly string[];
-  }[];
-}
-
-export interface HostSnapshot {
-  readonly qubes: readonly QubeSnapshot[];
-  /** Left out where nobody looked. */
-  readonly dom0?: Dom0Snapshot;
-}
-
-/** What a world may use of the host at most: bytes, MiB, numbers. Rates are not about the host's state, and so not here. */
-export interface BudgetSnapshot {
-  readonly qubes: number;
-  readonly disk: number;
-  readonly private_size: number;
-  readonly running: number;
-  readonly memory: number;
-  readonly vcpus: number;
-}
-
-/** The world a check is about, as the operator configured it in dom0. */
-export interface WorldSnapshot {
-  readonly name: string;
-  readonly prefix: string;
-  readonly principals: readonly string[];
-  readonly gateways: readonly string[];
-  readonly birthGateway: string | null;
-  readonly birthCeiling: Tier;
-  /** Names no call touches, whatever tags they carry. */
-  readonly guarded: readonly string[];
-  /** The farthest its qubes reach. */
-  readonly egress: readonly Rule[];
-  /** What an agent may write. */
-  readonly properties: readonly string[];
-  readonly features: readonly string[];
-  readonly budget: BudgetSnapshot;
-  /** Whether the operator has stopped it. */
-  readonly frozen: boolean;
-}
-
 /**
- * A named statement about the host that holds whatever the agent does. A plugin declares it; dom0 enforces it under the
- * same id with the same `with` parameters, or the core refuses the plugin.
+ * A named statement about the host that holds whatever the agent does. A plugin declares it by its id and parameters; dom0
+ * enforces it under the same id with the same parameters, or the core refuses the plugin.
  */
 export interface Invariant {
   readonly id: string;
-  readonly statement: string;
-  readonly enforcedBy: EnforcedBy;
   /** Parameters dom0 must have for this invariant, compared as canonical JSON. */
   readonly with: Readonly<Record<string, unknown>>;
-  /** The model check: true when the step from `before` to `after` kept the statement true. */
-  holds(before: HostSnapshot, after: HostSnapshot, world: WorldSnapshot): boolean;
 }
 
-export function defineInvariant(
-  id: string,
-  invariant: Omit<Invariant, 'id' | 'with'> & { with?: Readonly<Record<string, unknown>> },
-): Invariant {
-  return frozen({ ...invariant, id, with: { ...invariant.with } });
+export type InvariantId = keyof typeof INVARIANTS;
+
+/** Whether this release knows an invariant of that id. */
+export function isInvariantId(id: string): id is InvariantId {
+  return Object.hasOwn(INVARIANTS, id);
 }
+
+/** The sentence of an invariant; its id where this release does not know it. */
+export const statementOf = (id: string): string => (isInvariantId(id) ? INVARIANTS[id].statement : id);

@@ -1,5 +1,5 @@
 import { Type } from '../vendor/typebox.js';
-import { frozen } from './frozen.js';
+import { frozen } from './internal/frozen.js';
 
 /**
  * The name of a qube, as Qubes OS accepts one: a letter, then letters, digits, `_`, `.` or `-`; 31 characters at most.

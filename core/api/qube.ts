@@ -1,5 +1,5 @@
 import { Type } from '../vendor/typebox.js';
-import { frozen } from './frozen.js';
+import { frozen } from './internal/frozen.js';
 import { QubeName } from './names.js';
 
 /** Power state as an agent sees it: `starting` until qrexec answers, `stopping` while it goes down. */

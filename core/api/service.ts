@@ -1,7 +1,8 @@
 import type { Static, TSchema } from '../vendor/typebox.js';
+import { STEPS } from './generated/steps.js';
 import type { Invariant } from './invariant.js';
 import type { Tier } from './names.js';
-import { callsOf, type Step } from './steps.js';
+import type { Step } from './steps.js';
 
 /** What a service does to the host: looks, changes something that can be put back, or ends something. */
 export type Effect = 'read' | 'write' | 'destroy';
@@ -132,6 +133,10 @@ export function defineGuestService<P extends TSchema, R extends TSchema>(
 ): GuestService<P, R> {
   return Object.freeze({ ...service, kind: 'guest' as const, name });
 }
+
+/** Every Admin API method these steps may use. */
+const callsOf = (steps: readonly Step[]): string[] =>
+  [...new Set(steps.flatMap((one) => STEPS[one.do].methods as readonly string[]))].sort();
 
 const interpreted = <S extends { readonly steps: readonly Step[] }>(service: S) => ({
   qubes: {},

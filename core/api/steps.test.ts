@@ -2,8 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { describe, expect, test } from 'vitest';
 import { STEPS } from './generated/steps.js';
-import { type Step, type StepName, step } from './index.js';
-import { callsOf } from './steps.js';
+import { defineTargetService, NoParams, type Step, type StepName, step } from './index.js';
 
 const dom0 = parse(
   readFileSync(new URL('../../dom0/settings/vocabulary.toml', import.meta.url), 'utf8'),
@@ -29,7 +28,10 @@ describe('the steps an author can write', () => {
   });
 
   test('ask for the methods of all of them, each once', () => {
-    const calls = callsOf([step.list(), step.rules({ qube: '$target' }), step.list()]);
+    const { calls } = defineTargetService('qmcp.a.Look', {
+      ...{ effect: 'read', capability: 'read', params: NoParams, reply: NoParams, invariants: [] },
+      steps: [step.list(), step.rules({ qube: '$target' }), step.list()],
+    });
     expect(calls).toEqual([...new Set([...STEPS.list.methods, ...STEPS.rules.methods])].sort());
   });
 });

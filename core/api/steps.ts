@@ -1,5 +1,5 @@
-import { frozen } from './frozen.js';
 import { STEPS } from './generated/steps.js';
+import { frozen } from './internal/frozen.js';
 
 /**
  * The verbs dom0's kernel knows (`dom0/settings/vocabulary.toml`). A contract is a list of them; a value that starts with `$` is a
@@ -97,8 +97,3 @@ export const step = Object.freeze(
     ]),
   ),
 ) as unknown as Builders;
-
-/** Every Admin API method these steps may use. */
-export function callsOf(steps: readonly Step[]): string[] {
-  return [...new Set(steps.flatMap((one) => STEPS[one.do].methods as readonly string[]))].sort();
-}

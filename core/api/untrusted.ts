@@ -3,7 +3,7 @@
  * nothing in it may be invisible, move a cursor or turn text around. Everything that shows such text gets it from here.
  */
 import { Type } from '../vendor/typebox.js';
-import { frozen } from './frozen.js';
+import { frozen } from './internal/frozen.js';
 
 /**
  * Sequences a terminal acts upon, whole: strings (OSC, DCS, SOS, PM, APC) up to their terminator or the end of the line,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { BUILT_IN } from '../../plugins/index.js';
 import { catalogOf } from '../../test/support/fake-host.js';
 import { pluginOf, serviceIn } from '../../test/support/plugins.js';
+import type { Plugin } from '../api/index.js';
 import type { Catalog } from './catalog.js';
 import { contractOf, digestOf } from './contract.js';
 import { refusals } from './handshake.js';
@@ -12,7 +13,7 @@ const NAME = 'qmcp.a.Say';
 const digest = digestOf(contractOf(plugin, serviceIn(plugin)));
 
 /** What is refused when dom0's catalog is changed like this. */
-function changed(change: (catalog: Catalog) => void, plugins = [plugin]) {
+function changed(change: (catalog: Catalog) => void, plugins: readonly Plugin[] = [plugin]) {
   const catalog = structuredClone(catalogOf(plugins)) as Catalog;
   change(catalog);
   return refusals(plugins, { catalog });
@@ -68,12 +69,13 @@ describe('the refusal handshake', () => {
     expect(problems).toEqual([]);
   });
 
-  test('refuses an invariant that is enforced in another place than declared', () => {
+  test('refuses an invariant that dom0 enforces in another place than this release knows', () => {
+    const storage = BUILT_IN.filter(({ id }) => id === 'storage');
     const problems = changed(({ invariants }) => {
-      invariants['test.kept'] = { enforcedBy: 'policy' };
-    });
+      invariants['budget.hard'] = { enforcedBy: 'policy' };
+    }, storage);
     expect(problems.map(({ code }) => code)).toEqual(['invariant-place']);
-    expect(report(problems)).toMatch(/enforced by dom0; here it is enforced by policy/);
+    expect(report(problems)).toMatch(/enforced by dom0; dom0 says it is enforced by policy/);
   });
 
   test('refuses another digest, when nothing finer explains it', () => {

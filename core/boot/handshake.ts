@@ -1,4 +1,4 @@
-import type { Invariant, Plugin, Service } from '../api/index.js';
+import { INVARIANTS, type Invariant, isInvariantId, type Plugin, type Service } from '../api/index.js';
 import { own } from '../ports/values.js';
 import { whyOf } from '../serve/failure.js';
 import type { Catalog, CatalogAnswer } from './catalog.js';
@@ -59,7 +59,7 @@ function differences(plugin: Plugin, service: Service, catalog: Catalog): Proble
 function counterpart(
   plugin: Plugin,
   service: Service,
-  { id, with: parameters, enforcedBy }: Invariant,
+  { id, with: parameters }: Invariant,
   installed: Catalog['services'][string]['invariants'],
   catalog: Catalog,
 ): Problem[] {
@@ -80,9 +80,8 @@ function counterpart(
         dom0: canonical(entry.with),
       }),
     );
-  if (known.enforcedBy !== enforcedBy)
-    problems.push(
-      problem('invariant-place', plugin.id, { ...where, plugin: enforcedBy, dom0: known.enforcedBy }),
-    );
+  const here = isInvariantId(id) ? INVARIANTS[id].enforcedBy : known.enforcedBy;
+  if (known.enforcedBy !== here)
+    problems.push(problem('invariant-place', plugin.id, { ...where, here, dom0: known.enforcedBy }));
   return problems;
 }

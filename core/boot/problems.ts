@@ -79,8 +79,8 @@ export const PROBLEMS = {
     `${f.service} declares the invariant ${f.invariant}; the contract in dom0 has ${f.installed.join(', ') || 'none'}. ${review(f.service)}`,
   'invariant-parameters': (f: { service: string; invariant: string; plugin: string; dom0: string }) =>
     `${f.service} declares ${f.invariant} with ${f.plugin}; dom0 enforces it with ${f.dom0}. ${review(f.service)}`,
-  'invariant-place': (f: { service: string; invariant: string; plugin: string; dom0: string }) =>
-    `${f.service} declares ${f.invariant} as enforced by ${f.plugin}; here it is enforced by ${f.dom0}. Install releases of the plugin and of dom0 that belong together.`,
+  'invariant-place': (f: { service: string; invariant: string; here: string; dom0: string }) =>
+    `${f.service} declares ${f.invariant}. This release of qmcp knows it as enforced by ${f.here}; dom0 says it is enforced by ${f.dom0}. Install releases of qmcp here and in dom0 that belong together.`,
   'digest-mismatch': (f: { service: string; plugin: string; dom0: string }) =>
     `the contract of ${f.service} is ${short(f.plugin)} in the plugin and ${short(f.dom0)} in dom0, with the same invariants. ${review(f.service)}`,
   'plugin-needs-refused': (f: { needs: string }) =>

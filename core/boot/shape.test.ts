@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { kept, Nothing, pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
-import { defineInvariant, type Plugin, Type } from '../api/index.js';
+import { type Plugin, Type } from '../api/index.js';
 import { graphOf } from './order.js';
 
 const graph = (...plugins: unknown[]) =>
@@ -105,7 +105,7 @@ describe('the plugin graph', () => {
     expect(withTool({ upholds: [] })).toEqual(['a: tool-upholds-nothing']);
     expect(withTool({ upholds: [], effect: 'destroy' })).toEqual(['a: tool-upholds-nothing']);
     expect(withTool({ upholds: [], effect: 'read' })).toEqual([]);
-    const invented = defineInvariant('mine.alone', { ...kept, holds: () => true });
+    const invented = { ...kept, id: 'mine.alone' };
     expect(withTool({ upholds: [invented] })).toEqual(['a: tool-upholds-undeclared']);
   });
 

@@ -1,4 +1,4 @@
-import { Refused, type Resource } from '../api/index.js';
+import { Refused, type Resource, statementOf } from '../api/index.js';
 import type { ServedResource, ServedTool } from '../serve/served.js';
 
 const WHOLE: Resource = {
@@ -23,7 +23,7 @@ export function wholeTools(tools: readonly ServedTool[]): ServedResource {
       const tool = byName.get(name!);
       if (tool === undefined) throw new Refused('not-found');
       const { effect, input, output, upholds } = tool;
-      const invariants = Object.fromEntries(upholds.map(({ id, statement }) => [id, statement]));
+      const invariants = Object.fromEntries(upholds.map(({ id }) => [id, statementOf(id)]));
       return { text: JSON.stringify({ name, effect, input, output, invariants }) };
     },
     list: async () => [],

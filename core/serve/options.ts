@@ -1,5 +1,5 @@
-import { frozen } from '../api/frozen.js';
 import type { Plugin, RunContext } from '../api/index.js';
+import { frozen } from '../api/internal/frozen.js';
 import type { Static, TSchema } from '../vendor/typebox.js';
 
 /** How a tool of that plugin reads them: by the schema its plugin was defined with, which gives them their types. */

@@ -18,20 +18,9 @@ import { ExecRun } from './run.js';
 import { Runner, RunResult } from './runner.js';
 import * as services from './services.js';
 
-const {
-  run,
-  output,
-  stop,
-  fileRead,
-  fileWrite,
-  fileList,
-  fileCopy,
-  packageInstall,
-  disposable,
-  gone,
-  policyClosed,
-} = services;
-const { budgetHard, bornTagged, egressInherited, selfExcluded } = axioms;
+const { run, output, stop, fileRead, fileWrite, fileList, fileCopy, packageInstall, disposable, gone } =
+  services;
+const { budgetHard, bornTagged, egressInherited, policyClosed, selfExcluded } = axioms;
 
 const closed = { additionalProperties: false };
 const Next = Type.Union([Type.Integer(), Type.Null()]);

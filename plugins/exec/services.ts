@@ -2,7 +2,6 @@ import {
   axioms,
   defineGuestService,
   defineHostService,
-  defineInvariant,
   defineTargetService,
   NoParams,
   QubeName,
@@ -17,24 +16,11 @@ const {
   egressInherited,
   noEscalation,
   noEscapeHatch,
+  policyClosed,
   restrictionsInherit,
   selfExcluded,
   withinCeiling,
 } = axioms;
-
-export const policyClosed = defineInvariant('policy.closed', {
-  statement:
-    'A principal reaches only the services its lines name, on qubes of its world at the tier they ask for; a qube of the world reaches nothing but boot services and, to copy files, others of its world.',
-  enforcedBy: 'policy',
-  // What a command does inside its qube is the agent's own affair; what it must not do is change the host's structure.
-  holds: (before, after) => {
-    const structure = (host: typeof before) =>
-      JSON.stringify(
-        host.qubes.map(({ name, klass, tags, properties }) => [name, klass, tags, properties.netvm]),
-      );
-    return structure(before) === structure(after);
-  },
-});
 
 const closed = { additionalProperties: false };
 const nullable = <T extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>>(type: T) =>

@@ -1,4 +1,3 @@
-import type { HostSnapshot } from '../../core/api/index.js';
 import { exchange, openStream } from '../adminapi/exchange.js';
 import type { World } from '../world.js';
 import type { Device } from './devices.js';
@@ -12,7 +11,7 @@ import { stopped } from './power.js';
 import { get, read } from './properties/access.js';
 import { type PropertyValue, Qube } from './qube.js';
 import { Random } from './random.js';
-import { snapshotOf } from './snapshot.js';
+import { type HostSnapshot, snapshotOf } from './snapshot.js';
 import { Storage } from './storage.js';
 import { type SystemInfo, systemInfo } from './system.js';
 import { type QubeView, viewOf } from './view.js';

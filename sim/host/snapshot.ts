@@ -1,4 +1,3 @@
-import type { HostSnapshot, QubeSnapshot } from '../../core/api/index.js';
 import type { Host } from './host.js';
 import { powerState } from './power.js';
 import { listProperties, read } from './properties/access.js';
@@ -6,8 +5,10 @@ import { shown } from './properties/serialize.js';
 import type { Qube } from './qube.js';
 import { diskOf } from './storage.js';
 
-/** The host's truth, in the form invariants are checked against. */
-export function snapshotOf(host: Host): HostSnapshot {
+/** The host's truth, as data. */
+export type HostSnapshot = ReturnType<typeof snapshotOf>;
+
+export function snapshotOf(host: Host) {
   return {
     qubes: host.sorted().map((qube) => {
       const properties: Record<string, string> = {};
@@ -29,7 +30,7 @@ export function snapshotOf(host: Host): HostSnapshot {
   };
 }
 
-function attachedTo({ devices }: Qube): NonNullable<QubeSnapshot['attached']> {
+function attachedTo({ devices }: Qube) {
   return [...devices.attached].flatMap(([devclass, list]) =>
     list.map(({ device }) => ({ devclass, backend: device.backend.name, port: device.port })),
   );

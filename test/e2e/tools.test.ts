@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { axioms, type WorldSnapshot } from '../../core/api/index.js';
+import { CHECKS } from '../../model/invariants.js';
+import type { WorldSnapshot } from '../../model/snapshot.js';
 import { deviceOf } from '../../sim/host/populate.js';
 import { type SimHost, startHost } from '../../sim/index.js';
 import { worldOf } from '../support/agent.js';
@@ -28,7 +29,7 @@ async function answer(name: string, args: Record<string, unknown> = {}) {
   const before = sim.snapshot();
   const { structuredContent } = await client.call(name, args);
   const after = sim.snapshot();
-  const broken = axioms.AXIOMS.filter(({ holds }) => !holds(before, after, world)).map(({ id }) => id);
+  const broken = CHECKS.filter(({ holds }) => !holds(before, after, world)).map(({ id }) => id);
   expect([name, broken]).toEqual([name, []]);
   return structuredContent as Record<string, never> & { error?: { code: string } };
 }

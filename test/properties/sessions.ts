@@ -2,13 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import {
-  axioms,
-  type HostSnapshot,
-  type Invariant,
-  type Tool,
-  type WorldSnapshot,
-} from '../../core/api/index.js';
+import type { Tool } from '../../core/api/index.js';
+import { CHECKS, type Check, checkOf, structureKept } from '../../model/invariants.js';
+import type { HostSnapshot, WorldSnapshot } from '../../model/snapshot.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import type { Fault } from '../../sim/host/faults.js';
 import { type SimHost, startHost } from '../../sim/index.js';
@@ -211,8 +207,11 @@ export class Stage {
   private held(tool: string, before: HostSnapshot, except: ReadonlySet<string>): string[] {
     const after = this.sim.snapshot();
     const world = { ...this.world, frozen: this.frozen };
-    const declared: readonly Invariant[] = [...axioms.AXIOMS, ...this.agent.tool(tool).upholds];
-    const broken = declared.filter(({ id, holds }) => !except.has(id) && !holds(before, after, world));
+    const { upholds } = this.agent.tool(tool);
+    // Only tools that run something inside a qube declare this one.
+    const inside = upholds.some(({ id }) => id === structureKept.id) ? [structureKept] : [];
+    const checks: readonly Check[] = [...CHECKS, ...upholds.map(checkOf), ...inside];
+    const broken = checks.filter(({ id, holds }) => !except.has(id) && !holds(before, after, world));
     return [...new Set(broken.map(({ id }) => id))];
   }
 

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   axioms,
   defineHostService,
-  defineInvariant,
   definePlugin,
   defineTargetService,
   defineTool,
@@ -13,7 +12,13 @@ import {
   step,
   Type,
 } from '../../core/api/index.js';
-import { InvariantBroken, NotHidden, type SimulatedHost, simulatedHost } from '../../testing/index.js';
+import {
+  defineCheck,
+  InvariantBroken,
+  NotHidden,
+  type SimulatedHost,
+  simulatedHost,
+} from '../../testing/index.js';
 
 const look = defineTargetService('qmcp.mine.Look', {
   effect: 'read',
@@ -72,9 +77,8 @@ const plugin = definePlugin({
   ],
 });
 
-const nothingRuns = defineInvariant('mine.nothing-runs', {
+const nothingRuns = defineCheck('mine.nothing-runs', {
   statement: 'No qube of the world ever runs.',
-  enforcedBy: 'dom0',
   holds: (_, { qubes }) => qubes.every(({ name, state }) => !name.startsWith('ai-') || state === 'Halted'),
 });
 

@@ -1,4 +1,4 @@
-import type { Plugin } from '../../core/api/index.js';
+import { INVARIANTS, isInvariantId, type Plugin } from '../../core/api/index.js';
 import type { Catalog } from '../../core/boot/catalog.js';
 import { contractOf, digestOf } from '../../core/boot/contract.js';
 import type { Qrexec, QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
@@ -44,7 +44,8 @@ export function catalogOf(plugins: readonly Plugin[]): Catalog {
           with: { ...invariant.with },
         })),
       };
-      for (const { id, enforcedBy } of service.invariants) invariants[id] = { enforcedBy };
+      for (const { id } of service.invariants)
+        invariants[id] = { enforcedBy: isInvariantId(id) ? INVARIANTS[id].enforcedBy : 'dom0' };
     }
   return { format: 1, world: 'ai', prefix: 'ai-', services, unusable: {}, invariants };
 }

@@ -1,9 +1,9 @@
 import {
   defineGuestService,
-  defineInvariant,
   definePlugin,
   defineTargetService,
   defineTool,
+  type Invariant,
   type Plugin,
   type Service,
   step,
@@ -15,12 +15,7 @@ export const Nothing = Type.Object({}, { additionalProperties: false });
 export const OneQube = Type.Object({ qube: Type.String() }, { additionalProperties: false });
 export const Word = Type.Object({ word: Type.String() }, { additionalProperties: false });
 
-export const kept = defineInvariant('test.kept', {
-  statement: 'What is kept stays kept.',
-  enforcedBy: 'dom0',
-  with: { limit: 3, of: ['a', 'b'] },
-  holds: () => true,
-});
+export const kept: Invariant = { id: 'test.kept', with: { limit: 3, of: ['a', 'b'] } };
 
 export function serviceOf(plugin: string, verb = 'Say') {
   return defineTargetService(`qmcp.${plugin}.${verb}`, {

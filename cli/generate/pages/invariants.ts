@@ -1,5 +1,4 @@
-import { AXIOMS } from '../../../core/api/axioms.js';
-import type { Service } from '../../../core/api/index.js';
+import { INVARIANTS, type Service } from '../../../core/api/index.js';
 import { BUILT_IN } from '../../../plugins/index.js';
 import { marks } from '../../shipped/enforcing-lines.js';
 import { cited } from '../citations.js';
@@ -9,7 +8,7 @@ import { code, HEADING } from './markdown.js';
 export function invariantsPage(root: string): string {
   const lines = marks(root);
   const tests = cited(root);
-  const sections = AXIOMS.map(({ id, statement, enforcedBy }) => {
+  const sections = Object.entries(INVARIANTS).map(([id, { statement, enforcedBy }]) => {
     const tools = BUILT_IN.flatMap(({ tools }) =>
       tools
         .filter(({ uses }) =>
@@ -34,9 +33,9 @@ ${statement}
 - Declared by ${tools.map((name) => `[${code(name)}](tools.md#${name})`).join(' ') || 'no tool; it holds of everything'}
 `;
   });
-  return `${HEADING('Invariants', 'core/api/axioms.ts, dom0/ and test/cites.yaml')}
+  return `${HEADING('Invariants', 'core/api/invariants.ts, dom0/ and test/cites.yaml')}
 What holds whatever an agent does, and whatever contracts are installed. Each has an executable check of the host
-([\`core/api/axioms.ts\`](../../core/api/axioms.ts)), which is made after every call of whole sessions in the tests.
+([\`model/invariants.ts\`](../../model/invariants.ts)), which is made after every call of whole sessions in the tests.
 \`qmcp explain ID\` names the very lines. \`npm run teeth\` takes each of them out in turn and shows which test dies of it.
 
 ${sections.join('\n')}`;

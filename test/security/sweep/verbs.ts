@@ -1,4 +1,4 @@
-import type { HostSnapshot } from '../../../core/api/index.js';
+import type { HostSnapshot } from '../../../model/snapshot.js';
 import { deviceOf } from '../../../sim/host/populate.js';
 import { configure, roomy, type Seat } from '../host.js';
 

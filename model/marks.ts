@@ -1,5 +1,5 @@
-import type { BudgetSnapshot, HostSnapshot, QubeSnapshot, WorldSnapshot } from './invariant.js';
-import { TIERS, type Tier } from './names.js';
+import { TIERS, type Tier } from '../core/api/index.js';
+import type { BudgetSnapshot, HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
 
 /** When a qube was removed, and the tags to put back. */
 export const ENTOMBED = 'qmcp-entombed';

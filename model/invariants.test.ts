@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { describe, expect, test } from 'vitest';
-import { AXIOMS, birthClass } from './axioms.js';
-import type { Dom0Snapshot, HostSnapshot, QubeSnapshot, WorldSnapshot } from './invariant.js';
+import { axioms, INVARIANTS } from '../core/api/index.js';
+import { CHECKS, checkOf } from './invariants.js';
+import type { Dom0Snapshot, HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
 
 const { invariant: known } = parse(
-  readFileSync(new URL('../../dom0/settings/vocabulary.toml', import.meta.url), 'utf8'),
+  readFileSync(new URL('../dom0/settings/vocabulary.toml', import.meta.url), 'utf8'),
 ) as unknown as { invariant: Record<string, { enforcedBy: string }> };
 
 const GB = 2 ** 30;
@@ -461,22 +462,22 @@ const BROKEN: Readonly<
 
 describe('the axioms', () => {
   test('are the invariants of dom0’s vocabulary, enforced where it says', () => {
-    expect(AXIOMS.map(({ id, enforcedBy }) => [id, enforcedBy])).toEqual(
+    expect(Object.entries(INVARIANTS).map(([id, { enforcedBy }]) => [id, enforcedBy])).toEqual(
       Object.entries(known).map(([id, { enforcedBy }]) => [id, enforcedBy]),
     );
   });
 
   test('each have something that breaks them', () => {
-    expect(Object.keys(BROKEN).sort()).toEqual(AXIOMS.map(({ id }) => id).sort());
+    expect(Object.keys(BROKEN).sort()).toEqual(CHECKS.map(({ id }) => id).sort());
   });
 
   test.each(KEPT)('are all kept by %s', (_what, before, now) => {
-    expect(AXIOMS.filter(({ holds }) => !holds(before, now, WORLD)).map(({ id }) => id)).toEqual([]);
+    expect(CHECKS.filter(({ holds }) => !holds(before, now, WORLD)).map(({ id }) => id)).toEqual([]);
   });
 
-  describe.each(AXIOMS.map((axiom) => [axiom.id, axiom] as const))('%s is broken by', (id, axiom) => {
+  describe.each(CHECKS.map((check) => [check.id, check] as const))('%s is broken by', (id, check) => {
     test.each(BROKEN[id]!)('%s', (_what, before, now, world) => {
-      expect(axiom.holds(before, now, { ...WORLD, ...world })).toBe(false);
+      expect(check.holds(before, now, { ...WORLD, ...world })).toBe(false);
     });
   });
 
@@ -487,16 +488,21 @@ describe('the axioms', () => {
       [HOST, { qubes }],
       [{ qubes }, HOST],
     ] as const)
-      expect(AXIOMS.filter(({ holds }) => !holds(before, now, WORLD))).toEqual([]);
+      expect(CHECKS.filter(({ holds }) => !holds(before, now, WORLD))).toEqual([]);
   });
 });
 
 test('a contract is held to the classes it says it makes', () => {
-  const only = birthClass('AppVM');
-  expect(only.with).toEqual({ classes: ['AppVM'] });
+  expect(axioms.birthClass('AppVM')).toEqual({ id: 'birth.class', with: { classes: ['AppVM'] } });
+  const only = checkOf(axioms.birthClass('AppVM'));
   expect(only.holds(HOST, with_(child('ai-two')), WORLD)).toBe(true);
   expect(only.holds(HOST, with_(disposable), WORLD)).toBe(false);
   const forDisposables = child('ai-two', { properties: { template_for_dispvms: 'True' } });
   expect(only.holds(HOST, with_(forDisposables), WORLD)).toBe(false);
-  expect(birthClass('DispVMTemplate').holds(HOST, with_(forDisposables), WORLD)).toBe(true);
+  const forThose = checkOf(axioms.birthClass('DispVMTemplate'));
+  expect(forThose.holds(HOST, with_(forDisposables), WORLD)).toBe(true);
+});
+
+test('there is no check of an invariant dom0 does not know', () => {
+  expect(() => checkOf({ id: 'mine.own', with: {} })).toThrow('dom0 enforces no invariant mine.own');
 });

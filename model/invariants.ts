@@ -1,0 +1,434 @@
+/**
+ * The judge: for every invariant, a check of the host over any one call, whatever tool made it. Where the statement is about
+ * replies, the host cannot show all of it; a comment says which part a check of the host can see.
+ */
+import {
+  covers,
+  INVARIANTS,
+  type Invariant,
+  type InvariantId,
+  isInvariantId,
+  isRule,
+  TIERS,
+} from '../core/api/index.js';
+import {
+  BIRTH_NETWORK,
+  born,
+  changed,
+  ENTOMBED,
+  isDown,
+  Marks,
+  possibleSources,
+  same,
+  settings,
+  sourcesOf,
+  stayed,
+} from './marks.js';
+import { ruleOf } from './rule.js';
+import type { HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
+
+/** A statement about the host, and whether a step from `before` to `after` kept it true. */
+export interface Check {
+  readonly id: string;
+  readonly statement: string;
+  holds(before: HostSnapshot, after: HostSnapshot, world: WorldSnapshot): boolean;
+}
+
+type Holds = (
+  before: HostSnapshot,
+  after: HostSnapshot,
+  marks: Marks,
+  parameters: Invariant['with'],
+) => boolean;
+
+const ESCAPE_HATCHES = ['default_dispvm', 'guivm', 'audiovm', 'management_dispvm'];
+
+/** Lines qubesd takes, the final drop included. */
+const MAX_RULES = 128;
+
+const DEVICE_CLASSES = ['block', 'usb', 'mic'];
+
+/** What a qube needs of dom0 to boot. */
+const BOOT = [
+  'qubes.FeaturesRequest',
+  'qubes.GetDate',
+  'qubes.GetRandomizedTime',
+  'qubes.NotifyTools',
+  'qubes.NotifyUpdates',
+  'qubes.SyncAppMenus',
+];
+
+const CATALOG = 'qmcp.Catalog';
+
+/** A line of policy that lets something through. */
+const allowing = (line: string) => {
+  const [service = '', argument = '', source = '', target = '', ...action] = line.trim().split(/\s+/);
+  return action[0] === 'deny' ? [] : [{ service, argument, source, target, action }];
+};
+
+const HOLDS: Readonly<Record<InvariantId, Holds>> = {
+  // ---- who may be seen
+
+  'scope.existence-hidden':
+    // About replies. The host shows that nothing outside the world comes into being or ends by asking for it.
+    (before, after, marks) => {
+      const outside = ({ qubes }: HostSnapshot) =>
+        qubes.filter((qube) => !marks.concerns(qube)).map(({ name, klass }) => `${klass} ${name}`);
+      return same(outside(before).sort(), outside(after).sort());
+    },
+
+  'scope.values-redacted':
+    // About replies. The host shows that what is outside stays as it was, so that nothing of it can be learned by its reaction.
+    (before, after, marks) =>
+      stayed(before, after).every(([was, is]) => marks.concerns(was) || unmoved(was, is)),
+
+  'scope.self-excluded': (before, after, { excluded }) => {
+    const look = ({ qubes }: HostSnapshot) =>
+      qubes.filter(({ name }) => excluded.has(name)).map((qube) => [qube.name, settings(qube)]);
+    return same(look(before), look(after));
+  },
+
+  // ---- tags and tiers
+
+  'tags.operator-only': (before, after, marks) => {
+    const ladder = [marks.umbrella, ...marks.tiers];
+    const only = (tags: string[], allowed: readonly string[]) => tags.every((tag) => allowed.includes(tag));
+    const stay = stayed(before, after)
+      .filter(([was]) => marks.isFinished(was))
+      .every(([was, is]) => {
+        const added = settings(is).tags.filter((tag) => !was.tags.includes(tag));
+        const removed = settings(was).tags.filter((tag) => !is.tags.includes(tag));
+        const changed = [...added, ...removed];
+        return changed.length === 0 || same(changed, [marks.tombstone]);
+      });
+    const ofBirth = [...ladder, marks.born, ...marks.disposable, ...marks.stamps, ...marks.restrictions];
+    return (
+      stay &&
+      born(before, after).every((qube) => {
+        const sources = qube.klass === 'DispVM' ? possibleSources(qube, before) : [];
+        return only(settings(qube).tags, [...ofBirth, ...sources.flatMap(({ tags }) => tags)]);
+      })
+    );
+  },
+
+  'tiers.unreadable':
+    // About replies. The host shows that no such tag gets to where an agent reads: the features listed for its world.
+    (before, after, marks) => {
+      const secrets = [...marks.tiers, ...marks.restrictions];
+      const shown = ({ qubes }: HostSnapshot) =>
+        qubes.flatMap(({ name, features }) =>
+          marks.world.features
+            .filter((feature) => secrets.includes(features[feature] ?? ''))
+            .map((feature) => `${name} ${feature}`),
+        );
+      const then = shown(before);
+      return shown(after).every((one) => then.includes(one));
+    },
+
+  'tiers.no-escalation': (before, after, marks) => {
+    const ceiling = TIERS.indexOf(marks.world.birthCeiling);
+    return (
+      stayed(before, after).every(
+        ([was, is]) => !marks.isFinished(was) || marks.rank(is) <= marks.rank(was),
+      ) &&
+      born(before, after).every((qube) => {
+        const most = Math.max(-1, ...possibleSources(qube, before).map((source) => marks.rank(source)));
+        return marks.rank(qube) <= Math.min(most, ceiling);
+      })
+    );
+  },
+
+  'restrictions.inherit':
+    // Being taken off it included, though any other qube may leave its network.
+    (before, after, marks) => {
+      const locked = stayed(before, after).filter(([was]) => was.tags.includes(marks.egressLock));
+      const kept = locked.every(
+        ([was, is]) => was.properties.netvm === is.properties.netvm && same(was.firewall, is.firewall),
+      );
+      // What is half made is nobody's yet.
+      const children = born(before, after).filter((child) => marks.isFinished(child));
+      return (
+        kept &&
+        children.every((child) => {
+          const carries = (source: QubeSnapshot) =>
+            marks.restrictionsOf(source).every((tag) => child.tags.includes(tag));
+          const named = sourcesOf(child, before, after);
+          if (named.length > 0) return named.every(carries);
+          // Where the log does not say whose child it is, it may be that of any.
+          const sources = possibleSources(child, before).filter((qube) => marks.inScope(qube));
+          return sources.length === 0 || sources.some(carries);
+        })
+      );
+    },
+
+  // ---- birth
+
+  'birth.tagged-before-named': (before, after, marks) =>
+    born(before, after).every(
+      (qube) => qube.tags.includes(marks.umbrella) && marks.isOurs(qube) && marks.isFinished(qube),
+    ),
+
+  'birth.namespace': (before, after, { world }) =>
+    born(before, after).every(({ name, klass }) =>
+      // A disposable's name is the platform's choice.
+      klass === 'DispVM' ? /^disp\d+$/.test(name) : name.startsWith(world.prefix),
+    ),
+
+  /** A contract says which of the classes it makes. */
+  'birth.class': (before, after, _marks, { classes }) =>
+    born(before, after).every(({ klass, properties }) => {
+      const made = properties.template_for_dispvms === 'True' ? 'DispVMTemplate' : klass;
+      return (classes as string[]).includes(made) && ['AppVM', 'DispVM'].includes(klass);
+    }),
+
+  'birth.egress-inherited': (before, after, marks) =>
+    born(before, after).every((child) => {
+      const workloads = possibleSources(child, before).filter(({ klass }) => klass !== 'TemplateVM');
+      const inherited = workloads.map((source) => source.properties.netvm ?? '');
+      const { netvm = '' } = child.properties;
+      return ['', marks.world.birthGateway ?? '', ...inherited].includes(netvm);
+    }),
+
+  'birth.no-escape-hatch': (before, after) =>
+    born(before, after).every(
+      ({ properties, features }) =>
+        ESCAPE_HATCHES.every((property) => (properties[property] ?? '') === '') &&
+        properties.autostart !== 'True' &&
+        features['preload-dispvm-max'] === undefined,
+    ),
+
+  // ---- network
+
+  'egress.never-widens': (before, after) =>
+    stayed(before, after).every(([was, is]) => {
+      const network = was.properties.netvm ?? '';
+      // What is not born by a call has as its home what it was on when a call first took it off.
+      const home = was.features[BIRTH_NETWORK] ?? network;
+      return (
+        ['', network, home].includes(is.properties.netvm ?? '') &&
+        [was.features[BIRTH_NETWORK], home].includes(is.features[BIRTH_NETWORK])
+      );
+    }) &&
+    born(before, after).every(
+      ({ properties, features }) =>
+        features[BIRTH_NETWORK] === undefined || features[BIRTH_NETWORK] === (properties.netvm ?? ''),
+    ),
+
+  'egress.gateways-only': (before, after, marks) => {
+    const then = new Map(before.qubes.map((qube) => [qube.name, qube]));
+    return after.qubes.every((is) => {
+      const was = then.get(is.name);
+      const { netvm = '' } = is.properties;
+      const asBefore =
+        was?.properties.netvm === is.properties.netvm && (was?.state === is.state || isDown(is));
+      return !marks.concerns(is) || netvm === '' || asBefore || marks.world.gateways.includes(netvm);
+    });
+  },
+
+  'egress.no-new-gateway': (before, after, { world }) => {
+    const then = new Map(before.qubes.map((qube) => [qube.name, qube.properties]));
+    return after.qubes.every(({ name, properties }) => {
+      const was = then.get(name);
+      const provides = properties.provides_network ?? 'False';
+      return (
+        provides === (was?.provides_network ?? 'False') &&
+        (!world.gateways.includes(name) || was?.netvm === properties.netvm)
+      );
+    });
+  },
+
+  'egress.within-ceiling': (before, after, { world }) => {
+    const then = new Map(before.qubes.map(({ name, firewall }) => [name, firewall]));
+    return after.qubes
+      .filter(({ name, firewall }) => !same(then.get(name), firewall))
+      .every(({ firewall }) => {
+        const rules = firewall.slice(0, -1).map(ruleOf);
+        return (
+          firewall.length <= MAX_RULES &&
+          firewall.at(-1) === 'action=drop' &&
+          rules.every((rule) => rule && isRule(rule) && world.egress.some((one) => covers(one, rule)))
+        );
+      });
+  },
+
+  // ---- budget
+
+  'budget.hard':
+    // The rates and the calls under way are not on the host. What was beyond a limit before (the operator lowered it) may stay.
+    (before, after, marks) => {
+      const { budget } = marks.world;
+      const [was, is] = [marks.usage(before), marks.usage(after)];
+      const lines = Object.keys(was) as (keyof typeof was)[];
+      const then = new Map(before.qubes.map(({ name, disk }) => [name, disk]));
+      // A qube runs with what it had when it started: were that written lower, it would be counted for less than it has.
+      const running = stayed(before, after).filter(
+        ([was, is]) => (marks.isOurs(was) || marks.inScope(was)) && !isDown(was) && !isDown(is),
+      );
+      return (
+        lines.every((line) => is[line] <= Math.max(budget[line], was[line])) &&
+        running.every(([was, is]) =>
+          ['memory', 'maxmem', 'vcpus'].every((name) => was.properties[name] === is.properties[name]),
+        ) &&
+        after.qubes.every(
+          (qube) =>
+            !marks.isOurs(qube) ||
+            qube.klass === 'DispVM' ||
+            qube.disk <= Math.max(budget.private_size, then.get(qube.name) ?? 0),
+        )
+      );
+    },
+
+  'budget.numbers-private':
+    // About replies. The host shows the prediction: no line grows by more than the budget service said was left of it.
+    (before, after, marks) => {
+      const { budget } = marks.world;
+      const [was, is] = [marks.usage(before), marks.usage(after)];
+      return (Object.keys(was) as (keyof typeof was)[]).every((line) => {
+        const left = Math.max(budget[line] - was[line], 0);
+        return is[line] - was[line] <= left;
+      });
+    },
+
+  // ---- settings and devices
+
+  'props.allowlist': (before, after, marks) => {
+    const { world } = marks;
+    // The network has verbs of its own; a limit of memory that nobody set follows the memory.
+    const properties = new Set([...world.properties, 'netvm']);
+    if (properties.has('memory')) properties.add('maxmem');
+    const features = new Set([...world.features, BIRTH_NETWORK, ENTOMBED]);
+    return stayed(before, after)
+      .filter(([was]) => marks.isFinished(was))
+      .map(([was, is]) => [settings(was), settings(is)] as const)
+      .every(
+        ([was, is]) =>
+          changed(was.properties, is.properties).every((name) => properties.has(name)) &&
+          changed(was.features, is.features).every((name) => features.has(name)),
+      );
+  },
+
+  'devices.both-ends': (before, after, marks) => {
+    const full = new Set(
+      before.qubes
+        .filter((qube) => marks.inScope(qube) && marks.tier(qube) === 'full')
+        .map(({ name }) => name),
+    );
+    const uses = ({ qubes }: HostSnapshot) =>
+      qubes.flatMap(({ name, attached = [] }) =>
+        attached.map(({ devclass, backend, port }) => ({ name, devclass, backend, port })),
+      );
+    // A device also goes when an end of it does.
+    const up = new Set(after.qubes.filter((qube) => !isDown(qube)).map(({ name }) => name));
+    const [then, now] = [uses(before), uses(after)];
+    const without = (some: typeof then, others: typeof then) =>
+      some.filter((one) => !others.some((other) => same(one, other)));
+    const moved = [
+      ...without(now, then),
+      ...without(then, now).filter(({ name, backend }) => up.has(name) && up.has(backend)),
+    ];
+    return moved.every(
+      ({ name, backend, devclass }) =>
+        full.has(name) && full.has(backend) && DEVICE_CLASSES.includes(devclass),
+    );
+  },
+
+  // ---- end
+
+  'remove.is-a-tombstone': (before, after, marks) => {
+    const left = new Set(after.qubes.map(({ name }) => name));
+    return (
+      before.qubes.every(
+        (qube) =>
+          left.has(qube.name) || qube.klass === 'DispVM' || (marks.isOurs(qube) && !marks.isFinished(qube)),
+      ) &&
+      stayed(before, after).every(([was, is]) => {
+        if (!is.tags.includes(marks.tombstone)) return true;
+        return isDown(is) && is.disk === was.disk && is.features[ENTOMBED] !== undefined;
+      })
+    );
+  },
+
+  // ---- whatever happens
+
+  'audit.complete': (before, after) => {
+    if (before.dom0 === undefined || after.dom0 === undefined) return true;
+    const [then, now] = [before.dom0.audit, after.dom0.audit];
+    if (!same(now.slice(0, then.length), then)) return false;
+    const added = now.slice(then.length);
+    const acted = added.some(
+      ({ kind, call }, index) =>
+        kind === 'intent' &&
+        added.slice(index).some((later) => later.kind === 'outcome' && later.call === call),
+    );
+    return acted || same(before.qubes, after.qubes);
+  },
+
+  'crash.no-residue':
+    // What remains is whole: no birth without its last mark, no removal without its time, and no time without the removal.
+    (_before, after, marks) =>
+      after.qubes
+        .filter((qube) => marks.concerns(qube))
+        .every((qube) => {
+          const removed = qube.tags.includes(marks.tombstone);
+          return marks.isFinished(qube) && removed === (qube.features[ENTOMBED] !== undefined);
+        }),
+
+  'frozen.means-frozen': (before, after, { world }) => !world.frozen || same(before.qubes, after.qubes),
+
+  // ---- the policy
+
+  'policy.closed':
+    // Without dom0's files in sight, the host shows what a call past the policy would leave: a change of what is outside.
+    (before, after, marks) => {
+      const untouched = stayed(before, after).every(([was, is]) => marks.concerns(was) || unmoved(was, is));
+      if (before.dom0 === undefined || after.dom0 === undefined) return untouched;
+      const { principals } = marks.world;
+      const qubes = [`@tag:${marks.umbrella}`, `@tag:${marks.tombstone}`];
+      const closed = after.dom0.policy.flatMap(allowing).every(({ service, source, target, action }) => {
+        const named = [target, ...action].join(' ');
+        if (principals.includes(source)) return service.startsWith('qmcp.') || BOOT.includes(service);
+        if (!qubes.includes(source)) return true;
+        const dom0 = /@adminvm|\bdom0\b/.test(named);
+        const out = /@dispvm/.test(named) || principals.includes(target);
+        return !out && (!dom0 || BOOT.includes(service));
+      });
+      return untouched && closed && same(before.dom0.policy, after.dom0.policy);
+    },
+
+  'policy.consistent': (_before, { dom0 }) => {
+    if (dom0 === undefined) return true;
+    const granted = dom0.policy
+      .flatMap(allowing)
+      .map(({ service }) => service)
+      .filter((service) => service.startsWith('qmcp.') && service !== CATALOG);
+    return same([...new Set(granted)].sort(), [...new Set(dom0.contracts)].sort());
+  },
+};
+
+/** The check of an invariant a plugin declares. Throws for one dom0 does not know. */
+export function checkOf({ id, with: parameters }: Invariant): Check {
+  if (!isInvariantId(id)) throw new Error(`dom0 enforces no invariant ${id}`);
+  const holds = (before: HostSnapshot, after: HostSnapshot, world: WorldSnapshot) =>
+    HOLDS[id](before, after, new Marks(world), parameters);
+  return { id, statement: INVARIANTS[id].statement, holds };
+}
+
+/** What holds over every call, whatever its contract declares. */
+export const CHECKS: readonly Check[] = (Object.keys(INVARIANTS) as InvariantId[]).map((id) =>
+  checkOf({ id, with: id === 'birth.class' ? { classes: ['AppVM', 'DispVMTemplate', 'DispVM'] } : {} }),
+);
+
+/** A command changes files inside its qube, and nothing of which qubes there are and how they are connected. */
+export const structureKept: Check = {
+  id: 'policy.closed',
+  statement: INVARIANTS['policy.closed'].statement,
+  holds: (before, after) => {
+    const structure = ({ qubes }: HostSnapshot) =>
+      qubes.map(({ name, klass, tags, properties }) => [name, klass, tags, properties.netvm]);
+    return same(structure(before), structure(after));
+  },
+};
+
+function unmoved(was: QubeSnapshot, is: QubeSnapshot): boolean {
+  return same(settings(was), settings(is));
+}
