@@ -113,7 +113,7 @@ describe(`without one of its checks, dom0 is found out (seed ${SEED})`, () => {
       try {
         cpSync(packageFile('dom0'), join(copy, 'dom0'), { recursive: true });
         writeFileSync(join(copy, file), text);
-        forked = ForkedQmcpd.install(join(copy, 'dom0'));
+        forked = ForkedQmcpd.install({ dom0: join(copy, 'dom0') });
         // Few births go well among all there is to do: what is wrong with them is looked for where there are more.
         const tools = /^(restrictions|birth|tiers)\./.test(id) ? NARROWED_TOOLS : undefined;
         // Most are found in the first few: an unlucky seed may take more of them than a search that finds nothing.

@@ -1,22 +1,25 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { seat } from './host.js';
 
 const host = seat();
 
-/** The longest that another caller waits while these bytes are being judged. */
-async function others(bytes: Buffer): Promise<number> {
-  const hostile = host().bytes(bytes);
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const begun = performance.now();
-  expect(JSON.parse(await host().direct('qmcp.inspect.List', '@adminvm'))).toMatchObject({ ok: true });
-  const waited = performance.now() - begun;
-  expect(await hostile).toBe('{"error":{"code":"invalid-request"},"ok":false}\n');
-  return waited;
+const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
+const REFUSED = '{"error":{"code":"invalid-request"},"ok":false}\n';
+
+/** Nanoseconds for which qmcpd has been on a processor: whatever else runs on this machine is not in it. */
+const processor = () => Number(readFileSync(`/proc/${host().sim.qmcpd.pid}/schedstat`, 'utf8').split(' ')[0]);
+
+/** What it costs qmcpd to judge these bytes. It does one thing at a time: so long its other callers wait. */
+async function cost(payload: string): Promise<number> {
+  const before = processor();
+  expect(await host().bytes(Buffer.from(HEAD + payload))).toBe(REFUSED);
+  return processor() - before;
 }
 
 // ATTACK 19
 describe('no payload keeps the daemon from its other callers', () => {
-  const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
+  const PLAIN = `{"a":"${'x'.repeat(65_000)}"}`;
   const PAYLOADS: Record<string, string> = {
     'strings that never end': '\\"'.repeat(32_768),
     'nothing but quotes': '"'.repeat(65_536),
@@ -28,6 +31,14 @@ describe('no payload keeps the daemon from its other callers', () => {
   };
   for (const [what, payload] of Object.entries(PAYLOADS))
     it(what, async () => {
-      expect(await others(Buffer.from(HEAD + payload))).toBeLessThan(1000);
+      const costs = { hostile: [] as number[], plain: [] as number[] };
+      for (let round = 0; round < 5; round += 1) {
+        const others = host().direct('qmcp.inspect.List', '@adminvm');
+        costs.hostile.push(await cost(payload));
+        costs.plain.push(await cost(PLAIN));
+        expect(JSON.parse(await others)).toMatchObject({ ok: true });
+      }
+      // A square of as many bytes would be ten thousand times as much.
+      expect(Math.min(...costs.hostile) / Math.min(...costs.plain)).toBeLessThan(100);
     });
 });

@@ -8,7 +8,10 @@ import signal
 import sys
 
 sys.path.insert(0, os.getcwd())
+import counted
 import qmcpd.__main__  # noqa: F401
+
+counts = "--count" in sys.argv
 
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
 for root in sys.stdin:
@@ -19,6 +22,8 @@ for root in sys.stdin:
         os.dup2(nothing, 0)
         os.dup2(nothing, 1)
         sys.argv = ["qmcpd", "--root", root.rstrip("\n")]
+        if counts:
+            counted.begin(os.path.join(sys.argv[2], "var/log/work"))
         del sys.modules["qmcpd.__main__"]
         runpy.run_module("qmcpd", run_name="__main__", alter_sys=True)
         os._exit(0)

@@ -31,11 +31,17 @@ export class ForkedQmcpd {
     });
   }
 
-  /** From now on, for the hosts of this file. `dom0` is the folder its code is in. */
-  static install(dom0 = packageFile('dom0')): ForkedQmcpd {
+  /**
+   * From now on, for the hosts of this file. `dom0` is the folder its code is in. With `counts` each qmcpd says in
+   * var/log/work what every call has cost it: counted.py.
+   */
+  static install({ dom0 = packageFile('dom0'), counts = false } = {}): ForkedQmcpd {
     const script = fileURLToPath(new URL('forked.py', import.meta.url));
     const forked = new ForkedQmcpd(
-      spawn(python(), ['-B', script], { cwd: dom0, stdio: ['pipe', 'pipe', 'pipe'] }),
+      spawn(python(), ['-B', script, ...(counts ? ['--count'] : [])], {
+        cwd: dom0,
+        stdio: ['pipe', 'pipe', 'pipe'],
+      }),
     );
     vi.spyOn(Qmcpd.prototype, 'start').mockImplementation(function (this: Qmcpd) {
       return forked.start(this);

@@ -1,22 +1,17 @@
 /**
- * What an agent learns with a watch in its hand. Names come past the policy in payloads, so the kernel itself has to be as
- * quick about a qube that is hidden as about one that is missing.
- *
- *     QMCP_TIME=2000 npx vitest run test/security/time.test.ts     2,000 samples of each, medians within 2 %, on a quiet machine
+ * What an agent learns with a watch in its hand. Names come past the policy in payloads, so the kernel itself has to do for a
+ * qube that is hidden what it does for one that is missing. That is counted here; `npm run bench` measures it.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { gate, turn, until } from '../support/waiting.js';
+import { ForkedQmcpd } from './forked.js';
 import { roomy, Seat } from './host.js';
 
-/** Samples of each kind, and how far their medians may be apart. A difference that is there is there in all the samples. */
-const FULL = Number(process.env.QMCP_TIME ?? 0);
-const ROUNDS = FULL > 0 ? [FULL] : [100, 200, 400, 800];
-const WITHIN = FULL > 0 ? 0.02 : 0.08;
-
-const SEED = Number(process.env.QMCP_SEED ?? Date.now() % 2 ** 31);
-
+let forked: ForkedQmcpd;
 let seat: Seat;
-beforeEach(async () => {
+beforeAll(async () => {
+  forked = ForkedQmcpd.install({ counts: true });
   seat = await Seat.take('demo', (root) => {
     roomy(root);
     const path = `${root}/etc/qmcp/qmcp.toml`;
@@ -25,12 +20,17 @@ beforeEach(async () => {
       '[world.lab.principal.lab-control]\nplugins = ["spawn"]\n';
     writeFileSync(path, readFileSync(path, 'utf8') + lab);
   });
+  await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-gone', template: 'ai-debian' });
+  await seat.ask('ai-gone', 'qmcp.spawn.Remove');
+  await seat.operator('admin.vm.tag.Set', 'personal', 'ai-managed');
 });
-afterEach(() => seat.leave());
+afterAll(async () => {
+  await seat.leave();
+  await forked.remove();
+});
 
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
 const start = (name: string, source?: string) => seat.direct('qmcp.spawn.Start', name, {}, source);
-const median = (times: number[]) => times.sort((one, other) => one - other)[times.length >> 1]!;
 
 /** Names an agent can ask about, and why it gets none of them. */
 const NAMES = { missing: 'nobody-1', hidden: 'work', underTier: 'personal', removed: 'ai-gone' };
@@ -52,59 +52,68 @@ const ASKED: readonly [string, (name: string) => Promise<string>, (keyof typeof 
 ];
 const host = (service: string, payload: object) => seat.direct(service, '@adminvm', payload);
 
+/** Instructions of dom0's code for each call so far. */
+const work = () => {
+  const path = `${seat.sim.root}/var/log/work`;
+  return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n').map(Number) : [];
+};
+
+/** What one call costs: the least of a few, should it have to wait in one of them. */
+async function cost(call: () => Promise<unknown>): Promise<number> {
+  const costs: number[] = [];
+  for (let at = 0; at < 5; at += 1) {
+    const before = work().length;
+    await call();
+    await until(() => work().length > before);
+    costs.push(work()[before]!);
+  }
+  return Math.min(...costs);
+}
+
 // ATTACK 15
 describe('by the time it takes, a name that is missing cannot be told', () => {
-  it.each(ASKED)(
-    'from one that is hidden, under tier or removed: %s',
-    async (_what, ask, kinds) => {
-      await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-gone', template: 'ai-debian' });
-      await seat.ask('ai-gone', 'qmcp.spawn.Remove');
-      await seat.operator('admin.vm.tag.Set', 'personal', 'ai-managed');
-      const times = new Map(kinds.map((kind) => [kind, [] as number[]]));
-      const sample = async (wanted: number) => {
-        while (times.get('missing')!.length < wanted)
-          // In turn, in any order: what slows the machine down slows all of them, and none always follows another.
-          for (const kind of shuffled(kinds)) {
-            const begun = performance.now();
-            const reply = await ask(NAMES[kind]);
-            times.get(kind)!.push(performance.now() - begun);
-            expect(reply).toBe(NOT_FOUND);
-          }
-        const missing = median([...times.get('missing')!]);
-        return kinds.map((kind) => [kind, median([...times.get(kind)!]) / missing] as const);
-      };
-      let ratios: Awaited<ReturnType<typeof sample>> = [];
-      for (const wanted of ROUNDS) {
-        ratios = await sample(wanted);
-        if (ratios.every(([, ratio]) => Math.abs(ratio - 1) <= WITHIN)) break;
-      }
-      const shown = ratios.map(([kind, ratio]) => `${kind} ${ratio.toFixed(3)}`).join(', ');
-      console.log(
-        `time, by the missing one’s: ${shown}; ${times.get('missing')!.length} samples each, seed ${SEED}`,
-      );
-      for (const [kind, ratio] of ratios) expect(Math.abs(ratio - 1), kind).toBeLessThanOrEqual(WITHIN);
-    },
-    120_000,
-  );
+  it.each(ASKED)('from one that is hidden, under tier or removed: %s', async (_what, ask, kinds) => {
+    const costOf = (kind: keyof typeof NAMES) =>
+      cost(async () => expect(await ask(NAMES[kind])).toBe(NOT_FOUND));
+    const missing = await costOf('missing');
+    expect(missing).toBeGreaterThan(1000);
+    expect(await costOf('hidden')).toBe(missing);
+    // A tag in a set, or one more: some fifty instructions would be a thousandth of what a call takes.
+    for (const kind of kinds) expect(Math.abs((await costOf(kind)) - missing), kind).toBeLessThan(50);
+  });
 
   it('even where qubesd itself is sooner done with what does not exist', async () => {
     const { host } = seat.sim;
     const original = host.call.bind(host);
-    host.call = async (request) => {
-      const reply = await original(request);
-      const [format] = Buffer.from(reply).toString('latin1').split('\0');
-      if (format === '0') await new Promise((resolve) => setTimeout(resolve, 100));
-      return reply;
-    };
+    onTestFinished(() => {
+      host.call = original;
+    });
     for (const name of ['no-such-qube', 'work'])
       for (const act of [
         () => start(name),
         () => seat.direct('qmcp.spawn.Create', '@adminvm', { name: 'ai-one', template: name }),
         () => seat.direct('qmcp.spawn.Restore', '@adminvm', { qube: name }),
       ]) {
-        const begun = performance.now();
-        expect(await act()).toBe(NOT_FOUND);
-        expect(performance.now() - begun).toBeGreaterThan(95);
+        const [asked, slow] = [gate(), gate()];
+        const formats: string[] = [];
+        host.call = async (request) => {
+          const reply = await original(request);
+          formats.push(Buffer.from(reply).toString('latin1').split('\0')[0]!);
+          asked.open();
+          await slow.opened;
+          return reply;
+        };
+        let reply = '';
+        const answered = act().then((said) => {
+          reply = said;
+        });
+        // It waits for what qubesd says of one that exists, and never asks it about one that does not.
+        await Promise.race([asked.opened, answered]);
+        await turn();
+        expect([reply, formats]).toEqual(['', ['0']]);
+        slow.open();
+        await answered;
+        expect([reply, formats]).toEqual([NOT_FOUND, ['0']]);
       }
   });
 
@@ -124,21 +133,3 @@ describe('by the time it takes, a name that is missing cannot be told', () => {
     expect(JSON.parse(await theirs)).toMatchObject({ ok: true });
   });
 });
-
-/** mulberry32: numbers from 0 to 1 that are the same for the same seed. */
-let drawn = SEED;
-function draw(): number {
-  drawn = (drawn + 0x6d2b79f5) | 0;
-  let mixed = Math.imul(drawn ^ (drawn >>> 15), 1 | drawn);
-  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-}
-
-function shuffled<T>(all: readonly T[]): T[] {
-  const order = [...all];
-  for (let at = order.length - 1; at > 0; at--) {
-    const other = Math.floor(draw() * (at + 1));
-    [order[at], order[other]] = [order[other]!, order[at]!];
-  }
-  return order;
-}
