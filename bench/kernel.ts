@@ -73,15 +73,21 @@ class Wire {
 export async function kernel(sim: SimHost): Promise<Row[]> {
   const wire = new Wire(sim);
   const { call } = wire;
-  await call('qmcp.spawn.Create', 'keyword adminvm', { name: 'ai-bench', template: 'ai-debian' });
+  for (const name of ['ai-bench', 'ai-gone'])
+    await call('qmcp.spawn.Create', 'keyword adminvm', { name, template: 'ai-debian' });
+  await call('qmcp.spawn.Remove', 'name ai-gone');
+  await wire.admin('admin.vm.tag.Set', 'personal', 'ai-managed');
   const state = () => call('qmcp.inspect.State', 'name ai-bench');
+  const start = (name: string) => () => call('qmcp.spawn.Start', `name ${name}`);
   const raw = new Raw(join(sim.root, 'run/qubesd.sock'));
   const raws: number[] = [];
   const found = await medians(
     {
       state,
-      hidden: () => call('qmcp.inspect.State', 'name vault'),
-      missing: () => call('qmcp.inspect.State', 'name no-such-qube'),
+      hidden: start('vault'),
+      missing: start('no-such-qube'),
+      underTier: start('personal'),
+      removed: start('ai-gone'),
       // In between, and not timed from here: that process takes its own time, as qmcpd does.
       raw: async () => raws.push(await raw.once(BEHIND_STATE)),
     },
@@ -96,6 +102,8 @@ export async function kernel(sim: SimHost): Promise<Row[]> {
     ratio('one qube read ÷ its raw Admin API calls, by another process', of('state'), least, '< 2'),
     ratio('refusal ÷ one qube read', of('hidden'), of('state')),
     ratio('hidden ÷ missing', of('hidden'), of('missing'), '1'),
+    ratio('under tier ÷ missing', of('underTier'), of('missing'), '1'),
+    ratio('removed ÷ missing', of('removed'), of('missing'), '1'),
     {
       what: `qubes read a second, ${CROWD} connections ÷ 1`,
       ratio: crowd / one,
@@ -116,10 +124,13 @@ export async function listOfMany(sim: SimHost): Promise<Row[]> {
   return [ratio(`list of ${length} qubes ÷ one raw admin.vm.List`, qmcp, raw)];
 }
 
-/** The demo's world, and so many more qubes in it. */
-export function withMany<W extends { readonly qubes: readonly { readonly name: string }[] }>(world: W): W {
+/** The demo's world, and more qubes in it: so many with its template. */
+export function withMany<W extends { readonly qubes: readonly { readonly name: string }[] }>(
+  world: W,
+  many = MANY,
+): W {
   const one = { class: 'AppVM', label: 'red', template: 'ai-debian', tags: ['ai-managed', 'ai-full'] };
-  const more = Array.from({ length: MANY - 1 }, (_, at) => ({ ...one, name: `ai-n${at}` }));
+  const more = Array.from({ length: many - 1 }, (_, at) => ({ ...one, name: `ai-n${at}` }));
   return { ...world, qubes: [...world.qubes, ...more] };
 }
 

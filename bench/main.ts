@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadWorld, type SimHost, startHost, type World } from '../sim/index.js';
 import { kernel, listOfMany, withMany } from './kernel.js';
-import { type Row, show } from './measure.js';
+import { type Row, SEED, show } from './measure.js';
+import { simulated } from './simulated.js';
 import { startup } from './startup.js';
 
 /** What is measured is what a call costs, not how many the shipped qmcp.toml allows. */
@@ -32,6 +33,11 @@ async function on(world: World, measure: (sim: SimHost) => Promise<Row[]>): Prom
 
 const demo = loadWorld('demo');
 process.stdout.write(
-  'against the simulated qubesd, in this process; a real one takes other times for its part\n\n',
+  `against the simulated qubesd, in this process; a real one takes other times for its part (seed ${SEED})\n\n`,
 );
-show([...(await on(demo, kernel)), ...(await on(withMany(demo), listOfMany)), ...(await on(demo, startup))]);
+show([
+  ...(await on(demo, kernel)),
+  ...(await on(withMany(demo), listOfMany)),
+  ...(await on(demo, startup)),
+  ...(await simulated()),
+]);

@@ -1,4 +1,13 @@
-/** Medians of many runs, the things compared taken in turn: a machine that slows down slows all of them. */
+/**
+ * Medians of many runs. The things compared take turns, so that a machine that slows down slows all of them; in random order,
+ * so that none is always the one that follows another.
+ */
+import { randomInt } from 'node:crypto';
+import { Random } from '../sim/host/random.js';
+
+/** Repeats the order of a run that printed it. */
+export const SEED = Number(process.env.QMCP_SEED ?? randomInt(2 ** 31));
+const random = new Random(SEED);
 
 export type Act = () => Promise<unknown>;
 
@@ -8,13 +17,22 @@ export async function medians(
 ): Promise<Map<string, number>> {
   const times = new Map(Object.keys(acts).map((name) => [name, [] as number[]]));
   for (let run = -Math.ceil(runs / 10); run < runs; run++)
-    for (const [name, act] of Object.entries(acts)) {
+    for (const [name, act] of shuffled(Object.entries(acts))) {
       const begin = performance.now();
       await act();
       // The first tenth warms things up and does not count.
       if (run >= 0) times.get(name)!.push(performance.now() - begin);
     }
   return new Map([...times].map(([name, all]) => [name, all.sort((a, b) => a - b)[all.length >> 1]!]));
+}
+
+function shuffled<T>(all: readonly T[]): T[] {
+  const order = [...all];
+  for (let at = order.length - 1; at > 0; at--) {
+    const other = random.below(at + 1);
+    [order[at], order[other]] = [order[other]!, order[at]!];
+  }
+  return order;
 }
 
 export interface Row {
