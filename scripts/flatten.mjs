@@ -4,20 +4,34 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, sep } from 'node:path';
-import { rolldown } from 'rolldown';
+import { build } from 'esbuild';
+
+const REQUIRE =
+  "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);";
 
 export async function flatten(root) {
   const from = join(root, 'core/vendor');
   const to = join(root, 'dist/core/vendor');
   const entries = readdirSync(from).map((name) => [basename(name, '.ts'), join(from, name)]);
-  const bundle = await rolldown({ input: Object.fromEntries(entries), platform: 'node', cwd: root });
-  try {
-    const { output } = await bundle.write({ dir: to, format: 'esm', chunkFileNames: '[name].js' });
-    const files = output.flatMap(({ moduleIds = [] }) => moduleIds);
-    writeFileSync(join(to, 'LICENSES.txt'), licences(files));
-  } finally {
-    await bundle.close();
-  }
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: Object.fromEntries(entries),
+    outdir: to,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.18',
+    // Some are CommonJS, and ask for Node's own modules as such.
+    banner: { js: REQUIRE },
+    chunkNames: '[name]-[hash]',
+    metafile: true,
+    logLevel: 'warning',
+  });
+  writeFileSync(
+    join(to, 'LICENSES.txt'),
+    licences(Object.keys(metafile.inputs).map((file) => join(root, file))),
+  );
 }
 
 /** Of every package that a file is from. Throws when one has no licence to hand on. */

@@ -57,17 +57,9 @@ function compile() {
   run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
 }
 
-/** Where the bundler does not run, what the compiler makes of the same files is left: it does the same, and starts later. */
 async function flattened() {
-  try {
-    const { flatten } = await import('./flatten.mjs');
-    await flatten(ROOT);
-  } catch (error) {
-    say(`the libraries stay in many files, and a start takes longer: ${error.message}`);
-    rmSync(join(ROOT, 'dist/core/vendor'), { recursive: true, force: true });
-    rmSync(join(ROOT, 'dist/.tsbuildinfo'), { force: true });
-    compile();
-  }
+  const { flatten } = await import('./flatten.mjs');
+  await flatten(ROOT);
 }
 
 function built() {

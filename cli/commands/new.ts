@@ -25,6 +25,7 @@ export function newPlugin(name: string, { dir = name }: { dir?: string }): void 
     name,
     version: VERSION,
     typescript: devDependencies.typescript!,
+    vite: devDependencies.vite!,
     vitest: devDependencies.vitest!,
   };
   const filled = (text: string) =>

@@ -14,7 +14,7 @@ import manifest from '../../package.json' with { type: 'json' };
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TUTORIAL = readFileSync(join(ROOT, 'docs/how-to/write-a-plugin.md'), 'utf8');
-const { typescript, vitest } = manifest.devDependencies;
+const { typescript, vite, vitest } = manifest.devDependencies;
 
 /** The vault signs with OpenSSH's own program. */
 const hasKeygen = spawnSync('ssh-keygen', ['-?']).error === undefined;
@@ -33,7 +33,7 @@ function commands(step: string): string {
     .replaceAll('/tmp/host', host)
     .replace(
       'npm install qmcp typescript vitest',
-      `npm install --ignore-scripts --prefer-offline --no-audit --no-fund ${tarball} typescript@${typescript} vitest@${vitest} @types/node@${manifest.devDependencies['@types/node']}`,
+      `npm install --ignore-scripts --prefer-offline --no-audit --no-fund ${tarball} typescript@${typescript} vite@${vite} vitest@${vitest} @types/node@${manifest.devDependencies['@types/node']}`,
     );
 }
 
