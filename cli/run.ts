@@ -7,9 +7,10 @@ export async function run(words: readonly string[]): Promise<void> {
     const { program } = await import('./program.js');
     await program().parseAsync(words, { from: 'user' });
   } catch (error) {
-    const { name, message, exitCode } = error as Error & { exitCode?: number };
-    if (name === 'CommanderError') {
-      // The parser has said what there is to say. Help that was asked for is no failure.
+    const { name, message, code, exitCode } = error as Error & { code?: string; exitCode?: number };
+    // The parser has said what there is to say. Its errors are known by their code: the build may rename the class.
+    if (code?.startsWith('commander.')) {
+      // Help that was asked for is no failure.
       process.exitCode = exitCode === 0 ? 0 : 2;
       return;
     }
