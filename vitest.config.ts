@@ -4,16 +4,31 @@ import { python } from './sim/python.js';
 // Found here, and inherited by every worker and by what the tests start.
 python();
 
+const TESTS = '{core,plugins,model,sim,cli,test,examples}/**/*.test.ts';
+/** Each of these files has a process of its own: some replace a module for all of it. */
+const ALONE = ['test/{security,properties,packaging}/**/*.test.ts', 'test/tools/table.test.ts'];
+// examples/vault is a package of its own. Its tests run where the packed qmcp is installed: test/sdk/first-ten-minutes.test.ts.
+const EXCLUDED = ['**/node_modules/**', 'examples/vault/**'];
+
 export default defineConfig({
   test: {
-    include: ['{core,plugins,model,sim,cli,test,examples}/**/*.test.ts'],
-    // A package of its own, whose tests run where the packed qmcp is installed: test/sdk/first-ten-minutes.test.ts.
-    exclude: ['**/node_modules/**', 'examples/vault/**'],
     // Reached only by what hangs, on a machine however busy: longer than the tests wait for any one thing.
     testTimeout: 300_000,
     hookTimeout: 300_000,
     // What the build made is loaded as Node loads it.
     server: { deps: { external: [/\/dist\//] } },
     maxWorkers: 2,
+    // Loading the code takes longer than most tests do: a worker loads it once, for all files it runs.
+    projects: [
+      {
+        extends: true,
+        test: { name: 'together', include: [TESTS], exclude: [...EXCLUDED, ...ALONE], isolate: false },
+      },
+      // A group of its own, because a worker ends when the next file in the queue wants another one.
+      {
+        extends: true,
+        test: { name: 'alone', include: ALONE, exclude: EXCLUDED, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });
