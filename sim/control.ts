@@ -3,10 +3,10 @@
  * table of verbs; `sim ctl` sends the words over a socket and prints what comes back.
  */
 import { createServer, type Socket } from 'node:net';
-import type { Device } from './host/devices.js';
 import type { StartFailure } from './host/faults.js';
 import type { Host } from './host/host.js';
 import { deviceOf } from './host/populate.js';
+import type { Device } from './host/qube.js';
 import type { Qrexec } from './qrexec/daemon.js';
 
 export interface Control {

@@ -12,7 +12,7 @@ import type { HostSnapshot, WorldSnapshot } from '../model/snapshot.js';
 import { BUILT_IN } from '../plugins/index.js';
 import { carryOut } from '../sim/control.js';
 import { dom0SnapshotOf } from '../sim/dom0.js';
-import type { MemoryService } from '../sim/guests/services.js';
+import type { MemoryService } from '../sim/guests/memory-guest.js';
 import { type SimHost, startHost } from '../sim/index.js';
 import { CallsOf } from './calls.js';
 import { hiddenQubes, mustHold, NotHidden } from './checks.js';

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Api, Host } from '../host/host.js';
+import type { Api } from '../host/api.js';
+import { Host } from '../host/host.js';
 import { packageFile } from '../root.js';
 import { loadWorld } from '../world.js';
 import { methodsOf, STREAMS } from './methods/index.js';

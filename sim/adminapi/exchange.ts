@@ -1,7 +1,7 @@
 import { ApiError, errors, NoReply, repr, SILENT_BEFORE_4_4 } from '../host/errors.js';
-import type { Host } from '../host/host.js';
 import { validateName } from '../host/names.js';
 import type { Qube } from '../host/qube.js';
+import type { HostState } from '../host/state.js';
 import type { Call, Method } from './method.js';
 import { methodsOf, STREAMS } from './methods/index.js';
 import { events, stats } from './streams.js';
@@ -10,7 +10,7 @@ import { errorReply, okReply, parseRequest, type Request } from './wire.js';
 const NOTHING = new Uint8Array();
 
 /** One request, one reply. What goes wrong is either a named refusal or silence. */
-export async function exchange(host: Host, untrusted_bytes: Uint8Array): Promise<Uint8Array> {
+export async function exchange(host: HostState, untrusted_bytes: Uint8Array): Promise<Uint8Array> {
   try {
     const request = parseRequest(untrusted_bytes);
     const fault = host.faults.take(request.method, request.destination);
@@ -24,7 +24,7 @@ export async function exchange(host: Host, untrusted_bytes: Uint8Array): Promise
   }
 }
 
-async function run(host: Host, request: Request): Promise<string | Uint8Array | undefined> {
+async function run(host: HostState, request: Request): Promise<string | Uint8Array | undefined> {
   const { method, endpoint } = find(host, request);
   const call = accept(host, request, endpoint);
   enforce(method, call);
@@ -35,7 +35,7 @@ async function run(host: Host, request: Request): Promise<string | Uint8Array | 
   }
 }
 
-function find(host: Host, { method: name, source, destination }: Request) {
+function find(host: HostState, { method: name, source, destination }: Request) {
   // Who is asking and who is asked come before what is asked.
   resolve(host, source);
   resolve(host, destination);
@@ -44,7 +44,7 @@ function find(host: Host, { method: name, source, destination }: Request) {
   return found;
 }
 
-function accept(host: Host, request: Request, endpoint: string): Call {
+function accept(host: HostState, request: Request, endpoint: string): Call {
   return {
     host,
     source: resolve(host, request.source),
@@ -55,7 +55,7 @@ function accept(host: Host, request: Request, endpoint: string): Call {
   };
 }
 
-function resolve(host: Host, name: string): Qube {
+function resolve(host: HostState, name: string): Qube {
   const found = host.find(name);
   if (found !== undefined) return found;
   if (host.since('4.3')) {
@@ -86,7 +86,7 @@ function enforce(method: Method, { host, dest, argument, payload }: Call): void 
 
 /** A stream ends with its subscriber, or with a refusal, which may come after the first event. */
 export async function openStream(
-  host: Host,
+  host: HostState,
   untrusted_bytes: Uint8Array,
   onBytes: (bytes: Uint8Array) => void,
   signal: AbortSignal,
@@ -119,7 +119,7 @@ export function isStream(untrusted_bytes: Uint8Array): boolean {
   }
 }
 
-function failure(host: Host, error: unknown): Uint8Array {
+function failure(host: HostState, error: unknown): Uint8Array {
   if (error instanceof NoReply) return NOTHING;
   if (!(error instanceof ApiError)) throw error;
   if (!host.since('4.4') && SILENT_BEFORE_4_4.has(error.type)) return NOTHING;

@@ -1,10 +1,10 @@
-import type { DeviceClass } from '../host/devices.js';
-import type { Api, Host } from '../host/host.js';
-import type { Klass, Qube } from '../host/qube.js';
+import type { Api } from '../host/api.js';
+import type { DeviceClass, Klass, Qube } from '../host/qube.js';
+import type { HostState } from '../host/state.js';
 
 /** A call whose caller, destination, argument and payload have passed what the method's row says of them. */
 export interface Call {
-  readonly host: Host;
+  readonly host: HostState;
   readonly source: Qube;
   readonly dest: Qube;
   readonly argument: string;

@@ -4,7 +4,7 @@
  * to be done to the machine besides, go to standard error.
  */
 import { parseArgs } from 'node:util';
-import type { Api } from '../host/host.js';
+import type { Api } from '../host/api.js';
 import { loadWorld } from '../world.js';
 import { readRecording, releaseOf } from './replay/recording.js';
 import { type Outcome, replay } from './replay/replay.js';

@@ -1,8 +1,8 @@
-import type { Host } from '../host/host.js';
 import type { Qube } from '../host/qube.js';
+import type { HostState } from '../host/state.js';
 
 /** Memory in KiB, processor time in nanoseconds. */
-export function memoryOf(host: Host, qube: Qube): { used: number; most: number; cpuTime: number } {
+export function memoryOf(host: HostState, qube: Qube): { used: number; most: number; cpuTime: number } {
   if (qube.klass === 'AdminVM') {
     const used = host.machine.dom0 * 1024;
     return { used, most: used, cpuTime: Math.round(host.now() % 1e6) * 1_000_000 };
@@ -13,12 +13,12 @@ export function memoryOf(host: Host, qube: Qube): { used: number; most: number; 
   return { used, most, cpuTime: seconds(host, qube) * 1_000_000_000 };
 }
 
-function seconds(host: Host, qube: Qube): number {
+function seconds(host: HostState, qube: Qube): number {
   return Math.max(1, Math.round(host.now() - (qube.startTime ?? host.now())));
 }
 
 /** The figures of one running qube, as one `vm-stats` event carries them. */
-export function statsOf(host: Host, qube: Qube): [string, string][] {
+export function statsOf(host: HostState, qube: Qube): [string, string][] {
   const memory = memoryOf(host, qube);
   const used = qube.klass === 'AdminVM' ? memory.used : Number(host.property(qube, 'memory')) * 1024;
   const cpu = String(Math.round(memory.cpuTime / 1_000_000));

@@ -2,7 +2,7 @@
 import { Type } from '../../core/vendor/typebox.js';
 import { outcomeOf } from './exec-run.js';
 import type { ServiceCall } from './guest.js';
-import type { MemoryGuest } from './memory.js';
+import type { MemoryGuest } from './memory-guest.js';
 import { accountOf, answer, Path, Refusal, type Respond, User } from './protocol.js';
 
 const Timeout = Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 }));

@@ -2,11 +2,7 @@ import { fileCopy, packageInstall } from './carry.js';
 import { execOutput, execRun, execStop } from './exec-run.js';
 import { receive } from './filecopy.js';
 import { fileList, fileRead, fileWrite } from './files.js';
-import type { ServiceCall } from './guest.js';
-import type { MemoryGuest } from './memory.js';
-
-/** A service of the in-memory guests: the exit code it ends with. */
-export type MemoryService = (guest: MemoryGuest, call: ServiceCall) => Promise<number>;
+import type { MemoryService } from './memory-guest.js';
 
 /** A shell that reads its script from the caller: what `qubes.VMShell` is. */
 const shell =

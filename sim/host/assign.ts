@@ -1,21 +1,11 @@
 import { prepareAttachment } from './attach.js';
 import type { Wish } from './device-arguments.js';
-import {
-  type DeviceClass,
-  type DeviceRef,
-  devicesOf,
-  dict,
-  holderOf,
-  listOf,
-  type Mode,
-  nameOf,
-  refOf,
-} from './devices.js';
+import { devicesOf, dict, holderOf, listOf, nameOf, refOf } from './devices.js';
 import { errors, NoReply } from './errors.js';
-import type { Host } from './host.js';
-import type { Qube } from './qube.js';
+import type { DeviceClass, DeviceRef, Mode, Qube } from './qube.js';
+import type { HostState } from './state.js';
 
-export function assign(host: Host, qube: Qube, devclass: DeviceClass, wish: Wish): void {
+export function assign(host: HostState, qube: Qube, devclass: DeviceClass, wish: Wish): void {
   const list = listOf(qube.devices.assigned, devclass);
   const shown = nameOf(wish.ref);
   if (list.some((each) => nameOf(each) === shown)) {
@@ -37,7 +27,7 @@ export function assign(host: Host, qube: Qube, devclass: DeviceClass, wish: Wish
   host.fire(qube, `device-assign:${devclass}`, args);
 }
 
-export function unassign(host: Host, qube: Qube, devclass: DeviceClass, ref: DeviceRef): void {
+export function unassign(host: HostState, qube: Qube, devclass: DeviceClass, ref: DeviceRef): void {
   const list = listOf(qube.devices.assigned, devclass);
   const at = list.findIndex((each) => nameOf(each) === nameOf(ref));
   if (at < 0) {
@@ -50,7 +40,13 @@ export function unassign(host: Host, qube: Qube, devclass: DeviceClass, ref: Dev
   host.fire(qube, `device-unassign:${devclass}`, { device: nameOf(ref) });
 }
 
-export function reassign(host: Host, qube: Qube, devclass: DeviceClass, ref: DeviceRef, mode: Mode): void {
+export function reassign(
+  host: HostState,
+  qube: Qube,
+  devclass: DeviceClass,
+  ref: DeviceRef,
+  mode: Mode,
+): void {
   const list = listOf(qube.devices.assigned, devclass);
   const at = list.findIndex((each) => nameOf(each) === nameOf(ref));
   const old = list[at];
@@ -62,7 +58,7 @@ export function reassign(host: Host, qube: Qube, devclass: DeviceClass, ref: Dev
 }
 
 /** Assigned devices that are there are attached when their qube has started. */
-export function attachAssigned(host: Host, qube: Qube): void {
+export function attachAssigned(host: HostState, qube: Qube): void {
   for (const [devclass, list] of qube.devices.assigned) {
     for (const assignment of list) {
       if (assignment.mode === 'ask-to-attach') continue;

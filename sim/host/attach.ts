@@ -1,24 +1,13 @@
 import { covers, parseInterfaces } from './denied.js';
 import type { Wish } from './device-arguments.js';
-import {
-  type Device,
-  type DeviceClass,
-  type DeviceRef,
-  dict,
-  findDevice,
-  holderOf,
-  listOf,
-  matches,
-  nameOf,
-  refOf,
-} from './devices.js';
+import { dict, findDevice, holderOf, listOf, matches, nameOf, refOf } from './devices.js';
 import { ApiError, errors, NoReply } from './errors.js';
-import type { Host } from './host.js';
 import { parseBool } from './properties/access.js';
-import type { Qube } from './qube.js';
+import type { Device, DeviceClass, DeviceRef, Qube } from './qube.js';
+import type { HostState } from './state.js';
 
 /** May throw before anything is looked at: a caller who asks for a denied kind of device learns only that. */
-export function enforceDenied(host: Host, qube: Qube, devclass: DeviceClass, wish: Wish): void {
+export function enforceDenied(host: HostState, qube: Qube, devclass: DeviceClass, wish: Wish): void {
   if (wish.mode !== 'manual') return;
   const denied = parseInterfaces(String(host.property(qube, 'devices_denied') ?? ''));
   if (denied.length === 0) return;
@@ -32,7 +21,7 @@ export function enforceDenied(host: Host, qube: Qube, devclass: DeviceClass, wis
   }
 }
 
-export function attach(host: Host, qube: Qube, devclass: DeviceClass, wish: Wish): void {
+export function attach(host: HostState, qube: Qube, devclass: DeviceClass, wish: Wish): void {
   if (qube.halted) {
     throw new ApiError(
       'QubesVMNotRunningError',
@@ -57,7 +46,7 @@ export function attach(host: Host, qube: Qube, devclass: DeviceClass, wish: Wish
 
 /** What the extension of the device class makes of the options, or why it will not. */
 export function prepareAttachment(
-  host: Host,
+  host: HostState,
   qube: Qube,
   device: Device,
   given: ReadonlyMap<string, string>,
@@ -110,7 +99,7 @@ function freeFrontend(qube: Qube, devtype: string | undefined): string {
   throw new NoReply('no block device name is left');
 }
 
-export function detach(host: Host, qube: Qube, devclass: DeviceClass, ref: DeviceRef): void {
+export function detach(host: HostState, qube: Qube, devclass: DeviceClass, ref: DeviceRef): void {
   const list = listOf(qube.devices.attached, devclass);
   const found = list.find((each) => each.device.port === ref.port);
   if (found === undefined) {

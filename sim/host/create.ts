@@ -1,9 +1,10 @@
 import { errors } from './errors.js';
-import type { Host } from './host.js';
 import { describe, propertiesOf } from './properties/access.js';
 import { type Klass, Qube } from './qube.js';
-import { createVolumes, type VolumeName } from './storage.js';
+import type { HostState } from './state.js';
+import { createVolumes } from './storage.js';
 import { addTag } from './tags.js';
+import type { VolumeName } from './volume.js';
 
 /** What a new qube is made from. */
 export interface Birth {
@@ -17,7 +18,7 @@ export interface Birth {
 export const BASED: ReadonlySet<Klass> = new Set(['AppVM', 'DispVM']);
 
 /** The template a class takes when none is asked for. */
-export function defaultTemplate(host: Host, klass: Klass): Qube | null {
+export function defaultTemplate(host: HostState, klass: Klass): Qube | null {
   if (!BASED.has(klass)) return null;
   const name = host.global(klass === 'DispVM' ? 'default_dispvm' : 'default_template');
   if (name === null) throw errors.value('Template for the qube not specified, nor default template set.');
@@ -25,7 +26,7 @@ export function defaultTemplate(host: Host, klass: Klass): Qube | null {
 }
 
 /** Makes a qube on behalf of another: it is in the listing, tagged with its maker, and has its volumes. */
-export function create(host: Host, birth: Birth, by: string): Qube {
+export function create(host: HostState, birth: Birth, by: string): Qube {
   const qube = conceive(host, birth);
   enroll(host, qube);
   addTag(host, qube, `created-by-${by}`);
@@ -34,7 +35,7 @@ export function create(host: Host, birth: Birth, by: string): Qube {
 }
 
 /** The qube as it is before anyone can see it. What happens to it here is no event. */
-export function conceive(host: Host, { klass, name, label, template }: Birth): Qube {
+export function conceive(host: HostState, { klass, name, label, template }: Birth): Qube {
   if (klass === 'AdminVM') throw errors.propertyValue("property 'qid' on AdminVM instance cannot be set");
   if (klass === 'AppVM' && template !== null && template.klass !== 'TemplateVM') {
     throw errors.propertyValue(
@@ -66,7 +67,7 @@ export function conceive(host: Host, { klass, name, label, template }: Birth): Q
 }
 
 /** `guivm-x` and `audiovm-x` are there from the start. */
-export function tagServers(host: Host, qube: Qube): void {
+export function tagServers(host: HostState, qube: Qube): void {
   for (const kind of ['audiovm', 'guivm'] as const) {
     const server = host.property(qube, kind);
     if (typeof server === 'string') qube.tags.add(`${kind}-${server}`);
@@ -74,7 +75,7 @@ export function tagServers(host: Host, qube: Qube): void {
 }
 
 /** A disposable is like its template in everything the template was given. */
-function inherit(host: Host, qube: Qube, template: Qube): void {
+function inherit(host: HostState, qube: Qube, template: Qube): void {
   const rows = propertiesOf(host.api, 'DispVM');
   for (const [name, value] of template.set) {
     const row = rows.get(name);
@@ -88,13 +89,13 @@ function inherit(host: Host, qube: Qube, template: Qube): void {
   for (const tag of template.tags) qube.tags.add(tag);
 }
 
-export function enroll(host: Host, qube: Qube): void {
+export function enroll(host: HostState, qube: Qube): void {
   host.enroll(qube);
   host.fire(null, 'domain-add', { vm: qube.name });
 }
 
 /** Volumes; a qube on another machine has none. */
-export function furnish(host: Host, qube: Qube, pools?: Birth['pools']): void {
+export function furnish(host: HostState, qube: Qube, pools?: Birth['pools']): void {
   if (qube.klass === 'RemoteVM') return;
   createVolumes(host, qube, pools);
   host.fire(qube, 'domain-create-on-disk');

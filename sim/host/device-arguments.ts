@@ -1,6 +1,6 @@
-import type { DeviceClass, DeviceRef, Mode } from './devices.js';
 import { errors, NoReply, repr } from './errors.js';
-import type { Host } from './host.js';
+import type { DeviceClass, DeviceRef, Mode } from './qube.js';
+import type { HostState } from './state.js';
 
 /** What a caller wants done with it. */
 export interface Wish {
@@ -11,7 +11,7 @@ export interface Wish {
 }
 
 /** `BACKEND+PORT[+DEVID]`; `_` stands for any, and what cannot travel in an argument is spelt otherwise. */
-export function parseRef(host: Host, argument: string): DeviceRef {
+export function parseRef(host: HostState, argument: string): DeviceRef {
   const at = argument.indexOf('+');
   if (at < 0) throw new NoReply('device without a backend');
   const backend = argument.slice(0, at) === '_' ? '*' : argument.slice(0, at);
@@ -29,7 +29,7 @@ export function parseRef(host: Host, argument: string): DeviceRef {
 
 /** The payload of Attach and Assign: `key='value'` pairs, options with a leading underscore. */
 export function parseWish(
-  host: Host,
+  host: HostState,
   ref: DeviceRef,
   devclass: DeviceClass,
   untrusted_payload: Uint8Array,

@@ -1,54 +1,6 @@
 import { repr } from './errors.js';
-import type { Host } from './host.js';
-import type { Qube } from './qube.js';
-
-export const DEVICE_CLASSES = ['block', 'mic', 'pci', 'usb'] as const;
-export type DeviceClass = (typeof DEVICE_CLASSES)[number];
-
-/** A device as the qube that has it (its backend) exposes it. */
-export interface Device {
-  readonly backend: Qube;
-  readonly devclass: DeviceClass;
-  readonly port: string;
-  readonly id: string;
-  readonly interfaces: string;
-  /** vendor, product, manufacturer, name, serial: those that are known. */
-  readonly labels: ReadonlyMap<string, string>;
-  readonly parent: string | null;
-  readonly mode: 'r' | 'w';
-  readonly size: number;
-}
-
-export type Mode = 'manual' | 'auto-attach' | 'ask-to-attach' | 'required';
-
-/** A device, or every device of a port (`id` = `*`), given to a qube for good. */
-export interface Assignment {
-  readonly backend: string;
-  readonly port: string;
-  readonly id: string;
-  readonly mode: Mode;
-  readonly options: ReadonlyMap<string, string>;
-  /** The qube it is for, when whoever assigned it said so; it is shown only then. */
-  readonly frontend: string | null;
-}
-
-export interface Attachment {
-  readonly device: Device;
-  readonly options: ReadonlyMap<string, string>;
-}
-
-export interface Devices {
-  readonly exposed: Map<DeviceClass, Device[]>;
-  readonly attached: Map<DeviceClass, Attachment[]>;
-  readonly assigned: Map<DeviceClass, Assignment[]>;
-}
-
-/** A device as a caller names it. */
-export interface DeviceRef {
-  readonly backend: string;
-  readonly port: string;
-  readonly id: string;
-}
+import type { Assignment, Device, DeviceClass, DeviceRef, Qube } from './qube.js';
+import type { HostState } from './state.js';
 
 export const nameOf = (ref: DeviceRef): string => `${ref.backend}:${ref.port}:${ref.id}`;
 export const refOf = (device: Device): DeviceRef => ({
@@ -57,12 +9,12 @@ export const refOf = (device: Device): DeviceRef => ({
   id: device.id,
 });
 
-export function exposed(host: Host, backend: Qube, devclass: DeviceClass): Device[] {
+export function exposed(host: HostState, backend: Qube, devclass: DeviceClass): Device[] {
   // A halted qube shows nothing; dom0 always runs.
   return backend.running || backend === host.dom0 ? (backend.devices.exposed.get(devclass) ?? []) : [];
 }
 
-export function findDevice(host: Host, devclass: DeviceClass, ref: DeviceRef): Device | undefined {
+export function findDevice(host: HostState, devclass: DeviceClass, ref: DeviceRef): Device | undefined {
   const backend = host.find(ref.backend);
   if (backend === undefined) return undefined;
   const found = exposed(host, backend, devclass).filter(
@@ -72,7 +24,7 @@ export function findDevice(host: Host, devclass: DeviceClass, ref: DeviceRef): D
 }
 
 /** The qube a device is attached to. */
-export function holderOf(host: Host, device: Device): Qube | undefined {
+export function holderOf(host: HostState, device: Device): Qube | undefined {
   for (const qube of host.qubes()) {
     if (qube.devices.attached.get(device.devclass)?.some((each) => each.device === device)) return qube;
   }
@@ -87,7 +39,7 @@ export function matches(assignment: Assignment, device: Device): boolean {
   );
 }
 
-export function devicesOf(host: Host, devclass: DeviceClass, assignment: Assignment): Device[] {
+export function devicesOf(host: HostState, devclass: DeviceClass, assignment: Assignment): Device[] {
   const backend = host.find(assignment.backend);
   return backend === undefined
     ? []

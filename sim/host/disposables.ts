@@ -1,16 +1,16 @@
 import { conceive, enroll, furnish } from './create.js';
 import { errors } from './errors.js';
 import { findFeature, removeFeature, setFeature } from './features.js';
-import type { Host } from './host.js';
 import { kill, start, unpause } from './power.js';
 import type { Qube } from './qube.js';
 import { expunge } from './remove.js';
+import type { HostState } from './state.js';
 import { addTag } from './tags.js';
 
 const SERVICES = ['qubes.WaitForRunningSystem', 'qubes.WaitForSession'];
 
 /** A disposable for a caller: one that waits preloaded, or a new one, not started. */
-export async function createDisposable(host: Host, template: Qube | null, by: string): Promise<Qube> {
+export async function createDisposable(host: HostState, template: Qube | null, by: string): Promise<Qube> {
   enforceTemplate(host, template);
   const qube = (await takePreloaded(host, template as Qube)) ?? generate(host, template as Qube);
   addTag(host, qube, `created-by-${by}`);
@@ -18,20 +18,20 @@ export async function createDisposable(host: Host, template: Qube | null, by: st
   return qube;
 }
 
-function enforceTemplate(host: Host, template: Qube | null): void {
+function enforceTemplate(host: HostState, template: Qube | null): void {
   if (template !== null && host.property(template, 'template_for_dispvms') === true) return;
   throw errors.exception(
     'Refusing to create disposable out of app qube which has template_for_dispvms=False',
   );
 }
 
-function generate(host: Host, template: Qube): Qube {
+function generate(host: HostState, template: Qube): Qube {
   const qube = unnamed(host, template);
   furnish(host, qube);
   return qube;
 }
 
-function unnamed(host: Host, template: Qube): Qube {
+function unnamed(host: HostState, template: Qube): Qube {
   const qube = conceive(host, { klass: 'DispVM', name: '', label: null, template });
   qube.set.set('auto_cleanup', true);
   enroll(host, qube);
@@ -39,7 +39,7 @@ function unnamed(host: Host, template: Qube): Qube {
 }
 
 /** A disposable that has `auto_cleanup` goes when its domain does. */
-export async function cleanUp(host: Host, qube: Qube): Promise<void> {
+export async function cleanUp(host: HostState, qube: Qube): Promise<void> {
   if (host.find(qube.name) !== qube) return;
   const template = host.related(qube, 'template');
   if (template !== null) unlist(host, template, [qube.name]);
@@ -53,26 +53,26 @@ export function preloaded(template: Qube): string[] {
 }
 
 /** How many a template should have waiting. For the default disposable template dom0's word goes first. */
-export function wanted(host: Host, template: Qube): number {
+export function wanted(host: HostState, template: Qube): number {
   const global = isGlobal(host, template) ? host.dom0.features.get('preload-dispvm-max') : undefined;
   return Number(global ?? template.features.get('preload-dispvm-max') ?? 0);
 }
 
-export function isGlobal(host: Host, template: Qube): boolean {
+export function isGlobal(host: HostState, template: Qube): boolean {
   return host.global('default_dispvm') === template.name && host.dom0.features.has('preload-dispvm-max');
 }
 
-export function missingServices(host: Host, template: Qube): string[] {
+export function missingServices(host: HostState, template: Qube): string[] {
   return SERVICES.filter((service) => !findFeature(host, template, `supported-rpc.${service}`, 'template'));
 }
 
-function canPreload(host: Host, template: Qube): boolean {
+function canPreload(host: HostState, template: Qube): boolean {
   return preloaded(template).length < wanted(host, template);
 }
 
 /** Tells everyone, then brings the number of waiting disposables to what is wanted. */
 export async function refill(
-  host: Host,
+  host: HostState,
   template: Qube,
   cause: { used: string; delay: number } | { reason: string },
 ): Promise<void> {
@@ -94,7 +94,7 @@ export async function refill(
   }
 }
 
-async function preload(host: Host, template: Qube): Promise<void> {
+async function preload(host: HostState, template: Qube): Promise<void> {
   const qube = unnamed(host, template);
   setFeature(host, qube, 'preload-dispvm-in-progress', '1');
   setFeature(host, template, 'preload-dispvm', [...preloaded(template), qube.name].join(' '));
@@ -104,7 +104,7 @@ async function preload(host: Host, template: Qube): Promise<void> {
 }
 
 /** A preloaded disposable that is up rests until it is asked for. */
-export async function rest(host: Host, qube: Qube): Promise<void> {
+export async function rest(host: HostState, qube: Qube): Promise<void> {
   if (!qube.preloadRequested) {
     host.announce(qube, 'domain-cmd-pre-run', { start_guid: false });
     host.announce(qube, 'domain-pre-paused');
@@ -117,7 +117,7 @@ export async function rest(host: Host, qube: Qube): Promise<void> {
   }
 }
 
-async function takePreloaded(host: Host, template: Qube): Promise<Qube | null> {
+async function takePreloaded(host: HostState, template: Qube): Promise<Qube | null> {
   for (const name of preloaded(template)) {
     const qube = host.find(name);
     if (qube === undefined || !qube.features.has('preload-dispvm-completed')) continue;
@@ -131,13 +131,13 @@ async function takePreloaded(host: Host, template: Qube): Promise<Qube | null> {
   return null;
 }
 
-function request(host: Host, qube: Qube, requested: boolean): void {
+function request(host: HostState, qube: Qube, requested: boolean): void {
   qube.preloadRequested = requested;
   host.fire(qube, 'property-reset:is_preload', { name: 'is_preload' });
 }
 
 /** From now on it is a disposable like any other. */
-export async function used(host: Host, qube: Qube): Promise<void> {
+export async function used(host: HostState, qube: Qube): Promise<void> {
   const template = host.related(qube, 'template');
   if (template === null) return;
   const requested = qube.preloadRequested;
@@ -156,14 +156,14 @@ export async function used(host: Host, qube: Qube): Promise<void> {
   host.defer(() => refill(host, template, { used: qube.name, delay }));
 }
 
-export function unlist(host: Host, template: Qube, names: readonly string[]): void {
+export function unlist(host: HostState, template: Qube, names: readonly string[]): void {
   const list = preloaded(template);
   const left = list.filter((name) => !names.includes(name));
   if (left.length < list.length) setFeature(host, template, 'preload-dispvm', left.join(' '));
 }
 
 /** Keeps the first `keep`; the others end. */
-export async function trim(host: Host, template: Qube, keep: number): Promise<void> {
+export async function trim(host: HostState, template: Qube, keep: number): Promise<void> {
   const list = preloaded(template);
   const excess = list.slice(keep);
   if (excess.length === 0) return;

@@ -1,4 +1,3 @@
-import type { Host } from './host.js';
 import type { PropertyValue, Qube } from './qube.js';
 
 /** `null` is the host itself: global properties, pools, and qubes coming and going. */
@@ -12,16 +11,16 @@ export interface HostEvent {
 }
 
 /** What the host does about an event of its own. May throw an `ApiError` when the event is a `pre` one: a veto. */
-export type Effect = (host: Host, subject: Subject, args: EventArgs, name: string) => void;
+export type Effect<Host> = (host: Host, subject: Subject, args: EventArgs, name: string) => void;
 
 /**
  * Events, with the daemon's order: an event that announces a change (`pre`) is heard by subscribers before anything
  * reacts to it, and one that reports a change after everything has reacted.
  */
-export class Events {
+export class Events<Host> {
   readonly #subscribers = new Set<(event: HostEvent) => void>();
-  readonly #exact = new Map<string, Effect[]>();
-  readonly #prefixes: [string, Effect][] = [];
+  readonly #exact = new Map<string, Effect<Host>[]>();
+  readonly #prefixes: [string, Effect<Host>][] = [];
 
   subscribe(listener: (event: HostEvent) => void): () => void {
     this.#subscribers.add(listener);
@@ -29,7 +28,7 @@ export class Events {
   }
 
   /** `name` may end in `*`. */
-  react(name: string, effect: Effect): void {
+  react(name: string, effect: Effect<Host>): void {
     if (name.endsWith('*')) {
       this.#prefixes.push([name.slice(0, -1), effect]);
       return;

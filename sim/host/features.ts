@@ -1,8 +1,8 @@
 import { errors } from './errors.js';
-import type { Host } from './host.js';
 import type { Qube } from './qube.js';
+import type { HostState } from './state.js';
 
-export function setFeature(host: Host, qube: Qube, feature: string, value: string): void {
+export function setFeature(host: HostState, qube: Qube, feature: string, value: string): void {
   const old = qube.features.get(feature);
   const args = old === undefined ? { feature, value } : { feature, value, oldvalue: old };
   host.announce(qube, `domain-feature-pre-set:${feature}`, args);
@@ -11,7 +11,7 @@ export function setFeature(host: Host, qube: Qube, feature: string, value: strin
 }
 
 /** The announcement goes out even when there is nothing to remove. */
-export function removeFeature(host: Host, qube: Qube, feature: string): void {
+export function removeFeature(host: HostState, qube: Qube, feature: string): void {
   host.fire(qube, `domain-feature-pre-delete:${feature}`, { feature });
   if (!qube.features.delete(feature)) throw errors.noFeature(feature, qube.name);
   host.fire(qube, `domain-feature-delete:${feature}`, { feature });
@@ -19,7 +19,7 @@ export function removeFeature(host: Host, qube: Qube, feature: string): void {
 
 /** Looks along a chain of qubes: the qube, its template or netvm, theirs, and so on; then dom0, if asked. */
 export function findFeature(
-  host: Host,
+  host: HostState,
   qube: Qube,
   feature: string,
   along: 'template' | 'netvm' | null,

@@ -1,86 +1,24 @@
 import { exchange, openStream } from '../adminapi/exchange.js';
 import type { World } from '../world.js';
-import type { Device } from './devices.js';
 import { installEffects } from './effects/index.js';
-import { errors } from './errors.js';
-import { type EventArgs, Events, type HostEvent, type Subject } from './events.js';
-import { Faults } from './faults.js';
 import { plugAll, unplug } from './plug.js';
 import { populate } from './populate.js';
 import { stopped } from './power.js';
-import { get, read } from './properties/access.js';
-import { type PropertyValue, Qube } from './qube.js';
-import { Random } from './random.js';
+import { read } from './properties/access.js';
+import type { Device } from './qube.js';
 import { type HostSnapshot, snapshotOf } from './snapshot.js';
-import { Storage } from './storage.js';
+import { type HostOptions, HostState } from './state.js';
 import { type SystemInfo, systemInfo } from './system.js';
 import { type QubeView, viewOf } from './view.js';
-
-export type Api = '4.2' | '4.3' | '4.4';
-export type PowerChange = 'started' | 'stopped' | 'removed';
-
-export interface Label {
-  readonly index: number;
-  readonly name: string;
-  readonly color: string;
-}
-
-export interface HostOptions {
-  /** The same seed draws the same uuids, disposable numbers and tokens. */
-  readonly seed?: number;
-  /** How the host waits; tests that replay have no time for the real thing. */
-  readonly wait?: (seconds: number) => Promise<void>;
-  /** Seconds since the epoch. */
-  readonly now?: () => number;
-  /** Overrides the world's `api`. */
-  readonly api?: Api;
-}
-
-/** May this source list, or hear of, this qube? Stands for the qrexec policy of `admin.vm.List` and `admin.Events`. */
-export type Visibility = (service: string, argument: string, source: string, target: string) => boolean;
 
 /**
  * A simulated Qubes host as its dom0 knows it: qubes, volumes, labels, pools, devices, and what is going on with them.
  * Everything a caller can do goes through `call` and `stream`, in the bytes of the Admin API; the methods below are for
  * the parts of the simulation (guests, policy) and for tests.
  */
-export class Host {
-  readonly random: Random;
-  readonly faults: Faults;
-  readonly storage = new Storage();
-  readonly labels: Label[] = [];
-  readonly globals = new Map<string, PropertyValue>();
-  readonly timing = { shutdown: 0 };
-  kernels: readonly string[] = [];
-  deviceClasses: readonly string[] = ['block', 'pci'];
-  /** MiB, processors, MiB. */
-  machine = { memory: 16384, cpus: 8, dom0: 4096 };
-  visible: Visibility = () => false;
-
-  readonly #qubes = new Map<string, Qube>();
-  readonly #byUuid = new Map<string, Qube>();
-  readonly #qids = new Set<number>();
-  readonly #events = new Events();
-  readonly #power = new Set<(name: string, change: PowerChange) => unknown>();
-  readonly #imports = new Set<(to: VolumeRef, from: VolumeRef | null) => unknown>();
-  #sorted: readonly Qube[] | null = null;
-  #lowestQid = 1;
-  #xid = 0;
-  #revision = 0;
-  #following: Promise<unknown>[] = [];
-  readonly #background = new Set<Promise<unknown>>();
-
-  private constructor(
-    readonly api: Api,
-    private readonly options: HostOptions,
-  ) {
-    this.random = new Random(options.seed ?? 1);
-    this.faults = new Faults(this.random);
-    installEffects(this.#events);
-  }
-
+export class Host extends HostState {
   static load(world: World, options: HostOptions = {}): Host {
-    const host = new Host(options.api ?? world.api ?? '4.4', options);
+    const host = new Host(options.api ?? world.api ?? '4.4', options, { read }, installEffects);
     populate(host, world);
     return host;
   }
@@ -112,22 +50,6 @@ export class Host {
     return qube === undefined ? undefined : viewOf(this, qube);
   }
 
-  /** A start waits for listeners that return promises; one that rejects is a qube whose qrexec never answers. */
-  onPower(listener: (name: string, change: PowerChange) => unknown): () => void {
-    this.#power.add(listener);
-    return () => this.#power.delete(listener);
-  }
-
-  /** A volume's contents were replaced: by another volume's, or (null) by nothing. */
-  onImport(listener: (to: VolumeRef, from: VolumeRef | null) => unknown): () => void {
-    this.#imports.add(listener);
-    return () => this.#imports.delete(listener);
-  }
-
-  onEvent(listener: (event: HostEvent) => void): () => void {
-    return this.#events.subscribe(listener);
-  }
-
   /** The domain dies without anyone asking it to. */
   async crash(name: string): Promise<void> {
     await stopped(this, this.domain(name));
@@ -141,175 +63,4 @@ export class Host {
   unplug(device: Device): void {
     unplug(this, device);
   }
-
-  /** Resolves when nothing is going on in the background: preloading, shutdowns that nobody waits for. */
-  async idle(): Promise<void> {
-    while (this.#background.size > 0) await Promise.allSettled([...this.#background]);
-  }
-
-  // For the model's own files.
-
-  since(api: Api): boolean {
-    return this.api >= api;
-  }
-
-  now(): number {
-    return this.options.now?.() ?? Date.now() / 1000;
-  }
-
-  wait(seconds: number): Promise<void> {
-    if (this.options.wait !== undefined) return this.options.wait(seconds);
-    if (seconds === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      setTimeout(resolve, seconds * 1000).unref?.();
-    });
-  }
-
-  get dom0(): Qube {
-    return this.domain('dom0');
-  }
-
-  /** In the order they were created; dom0 is first. */
-  qubes(): IterableIterator<Qube> {
-    return this.#qubes.values();
-  }
-
-  /** By name, dom0 first: the order of every listing. */
-  sorted(): readonly Qube[] {
-    if (this.#sorted === null) {
-      const [dom0, ...others] = [...this.#qubes.values()];
-      others.sort((a, b) => (a.name < b.name ? -1 : 1));
-      this.#sorted = dom0 === undefined ? others : [dom0, ...others];
-    }
-    return this.#sorted;
-  }
-
-  /** By name, or since 4.3 by `uuid:…`. */
-  find(nameOrUuid: string): Qube | undefined {
-    if (nameOrUuid.startsWith('uuid:') && this.since('4.3')) return this.#byUuid.get(nameOrUuid.slice(5));
-    return this.#qubes.get(nameOrUuid);
-  }
-
-  domain(nameOrUuid: string): Qube {
-    const qube = this.find(nameOrUuid);
-    if (qube === undefined) throw errors.noDomain(nameOrUuid);
-    return qube;
-  }
-
-  enroll(qube: Qube): void {
-    if (this.#qubes.has(qube.name)) throw errors.exists(qube.name);
-    this.#qubes.set(qube.name, qube);
-    this.#byUuid.set(qube.uuid, qube);
-    this.#qids.add(qube.qid);
-    this.#sorted = null;
-  }
-
-  dismiss(qube: Qube): void {
-    this.#qubes.delete(qube.name);
-    this.#byUuid.delete(qube.uuid);
-    this.#qids.delete(qube.qid);
-    this.#lowestQid = Math.min(this.#lowestQid, qube.qid);
-    this.#sorted = null;
-  }
-
-  /** The lowest number that is free. */
-  freeQid(): number {
-    while (this.#qids.has(this.#lowestQid)) this.#lowestQid++;
-    return this.#lowestQid;
-  }
-
-  freeDispid(): number {
-    const used = new Set<PropertyValue | undefined>();
-    for (const qube of this.#qubes.values()) {
-      if (qube.klass === 'DispVM') used.add(qube.set.get('dispid'));
-      if (/^disp\d+$/.test(qube.name)) used.add(Number(qube.name.slice(4)));
-    }
-    for (;;) {
-      const dispid = this.random.below(10000);
-      if (!used.has(dispid)) return dispid;
-    }
-  }
-
-  nextXid(): number {
-    this.#xid += 1;
-    return this.#xid;
-  }
-
-  revisionName(): string {
-    this.#revision += 1;
-    return `${new Date(this.now() * 1000).toISOString().slice(0, 19)}Z@${this.#revision}`;
-  }
-
-  global(name: string): PropertyValue {
-    return get(this, null, name);
-  }
-
-  property(qube: Qube, name: string): PropertyValue {
-    return get(this, qube, name);
-  }
-
-  /** Undefined for a property the qube does not have, or one that is unset and has no default. */
-  propertyOrUndefined(qube: Qube, name: string): PropertyValue | undefined {
-    return read(this, qube, name);
-  }
-
-  /** The qube that a property of another names. */
-  related(qube: Qube, property: 'template' | 'netvm' | 'guivm' | 'default_dispvm'): Qube | null {
-    const name = get(this, qube, property);
-    return typeof name === 'string' ? (this.#qubes.get(name) ?? null) : null;
-  }
-
-  connectedTo(netvm: Qube): Qube[] {
-    return [...this.#qubes.values()].filter((qube) => get(this, qube, 'netvm') === netvm.name);
-  }
-
-  basedOn(template: Qube): Qube[] {
-    return [...this.#qubes.values()].filter((qube) => qube.set.get('template') === template.name);
-  }
-
-  fire(subject: Subject, name: string, args: EventArgs = {}): void {
-    this.#events.fire(this, subject, name, args);
-  }
-
-  announce(subject: Subject, name: string, args: EventArgs = {}): void {
-    this.#events.announce(this, subject, name, args);
-  }
-
-  /** Only a start can be spoilt by whoever is told of it; the end of a domain has happened already. */
-  async powered(name: string, change: PowerChange): Promise<void> {
-    for (const listener of [...this.#power]) {
-      try {
-        await listener(name, change);
-      } catch (error) {
-        if (change === 'started') throw error;
-      }
-    }
-  }
-
-  async imported(to: VolumeRef, from: VolumeRef | null): Promise<void> {
-    for (const listener of [...this.#imports]) await listener(to, from);
-  }
-
-  /** Something that has to happen before the operation that set it off is over, but after its event was heard. */
-  follow(act: () => Promise<void>): void {
-    this.#following.push(Promise.resolve().then(act));
-  }
-
-  async settled(): Promise<void> {
-    while (this.#following.length > 0) await Promise.all(this.#following.splice(0));
-  }
-
-  /** Something that happens on its own. Its failures are nobody's reply; the daemon logs them. */
-  defer(act: () => Promise<void>): void {
-    const work: Promise<unknown> = Promise.resolve()
-      .then(act)
-      .catch(() => undefined)
-      .finally(() => this.#background.delete(work));
-    this.#background.add(work);
-  }
-}
-
-export interface VolumeRef {
-  readonly qube: string;
-  readonly volume: string;
 }

@@ -1,5 +1,5 @@
+import type { Api } from './api.js';
 import { errors } from './errors.js';
-import type { Api } from './host.js';
 
 /** Shape of a qube's name. In the order the daemon checks, because the first failure is the one reported. */
 export function validateName(name: string, api: Api = '4.4'): void {

@@ -1,8 +1,8 @@
 import { prepareAttachment } from './attach.js';
-import { type DeviceClass, dict, findDevice, listOf } from './devices.js';
+import { dict, findDevice, listOf } from './devices.js';
 import { ApiError, errors, NoReply } from './errors.js';
-import type { Host } from './host.js';
-import type { Qube } from './qube.js';
+import type { DeviceClass, Qube } from './qube.js';
+import type { HostState } from './state.js';
 
 // Devices as 4.2 has them: an attachment may be persistent, and then it is there again at the next start. Here that is
 // an assignment of the whole port.
@@ -13,7 +13,7 @@ export interface Ident {
   readonly ident: string;
 }
 
-export function parseIdent(host: Host, argument: string): Ident {
+export function parseIdent(host: HostState, argument: string): Ident {
   const at = argument.indexOf('+');
   const backend = argument.slice(0, at);
   if (at < 0 || host.find(backend) === undefined) throw new NoReply(`no device ${argument}`);
@@ -48,7 +48,7 @@ export function listDevices(qube: Qube, devclass: DeviceClass): string[] {
 }
 
 export function attachDevice(
-  host: Host,
+  host: HostState,
   qube: Qube,
   devclass: DeviceClass,
   ident: Ident,
@@ -86,7 +86,7 @@ export function attachDevice(
   host.fire(qube, `device-attach:${devclass}`, { device: shown, options: dict(options) });
 }
 
-export function detachDevice(host: Host, qube: Qube, devclass: DeviceClass, ident: Ident): void {
+export function detachDevice(host: HostState, qube: Qube, devclass: DeviceClass, ident: Ident): void {
   const persistent = isPersistent(qube, devclass, ident);
   if (persistent && !qube.halted) {
     throw errors.notHalted(qube.name, 'Can not remove a persistent attachment from a non halted vm');

@@ -1,9 +1,9 @@
-import { type Device, holderOf, listOf, nameOf, refOf } from './devices.js';
-import type { Host } from './host.js';
-import type { Qube } from './qube.js';
+import { holderOf, listOf, nameOf, refOf } from './devices.js';
+import type { Device, Qube } from './qube.js';
+import type { HostState } from './state.js';
 
 /** Devices appear, several at once when a disk comes with its partitions. */
-export function plugAll(host: Host, devices: readonly Device[]): void {
+export function plugAll(host: HostState, devices: readonly Device[]): void {
   const first = devices[0];
   if (first === undefined) return;
   for (const device of devices) listOf(device.backend.devices.exposed, device.devclass).push(device);
@@ -14,7 +14,7 @@ export function plugAll(host: Host, devices: readonly Device[]): void {
   if (first.devclass === 'block') qdbChanged(host, first.backend);
 }
 
-export function unplug(host: Host, device: Device): void {
+export function unplug(host: HostState, device: Device): void {
   const list = listOf(device.backend.devices.exposed, device.devclass);
   const at = list.indexOf(device);
   if (at < 0) return;
@@ -27,13 +27,13 @@ export function unplug(host: Host, device: Device): void {
   });
 }
 
-function qdbChanged(host: Host, backend: Qube): void {
+function qdbChanged(host: HostState, backend: Qube): void {
   const path = '/qubes-block-devices';
   host.fire(backend, `domain-qdb-change:${path}`, { path });
 }
 
 /** The device is gone from under a qube; nobody asks it. */
-function drop(host: Host, holder: Qube, device: Device): void {
+function drop(host: HostState, holder: Qube, device: Device): void {
   const list = listOf(holder.devices.attached, device.devclass);
   list.splice(
     list.findIndex((each) => each.device === device),
@@ -43,7 +43,7 @@ function drop(host: Host, holder: Qube, device: Device): void {
 }
 
 /** A domain that ended has no devices, and what it exposed is gone. */
-export function releaseDevices(host: Host, qube: Qube): void {
+export function releaseDevices(host: HostState, qube: Qube): void {
   for (const [devclass, list] of qube.devices.exposed) {
     for (const device of [...list]) {
       host.fire(qube, `device-removed:${devclass}`, { port: `${qube.name}:${device.port}` });

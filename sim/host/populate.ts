@@ -1,11 +1,11 @@
 import type { DeviceSpec, QubeSpec, World } from '../world.js';
 import { WorldError } from '../world.js';
 import { tagServers } from './create.js';
-import { type Device, listOf } from './devices.js';
+import { listOf } from './devices.js';
 import { canonicalRule } from './firewall.js';
-import type { Host } from './host.js';
 import { propertiesOf } from './properties/access.js';
-import { DOM0_UUID, type PropertyValue, Qube } from './qube.js';
+import { type Device, DOM0_UUID, type PropertyValue, Qube } from './qube.js';
+import type { HostState } from './state.js';
 import { createVolumes, startVolumes } from './storage.js';
 
 const LABELS = [
@@ -20,7 +20,7 @@ const LABELS = [
 ] as const;
 
 /** Builds a host from a world file. Nothing here is an event: it is what was there before. */
-export function populate(host: Host, world: World): void {
+export function populate(host: HostState, world: World): void {
   for (const [name, color] of [...LABELS, ...Object.entries(world.labels ?? {})]) {
     host.labels.push({ index: host.labels.length + 1, name, color });
   }
@@ -48,7 +48,7 @@ export function populate(host: Host, world: World): void {
   connectVisibility(host, world.visible ?? {});
 }
 
-function addPools(host: Host, world: World): void {
+function addPools(host: HostState, world: World): void {
   const pools = world.pools ?? [
     {
       name: 'varlibqubes',
@@ -70,7 +70,7 @@ function addPools(host: Host, world: World): void {
   }
 }
 
-function setGlobals(host: Host, world: World): void {
+function setGlobals(host: HostState, world: World): void {
   const rows = propertiesOf(host.api, 'global');
   host.globals.set('default_kernel', '6.12.25-1.fc41');
   host.globals.set('default_pool_kernel', 'linux-kernel');
@@ -80,7 +80,7 @@ function setGlobals(host: Host, world: World): void {
   }
 }
 
-function addQube(host: Host, spec: QubeSpec): Qube {
+function addQube(host: HostState, spec: QubeSpec): Qube {
   const dom0 = spec.class === 'AdminVM';
   const qid = dom0 ? 0 : (spec.qid ?? host.freeQid());
   const qube = new Qube(spec.name, spec.class, dom0 ? DOM0_UUID : (spec.uuid ?? host.random.uuid()), qid);
@@ -103,7 +103,7 @@ function addQube(host: Host, spec: QubeSpec): Qube {
 }
 
 /** A world that refers to what is not there is a mistake of its author, and is better said than simulated. */
-function check(host: Host, specs: readonly QubeSpec[], qubes: readonly Qube[]): void {
+function check(host: HostState, specs: readonly QubeSpec[], qubes: readonly Qube[]): void {
   for (const [at, qube] of qubes.entries()) {
     const spec = specs[at] as QubeSpec;
     if (!host.labels.some(({ name }) => name === spec.label)) {
@@ -128,7 +128,7 @@ function check(host: Host, specs: readonly QubeSpec[], qubes: readonly Qube[]): 
   }
 }
 
-function finish(host: Host, qube: Qube, spec: QubeSpec): void {
+function finish(host: HostState, qube: Qube, spec: QubeSpec): void {
   if (qube.klass === 'AdminVM') qube.power = 'Running';
   else tagServers(host, qube);
   if (spec.state === 'Running' || spec.state === 'Paused') {
@@ -174,7 +174,7 @@ export function deviceOf(backend: Qube, spec: DeviceSpec): Device {
 
 const INTERFACES = { block: 'b******', usb: '?******', mic: 'm******', pci: 'p000000' } as const;
 
-function* templatesFirst(host: Host, qubes: readonly Qube[]): Generator<Qube> {
+function* templatesFirst(host: HostState, qubes: readonly Qube[]): Generator<Qube> {
   const done = new Set<Qube>();
   const visit = function* (qube: Qube): Generator<Qube> {
     if (done.has(qube)) return;
@@ -186,7 +186,7 @@ function* templatesFirst(host: Host, qubes: readonly Qube[]): Generator<Qube> {
   for (const qube of qubes) yield* visit(qube);
 }
 
-function tune(host: Host, qube: Qube, spec: QubeSpec): void {
+function tune(host: HostState, qube: Qube, spec: QubeSpec): void {
   for (const [name, wanted] of Object.entries(spec.volumes ?? {})) {
     const volume = qube.volumes.get(name);
     if (volume === undefined) throw new WorldError(`${qube.name}: /volumes/${name}: there is no such volume`);
@@ -200,7 +200,7 @@ function tune(host: Host, qube: Qube, spec: QubeSpec): void {
   }
 }
 
-function connectVisibility(host: Host, visible: Readonly<Record<string, readonly string[]>>): void {
+function connectVisibility(host: HostState, visible: Readonly<Record<string, readonly string[]>>): void {
   host.visible = (_service, _argument, source, target) => {
     const qube = host.find(target);
     return (visible[source] ?? []).some(

@@ -2,13 +2,13 @@ import { attachAssigned } from './assign.js';
 import { devicesOf, nameOf } from './devices.js';
 import { ApiError, errors, NoReply } from './errors.js';
 import { findFeature } from './features.js';
-import type { Host } from './host.js';
 import { releaseDevices } from './plug.js';
 import type { Qube } from './qube.js';
+import type { HostState } from './state.js';
 import { settleVolumes, startVolumes } from './storage.js';
 
 /** The states the Admin API reports. A domain whose qrexec has not answered yet is in transition. */
-export function powerState(host: Host, qube: Qube): string {
+export function powerState(host: HostState, qube: Qube): string {
   if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') return 'Running';
   if (qube.power === 'Running' && !qube.usable && findFeature(host, qube, 'qrexec', 'template'))
     return 'Transient';
@@ -31,7 +31,7 @@ export async function inTurn<T>(qube: Qube, act: () => Promise<T>): Promise<T> {
 }
 
 /** Starts a qube, its netvms first. Does nothing to a qube that is up, or paused. */
-export function start(host: Host, qube: Qube, chain: readonly Qube[] = []): Promise<void> {
+export function start(host: HostState, qube: Qube, chain: readonly Qube[] = []): Promise<void> {
   if (qube.klass === 'AdminVM') {
     throw errors.notHalted(qube.name, 'Cannot start Dom0 fake domain!');
   }
@@ -58,7 +58,12 @@ export function start(host: Host, qube: Qube, chain: readonly Qube[] = []): Prom
 }
 
 /** Runs one phase of a start; what goes wrong is told to subscribers, and a domain that exists by then is destroyed. */
-async function failing(host: Host, qube: Qube, phase: () => Promise<void>, spawned = false): Promise<void> {
+async function failing(
+  host: HostState,
+  qube: Qube,
+  phase: () => Promise<void>,
+  spawned = false,
+): Promise<void> {
   try {
     await phase();
   } catch (error) {
@@ -81,7 +86,7 @@ class StartFailed extends ApiError {
   }
 }
 
-async function prepare(host: Host, qube: Qube, chain: readonly Qube[]): Promise<void> {
+async function prepare(host: HostState, qube: Qube, chain: readonly Qube[]): Promise<void> {
   for (const [devclass, assignments] of qube.devices.assigned) {
     for (const assignment of assignments) {
       if (assignment.mode === 'required' && devicesOf(host, devclass, assignment).length === 0) {
@@ -97,7 +102,7 @@ async function prepare(host: Host, qube: Qube, chain: readonly Qube[]): Promise<
   startVolumes(host, qube);
 }
 
-async function spawn(host: Host, qube: Qube): Promise<void> {
+async function spawn(host: HostState, qube: Qube): Promise<void> {
   host.announce(qube, 'domain-pre-spawn', { start_guid: true });
   const failure = host.faults.takeStart(qube.name, 'hypervisor');
   if (failure !== undefined) throw new StartFailed(failure);
@@ -108,7 +113,7 @@ async function spawn(host: Host, qube: Qube): Promise<void> {
   resetRuntime(host, qube);
 }
 
-async function boot(host: Host, qube: Qube): Promise<void> {
+async function boot(host: HostState, qube: Qube): Promise<void> {
   host.fire(qube, 'domain-spawn', { start_guid: true });
   host.fire(qube, 'domain-qdb-create');
   host.announce(qube, 'domain-pre-unpaused');
@@ -126,13 +131,13 @@ async function boot(host: Host, qube: Qube): Promise<void> {
   qube.usable = true;
 }
 
-function resetRuntime(host: Host, qube: Qube): void {
+function resetRuntime(host: HostState, qube: Qube): void {
   for (const name of ['xid', 'stubdom_xid', 'start_time'])
     host.fire(qube, `property-reset:${name}`, { name });
 }
 
 /** The domain is gone, however it went. */
-export async function stopped(host: Host, qube: Qube): Promise<void> {
+export async function stopped(host: HostState, qube: Qube): Promise<void> {
   if (qube.halted) return;
   qube.power = 'Halted';
   qube.usable = false;
@@ -147,7 +152,7 @@ export async function stopped(host: Host, qube: Qube): Promise<void> {
   await host.settled();
 }
 
-export async function shutdown(host: Host, qube: Qube, force: boolean, wait: boolean): Promise<void> {
+export async function shutdown(host: HostState, qube: Qube, force: boolean, wait: boolean): Promise<void> {
   if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM')
     throw new NoReply('there is nothing to shut down');
   if (qube.halted) throw errors.notStarted(qube.name);
@@ -189,7 +194,7 @@ export async function shutdown(host: Host, qube: Qube, force: boolean, wait: boo
 
 const never = new Promise<never>(() => {});
 
-async function end(host: Host, qube: Qube): Promise<void> {
+async function end(host: HostState, qube: Qube): Promise<void> {
   if (host.timing.shutdown > 0) await host.wait(host.timing.shutdown);
   await stopped(host, qube);
 }
@@ -198,7 +203,7 @@ async function end(host: Host, qube: Qube): Promise<void> {
  * Destroys the domain. After a shutdown that was waited for in vain the domain still dies, but the caller, who waits on
  * a future that was cancelled then, gets no reply; so does every later one.
  */
-export async function kill(host: Host, qube: Qube): Promise<void> {
+export async function kill(host: HostState, qube: Qube): Promise<void> {
   if (qube.klass === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot kill Dom0 fake domain!');
   if (qube.klass === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot kill a RemoteVM.');
   if (qube.halted) throw errors.notStarted(qube.name);
@@ -206,7 +211,7 @@ export async function kill(host: Host, qube: Qube): Promise<void> {
   if (qube.waiterCancelled) throw new NoReply('the future to wait for was cancelled before');
 }
 
-export async function pause(host: Host, qube: Qube): Promise<void> {
+export async function pause(host: HostState, qube: Qube): Promise<void> {
   if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') throw new NoReply('there is nothing to pause');
   if (qube.halted) throw errors.notRunning(qube.name);
   if (qube.power === 'Paused') {
@@ -218,7 +223,7 @@ export async function pause(host: Host, qube: Qube): Promise<void> {
   host.fire(qube, 'domain-paused');
 }
 
-export async function unpause(host: Host, qube: Qube): Promise<void> {
+export async function unpause(host: HostState, qube: Qube): Promise<void> {
   if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') throw new NoReply('there is nothing to unpause');
   if (qube.power !== 'Paused') throw errors.notPaused(qube.name);
   host.announce(qube, 'domain-pre-unpaused');
@@ -228,7 +233,7 @@ export async function unpause(host: Host, qube: Qube): Promise<void> {
 }
 
 /** Without ACPI sleep, which domains here do not have, suspending is pausing after asking the qube to get ready. */
-export async function suspend(host: Host, qube: Qube): Promise<void> {
+export async function suspend(host: HostState, qube: Qube): Promise<void> {
   if (qube.klass === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot suspend Dom0 fake domain!');
   if (qube.klass === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot suspend a RemoteVM.');
   if (qube.halted) throw errors.notRunning(qube.name);

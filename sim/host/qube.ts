@@ -1,5 +1,5 @@
-import type { Devices } from './devices.js';
-import type { Volume } from './storage.js';
+/** What the daemon keeps about a qube and its devices: data, and nothing that is computed. */
+import type { Volume } from './volume.js';
 
 export type Klass = 'AdminVM' | 'TemplateVM' | 'AppVM' | 'StandaloneVM' | 'DispVM' | 'RemoteVM';
 export const KLASSES: readonly Klass[] = [
@@ -16,6 +16,54 @@ export type PropertyValue = string | number | boolean | null;
 
 /** How a qube stands with its hypervisor. `Transient` is derived: running, and qrexec is not up yet. */
 export type PowerState = 'Halted' | 'Running' | 'Paused' | 'Suspended' | 'Halting' | 'Dying' | 'Crashed';
+
+export const DEVICE_CLASSES = ['block', 'mic', 'pci', 'usb'] as const;
+export type DeviceClass = (typeof DEVICE_CLASSES)[number];
+
+/** A device as the qube that has it (its backend) exposes it. */
+export interface Device {
+  readonly backend: Qube;
+  readonly devclass: DeviceClass;
+  readonly port: string;
+  readonly id: string;
+  readonly interfaces: string;
+  /** vendor, product, manufacturer, name, serial: those that are known. */
+  readonly labels: ReadonlyMap<string, string>;
+  readonly parent: string | null;
+  readonly mode: 'r' | 'w';
+  readonly size: number;
+}
+
+export type Mode = 'manual' | 'auto-attach' | 'ask-to-attach' | 'required';
+
+/** A device, or every device of a port (`id` = `*`), given to a qube for good. */
+export interface Assignment {
+  readonly backend: string;
+  readonly port: string;
+  readonly id: string;
+  readonly mode: Mode;
+  readonly options: ReadonlyMap<string, string>;
+  /** The qube it is for, when whoever assigned it said so; it is shown only then. */
+  readonly frontend: string | null;
+}
+
+export interface Attachment {
+  readonly device: Device;
+  readonly options: ReadonlyMap<string, string>;
+}
+
+export interface Devices {
+  readonly exposed: Map<DeviceClass, Device[]>;
+  readonly attached: Map<DeviceClass, Attachment[]>;
+  readonly assigned: Map<DeviceClass, Assignment[]>;
+}
+
+/** A device as a caller names it. */
+export interface DeviceRef {
+  readonly backend: string;
+  readonly port: string;
+  readonly id: string;
+}
 
 /** One qube: what the daemon keeps about it, and nothing that it computes. */
 export class Qube {

@@ -1,11 +1,11 @@
 import { errors, repr } from './errors.js';
-import type { Host } from './host.js';
 import { inTurn } from './power.js';
 import { listProperties } from './properties/access.js';
 import type { Qube } from './qube.js';
+import type { HostState } from './state.js';
 
 /** Takes a qube out of the host, unless something needs it. The announcement goes out even if it is then refused. */
-export function remove(host: Host, qube: Qube): Promise<void> {
+export function remove(host: HostState, qube: Qube): Promise<void> {
   if (qube.klass === 'AdminVM') throw errors.inUse("'dom0' cannot be removed");
   return inTurn(qube, async () => {
     if (host.property(qube, 'installed_by_rpm') === true) {
@@ -15,7 +15,7 @@ export function remove(host: Host, qube: Qube): Promise<void> {
   });
 }
 
-export async function expunge(host: Host, qube: Qube): Promise<void> {
+export async function expunge(host: HostState, qube: Qube): Promise<void> {
   if (host.find(qube.name) !== qube) throw errors.noDomain(qube.name);
   if (!qube.halted) throw errors.notHalted(qube.name);
   host.announce(null, 'domain-pre-delete', { vm: qube.name });
@@ -25,7 +25,7 @@ export async function expunge(host: Host, qube: Qube): Promise<void> {
   await host.powered(qube.name, 'removed');
 }
 
-function refuseIfNeeded(host: Host, qube: Qube): void {
+function refuseIfNeeded(host: HostState, qube: Qube): void {
   if (systemUses(host, qube).length > 0 || qubeUses(host, qube).length > 0) {
     const gap = host.since('4.3') ? '  ' : '';
     throw errors.inUse(
@@ -45,7 +45,7 @@ function refuseIfNeeded(host: Host, qube: Qube): void {
 }
 
 /** Global properties that name the qube, by default or not. */
-export function systemUses(host: Host, qube: Qube, among?: readonly string[]): string[] {
+export function systemUses(host: HostState, qube: Qube, among?: readonly string[]): string[] {
   return listProperties(host, null)
     .filter(
       ({ type, name }) => type === 'vm' && (among?.includes(name) ?? true) && host.global(name) === qube.name,
@@ -55,7 +55,7 @@ export function systemUses(host: Host, qube: Qube, among?: readonly string[]): s
 
 /** Other qubes' own settings that name it. A preloaded disposable does not hold its template. */
 export function qubeUses(
-  host: Host,
+  host: HostState,
   qube: Qube,
   among?: readonly string[],
 ): { by: Qube; property: string }[] {

@@ -1,14 +1,14 @@
-import type { Host } from './host.js';
 import { powerState } from './power.js';
 import { listProperties, read } from './properties/access.js';
 import { shown } from './properties/serialize.js';
 import type { Qube } from './qube.js';
+import type { HostState } from './state.js';
 import { diskOf } from './storage.js';
 
 /** The host's truth, as data. */
 export type HostSnapshot = ReturnType<typeof snapshotOf>;
 
-export function snapshotOf(host: Host) {
+export function snapshotOf(host: HostState) {
   return {
     qubes: host.sorted().map((qube) => {
       const properties: Record<string, string> = {};

@@ -1,63 +1,9 @@
-import { errors } from './errors.js';
-import type { Host } from './host.js';
 import type { Klass, Qube } from './qube.js';
-
-/** The volumes every qube has, in the order they are listed. */
-export const VOLUMES = ['root', 'private', 'volatile', 'kernel'] as const;
-export type VolumeName = (typeof VOLUMES)[number];
+import type { HostState } from './state.js';
+import { VOLUMES, type Volume, type VolumeName } from './volume.js';
 
 const ROOT_SIZE = 10 * 1024 ** 3;
 const PRIVATE_SIZE = 2 * 1024 ** 3;
-
-export interface Volume {
-  readonly name: string;
-  pool: string;
-  vid: string;
-  size: number;
-  usage: number;
-  rw: boolean;
-  /** The volume it is a snapshot of, as `qube/volume`; its contents come from there at every start. */
-  source: string | null;
-  saveOnStop: boolean;
-  snapOnStart: boolean;
-  revisionsToKeep: number;
-  ephemeral: boolean;
-  /** Older states that can be gone back to, oldest first. */
-  revisions: string[];
-  /** Changes whenever the volume's persistent contents do; a snapshot taken from an older one is outdated. */
-  generation: number;
-  /** The generation of the source that a running snapshot was taken from. */
-  taken: number | null;
-}
-
-export interface Pool {
-  readonly name: string;
-  readonly driver: string;
-  /** The options it was added with, beyond name and driver. */
-  readonly options: Map<string, string>;
-  size: number | null;
-  usage: number | null;
-}
-
-/** What each driver may be configured with; the first ones of `required` must be. */
-export const DRIVERS: Readonly<Record<string, { options: readonly string[]; required: readonly string[] }>> =
-  {
-    callback: { options: ['conf_id'], required: ['conf_id'] },
-    file: { options: ['revisions_to_keep', 'dir_path', 'ephemeral_volatile'], required: ['dir_path'] },
-    'file-reflink': {
-      options: ['revisions_to_keep', 'dir_path', 'setup_check', 'ephemeral_volatile'],
-      required: ['dir_path'],
-    },
-    'linux-kernel': { options: ['dir_path'], required: ['dir_path'] },
-    lvm_thin: {
-      options: ['revisions_to_keep', 'volume_group', 'thin_pool', 'ephemeral_volatile'],
-      required: ['volume_group', 'thin_pool'],
-    },
-    zfs: {
-      options: ['revisions_to_keep', 'container', 'ephemeral_volatile', 'snap_on_start_forensics'],
-      required: ['container'],
-    },
-  };
 
 /** How the volumes of a class behave. */
 function shape(klass: Klass, name: VolumeName): Pick<Volume, 'saveOnStop' | 'snapOnStart' | 'rw' | 'size'> {
@@ -84,22 +30,9 @@ function shape(klass: Klass, name: VolumeName): Pick<Volume, 'saveOnStop' | 'sna
   }
 }
 
-export class Storage {
-  /** In the order they were added. */
-  readonly pools = new Map<string, Pool>();
-  /** Volumes offered for copying, by token. A token works once and is never taken back. */
-  readonly offers = new Map<string, { qube: Qube; volume: Volume }>();
-
-  pool(name: string): Pool {
-    const pool = this.pools.get(name);
-    if (pool === undefined) throw errors.exception(`Unknown storage pool ${name}`);
-    return pool;
-  }
-}
-
 /** Gives a new qube its volumes: in the pools asked for, else in the host's default pool for each kind. */
 export function createVolumes(
-  host: Host,
+  host: HostState,
   qube: Qube,
   poolFor: (volume: VolumeName) => string | undefined = () => undefined,
 ): void {
@@ -133,7 +66,7 @@ function directory(qube: Qube): string {
 }
 
 /** A qube that changed its template takes its snapshots from the new one. */
-export function rebase(host: Host, qube: Qube): void {
+export function rebase(host: HostState, qube: Qube): void {
   const template = host.related(qube, 'template');
   for (const volume of qube.volumes.values()) {
     if (!volume.snapOnStart) continue;
@@ -144,12 +77,12 @@ export function rebase(host: Host, qube: Qube): void {
   }
 }
 
-export function originOf(host: Host, qube: Qube, volume: Volume): Volume | null {
+export function originOf(host: HostState, qube: Qube, volume: Volume): Volume | null {
   return volume.snapOnStart ? (host.related(qube, 'template')?.volumes.get(volume.name) ?? null) : null;
 }
 
 /** The file or device behind a volume. */
-export function pathOf(host: Host, volume: Volume): string {
+export function pathOf(host: HostState, volume: Volume): string {
   const pool = host.storage.pools.get(volume.pool);
   const dir = pool?.options.get('dir_path') ?? '';
   switch (pool?.driver) {
@@ -169,13 +102,13 @@ export function pathOf(host: Host, volume: Volume): string {
 }
 
 /** Whether a running snapshot has fallen behind its source. */
-export function isOutdated(host: Host, qube: Qube, volume: Volume): boolean {
+export function isOutdated(host: HostState, qube: Qube, volume: Volume): boolean {
   const origin = originOf(host, qube, volume);
   return origin !== null && volume.taken !== null && volume.taken !== origin.generation;
 }
 
 /** The end of a domain: what was written stays as a new state, or is gone. */
-export function settleVolumes(host: Host, qube: Qube): void {
+export function settleVolumes(host: HostState, qube: Qube): void {
   for (const volume of qube.volumes.values()) {
     volume.taken = null;
     if (!volume.saveOnStop) continue;
@@ -184,7 +117,7 @@ export function settleVolumes(host: Host, qube: Qube): void {
   }
 }
 
-export function startVolumes(host: Host, qube: Qube): void {
+export function startVolumes(host: HostState, qube: Qube): void {
   for (const volume of qube.volumes.values()) {
     const origin = originOf(host, qube, volume);
     if (origin === null) continue;
@@ -193,7 +126,7 @@ export function startVolumes(host: Host, qube: Qube): void {
   }
 }
 
-function keepRevision(host: Host, volume: Volume): void {
+function keepRevision(host: HostState, volume: Volume): void {
   if (volume.revisionsToKeep <= 0) return;
   volume.revisions.push(host.revisionName());
   if (volume.revisions.length > volume.revisionsToKeep) {

@@ -1,5 +1,5 @@
-import type { Host } from './host.js';
 import { powerState } from './power.js';
+import type { HostState } from './state.js';
 
 /** One qube as the qrexec policy sees it; the field names are the policy daemon's. */
 export interface SystemQube {
@@ -18,7 +18,7 @@ export interface SystemQube {
 
 export type SystemInfo = Record<string, SystemQube>;
 
-export function systemInfo(host: Host): SystemInfo {
+export function systemInfo(host: HostState): SystemInfo {
   const info: SystemInfo = {};
   for (const qube of host.sorted()) {
     const text = (name: string): string | null => {

@@ -1,15 +1,15 @@
 import { errors } from './errors.js';
-import type { Host } from './host.js';
 import type { Qube } from './qube.js';
+import type { HostState } from './state.js';
 
 /** Adding a tag that is there already is no event. */
-export function addTag(host: Host, qube: Qube, tag: string): void {
+export function addTag(host: HostState, qube: Qube, tag: string): void {
   if (qube.tags.has(tag)) return;
   qube.tags.add(tag);
   host.fire(qube, `domain-tag-add:${tag}`, { tag });
 }
 
-export function removeTag(host: Host, qube: Qube, tag: string): void {
+export function removeTag(host: HostState, qube: Qube, tag: string): void {
   if (!qube.tags.delete(tag)) throw errors.noTag(tag, qube.name);
   host.fire(qube, `domain-tag-delete:${tag}`, { tag });
 }
@@ -18,7 +18,7 @@ export function removeTag(host: Host, qube: Qube, tag: string): void {
  * `guivm-x`, `audiovm-x` and `relayvm-x` say who serves a qube; there is one of each kind at most. Only for the guivm
  * does the daemon leave a tag alone that is right already; the others go and come back.
  */
-export function retag(host: Host, qube: Qube, prefix: string, name: string | null): void {
+export function retag(host: HostState, qube: Qube, prefix: string, name: string | null): void {
   const wanted = name === null ? null : `${prefix}${name}`;
   for (const tag of [...qube.tags]) {
     if (tag.startsWith(prefix) && !(prefix === 'guivm-' && tag === wanted)) removeTag(host, qube, tag);

@@ -1,6 +1,6 @@
-import type { Host } from './host.js';
 import { powerState } from './power.js';
 import type { PropertyValue, Qube } from './qube.js';
+import type { HostState } from './state.js';
 
 /** A qube as the other parts of the simulation may look at it. Live: every read is of the moment. */
 export interface QubeView {
@@ -18,7 +18,7 @@ export interface QubeView {
   property(name: string): PropertyValue;
 }
 
-export function viewOf(host: Host, qube: Qube): QubeView {
+export function viewOf(host: HostState, qube: Qube): QubeView {
   const name = (property: 'template' | 'netvm') => host.related(qube, property)?.name ?? null;
   return {
     name: qube.name,

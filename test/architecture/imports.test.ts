@@ -1,11 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
-import { dirname, join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseSync } from 'oxc-parser';
+import { dirname, relative, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+import { type Module, modulesBelow, ROOT } from './modules.js';
 
 /** Which way each layer may look: the table of docs/architecture.md, section 4. A layer may always look at itself. */
 const LAYERS: readonly {
@@ -172,33 +168,10 @@ const LAYERS: readonly {
   },
 ];
 
-interface Module {
-  readonly path: string;
-  readonly source: string;
-  readonly imports: readonly string[];
-}
-
-const modules: Module[] = ['core', 'plugins', 'model', 'sim', 'testing', 'cli', 'bench']
-  .flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true }))
-  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.test.ts'))
-  .map((entry) => read(join(entry.parentPath, entry.name)));
-
-function read(file: string): Module {
-  const path = relative(ROOT, file);
-  const source = readFileSync(file, 'utf8');
-  const { module, errors } = parseSync(path, source);
-  if (errors.length > 0) throw new Error(`${path}: ${errors[0]!.message}`);
-  const dynamic = module.dynamicImports
-    .map(({ moduleRequest }) => source.slice(moduleRequest.start, moduleRequest.end))
-    .filter((text) => /^['"]/.test(text))
-    .map((text) => text.slice(1, -1));
-  const required = [...source.matchAll(/createRequire\([^)]*\)\('([^']+)'\)/g)].map((match) => match[1]!);
-  const reexported = module.staticExports.flatMap(({ entries }) =>
-    entries.flatMap(({ moduleRequest }) => (moduleRequest ? [moduleRequest.value] : [])),
-  );
-  const stated = module.staticImports.map(({ moduleRequest }) => moduleRequest.value);
-  return { path, source, imports: [...stated, ...reexported, ...dynamic, ...required] };
-}
+const modules = modulesBelow(
+  ['core', 'plugins', 'model', 'sim', 'testing', 'cli', 'bench'],
+  /(?<!\.test)\.ts$/,
+);
 
 const layerOf = (path: string) => LAYERS.find(({ files }) => files.test(path));
 

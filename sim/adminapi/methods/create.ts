@@ -1,10 +1,10 @@
 import { BASED, create, defaultTemplate } from '../../host/create.js';
 import { createDisposable, refill } from '../../host/disposables.js';
 import { type ApiError, errors, NoReply } from '../../host/errors.js';
-import type { Host } from '../../host/host.js';
 import { validateLabelName, validateName } from '../../host/names.js';
 import { remove } from '../../host/remove.js';
-import { VOLUMES, type VolumeName } from '../../host/storage.js';
+import type { HostState } from '../../host/state.js';
+import { VOLUMES, type VolumeName } from '../../host/volume.js';
 import { type Call, classOf, isAscii, method, textOf } from '../method.js';
 
 const onDom0 = { arg: null, payload: null, dom0: true } as const;
@@ -71,7 +71,7 @@ function createQube(call: Call, allowPool: boolean): undefined {
 }
 
 /** `name=N label=L [pool=P | pool:VOLUME=P …]`, separated by single spaces. */
-function parseOptions(host: Host, untrusted_text: string, allowPool: boolean): Options {
+function parseOptions(host: HostState, untrusted_text: string, allowPool: boolean): Options {
   let name: string | null = null;
   let label: string | null = null;
   let pool: string | null = null;
@@ -112,7 +112,7 @@ function parseOptions(host: Host, untrusted_text: string, allowPool: boolean): O
 }
 
 /** Since 4.4 a label that does not exist counts as none given. */
-function labelOf(host: Host, untrusted_label: string): string | null {
+function labelOf(host: HostState, untrusted_label: string): string | null {
   validateLabelName(untrusted_label, true);
   const found = host.labels.find(
     ({ name, index }) => name === untrusted_label || String(index) === untrusted_label,

@@ -4,9 +4,10 @@ import { parseInterfaces } from '../../host/denied.js';
 import { parseRef, parseWish } from '../../host/device-arguments.js';
 import * as devices from '../../host/devices.js';
 import { ApiError, errors } from '../../host/errors.js';
-import type { Host } from '../../host/host.js';
 import * as old from '../../host/persistent.js';
 import { assign as assignProperty, parseBool } from '../../host/properties/access.js';
+import type { Device, DeviceClass, DeviceRef } from '../../host/qube.js';
+import type { HostState } from '../../host/state.js';
 import { type Call, deviceClassOf, isAscii, lines, type Method, method, textOf } from '../method.js';
 
 const each = { endpoints: 'devices' } as const;
@@ -58,7 +59,7 @@ export const DEVICE_METHODS: readonly Method[] = [
   method('admin.vm.device.{}.List', { ...each, arg: null, until: '4.2' }, ({ dest, ...call }) =>
     sortedLines(
       old
-        .listDevices(dest, call.endpoint as devices.DeviceClass)
+        .listDevices(dest, call.endpoint as DeviceClass)
         .filter((line) => call.argument === '' || line.startsWith(`${call.argument} `)),
     ),
   ),
@@ -155,7 +156,7 @@ function sortedLines(items: readonly string[]): string {
 const packed = (key: string, value: string): string =>
   `${key}='${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
-function available(host: Host, device: devices.Device): string {
+function available(host: HostState, device: Device): string {
   const holder = devices.holderOf(host, device);
   return [
     `${device.port}:${device.id}`,
@@ -173,7 +174,7 @@ function available(host: Host, device: devices.Device): string {
 }
 
 /** 4.2: `IDENT key=value … description=…`; spaces survive only in the description. */
-function available42(device: devices.Device): string {
+function available42(device: Device): string {
   const label = (key: string) => device.labels.get(key);
   const name = label('name');
   const description = `${(label('serial') ?? label('product') ?? label('manufacturer') ?? device.port).replaceAll(' ', '_')}${name === undefined ? '' : ` (${name})`}`;
@@ -187,7 +188,7 @@ function available42(device: devices.Device): string {
 }
 
 function assigned(
-  ref: devices.DeviceRef,
+  ref: DeviceRef,
   devclass: string,
   mode: string,
   options: ReadonlyMap<string, string>,

@@ -1,5 +1,5 @@
-import type { Host } from '../../host/host.js';
 import { KLASSES } from '../../host/qube.js';
+import type { HostState } from '../../host/state.js';
 import type { Method } from '../method.js';
 import { BACKUP_METHODS } from './backup.js';
 import { CREATE_METHODS } from './create.js';
@@ -39,7 +39,7 @@ export type Found = { readonly method: Method; readonly endpoint: string };
 const tables = new Map<string, ReadonlyMap<string, Found>>();
 
 /** The methods a host answers, by full name: `{}` in a row stands for each class, of qubes or of devices. */
-export function methodsOf(host: Host): ReadonlyMap<string, Found> {
+export function methodsOf(host: HostState): ReadonlyMap<string, Found> {
   const key = `${host.api} ${host.deviceClasses.join()}`;
   let table = tables.get(key);
   if (table === undefined) {

@@ -1,6 +1,6 @@
 import { ApiError, errors } from '../../host/errors.js';
-import type { Host, Label } from '../../host/host.js';
 import { validateLabelName } from '../../host/names.js';
+import type { HostState, Label } from '../../host/state.js';
 import { isAscii, lines, method, textOf } from '../method.js';
 
 const named = { arg: true, dom0: true } as const;
@@ -33,7 +33,7 @@ export const LABEL_METHODS = [
   }),
 ];
 
-function labelOf(host: Host, name: string): Label {
+function labelOf(host: HostState, name: string): Label {
   validateLabelName(name);
   const label = host.labels.find((each) => each.name === name || String(each.index) === name);
   if (label === undefined)

@@ -1,6 +1,6 @@
 import { ApiError, errors, NoReply } from '../../host/errors.js';
-import type { Host } from '../../host/host.js';
-import { DRIVERS, type Pool } from '../../host/storage.js';
+import { DRIVERS, type Pool } from '../../host/pools.js';
+import type { HostState } from '../../host/state.js';
 import { type Call, isAscii, lines, method, textOf } from '../method.js';
 import { boolOf, numberOf } from './volume.js';
 
@@ -74,7 +74,7 @@ function configOf(pool: Pool): Map<string, string> {
 }
 
 /** A pool in a directory lies in the pool whose directory is around it. */
-function parentOf(host: Host, pool: Pool): Pool | null {
+function parentOf(host: HostState, pool: Pool): Pool | null {
   const dir = pool.options.get('dir_path');
   if (dir === undefined) return null;
   for (const other of host.storage.pools.values()) {

@@ -1,6 +1,7 @@
 import { ApiError, errors, NoReply } from '../../host/errors.js';
 import { parseBool } from '../../host/properties/access.js';
-import { isOutdated, pathOf, type Volume } from '../../host/storage.js';
+import { isOutdated, pathOf } from '../../host/storage.js';
+import type { Volume } from '../../host/volume.js';
 import { type Call, isAscii, lines, method, textOf } from '../method.js';
 
 const one = { arg: true } as const;

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { type DeviceClass, exposed } from '../../host/devices.js';
+import { exposed } from '../../host/devices.js';
 import type { Host } from '../../host/host.js';
 import { deviceOf } from '../../host/populate.js';
+import type { DeviceClass } from '../../host/qube.js';
 import { packageFile } from '../../root.js';
 import type { DeviceSpec } from '../../world.js';
 import { type Exchange, partsOf } from './recording.js';

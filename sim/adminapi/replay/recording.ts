@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Api } from '../../host/host.js';
+import type { Api } from '../../host/api.js';
 
 /** One exchange as it was recorded on a real host; bytes as Latin-1 text. */
 export interface Exchange {

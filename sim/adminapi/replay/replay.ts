@@ -1,4 +1,5 @@
-import { type Api, Host } from '../../host/host.js';
+import type { Api } from '../../host/api.js';
+import { Host } from '../../host/host.js';
 import { loadWorld, type World } from '../../world.js';
 import { isStream } from '../exchange.js';
 import { prepareEnvironment } from './environment.js';

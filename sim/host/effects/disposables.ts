@@ -2,20 +2,20 @@ import { cleanUp, isGlobal, missingServices, refill, rest, trim, used } from '..
 import { errors, repr } from '../errors.js';
 import type { Events } from '../events.js';
 import { findFeature } from '../features.js';
-import type { Host } from '../host.js';
-import { get, read } from '../properties/access.js';
+import { read } from '../properties/access.js';
 import type { Qube } from '../qube.js';
 import { qubeUses, systemUses } from '../remove.js';
+import type { HostState } from '../state.js';
 
-export function disposableEffects(events: Events): void {
+export function disposableEffects(events: Events<HostState>): void {
   lifeEffects(events);
   templateEffects(events);
   preloadEffects(events);
 }
 
-function lifeEffects(events: Events): void {
+function lifeEffects(events: Events<HostState>): void {
   events.react('domain-shutdown', (host, qube) => {
-    if (qube?.klass === 'DispVM' && get(host, qube, 'auto_cleanup') === true) {
+    if (qube?.klass === 'DispVM' && host.property(qube, 'auto_cleanup') === true) {
       host.follow(() => cleanUp(host, qube));
     }
   });
@@ -24,14 +24,14 @@ function lifeEffects(events: Events): void {
     if (qube?.klass === 'DispVM') host.follow(() => cleanUp(host, qube).catch(() => undefined));
   });
   events.react('domain-start', (host, qube) => {
-    if (qube !== null && get(host, qube, 'is_preload') === true) host.follow(() => rest(host, qube));
+    if (qube !== null && host.property(qube, 'is_preload') === true) host.follow(() => rest(host, qube));
   });
   events.react('domain-unpaused', (host, qube) => {
-    if (qube?.usable && get(host, qube, 'is_preload') === true) host.follow(() => used(host, qube));
+    if (qube?.usable && host.property(qube, 'is_preload') === true) host.follow(() => used(host, qube));
   });
 }
 
-function templateEffects(events: Events): void {
+function templateEffects(events: Events<HostState>): void {
   for (const change of ['set', 'reset'] as const) {
     events.react(`property-${change}:default_dispvm`, (host, subject, { oldvalue = null }) => {
       if (subject !== null) return;
@@ -42,7 +42,7 @@ function templateEffects(events: Events): void {
       }
     });
   }
-  const guard = (host: Host, qube: Qube): void => {
+  const guard = (host: HostState, qube: Qube): void => {
     const base = 'Cannot change template_for_dispvms to False while it is';
     if (systemUses(host, qube, ['default_dispvm', 'management_dispvm']).length > 0) {
       throw errors.inUse(
@@ -62,7 +62,7 @@ function templateEffects(events: Events): void {
   }
 }
 
-function preloadEffects(events: Events): void {
+function preloadEffects(events: Events<HostState>): void {
   events.react('domain-feature-pre-set:preload-dispvm-max', (host, qube, { value }) => {
     if (qube === null || qube.klass === 'AdminVM') return;
     if (!findFeature(host, qube, 'qrexec', 'template')) throw errors.value('Qube does not support qrexec');
@@ -81,7 +81,7 @@ function preloadEffects(events: Events): void {
       if (template !== undefined) host.defer(() => refill(host, template, { reason }));
       return;
     }
-    if (get(host, qube, 'template_for_dispvms') !== true || isGlobal(host, qube)) return;
+    if (host.property(qube, 'template_for_dispvms') !== true || isGlobal(host, qube)) return;
     const reason = `local feature was set to ${repr(String(value))}`;
     host.defer(() => refill(host, qube, { reason }));
   });

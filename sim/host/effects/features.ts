@@ -2,9 +2,10 @@ import { errors } from '../errors.js';
 import type { Events } from '../events.js';
 import { removeFeature } from '../features.js';
 import { assign, resetProperty } from '../properties/access.js';
+import type { HostState } from '../state.js';
 
 /** Features that stand for something inside the qube have to be names it can have there. */
-export function featureEffects(events: Events): void {
+export function featureEffects(events: Events<HostState>): void {
   events.react('domain-feature-pre-set:service.*', (_host, _qube, { feature }) => {
     const service = String(feature).slice('service.'.length);
     if (service === '') throw errors.value('Service name cannot be empty');

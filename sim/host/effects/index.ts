@@ -1,4 +1,5 @@
 import type { Events } from '../events.js';
+import type { HostState } from '../state.js';
 import { disposableEffects } from './disposables.js';
 import { featureEffects } from './features.js';
 import { networkEffects } from './network.js';
@@ -7,7 +8,7 @@ import { serverEffects } from './servers.js';
 import { tagEffects } from './tags.js';
 
 /** What the host does of its own accord when something happens. */
-export function installEffects(events: Events): void {
+export function installEffects(events: Events<HostState>): void {
   propertyEffects(events);
   networkEffects(events);
   serverEffects(events);

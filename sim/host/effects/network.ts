@@ -1,12 +1,12 @@
 import { ApiError, errors } from '../errors.js';
 import type { EventArgs, Events } from '../events.js';
 import { removeFeature, setFeature } from '../features.js';
-import type { Host } from '../host.js';
-import { get, read } from '../properties/access.js';
+import { read } from '../properties/access.js';
 import type { Qube } from '../qube.js';
+import type { HostState } from '../state.js';
 
 /** A qube's netvm: what has to be up, and who hears of a change of it or of an address. */
-export function networkEffects(events: Events): void {
+export function networkEffects(events: Events<HostState>): void {
   events.react('property-pre-set:netvm', (host, qube, { newvalue, oldvalue = null }) => {
     if (qube === null) return;
     if (typeof newvalue === 'string' && qube.running && host.domain(newvalue).halted) {
@@ -35,7 +35,7 @@ export function networkEffects(events: Events): void {
   });
   events.react('property-reset:netvm', (host, qube, { oldvalue = null }) => {
     if (qube === null) return;
-    const newvalue = get(host, qube, 'netvm');
+    const newvalue = host.property(qube, 'netvm');
     if (newvalue === oldvalue) return;
     host.fire(qube, 'property-set:netvm', { name: 'netvm', newvalue, oldvalue });
   });
@@ -66,7 +66,7 @@ export function networkEffects(events: Events): void {
       events.react(`property-${change}:${name}`, (host, qube, args) => {
         if (qube === null || (args.newvalue ?? null) === (args.oldvalue ?? null)) return;
         const gateway = `gateway${suffix}`;
-        if (get(host, qube, 'provides_network') === true) {
+        if (host.property(qube, 'provides_network') === true) {
           host.fire(qube, `property-reset:${gateway}`, { name: gateway });
         }
         host.fire(qube, `property-reset:visible_${name}`, { name: `visible_${name}` });
@@ -82,10 +82,10 @@ export function networkEffects(events: Events): void {
     host.fire(qube, 'property-reset:gateway6', { name: 'gateway6' });
   });
   events.react('domain-pre-shutdown', (host, qube, { force }) => {
-    if (qube === null || force === true || get(host, qube, 'provides_network') !== true) return;
+    if (qube === null || force === true || host.property(qube, 'provides_network') !== true) return;
     const running = host
       .connectedTo(qube)
-      .filter((client) => client.running && get(host, client, 'is_preload') !== true)
+      .filter((client) => client.running && host.property(client, 'is_preload') !== true)
       .map((client) => client.name);
     if (running.length === 0) return;
     const message = `There are other VMs connected to this VM: ${running.join(', ')}`;
@@ -95,9 +95,9 @@ export function networkEffects(events: Events): void {
 
 const DEFERRED = 'deferred-netvm-original';
 
-function reconnect(host: Host, qube: Qube): void {
+function reconnect(host: HostState, qube: Qube): void {
   const oldvalue = qube.features.get(DEFERRED) || null;
-  const newvalue = get(host, qube, 'netvm');
+  const newvalue = host.property(qube, 'netvm');
   if (qube.running && host.property(qube, 'is_preload') !== true) {
     if (typeof newvalue === 'string' && host.domain(newvalue).halted) return;
     host.announce(qube, 'property-pre-set:netvm', { name: 'netvm', newvalue, oldvalue });

@@ -2,6 +2,7 @@ import { errors, repr } from '../errors.js';
 import type { Events } from '../events.js';
 import { removeFeature, setFeature } from '../features.js';
 import { read } from '../properties/access.js';
+import type { HostState } from '../state.js';
 import { rebase } from '../storage.js';
 
 /** Properties of a template that its qubes have by default. */
@@ -17,7 +18,7 @@ const INHERITED = [
   'management_dispvm',
 ];
 
-export function propertyEffects(events: Events): void {
+export function propertyEffects(events: Events<HostState>): void {
   for (const name of ['label', 'template_for_dispvms']) {
     events.react(`property-set:${name}`, (host, qube) => {
       if (qube !== null) host.fire(qube, 'property-reset:icon', { name: 'icon' });
@@ -47,7 +48,7 @@ export function propertyEffects(events: Events): void {
   bootEffects(events);
 }
 
-function templateEffects(events: Events): void {
+function templateEffects(events: Events<HostState>): void {
   events.react('property-pre-set:template', (_host, qube) => {
     if (qube !== null && !qube.halted) {
       throw errors.notHalted(qube.name, 'Cannot change template while qube is running');
@@ -70,7 +71,7 @@ function templateEffects(events: Events): void {
 }
 
 /** The qube that keeps the host's clock runs the service for it. */
-function clockEffects(events: Events): void {
+function clockEffects(events: Events<HostState>): void {
   events.react('property-pre-set:clockvm', (host, _subject, { newvalue }) => {
     if (typeof newvalue !== 'string') return;
     const qube = host.domain(newvalue);
@@ -83,7 +84,7 @@ function clockEffects(events: Events): void {
   });
 }
 
-function bootEffects(events: Events): void {
+function bootEffects(events: Events<HostState>): void {
   const fallback = 'appvm_default_bootmode';
   for (const change of ['set', 'reset'] as const) {
     events.react(`property-${change}:${fallback}`, (host, qube, args) => {

@@ -1,10 +1,11 @@
 import { ApiError } from '../errors.js';
 import type { Events } from '../events.js';
 import { read } from '../properties/access.js';
+import type { HostState } from '../state.js';
 import { retag } from '../tags.js';
 
 /** The tags that say which qube shows the windows, plays the sound, or carries the calls of another. */
-export function serverEffects(events: Events): void {
+export function serverEffects(events: Events<HostState>): void {
   for (const kind of ['guivm', 'audiovm', 'relayvm'] as const) {
     for (const change of ['set', 'reset'] as const) {
       events.react(`property-${change}:${kind}`, (host, qube) => {

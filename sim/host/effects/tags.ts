@@ -1,10 +1,11 @@
 import { errors } from '../errors.js';
 import type { Events } from '../events.js';
 import { assign } from '../properties/access.js';
+import type { HostState } from '../state.js';
 import { addTag } from '../tags.js';
 
 /** A qube may have what it creates tagged, and given a guivm, by features of its own. */
-export function tagEffects(events: Events): void {
+export function tagEffects(events: Events<HostState>): void {
   events.react('domain-tag-add:created-by-*', (host, qube, { tag }) => {
     if (qube === null) return;
     const name = String(tag).slice('created-by-'.length);

@@ -1,8 +1,9 @@
+import type { Api } from '../api.js';
 import { errors, NoReply, repr } from '../errors.js';
 import type { EventArgs } from '../events.js';
-import type { Api, Host } from '../host.js';
 import { validateName } from '../names.js';
 import type { Klass, PropertyValue, Qube } from '../qube.js';
+import type { HostState } from '../state.js';
 import type { Property, PropertyType } from './definition.js';
 import { GLOBAL_PROPERTIES } from './global.js';
 import { VM_PROPERTIES } from './vm.js';
@@ -38,47 +39,48 @@ export function propertiesOf(api: Api, klass: Klass | 'global'): ReadonlyMap<str
   return table;
 }
 
-function rowsFor(host: Host, holder: Holder): ReadonlyMap<string, Any> {
+function rowsFor(host: HostState, holder: Holder): ReadonlyMap<string, Any> {
   return propertiesOf(host.api, holder === null ? 'global' : holder.klass);
 }
 
-export function listProperties(host: Host, holder: Holder): Any[] {
+export function listProperties(host: HostState, holder: Holder): Any[] {
   return [...rowsFor(host, holder).values()];
 }
 
-export function definition(host: Host, holder: Holder, name: string): Any {
+export function definition(host: HostState, holder: Holder, name: string): Any {
   const row = rowsFor(host, holder).get(name);
   if (row === undefined) throw errors.noProperty(name, holder === null ? 'Qubes' : holder.name);
   return row;
 }
 
-function values(host: Host, holder: Holder): Map<string, PropertyValue> {
+function values(host: HostState, holder: Holder): Map<string, PropertyValue> {
   return holder === null ? host.globals : holder.set;
 }
 
 /** The value, or undefined for a property the holder does not have, or one that is unset and has no default. */
-export function read(host: Host, holder: Holder, name: string): PropertyValue | undefined {
+export function read(host: HostState, holder: Holder, name: string): PropertyValue | undefined {
   const own = values(host, holder).get(name);
   if (own !== undefined) return own;
   return rowsFor(host, holder).get(name)?.default?.(host, holder);
 }
 
-export function get(host: Host, holder: Holder, name: string): PropertyValue {
-  return read(host, holder, name) ?? null;
-}
-
-export function isDefault(host: Host, holder: Holder, name: string): boolean {
+export function isDefault(host: HostState, holder: Holder, name: string): boolean {
   return !values(host, holder).has(name);
 }
 
 /** Parses what a caller sent and sets it. */
-export function setProperty(host: Host, holder: Holder, name: string, untrusted_payload: Uint8Array): void {
+export function setProperty(
+  host: HostState,
+  holder: Holder,
+  name: string,
+  untrusted_payload: Uint8Array,
+): void {
   const row = definition(host, holder, name);
   assign(host, holder, row.name, parse(host, row, untrusted_payload));
 }
 
 /** Sets a value of the property's own type, with its checks, its events and what they set off. */
-export function assign(host: Host, holder: Holder, name: string, given: PropertyValue): void {
+export function assign(host: HostState, holder: Holder, name: string, given: PropertyValue): void {
   const row = definition(host, holder, name);
   if (row.type === 'vm') checkQube(host, holder, row, given);
   if (row.access === 'write-once' && values(host, holder).has(name)) {
@@ -100,7 +102,7 @@ export function assign(host: Host, holder: Holder, name: string, given: Property
   host.fire(holder, `property-set:${name}`, args);
 }
 
-export function resetProperty(host: Host, holder: Holder, name: string): void {
+export function resetProperty(host: HostState, holder: Holder, name: string): void {
   const row = definition(host, holder, name);
   if (row.access === 'write-once' && values(host, holder).has(name)) {
     throw new NoReply(`property ${repr(name)} is write-once and already set`);
@@ -114,7 +116,7 @@ export function resetProperty(host: Host, holder: Holder, name: string): void {
   host.fire(holder, `property-del:${name}`, args);
 }
 
-function checkQube(host: Host, holder: Holder, row: Any, name: PropertyValue): void {
+function checkQube(host: HostState, holder: Holder, row: Any, name: PropertyValue): void {
   if (name === null) {
     if (row.noneable) return;
     throw errors.propertyValue(
@@ -138,7 +140,7 @@ function wrongClass(qube: Qube, wanted: string, shown: string) {
 }
 
 /** A qube as the daemon's exceptions describe one: all of its properties, at some address. */
-export function describe(host: Host, qube: Qube): string {
+export function describe(host: HostState, qube: Qube): string {
   const parts: string[] = [];
   for (const { name } of listProperties(host, qube)) {
     if (name === 'name' || name === 'qid') continue;
@@ -165,7 +167,7 @@ const SHAPE: Partial<Record<PropertyType, RegExp>> = {
   ip6: /^(?=.*:.*:)[0-9a-fA-F:]+(%\w+)?$/,
 };
 
-function parse(host: Host, row: Any, untrusted_payload: Uint8Array): PropertyValue {
+function parse(host: HostState, row: Any, untrusted_payload: Uint8Array): PropertyValue {
   if (untrusted_payload.some((byte) => byte > 127)) {
     throw errors.value(row.type === 'vm' ? '' : 'Non-ASCII bytes in property value');
   }

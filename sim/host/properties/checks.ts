@@ -1,14 +1,13 @@
 import { parseInterfaces } from '../denied.js';
 import { errors, NoReply, repr } from '../errors.js';
-import type { Host } from '../host.js';
 import { LETTERS } from '../names.js';
 import type { PropertyValue, Qube } from '../qube.js';
-import { get, read } from './access.js';
+import type { HostState } from '../state.js';
 import type { Property } from './definition.js';
 
 // The judgements on values, each in the words of the daemon.
 
-type Check = (host: Host, holder: Qube, value: PropertyValue, property: Property) => PropertyValue;
+type Check = (host: HostState, holder: Qube, value: PropertyValue, property: Property) => PropertyValue;
 
 export const positive: Check = (_host, _holder, value, property) => {
   if (Number(value) <= 0) throw errors.propertyValue(`${property.name} must be positive`);
@@ -85,7 +84,7 @@ export const label: Check = (host, _holder, value) => {
 /** A netvm provides network and does not, through its own netvm, get it from here. */
 export const netvm: Check = (host, qube, value) => {
   const name = value as string;
-  const provides = read(host, host.domain(name), 'provides_network');
+  const provides = host.propertyOrUndefined(host.domain(name), 'provides_network');
   if (provides === undefined) throw new NoReply(`${name} has no such property`);
   if (provides !== true) {
     throw errors.value(`The ${name} qube does not provide network`);
@@ -105,13 +104,13 @@ export const providesNetwork: Check = (host, qube, value) => {
 };
 
 export const disposableTemplate = <H extends Qube | null>(
-  host: Host,
+  host: HostState,
   holder: H,
   value: PropertyValue,
   property: Property<H>,
 ): PropertyValue => {
   const template = host.domain(value as string);
-  if (host.since('4.4') && get(host, template, 'template_for_dispvms') !== true) {
+  if (host.since('4.4') && host.property(template, 'template_for_dispvms') !== true) {
     const target = holder === null ? 'system' : `qube ${repr(holder.name)}`;
     throw errors.propertyValue(
       `Cannot set invalid property to ${target}, ${property.name} ${repr(template.name)} has template_for_dispvms set to False`,
@@ -122,7 +121,7 @@ export const disposableTemplate = <H extends Qube | null>(
 
 export const dispvmTemplate: Check = (host, qube, value) => {
   if (qube.klass !== 'DispVM') return value;
-  if (get(host, host.domain(value as string), 'template_for_dispvms') !== true) {
+  if (host.property(host.domain(value as string), 'template_for_dispvms') !== true) {
     throw errors.propertyValue('template for disposable must have template_for_dispvms=True');
   }
   return value;

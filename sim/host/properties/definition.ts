@@ -1,5 +1,6 @@
-import type { Api, Host } from '../host.js';
+import type { Api } from '../api.js';
 import type { Klass, PropertyValue, Qube } from '../qube.js';
+import type { HostState } from '../state.js';
 
 /** How a value is written on the wire, and how a payload is read. `uuid`, `ip` and `ip6` travel as `str`. */
 export type PropertyType = 'str' | 'int' | 'bool' | 'vm' | 'label' | 'uuid' | 'ip' | 'ip6';
@@ -12,9 +13,9 @@ export interface Property<H extends Qube | null = Qube> {
   /** `forbidden`: computed, no one sets it. `write-once`: set at creation. */
   readonly access: 'rw' | 'forbidden' | 'write-once';
   /** The value while it is not set. Without one the property has no default at all. */
-  readonly default?: (host: Host, holder: H) => PropertyValue;
+  readonly default?: (host: HostState, holder: H) => PropertyValue;
   /** Judges, and may rewrite, a parsed value. Throws what the caller gets to read. */
-  readonly check?: (host: Host, holder: H, value: PropertyValue, property: Property<H>) => PropertyValue;
+  readonly check?: (host: HostState, holder: H, value: PropertyValue, property: Property<H>) => PropertyValue;
   /** A qube-valued property that may be none. */
   readonly noneable: boolean;
   /** The class a qube-valued property insists on. */

@@ -1,5 +1,5 @@
 import { errors } from '../errors.js';
-import type { Host } from '../host.js';
+import type { HostState } from '../state.js';
 import { disposableTemplate } from './checks.js';
 import { type Property, property } from './definition.js';
 
@@ -8,7 +8,7 @@ const pool: NonNullable<Property<null>['check']> = (host, _holder, value) => {
   if (!host.storage.pools.has(String(value))) throw errors.propertyValue('No such storage pool');
   return value;
 };
-const defaultPool = (host: Host) => host.global('default_pool');
+const defaultPool = (host: HostState) => host.global('default_pool');
 /** Who has no netvm of its own would get this one; nobody may get itself that way. */
 const unlooped: NonNullable<Property<null>['check']> = (host, _holder, value) => {
   for (const qube of host.qubes()) {

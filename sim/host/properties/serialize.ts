@@ -1,5 +1,5 @@
-import type { Host } from '../host.js';
 import type { PropertyValue, Qube } from '../qube.js';
+import type { HostState } from '../state.js';
 import { definition, isDefault, read } from './access.js';
 import type { Property } from './definition.js';
 
@@ -12,13 +12,13 @@ export function shown(value: PropertyValue): string {
 }
 
 /** The word for a property's type. What 4.2 computes, and cannot be set, it calls a string. */
-export function typeWord(host: Host, row: Property<Qube | null>): string {
+export function typeWord(host: HostState, row: Property<Qube | null>): string {
   if (row.type === 'uuid' || row.type === 'ip' || row.type === 'ip6') return 'str';
   if (!host.since('4.3') && row.computed === true) return 'str';
   return row.type;
 }
 
-export function serialize(host: Host, holder: Qube | null, name: string): string {
+export function serialize(host: HostState, holder: Qube | null, name: string): string {
   const row = definition(host, holder, name);
   const value = read(host, holder, name);
   const isUnset = isDefault(host, holder, name) ? 'True' : 'False';

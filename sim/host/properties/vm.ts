@@ -1,12 +1,11 @@
 import { findFeature } from '../features.js';
-import type { Host } from '../host.js';
 import type { Klass, PropertyValue, Qube } from '../qube.js';
-import { get } from './access.js';
+import type { HostState } from '../state.js';
 import * as check from './checks.js';
 import { ALL_LOCAL, type Property, property } from './definition.js';
 import { ipv4, ipv6, isNetworked } from './network.js';
 
-type Default = (host: Host, qube: Qube) => PropertyValue;
+type Default = (host: HostState, qube: Qube) => PropertyValue;
 
 const EVERY: readonly Klass[] = [...ALL_LOCAL, 'AdminVM', 'RemoteVM'];
 const forbidden = { access: 'forbidden' } as const;
@@ -16,25 +15,25 @@ const flag = { default: () => false } as const;
 function fromTemplate(name: string, otherwise: Default): Default {
   return (host, qube) => {
     const template = host.related(qube, 'template');
-    return template === null ? otherwise(host, qube) : get(host, template, name);
+    return template === null ? otherwise(host, qube) : host.property(template, name);
   };
 }
 
-function icon(host: Host, qube: Qube): PropertyValue {
-  const label = get(host, qube, 'label');
+function icon(host: HostState, qube: Qube): PropertyValue {
+  const label = host.property(qube, 'label');
   if (label === null) return null;
   if (qube.klass === 'AdminVM') return `adminvm-${label}`;
   if (qube.klass === 'TemplateVM') return `templatevm-${label}`;
-  if (qube.klass === 'AppVM' && get(host, qube, 'template_for_dispvms') === true)
+  if (qube.klass === 'AppVM' && host.property(qube, 'template_for_dispvms') === true)
     return `templatevm-${label}`;
   if (qube.features.get('servicevm')) return `servicevm-${label}`;
   return `${qube.klass.toLowerCase()}-${label}`;
 }
 
 /** Memory is balanced unless the qube has hardware of its own, or shows no sign of the tools that balancing needs. */
-function isBalanced(host: Host, qube: Qube): boolean {
+function isBalanced(host: HostState, qube: Qube): boolean {
   if ((qube.devices.assigned.get('pci')?.length ?? 0) > 0) return false;
-  if (get(host, qube, 'virt_mode') !== 'hvm') return true;
+  if (host.property(qube, 'virt_mode') !== 'hvm') return true;
   if (!findFeature(host, qube, 'qrexec', 'template')) return false;
   const announces = (at: Qube | null): boolean =>
     at !== null &&
@@ -43,31 +42,31 @@ function isBalanced(host: Host, qube: Qube): boolean {
   return !announces(qube) || Boolean(findFeature(host, qube, 'supported-service.meminfo-writer', 'template'));
 }
 
-function defaultMaxmem(host: Host, qube: Qube): PropertyValue {
+function defaultMaxmem(host: HostState, qube: Qube): PropertyValue {
   if (!isBalanced(host, qube)) return 0;
   const own = Math.min(
-    qube.features.get('os') === 'Linux' ? Number(get(host, qube, 'memory')) * 10 : 4000,
+    qube.features.get('os') === 'Linux' ? Number(host.property(qube, 'memory')) * 10 : 4000,
     Math.floor(host.machine.memory / 2),
   );
   return fromTemplate('maxmem', () => own)(host, qube);
 }
 
 /** The mode a boot picks: the qube's own choice if its template knows it, else what the template says for its AppVMs. */
-function bootmode(host: Host, qube: Qube): PropertyValue {
+function bootmode(host: HostState, qube: Qube): PropertyValue {
   const known = (at: Qube, mode: string): boolean =>
     mode === 'default' || findFeature(host, at, `boot-mode.kernelopts.${mode}`, 'template') !== undefined;
   const own = qube.features.get('boot-mode.active');
   if (own !== undefined && known(qube, own)) return own;
   for (let at = host.related(qube, 'template'); at !== null; at = host.related(at, 'template')) {
     if (at.klass !== 'TemplateVM') continue;
-    const mode = String(get(host, at, 'appvm_default_bootmode'));
+    const mode = String(host.property(at, 'appvm_default_bootmode'));
     if (known(at, mode)) return mode;
   }
   return 'default';
 }
 
 /** As in the qube that shows its windows. A qube that shows its own would look there for ever; the daemon does. */
-function keyboardLayout(host: Host, qube: Qube): PropertyValue {
+function keyboardLayout(host: HostState, qube: Qube): PropertyValue {
   const seen = new Set([qube]);
   for (let at = host.related(qube, 'guivm'); at !== null && !seen.has(at); at = host.related(at, 'guivm')) {
     const own = at.set.get('keyboard_layout');
@@ -77,8 +76,8 @@ function keyboardLayout(host: Host, qube: Qube): PropertyValue {
   return 'us++';
 }
 
-function kernelopts(host: Host, qube: Qube): PropertyValue {
-  if (!get(host, qube, 'kernel')) return '';
+function kernelopts(host: HostState, qube: Qube): PropertyValue {
+  if (!host.property(qube, 'kernel')) return '';
   if ((qube.devices.assigned.get('pci')?.length ?? 0) > 0) return 'nopat iommu=soft swiotlb=8192';
   return fromTemplate('kernelopts', () => 'swiotlb=2048')(host, qube);
 }
@@ -165,13 +164,13 @@ export const VM_PROPERTIES: readonly Property[] = [
   property('gateway', 'str', 'Gateway for other domains that use this domain as netvm.', {
     ...forbidden,
     default: (host, qube) =>
-      get(host, qube, 'provides_network') === true ? get(host, qube, 'visible_ip') : null,
+      host.property(qube, 'provides_network') === true ? host.property(qube, 'visible_ip') : null,
   }),
   property('gateway6', 'str', 'Gateway (IPv6) for other domains that use this domain as netvm.', {
     ...forbidden,
     default: (host, qube) =>
-      get(host, qube, 'provides_network') === true && findFeature(host, qube, 'ipv6', 'netvm')
-        ? get(host, qube, 'visible_ip6')
+      host.property(qube, 'provides_network') === true && findFeature(host, qube, 'ipv6', 'netvm')
+        ? host.property(qube, 'visible_ip6')
         : null,
   }),
   property('guivm', 'vm', 'VM used for Gui', {
@@ -191,7 +190,7 @@ export const VM_PROPERTIES: readonly Property[] = [
   property('include_in_backups', 'bool', 'If this domain is to be included in default backup.', {
     classes: EVERY,
     default: (host, qube) =>
-      qube.klass === 'DispVM' ? get(host, qube, 'auto_cleanup') !== true : qube.klass !== 'RemoteVM',
+      qube.klass === 'DispVM' ? host.property(qube, 'auto_cleanup') !== true : qube.klass !== 'RemoteVM',
   }),
   property(
     'installed_by_rpm',
@@ -437,7 +436,7 @@ export const VM_PROPERTIES: readonly Property[] = [
       const netvm = host.related(qube, 'netvm');
       return (
         findFeature(host, qube, 'net.fake-gateway', 'template') ||
-        (netvm === null ? null : get(host, netvm, 'gateway'))
+        (netvm === null ? null : host.property(netvm, 'gateway'))
       );
     },
   }),
@@ -445,16 +444,18 @@ export const VM_PROPERTIES: readonly Property[] = [
     ...forbidden,
     default: (host, qube) => {
       const netvm = host.related(qube, 'netvm');
-      return netvm !== null && findFeature(host, qube, 'ipv6', 'netvm') ? get(host, netvm, 'gateway6') : null;
+      return netvm !== null && findFeature(host, qube, 'ipv6', 'netvm')
+        ? host.property(netvm, 'gateway6')
+        : null;
     },
   }),
   property('visible_ip', 'str', 'IP address of this domain as seen by the domain.', {
     ...forbidden,
-    default: (host, qube) => findFeature(host, qube, 'net.fake-ip', 'template') || get(host, qube, 'ip'),
+    default: (host, qube) => findFeature(host, qube, 'net.fake-ip', 'template') || host.property(qube, 'ip'),
   }),
   property('visible_ip6', 'str', 'IPv6 address of this domain as seen by the domain.', {
     ...forbidden,
-    default: (host, qube) => get(host, qube, 'ip6'),
+    default: (host, qube) => host.property(qube, 'ip6'),
   }),
   property('visible_netmask', 'str', 'Netmask as seen by the domain.', {
     ...forbidden,

@@ -1,0 +1,96 @@
+import { Bash, type MountableFs } from 'just-bash';
+import { USERS } from './accounts.js';
+import { commandsOf } from './commands.js';
+import { Jobs } from './exec-run.js';
+import type { Command, CommandResult, Guest, ServiceCall } from './guest.js';
+import { fetchFrom, type Outside } from './outside.js';
+import { heard as hearing, tapped } from './tap.js';
+
+/** A service of the in-memory guests: the exit code it ends with. */
+export type MemoryService = (guest: MemoryGuest, call: ServiceCall) => Promise<number>;
+
+/** What a shell exits with for a command that it cannot start, and for one that was killed. */
+const CANNOT_START = 126;
+const KILLED = 137;
+
+export class MemoryGuest implements Guest {
+  readonly jobs = new Jobs();
+  private readonly stopped = new AbortController();
+
+  constructor(
+    readonly name: string,
+    readonly fs: MountableFs,
+    private readonly outside: Outside | undefined,
+    private readonly serviceOf: (name: string) => MemoryService | undefined,
+  ) {}
+
+  async serve(call: ServiceCall): Promise<number | undefined> {
+    const service = this.serviceOf(call.service);
+    if (service === undefined) return undefined;
+    const signal = AbortSignal.any([call.signal, this.stopped.signal]);
+    return service(this, { ...call, signal });
+  }
+
+  async run({ command, user, cwd, env, stdin, signal, onOutput }: Command): Promise<CommandResult> {
+    const heard = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
+    const hear = onOutput ?? ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => heard[stream].push(bytes));
+    const come = (exit: number, aborted = false): CommandResult => ({
+      exit,
+      stdout: Buffer.concat(heard.stdout),
+      stderr: Buffer.concat(heard.stderr),
+      aborted,
+    });
+    const cannot = (why: string) => {
+      hear('stderr', Buffer.from(`${why}\n`));
+      return come(CANNOT_START);
+    };
+    const account = USERS[user];
+    if (account === undefined) return cannot(`${user}: no such user`);
+    const where = cwd === undefined ? account.home : this.fs.resolvePath(account.home, cwd);
+    if (!(await this.isDirectory(where))) return cannot(`${where}: no such directory`);
+    const line = typeof command === 'string' ? command : command.map(quoted).join(' ');
+    const shell = new Bash({
+      fs: tapped(this.fs, hear),
+      cwd: where,
+      env: { HOME: account.home, USER: user, LOGNAME: user, PATH: '/usr/local/bin:/usr/bin:/bin', ...env },
+      processInfo: { pid: 1, uid: account.uid, gid: account.uid },
+      customCommands: commandsOf({ name: this.name, user, uid: account.uid, outside: this.outside }),
+      executionLimits: { maxCommandCount: 10_000_000, maxLoopIterations: 10_000_000 },
+      ...(this.outside && { fetch: fetchFrom(this.outside, this.name) }),
+    });
+    // A line that moves its own output elsewhere for good is taken as it is.
+    if (!/\bexec\b/.test(line))
+      shell.registerTransformPlugin({ name: 'tap', transform: ({ ast }) => ({ ast: hearing(ast) }) });
+    const ended = AbortSignal.any([this.stopped.signal, ...(signal ? [signal] : [])]);
+    const { stdout, stderr, exitCode, stdoutKind } = await shell.exec(line, {
+      rawScript: true,
+      signal: ended,
+      ...(stdin && { stdin: Buffer.from(stdin).toString('latin1'), stdinKind: 'bytes' as const }),
+    });
+    if (ended.aborted) return come(KILLED, true);
+    // What the shell itself has to say, of a line that it cannot read.
+    if (stdout !== '') hear('stdout', bytesOf(stdout, stdoutKind));
+    if (stderr !== '') hear('stderr', Buffer.from(stderr, 'utf8'));
+    return come(exitCode);
+  }
+
+  async stop(): Promise<void> {
+    this.stopped.abort();
+  }
+
+  private async isDirectory(path: string): Promise<boolean> {
+    try {
+      return (await this.fs.stat(path)).isDirectory;
+    } catch {
+      return false;
+    }
+  }
+}
+
+const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
+
+/** The shell gives bytes as Latin-1 text, unless it says that it gives text. */
+function bytesOf(output: string, kind: string | undefined): Uint8Array {
+  const isBytes = kind === 'bytes' || ![...output].some((character) => character > '\xff');
+  return isBytes ? Buffer.from(output, 'latin1') : Buffer.from(output, 'utf8');
+}
