@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -160,12 +161,16 @@ def _want(condition, where, message):
         raise BadContract(f"{where}: {message}")
 
 
+# calls wait while the settings are read again, and most contracts are what they were
+_parsed = lru_cache(maxsize=256)(lambda text, service: parse(wire.parse_json(text), service))
+
+
 def load(directory):
     """`({service: Contract}, {service: why not})`. A contract that cannot be used is left out: its service does not exist."""
     contracts, unusable = {}, {}
     for path in sorted(Path(directory).glob("*.json")):
         try:
-            contracts[path.stem] = parse(wire.parse_json(read(path)), path.stem)
+            contracts[path.stem] = _parsed(read(path), path.stem)
         except BadContract as error:
             unusable[path.stem] = str(error)
         except (OSError, Refused):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings and comments cost nothing.
-BOUNDS = {"qmcpd": 1112, "operator": 804, "policy": 304, "settings": 267, "packaging": 305}
+BOUNDS = {"qmcpd": 1112, "operator": 804, "policy": 304, "settings": 269, "packaging": 305}
 FUNCTION = 33
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
