@@ -11,8 +11,19 @@ const DEPTH = 32;
 /** What separates words: what Python takes for white space, which is not quite what JavaScript does. */
 const BLANK = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 const BLANKS = new RegExp(`[${BLANK}]+`);
-const EDGES = new RegExp(`^[${BLANK}]+|[${BLANK}]+$`, 'g');
-const trimmed = (text: string): string => text.replace(EDGES, '');
+const ONE_BLANK = new RegExp(`[${BLANK}]`);
+const isBlank = (text: string, at: number): boolean => {
+  const code = text.charCodeAt(at);
+  // Most characters are told without looking any further.
+  return (code <= 0x20 || code >= 0x85) && ONE_BLANK.test(text[at]!);
+};
+
+function trimmed(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && isBlank(text, start)) start += 1;
+  while (end > start && isBlank(text, end - 1)) end -= 1;
+  return text.slice(start, end);
+}
 
 /** Where policies are kept. Tests have maps where a host has directories. */
 export interface PolicyFiles {
