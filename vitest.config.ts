@@ -12,6 +12,8 @@ const EXCLUDED = ['**/node_modules/**', 'examples/vault/**'];
 
 export default defineConfig({
   test: {
+    globalSetup: 'test/support/once.ts',
+    setupFiles: 'test/support/each.ts',
     // Reached only by what hangs, on a machine however busy: longer than the tests wait for any one thing.
     testTimeout: 300_000,
     hookTimeout: 300_000,

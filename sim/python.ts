@@ -3,7 +3,7 @@
  * QMCP_PYTHON names, else the `python3` in PATH. A version manager's `python3` is a script that looks for the interpreter
  * at every start, so it is asked once which one that is. The processes we start inherit the answer and do not ask again.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 
 /** What dom0's own Python is at least: `tomllib` came with it. */
 export const OLDEST_PYTHON = '3.11';
@@ -61,4 +61,42 @@ function ask(chosen: string | undefined, env: Environment): string {
   if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor))
     throw fail(`${where} is Python ${version} (${path}); qmcp needs ${OLDEST_PYTHON} or later`);
   return path;
+}
+
+type Stream = 'ignore' | 'pipe';
+
+/** A Python program that runs: as much of a child process as is used here. */
+export interface PythonProcess {
+  readonly pid?: number | undefined;
+  readonly exitCode: number | null;
+  readonly signalCode: NodeJS.Signals | null;
+  readonly stdin: NodeJS.WritableStream | null;
+  readonly stdout: NodeJS.ReadableStream | null;
+  readonly stderr: NodeJS.ReadableStream | null;
+  kill(signal?: NodeJS.Signals): boolean;
+  once(event: 'error', listener: (error: Error) => void): unknown;
+  once(
+    event: 'exit' | 'close',
+    listener: (code: number | null, signal: NodeJS.Signals | null) => void,
+  ): unknown;
+}
+
+/** Starts a Python program. `words` are what follows `python3` on a command line. */
+export type StartPython = (
+  words: readonly string[],
+  options: {
+    readonly cwd?: string;
+    readonly stdio: readonly [stdin: Stream, stdout: Stream, stderr: Stream];
+  },
+) => PythonProcess;
+
+let start: StartPython = (words, { cwd, stdio }) => spawn(python(), words, { cwd, stdio: [...stdio] });
+
+export const startPython: StartPython = (words, options) => start(words, options);
+
+/** From now on Python programs are started like this. Returns what they were started with before. */
+export function startPythonWith(other: StartPython): StartPython {
+  const before = start;
+  start = other;
+  return before;
 }

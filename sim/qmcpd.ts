@@ -1,14 +1,12 @@
 /** dom0's daemon, the one that ships, as a process beside the simulated host. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { python } from './python.js';
+import { type PythonProcess, startPython } from './python.js';
 import { packageFile } from './root.js';
 
 /** Seconds it has to say that it is ready. */
 const START = 20;
 
 export class Qmcpd {
-  private child: ChildProcess | undefined;
+  private child: PythonProcess | undefined;
   private said = '';
 
   constructor(
@@ -29,12 +27,14 @@ export class Qmcpd {
   /** Resolves when it listens. Throws with what it said when it does not come up. */
   async start(): Promise<void> {
     this.said = '';
-    const child = spawn(python(), ['-B', '-m', 'qmcpd', '--root', this.root], {
+    const child = startPython(['-B', '-m', 'qmcpd', '--root', this.root], {
       cwd: packageFile('dom0'),
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.child = child;
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    const stderr = child.stderr!;
+    stderr.setEncoding('utf8');
+    stderr.on('data', (text: string) => {
       this.said += text;
       this.echo(text);
     });
@@ -44,7 +44,7 @@ export class Qmcpd {
       setTimeout(() => resolve(`it was not ready within ${START} s`), START * 1000).unref();
     });
     const ready = new Promise<undefined>((resolve) => {
-      child.stderr.on('data', () => {
+      stderr.on('data', () => {
         if (this.said.includes('qmcpd: ready\n')) resolve(undefined);
       });
     });
@@ -59,7 +59,7 @@ export class Qmcpd {
     const { child } = this;
     this.child = undefined;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = once(child, 'exit');
+    const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     await gone;
   }

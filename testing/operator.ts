@@ -3,9 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plugin } from '../core/api/index.js';
 import { contractOf } from '../core/boot/contract.js';
-import { python } from '../sim/python.js';
 import { packageFile } from '../sim/root.js';
-import { type Ran, run } from './run.js';
+import { type Ran, runPython } from './run.js';
 
 /** The contracts of a plugin as files: `SERVICE.json` and what is in it. */
 export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
@@ -19,7 +18,7 @@ export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
 
 /** `qmcp-admin`, in the dom0 whose root this is. */
 export function qmcpAdmin(root: string, ...words: readonly string[]): Promise<Ran> {
-  return run(python(), ['-B', packageFile('dom0/operator/qmcp-admin'), '--root', root, ...words]);
+  return runPython(['-B', packageFile('dom0/operator/qmcp-admin'), '--root', root, ...words]);
 }
 
 /** Contracts reviewed and installed, the plugin granted to the principal, the policy generated. Returns what the review said. */

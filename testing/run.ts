@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { type PythonProcess, startPython } from '../sim/python.js';
 
 /** How a program ended, and what it said. */
 export interface Ran {
@@ -9,18 +10,29 @@ export interface Ran {
 
 /** A program, to its end; `stdin` is what it reads there. */
 export function run(command: string, words: readonly string[], stdin = ''): Promise<Ran> {
+  return ended(spawn(command, words), stdin);
+}
+
+/** The same of a Python program: `words` are what follows `python3` on a command line. */
+export function runPython(words: readonly string[], stdin = ''): Promise<Ran> {
+  return ended(startPython(words, { stdio: ['pipe', 'pipe', 'pipe'] }), stdin);
+}
+
+function ended(child: PythonProcess, input: string): Promise<Ran> {
+  const { stdin, stdout, stderr } = child;
   return new Promise((resolve, reject) => {
-    const child = spawn(command, words);
     let out = '';
     let err = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout!.setEncoding('utf8');
+    stdout!.on('data', (text: string) => {
       out += text;
     });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr!.setEncoding('utf8');
+    stderr!.on('data', (text: string) => {
       err += text;
     });
-    child.stdin.on('error', () => {});
-    child.stdin.end(stdin);
+    stdin!.on('error', () => {});
+    stdin!.end(input);
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, out, err }));
   });

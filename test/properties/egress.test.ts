@@ -1,21 +1,17 @@
 /** What `egress_explain` says and what the network then does, for any rules, host, port and protocol. QMCP_SEED=… repeats a run. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ForkedQmcpd } from '../security/forked.js';
 import { Stage } from '../tools/stage.js';
 
 const SEED = Number(process.env.QMCP_SEED ?? Date.now() % 2 ** 31);
 const RUNS = 150;
 
-let forked: ForkedQmcpd;
 let stage: Stage;
 beforeAll(async () => {
-  forked = ForkedQmcpd.install();
   stage = await Stage.set();
 });
 afterAll(async () => {
   await stage.strike();
-  await forked.remove();
 });
 
 const ports = fc.constantFrom('443', '80', '53', '1-1024', '1-65535');

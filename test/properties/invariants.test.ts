@@ -15,7 +15,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Tool } from '../../core/api/index.js';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
-import { ForkedQmcpd } from '../security/forked.js';
+import { qmcpdFrom } from '../support/forks.js';
 import { unhardened } from '../support/shell.js';
 import { declared, TABLE } from '../tools/table.js';
 import { broken, NARROWED_TOOLS, sessions } from './sessions.js';
@@ -25,10 +25,10 @@ vi.mock('just-bash', async (original) => unhardened(await original()));
 const RUNS = Number(process.env.QMCP_SESSIONS ?? 30);
 const SEED = Number(process.env.QMCP_SEED ?? Date.now() % 2 ** 31);
 
-let forked: ForkedQmcpd | undefined;
+let leave: (() => Promise<void>) | undefined;
 afterEach(async () => {
-  await forked?.remove();
-  forked = undefined;
+  await leave?.();
+  leave = undefined;
 });
 
 /** The first session that breaks something, or undefined. Not made smaller: a shorter one is another host to start. */
@@ -59,7 +59,6 @@ function undeclared(codes: Record<string, number>): string[] {
 
 describe(`whatever an agent does (seed ${SEED})`, () => {
   it('every invariant holds after every call, also when qubesd fails in the middle of it', async () => {
-    forked = ForkedQmcpd.install();
     const codes: Record<string, number> = {};
     expect(await found(codes)).toBeUndefined();
     expect(undeclared(codes)).toEqual([]);
@@ -113,7 +112,7 @@ describe(`without one of its checks, dom0 is found out (seed ${SEED})`, () => {
       try {
         cpSync(packageFile('dom0'), join(copy, 'dom0'), { recursive: true });
         writeFileSync(join(copy, file), text);
-        forked = ForkedQmcpd.install({ dom0: join(copy, 'dom0') });
+        leave = await qmcpdFrom(join(copy, 'dom0'));
         // Few births go well among all there is to do: what is wrong with them is looked for where there are more.
         const tools = /^(restrictions|birth|tiers)\./.test(id) ? NARROWED_TOOLS : undefined;
         // Most are found in the first few: an unlucky seed may take more of them than a search that finds nothing.

@@ -1,13 +1,19 @@
-"""What each call costs a qmcpd, counted: the instructions of dom0's own code that are executed for it, whatever the machine."""
+"""qmcpd, and what each call costs it: the instructions of dom0's own code that are executed for it, whatever the machine. They
+are counted in ROOT/var/log/work.
+
+    cd dom0; python3 -B counted.py --root ROOT
+"""
 
 import asyncio
 import os
+import runpy
 import sys
 from collections import defaultdict
 
-from qmcpd.kernel import Kernel
-
 HERE = os.getcwd()
+sys.path.insert(0, HERE)
+
+from qmcpd.kernel import Kernel  # noqa: E402
 
 
 def begin(path):
@@ -34,3 +40,8 @@ def begin(path):
         return answer(*arguments)
 
     Kernel.answer = counted_answer
+
+
+if __name__ == "__main__":
+    begin(os.path.join(sys.argv[2], "var/log/work"))
+    runpy.run_module("qmcpd", run_name="__main__", alter_sys=True)

@@ -7,7 +7,6 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ForkedQmcpd } from './forked.js';
 import { type Call, calls, installedContracts } from './noninterference/calls.js';
 import {
   type Change,
@@ -59,13 +58,10 @@ const scenario = (differences: Differences): fc.Arbitrary<Scenario> => {
 };
 
 let dom0: Dom0;
-let forked: ForkedQmcpd;
 beforeAll(() => {
   dom0 = Dom0.write();
-  forked = ForkedQmcpd.install();
 });
 afterAll(async () => {
-  await forked.remove();
   dom0.remove();
 });
 

@@ -3,8 +3,7 @@
  * it lives, and qubesd refuses that call, in words no agent may see.
  * What it finds when it is back it settles: the whole effect, or none. A new verb is an entry in sweep/verbs.ts.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { ForkedQmcpd } from './forked.js';
+import { afterEach, describe, expect, it } from 'vitest';
 import { Seat } from './host.js';
 import { installedContracts } from './noninterference/calls.js';
 import { VERBS, type Verb } from './sweep/verbs.js';
@@ -29,16 +28,11 @@ const changing = installedContracts()
   .map(({ service }) => service);
 const verbs = Object.entries(VERBS).filter(([, { service }]) => changing.includes(service));
 
-let forked: ForkedQmcpd;
 let seat: Seat | undefined;
-beforeAll(() => {
-  forked = ForkedQmcpd.install();
-});
 afterEach(async () => {
   await seat?.leave();
   seat = undefined;
 });
-afterAll(() => forked.remove());
 
 /** What an error of qubesd's may say, and no reply may. */
 const SECRET = 'vault and sys-firewall are in varlibqubes:/var/lib/qubes at 10.137.0.9';

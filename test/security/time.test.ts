@@ -4,14 +4,15 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { startPythonWith } from '../../sim/python.js';
+import { packageFile } from '../../sim/root.js';
 import { gate, turn, until } from '../support/waiting.js';
-import { ForkedQmcpd } from './forked.js';
 import { roomy, Seat } from './host.js';
 
-let forked: ForkedQmcpd;
 let seat: Seat;
 beforeAll(async () => {
-  forked = ForkedQmcpd.install({ counts: true });
+  const counted = packageFile('test/security/counted.py');
+  const plain = startPythonWith(([, , , ...words], options) => plain(['-B', counted, ...words], options));
   seat = await Seat.take('demo', (root) => {
     roomy(root);
     const path = `${root}/etc/qmcp/qmcp.toml`;
@@ -26,7 +27,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await seat.leave();
-  await forked.remove();
 });
 
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';

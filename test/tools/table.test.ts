@@ -3,7 +3,6 @@ import { QubeName, REFUSALS, type RefusalCode, Refused } from '../../core/api/in
 import { refusalOf } from '../../core/mcp/results.js';
 import { lazily } from '../../core/ports/values.js';
 import { BUILT_IN } from '../../plugins/index.js';
-import { ForkedQmcpd } from '../security/forked.js';
 import { unhardened } from '../support/shell.js';
 import { Stage } from './stage.js';
 import { DRAWN, declared, type Entry, type Provoked, TABLE, TROUBLE } from './table.js';
@@ -18,15 +17,11 @@ const SOON = 10_000;
 /** Of the host, what no refusal says. */
 const LEAK = /\bvault\b|\bwork\b|sys-|debian-13|lvm|pool|10\.137|qubesd|dom0|Error|Traceback/;
 
-let forked: ForkedQmcpd;
 /** On which no more calls may be made in this minute. It is one for all tools: such a host is of no use for anything else. */
 const spent = lazily(() => Stage.set({ calls_per_minute: 2 }));
-beforeAll(() => {
-  forked = ForkedQmcpd.install();
-});
+beforeAll(() => {});
 afterAll(async () => {
   await (await spent()).strike();
-  await forked.remove();
 });
 
 test('every tool has an entry in the table, and every entry a tool', () => {

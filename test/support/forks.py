@@ -1,0 +1,240 @@
+"""Runs Python programs in processes that are forked from this one, which has loaded Python's library and dom0's code: the same
+code, unmodified, for a tenth of what a start of the interpreter costs.
+
+    python3 -BP forks.py SOCKET DOM0
+
+Over a connection to SOCKET come lines of JSON: a program to run,
+    {"id", "words": what follows `python3`, "cwd", "env", "stdio": "pipe" or "ignore" for descriptors 0 to 2, "streams": PATH}
+or {"id", "kill": SIGNAL}. Back go {"id", "pid"} and then {"id", "code"} or {"id", "signal"}. For each pipe, there is a
+connection to the socket PATH whose first line is `ID DESCRIPTOR`. Programs end with the connection that started them, and all
+of them with our standard input.
+"""
+
+import contextlib
+import gc
+import importlib
+import itertools
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import traceback
+
+FLAGS = {"-B", "-I", "-IB", "-E", "-s"}
+
+
+class Program:
+    """What follows `python3`: `-m MODULE` or the path of a script, and its arguments."""
+
+    def __init__(self, words, cwd):
+        flags = list(itertools.takewhile(FLAGS.__contains__, words))
+        self.is_module, words = words[len(flags)] == "-m", words[len(flags) :]
+        if self.is_module:
+            self.what, self.arguments, self.folder = words[1], words[2:], cwd
+        else:
+            self.what, self.arguments = os.path.realpath(os.path.join(cwd, words[0])), words[1:]
+            self.folder = os.path.dirname(self.what)
+        self.is_isolated = any("I" in flag for flag in flags)
+        self.key = (self.what, self.folder, self.is_isolated)
+
+    def run(self, name):
+        """In this process. `name` is `__main__`, or another one for only what it defines and imports."""
+        sys.argv = [self.what, *self.arguments]
+        if not self.is_isolated:
+            sys.path.insert(0, self.folder)
+        if not self.is_module:
+            runpy.run_path(self.what, run_name=name)
+        elif name == "__main__":
+            sys.modules.pop(f"{self.what}.__main__", None)
+            runpy.run_module(self.what, run_name=name, alter_sys=True)
+        else:
+            importlib.import_module(f"{self.what}.__main__")
+
+
+def load(programs):
+    """`{key: modules}` of programs that many processes will run. No program sees the modules of another."""
+    loaded = {}
+    for program in programs:
+        before, path = set(sys.modules), sys.path[:]
+        program.run("loaded")
+        new = set(sys.modules) - before
+        loaded[program.key] = {
+            name: sys.modules.pop(name)
+            for name in new
+            if name.split(".")[0] not in sys.stdlib_module_names
+        }
+        sys.path[:] = path
+    return loaded
+
+
+def end(program):
+    """Runs it to its end, as the interpreter would. Returns the exit code."""
+    code = 0
+    try:
+        program.run("__main__")
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 1 if stop.code else 0
+        if code and not isinstance(stop.code, int):
+            print(stop.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as problem:
+            code = 120
+            print(
+                f"Exception ignored in: {stream!r}\n{type(problem).__name__}: {problem}",
+                file=sys.stderr,
+            )
+    return code & 0xFF
+
+
+def files_of(folder):
+    """What tells whether one of them has changed."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            status = os.stat(os.path.join(place, name))
+            found.append((place, name, status.st_ino, status.st_mtime_ns, status.st_size))
+    return found
+
+
+class Forks:
+    def __init__(self, path, programs, dom0):
+        self.dom0, self.files, self.loaded = dom0, files_of(dom0), load(programs)
+        for modules in self.loaded.values():
+            if "settings.contracts" in modules:  # it remembers what the usual contracts say
+                modules["settings.contracts"].load(f"{dom0}/contracts")
+        self.children = {}  # pid → (connection, id)
+        self.selector = selectors.DefaultSelector()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(64)
+        self.woken, wake = os.pipe()
+        for end_of_it in (self.woken, wake):
+            os.set_blocking(end_of_it, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self.selector.register(0, selectors.EVENT_READ, sys.exit)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        self.selector.register(self.woken, selectors.EVENT_READ, self.reap)
+
+    def serve(self):
+        try:
+            while True:
+                for key, _ in self.selector.select():
+                    key.data()
+        finally:
+            self.kill(self.children)
+
+    def accept(self):
+        connection, pending = self.listener.accept()[0], bytearray()
+
+        def read():
+            chunk = b""
+            with contextlib.suppress(OSError):
+                chunk = connection.recv(1 << 20)
+            pending.extend(chunk)
+            if not chunk:
+                self.selector.unregister(connection)
+                self.kill([pid for pid, (whose, _) in self.children.items() if whose is connection])
+                connection.close()
+                return
+            *lines, rest = bytes(pending).split(b"\n")
+            pending[:] = rest
+            for line in lines:
+                self.do(connection, json.loads(line))
+
+        self.selector.register(connection, selectors.EVENT_READ, read)
+
+    def do(self, connection, asked):
+        if "kill" in asked:
+            # Whoever is in `children` has not been waited for: its number is nobody else's.
+            for pid in [
+                pid for pid, child in self.children.items() if child == (connection, asked["id"])
+            ]:
+                os.kill(pid, signal.Signals[asked["kill"]])
+            return
+        try:
+            program = Program(asked["words"], asked["cwd"])
+            streams = [self.stream(asked, number) for number in range(3)]
+        except (OSError, ValueError) as problem:
+            self.tell(connection, asked["id"], error=str(problem))
+            return
+        pid = os.fork()
+        if not pid:
+            code = 1
+            try:
+                code = self.become(program, asked, streams)
+            finally:
+                os._exit(code)
+        self.children[pid] = connection, asked["id"]
+        for stream in streams:
+            os.close(stream)
+        self.tell(connection, asked["id"], pid=pid)
+
+    def stream(self, asked, number):
+        if asked["stdio"][number] == "ignore":
+            return os.open(os.devnull, os.O_RDWR)
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(asked["streams"])
+        stream.sendall(b"%d %d\n" % (asked["id"], number))
+        return stream.detach()
+
+    def become(self, program, asked, streams):
+        """In the child: what the interpreter is when it starts that program."""
+        gc.freeze()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        os.closerange(3, 4096)
+        os.chdir(asked["cwd"])
+        os.environ.clear()
+        os.environ.update(asked["env"])
+        # In somebody's editor, the code may be another by now.
+        if files_of(self.dom0) == self.files:
+            sys.modules.update(self.loaded.get(program.key, {}))
+        return end(program)
+
+    def reap(self):
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.woken, 4096)
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                connection, identity = self.children.pop(found[0])
+                code = os.waitstatus_to_exitcode(found[1])
+                self.tell(
+                    connection,
+                    identity,
+                    **({"code": code} if code >= 0 else {"signal": signal.Signals(-code).name}),
+                )
+
+    def tell(self, connection, identity, **what):
+        with contextlib.suppress(OSError):
+            connection.sendall(json.dumps({"id": identity, **what}).encode() + b"\n")
+
+    def kill(self, pids):
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    where, dom0 = sys.argv[1:]
+    forks = Forks(
+        where,
+        [
+            Program(["-m", "qmcpd"], dom0),
+            Program([f"{dom0}/operator/qmcp-admin"], dom0),
+            Program(["-I", f"{dom0}/packaging/qmcp-dom0"], dom0),
+        ],
+        dom0,
+    )
+    gc.freeze()
+    print("ready", file=sys.stderr, flush=True)
+    forks.serve()

@@ -1,0 +1,125 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { python, startPython } from '../../sim/python.js';
+import { packageFile } from '../../sim/root.js';
+import { run, runPython } from '../../testing/run.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+let scripts = 0;
+/** A folder of a script's own, for it and what it imports. */
+function script(text: string, beside: Record<string, string> = {}): string {
+  const place = join(folder, String(scripts++));
+  mkdirSync(place);
+  for (const [name, content] of Object.entries({ ...beside, 'script.py': text }))
+    writeFileSync(join(place, name), content);
+  return join(place, 'script.py');
+}
+
+const ADMIN = packageFile('dom0/operator/qmcp-admin');
+const INSTALLER = packageFile('dom0/packaging/qmcp-dom0');
+
+describe('a forked Python program does what the same program does when it is started', () => {
+  const same = async (words: readonly string[], stdin = '') => {
+    const started = await run(python(), words, stdin);
+    expect(await runPython(words, stdin)).toEqual(started);
+    return started;
+  };
+
+  it('with its arguments, its standard input and both outputs', async () => {
+    const text = 'import sys; print(sys.argv, sys.stdin.read()); print(__name__, file=sys.stderr)';
+    const { out, err } = await same(['-B', script(text), 'a', '--b', 'ä'], 'said\n');
+    expect(out).toContain("'a', '--b', 'ä'] said\n");
+    expect(err).toBe('__main__\n');
+  });
+
+  it('with more of both than a buffer holds', async () => {
+    const text = 'import sys; sys.stdout.write(sys.stdin.read() * 3); sys.stderr.write("e" * 300_000)';
+    const { out } = await same(['-B', script(text)], 'x'.repeat(300_000));
+    expect(out.length).toBe(900_000);
+  });
+
+  it.each([
+    ['that ends with a code', 'import sys; sys.exit(7)', 7],
+    ['that ends with a message', 'import sys; print("said"); sys.exit("wrong")', 1],
+    ['that ends with nothing', 'import sys; sys.exit()', 0],
+    ['that a signal ends', 'import os, signal; os.kill(os.getpid(), signal.SIGTERM)', null],
+    ['that cannot be ended but at once', 'import os; print("unsaid"); os._exit(3)', 3],
+    [
+      'whose output is gone',
+      'import os, sys; print("x"); os.close(1)',
+      process.env.PYTHONUNBUFFERED ? 0 : 120,
+    ],
+  ])('and ends as it does: one %s', async (_what, text, code) => {
+    expect((await same(['-B', script(text)])).code).toBe(code);
+  });
+
+  it('and tells of an exception nobody caught', async () => {
+    const file = script('def f():\n    return 1 / 0\nf()\n');
+    const { code, err } = await runPython(['-B', file]);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^Traceback \(most recent call last\):\n/);
+    expect(err).toContain(`File "${file}", line 2, in f\n`);
+    expect(err).toMatch(/\nZeroDivisionError: division by zero\n$/);
+  });
+
+  it('and imports what lies beside it, or nothing from there when it is isolated', async () => {
+    const file = script(
+      'import sys\ntry:\n    import beside\nexcept ImportError as e:\n    print(e)\nelse:\n    print(beside.x)\n',
+      { 'beside.py': 'x = 5\n' },
+    );
+    expect((await same(['-B', file])).out).toBe('5\n');
+    expect((await same(['-IB', file])).out).toBe("No module named 'beside'\n");
+  });
+
+  it('and sees no module of dom0’s, though they are loaded', async () => {
+    const text = `import sys\nfor name in ('qmcpd', 'verbs', 'bundle', 'settings'):\n    print(name in sys.modules)\n    try:\n        __import__(name)\n    except ImportError as e:\n        print(e)\n`;
+    expect((await same(['-B', script(text)])).out).not.toContain('True');
+  });
+
+  it('with the signals it is used to, and none of our descriptors', async () => {
+    const signals = script('import signal; print([signal.getsignal(one) for one in signal.valid_signals()])');
+    await same(['-B', signals]);
+    const descriptors = script('import os; print(os.listdir("/proc/self/fd"))');
+    // The fourth is that of the folder it lists.
+    expect((await runPython(['-B', descriptors])).out).toBe("['0', '1', '2', '3']\n");
+  });
+
+  it('in the environment and the folder it is given', async () => {
+    process.env.QMCP_TEST = 'told';
+    await same(['-B', script('import os; print(os.environ["QMCP_TEST"], os.getcwd())')]);
+    delete process.env.QMCP_TEST;
+    const place = script('');
+    const child = startPython(['-B', script('import os; print(os.getcwd())')], {
+      cwd: join(place, '..'),
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let out = '';
+    child.stdout!.on('data', (text) => {
+      out += text;
+    });
+    await new Promise((resolve) => child.once('close', resolve));
+    expect(out).toBe(`${join(place, '..')}\n`);
+  });
+
+  it('the operator’s command and the installer, whose code is loaded', async () => {
+    for (const words of [['--help'], ['no-such-verb'], ['--root', folder, 'audit', 'tail']])
+      expect((await same(['-B', ADMIN, ...words])).out + words).not.toBe('');
+    for (const words of [['--help'], ['--root', folder, 'uninstall']])
+      await same(['-IB', INSTALLER, ...words]);
+  });
+});
+
+it('a forked Python program is killed when that is asked for', async () => {
+  const child = startPython(['-B', script('import sys, time\nprint("up", flush=True)\ntime.sleep(600)')], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  await new Promise((resolve) => child.stdout!.once('data', resolve));
+  const ended = new Promise((resolve) => child.once('close', (code, signal) => resolve([code, signal])));
+  expect(child.kill('SIGKILL')).toBe(true);
+  expect(await ended).toEqual([null, 'SIGKILL']);
+  expect(child.kill()).toBe(false);
+});
