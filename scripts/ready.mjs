@@ -14,6 +14,12 @@ const LOCK = join(ROOT, 'dist', '.ready.lock');
 const STAMP = join(ROOT, 'dist', '.ready');
 
 export async function ready() {
+  const { engines } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const oldest = engines.node.replace('>=', '');
+  if (isOlder(process.versions.node, oldest))
+    throw new Error(
+      `${process.execPath} is Node ${process.versions.node}; qmcp needs ${oldest} or later: install it, and put it first in PATH.`,
+    );
   if (installed() && built()) return;
   await locked(async () => {
     if (!installed()) {
@@ -30,6 +36,13 @@ export async function ready() {
       utimesSync(STAMP, started, started);
     }
   });
+}
+
+/** Compares two versions of three numbers each. */
+export function isOlder(version, than) {
+  const [ours, theirs] = [version, than].map((text) => text.split('.').map(Number));
+  const at = ours.findIndex((number, index) => number !== theirs[index]);
+  return at >= 0 && ours[at] < theirs[at];
 }
 
 /** Whether what is in node_modules is what package-lock.json names: by time, or else by content, as git touches files. */

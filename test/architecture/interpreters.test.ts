@@ -12,8 +12,8 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FOLDERS = ['core', 'plugins', 'sim', 'testing', 'cli', 'bench', 'test', 'scripts', 'examples'];
 /** The one place that may look for it, and this file, which holds examples. */
 const EXCEPT = ['sim/python.ts', 'test/architecture/interpreters.test.ts'];
-/** Calls that take the word for something else: a finding, an expectation, the `python3` of a template (testing/guest.ts). */
-const NOT_A_START = ['fine', 'arrayContaining', 'program'];
+/** Calls that take the word for something else: a finding, an expectation, the `python3` of a template (testing/guest.ts), a path. */
+const NOT_A_START = ['fine', 'arrayContaining', 'program', 'join'];
 
 const BARE = /^(?:python3?|node)$/;
 /** In the text of a shell: the bare name where a command stands, with an option after it. */

@@ -2,7 +2,18 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
 
-const { isInstalled } = await import(packageFile('scripts/ready.mjs'));
+const { isInstalled, isOlder } = await import(packageFile('scripts/ready.mjs'));
+
+test.each([
+  ['18.20.8', true],
+  ['20.18.0', true],
+  ['20.9.9', true],
+  ['20.18.1', false],
+  ['20.19.0', false],
+  ['24.0.0', false],
+])('Node %s is older than 20.18.1: %s', (version, expected) => {
+  expect(isOlder(version, '20.18.1')).toBe(expected);
+});
 
 describe('node_modules', () => {
   const lock = (changes: object = {}) => ({
