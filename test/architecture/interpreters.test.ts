@@ -12,8 +12,8 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FOLDERS = ['core', 'plugins', 'sim', 'testing', 'cli', 'bench', 'test', 'scripts', 'examples'];
 /** The one place that may look for it, and this file, which holds examples. */
 const EXCEPT = ['sim/python.ts', 'test/architecture/interpreters.test.ts'];
-/** Calls that take the word for something else: a finding, an expectation, the `python3` of a template (testing/guest.ts), a path. */
-const NOT_A_START = ['fine', 'arrayContaining', 'program', 'join'];
+/** Calls that take the word for something else: a finding, an expectation, the `python3` of a template (testing/guest.ts). */
+const NOT_A_START = ['fine', 'arrayContaining', 'program'];
 
 const BARE = /^(?:python3?|node)$/;
 /** In the text of a shell: the bare name where a command stands, with an option after it. */
@@ -37,9 +37,10 @@ function bareStarts(path: string, source: string): string[] {
     if (node.type === 'CallExpression' || node.type === 'NewExpression') {
       const callee = node.callee as Node;
       const name = String((callee.name ?? (callee.property as Node | undefined)?.name) as string | undefined);
-      const words = (node.arguments as Node[]).flatMap((word) =>
-        word.type === 'ArrayExpression' ? [(word.elements as Node[])[0]] : [word],
-      );
+      const words = (node.arguments as Node[]).map((word, at) => {
+        if (word.type === 'ArrayExpression') return (word.elements as Node[])[0];
+        return at === 0 ? word : undefined;
+      });
       if (!NOT_A_START.includes(name) && words.some(isBare)) found.add(node.start);
     }
     if (node.type === 'Property' && (node.key as Node).name === 'command' && isBare(node.value))
