@@ -32,6 +32,7 @@ export {
   defineTargetService,
   type Effect,
   type GuestIo,
+  type GuestProblems,
   type GuestService,
   type HostService,
   type Port,

@@ -51,7 +51,14 @@ export interface GuestService<P extends TSchema = TSchema, R extends TSchema = T
   extends ServiceBase<P, R> {
   readonly kind: 'guest';
   readonly capability: Tier;
+  readonly problems: GuestProblems;
 }
+
+/**
+ * What may be in the way inside a qube: for each word that the service may send with a refusal, the argument it is about and
+ * what the agent is told. Any other word of the qube's is dropped.
+ */
+export type GuestProblems = Readonly<Record<string, readonly [at: string, problem: string]>>;
 
 export type Service = TargetService | HostService | StreamService | GuestService;
 
@@ -129,9 +136,9 @@ export function defineStreamService<
 /** A service that runs inside the qube it is called on; the policy alone says whether the call gets there. */
 export function defineGuestService<P extends TSchema, R extends TSchema>(
   name: ServiceName,
-  service: Common<P, R> & { readonly capability: Tier },
+  service: Common<P, R> & { readonly capability: Tier; readonly problems?: GuestProblems },
 ): GuestService<P, R> {
-  return Object.freeze({ ...service, kind: 'guest' as const, name });
+  return Object.freeze({ problems: {}, ...service, kind: 'guest' as const, name });
 }
 
 /** Every Admin API method these steps may use. */

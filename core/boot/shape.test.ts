@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { kept, Nothing, pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
+import { guestService, kept, Nothing, pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
 import { type Plugin, Type } from '../api/index.js';
 import { graphOf } from './order.js';
 
@@ -28,6 +28,11 @@ describe('the plugin graph', () => {
     ['services that are functions', { ...pluginOf('a'), services: [() => 1] }],
     ['tools without uses', { ...pluginOf('a'), tools: [{}] }],
     ['needs that are no list', { ...pluginOf('a'), needs: 'b' }],
+    ['a guest service without problems', { ...pluginOf('a'), services: [{ ...guestService, problems: 3 }] }],
+    [
+      'a problem without its argument',
+      { ...pluginOf('a'), services: [{ ...guestService, problems: { full: ['is full'] } }] },
+    ],
   ])('turns down %s for a plugin, saying what was expected', (_what, plugin) => {
     expect(graph(plugin).problems.map(({ code }) => code)).toEqual(['plugin-malformed']);
     expect(ids(plugin)).toEqual([]);

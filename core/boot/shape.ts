@@ -51,7 +51,14 @@ function isService(service: unknown): boolean {
     isObject(reply) &&
     Array.isArray(invariants) &&
     invariants.every((each) => isObject(each) && typeof each.id === 'string' && isObject(each.with)) &&
-    (kind === 'guest' || Array.isArray(steps))
+    (kind === 'guest' ? areProblems(service.problems) : Array.isArray(steps))
+  );
+}
+
+function areProblems(problems: unknown): boolean {
+  if (!isObject(problems)) return false;
+  return Object.values(problems).every(
+    (pair) => Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string'),
   );
 }
 

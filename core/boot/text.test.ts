@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { BUILT_IN } from '../../plugins/index.js';
 import { pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
-import { Type } from '../api/index.js';
+import { defineGuestService, NoParams, Type } from '../api/index.js';
 import { INSTRUCTIONS } from '../mcp/instructions.js';
 import { graphOf } from './order.js';
 import { textFault } from './text.js';
@@ -56,6 +56,21 @@ describe('what a model is told of a tool', () => {
     expect(problems[0]).toContain(where);
     // The message itself hides nothing.
     expect(textFault(problems[0]!, 2000)).toBeUndefined();
+  });
+
+  test('has none in what a service in a qube may say is in its way', () => {
+    const asking = defineGuestService('qmcp.a.Ask', {
+      ...{ effect: 'read', capability: 'read', params: NoParams, reply: NoParams, invariants: [] },
+      problems: { full: ['/path', 'is\u200bfull'] },
+    });
+    const { problems } = graphOf([
+      {
+        origin: 'a',
+        plugin: pluginOf('a', { services: [service, asking], tools: [toolOf('a_say', service)] }),
+      },
+    ]);
+    expect(problems.map(({ code }) => code)).toEqual(['text-unseen']);
+    expect(problems[0]!.message).toContain('service qmcp.a.Ask.full[1]');
   });
 
   test('is no longer than a person reads', () => {

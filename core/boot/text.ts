@@ -57,6 +57,8 @@ export function textProblems(plugin: Plugin): Problem[] {
   named('tool', plugin.tools);
   named('resource', plugin.resources ?? []);
   named('prompt', plugin.prompts ?? []);
+  for (const service of plugin.services)
+    if (service.kind === 'guest') look(service.problems, `service ${service.name}`, 'problem');
   if (all > LIMIT_OF_ALL)
     problems.push(
       problem('text-unseen', plugin.id, {

@@ -24,6 +24,24 @@ async function outcome(answer: QrexecResult): Promise<unknown> {
   }
 }
 
+describe('a refusal in a qube', () => {
+  const asking = { ...guestService, problems: { full: ['/path', 'is full'] } } as const;
+  const said = async (refusal: object) => {
+    const qrexec = new FakeQrexec(() => exited(frame('R', JSON.stringify(refusal))));
+    const error = await guestPort(asking, qrexec, 5)('ai-one', { command: 'true' }).catch((error) => error);
+    return [error.code, error.data];
+  };
+
+  test('is told in the words of the service, and with no other word of the qube', async () => {
+    expect(await said({ code: 'conflict', problem: 'full' })).toEqual([
+      'conflict',
+      { problems: [{ at: '/path', problem: 'is full' }] },
+    ]);
+    for (const problem of ['no-such-file', 'toString', 'is full', 7])
+      expect(await said({ code: 'conflict', problem })).toEqual(['conflict', undefined]);
+  });
+});
+
 describe('a call into a qube', () => {
   test('sends one line of request, then the bytes for the program', async () => {
     const qrexec = new FakeQrexec(() => exited(done));

@@ -1,14 +1,14 @@
-import { type GuestIo, type GuestService, type Port, Refused } from '../api/index.js';
+import { type GuestIo, type GuestProblems, type GuestService, type Port, Refused } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import { type Frame, FrameDecoder, inputFrames } from './frames.js';
 import { MAX_REQUEST, qubeName, requestOf, secondsAsked } from './messages.js';
 import type { Qrexec } from './qrexec.js';
-import { isObject, lazily } from './values.js';
+import { isObject, lazily, own } from './values.js';
 
 /** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
 const MAX_OUTPUT = 268_435_456;
-/** Seconds a command has when the caller does not say (guest/PROTOCOL.md). */
-const DEFAULT_COMMAND_SECONDS = 60;
+/** Seconds a service in a qube has when the call does not say. */
+const DEFAULT_SECONDS = 60;
 
 /**
  * The port of a service inside a qube. The policy alone decides whether the call gets there; a call that does not looks
@@ -19,7 +19,7 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
   const port = async (qube: string, params: unknown, io: GuestIo = {}) => {
     const target = qubeName(qube);
     const stdin = messageOf(params, io.stdin);
-    const conversation = new Conversation(io.onOutput);
+    const conversation = new Conversation(service.problems, io.onOutput);
     const signal = AbortSignal.any([conversation.broken, ...(io.signal ? [io.signal] : [])]);
     await qrexec.call({
       target,
@@ -27,7 +27,7 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
       stdin,
       holdsStdin: true,
       signal,
-      timeout: io.timeout ?? timeout + (secondsAsked(params) || DEFAULT_COMMAND_SECONDS),
+      timeout: io.timeout ?? timeout + (secondsAsked(params) || DEFAULT_SECONDS),
       maxBytes: MAX_OUTPUT,
       onStdout: (bytes) => conversation.hear(bytes),
     });
@@ -52,7 +52,10 @@ class Conversation {
   private silent = true;
   private last: Frame | undefined;
 
-  constructor(private readonly onOutput: GuestIo['onOutput']) {}
+  constructor(
+    private readonly problems: GuestProblems,
+    private readonly onOutput: GuestIo['onOutput'],
+  ) {}
 
   /** Aborted as soon as the framing breaks: nothing that follows could be believed. */
   get broken(): AbortSignal {
@@ -81,35 +84,16 @@ class Conversation {
       ? untrusted_value
       : {};
     const code = OF_A_QUBE.find((one) => one === untrusted_code) ?? 'failed';
-    if (typeof untrusted_problem !== 'string' || !Object.hasOwn(PROBLEMS, untrusted_problem))
-      throw new Refused(code);
-    const [at, problem] = PROBLEMS[untrusted_problem]!;
+    // Of the qube's own words only one that the service names counts: it stands for a sentence of the plugin.
+    const found = typeof untrusted_problem === 'string' ? own(this.problems, untrusted_problem) : undefined;
+    if (found === undefined) throw new Refused(code);
+    const [at, problem] = found;
     throw new Refused(code, { problems: [{ at, problem }] });
   }
 }
 
 /** What a qube can refuse. The other codes are dom0's: what is frozen, or spent, no qube can say. */
 const OF_A_QUBE = ['invalid-request', 'not-found', 'not-permitted', 'conflict'] as const;
-
-/** What may be in the way inside a qube, and of which argument. The words are ours: of the qube's, only one of these counts. */
-const PROBLEMS: Readonly<Record<string, readonly [at: string, problem: string]>> = {
-  'no-such-file': ['/path', 'does not exist'],
-  'not-a-directory': ['/path', 'is not a directory'],
-  'is-a-directory': ['/path', 'is a directory'],
-  'not-a-file': ['/path', 'is not a regular file'],
-  'access-denied': ['/user', 'may not do this'],
-  'read-only': ['/path', 'cannot be written'],
-  'no-space': ['/path', 'has no space left'],
-  'link-loop': ['/path', 'leads through too many links'],
-  'name-too-long': ['/path', 'is too long'],
-  exists: ['/path', 'exists already'],
-  'beyond-the-end': ['/offset', 'is beyond the end of the file'],
-  'no-such-user': ['/user', 'does not exist in the qube'],
-  'no-such-command': ['/handle', 'is not known in the qube any more'],
-  'too-many-commands': ['/background', 'too many are running; stop one'],
-  'no-package-manager': ['/qube', 'has no package manager that is known here'],
-  'no-copy-here': ['/source', 'cannot send files'],
-};
 
 function parse(bytes: Uint8Array): unknown {
   try {

@@ -8,6 +8,7 @@ import {
   step,
   Type,
 } from '../../core/api/index.js';
+import { PROBLEMS } from './problems.js';
 
 const {
   birthClass,
@@ -21,6 +22,9 @@ const {
   selfExcluded,
   withinCeiling,
 } = axioms;
+
+/** All that runs inside a qube: the policy alone admits it, and it says in these words what is in its way. */
+const inside = { capability: 'exec', invariants: [policyClosed], problems: PROBLEMS } as const;
 
 const closed = { additionalProperties: false };
 const nullable = <T extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>>(type: T) =>
@@ -47,8 +51,8 @@ const MAX_PAGE = 1_048_576;
 
 /** One command in one qube. The reply frames carry its output; this is the last frame. */
 export const run = defineGuestService('qmcp.exec.Run', {
+  ...inside,
   effect: 'destroy',
-  capability: 'exec',
   params: Type.Object(
     {
       command: Type.Union([
@@ -65,15 +69,14 @@ export const run = defineGuestService('qmcp.exec.Run', {
     },
     closed,
   ),
-  invariants: [policyClosed],
   /** `job` when it goes on in the background: then it has not ended. */
   reply: Type.Object({ ...Outcome, job: Type.Optional(JobId) }, closed),
 });
 
 /** What a background command printed, a page of one stream in frames; and how it stands. */
 export const output = defineGuestService('qmcp.exec.Output', {
+  ...inside,
   effect: 'read',
-  capability: 'exec',
   params: Type.Object(
     {
       job: JobId,
@@ -84,7 +87,6 @@ export const output = defineGuestService('qmcp.exec.Output', {
     },
     closed,
   ),
-  invariants: [policyClosed],
   reply: Type.Object(
     {
       running: Type.Boolean(),
@@ -98,10 +100,9 @@ export const output = defineGuestService('qmcp.exec.Output', {
 });
 
 export const stop = defineGuestService('qmcp.exec.Stop', {
+  ...inside,
   effect: 'destroy',
-  capability: 'exec',
   params: Type.Object({ job: JobId }, closed),
-  invariants: [policyClosed],
   reply: Type.Object({ running: Type.Boolean(), ...Outcome }, closed),
 });
 
@@ -109,8 +110,8 @@ const Mode = Type.String({ pattern: '^[0-7]*$', minLength: 3, maxLength: 4 });
 
 /** A range of a file; its bytes are frames. `path` in the reply is where links led to. */
 export const fileRead = defineGuestService('qmcp.exec.FileRead', {
+  ...inside,
   effect: 'read',
-  capability: 'exec',
   params: Type.Object(
     {
       path: Path,
@@ -120,7 +121,6 @@ export const fileRead = defineGuestService('qmcp.exec.FileRead', {
     },
     closed,
   ),
-  invariants: [policyClosed],
   reply: Type.Object(
     {
       path: Type.String({ maxLength: 8192 }),
@@ -135,8 +135,8 @@ export const fileRead = defineGuestService('qmcp.exec.FileRead', {
 
 /** `size` bytes follow the request: fewer or more of them, and nothing is written. */
 export const fileWrite = defineGuestService('qmcp.exec.FileWrite', {
+  ...inside,
   effect: 'write',
-  capability: 'exec',
   params: Type.Object(
     {
       path: Path,
@@ -149,7 +149,6 @@ export const fileWrite = defineGuestService('qmcp.exec.FileWrite', {
     },
     closed,
   ),
-  invariants: [policyClosed],
   reply: Type.Object(
     { path: Type.String({ maxLength: 8192 }), size: Type.Integer({ minimum: 0 }), mode: Mode },
     closed,
@@ -158,8 +157,8 @@ export const fileWrite = defineGuestService('qmcp.exec.FileWrite', {
 
 /** A page of a directory, in the order of its names; each entry is a line of JSON in the frames. */
 export const fileList = defineGuestService('qmcp.exec.FileList', {
+  ...inside,
   effect: 'read',
-  capability: 'exec',
   params: Type.Object(
     {
       path: Type.Optional(Path),
@@ -169,22 +168,20 @@ export const fileList = defineGuestService('qmcp.exec.FileList', {
     },
     closed,
   ),
-  invariants: [policyClosed],
   reply: Type.Object({ path: Type.String({ maxLength: 8192 }), total: Type.Integer({ minimum: 0 }) }, closed),
 });
 
 /** Called on the source. From there it is the platform's own copy, and the policy decides about it once more. */
 export const fileCopy = defineGuestService('qmcp.exec.FileCopy', {
+  ...inside,
   effect: 'write',
-  capability: 'exec',
   params: Type.Object({ target: QubeName, path: Path, user: User, timeout: Seconds }, closed),
-  invariants: [policyClosed],
   reply: Type.Object({ ...Outcome, name: Type.String({ maxLength: 512 }) }, closed),
 });
 
 export const packageInstall = defineGuestService('qmcp.exec.PackageInstall', {
+  ...inside,
   effect: 'write',
-  capability: 'exec',
   params: Type.Object(
     {
       packages: Type.Array(
@@ -195,7 +192,6 @@ export const packageInstall = defineGuestService('qmcp.exec.PackageInstall', {
     },
     closed,
   ),
-  invariants: [policyClosed],
   reply: Type.Object({ manager: Type.Enum(['apt-get', 'dnf', 'pacman']), ...Outcome }, closed),
 });
 
