@@ -63,3 +63,15 @@ export const frozenMeansFrozen = named('frozen.means-frozen');
 
 export const policyClosed = named('policy.closed');
 export const policyConsistent = named('policy.consistent');
+
+/** What holds of everything that is born, whichever way. A service that makes qubes also says of which class, and how they are named. */
+export const ofEveryBirth: readonly Invariant[] = Object.freeze([
+  bornTagged,
+  egressInherited,
+  noEscapeHatch,
+  noEscalation,
+  restrictionsInherit,
+  withinCeiling,
+  budgetHard,
+  selfExcluded,
+]);

@@ -24,7 +24,7 @@ export {
 export { INVARIANTS } from './invariants.js';
 export { Label, OUT_OF_SCOPE, QubeName, TIERS, type Tier } from './names.js';
 export { API_VERSION, definePlugin, type Plugin } from './plugin.js';
-export { Bytes, Memory, NoParams, PowerState, QubeState, QubeSummary, Vcpus } from './qube.js';
+export { Bytes, Memory, NoParams, PowerState, QubeListing, QubeState, QubeSummary, Vcpus } from './qube.js';
 export {
   defineGuestService,
   defineHostService,

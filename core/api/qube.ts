@@ -15,6 +15,14 @@ export const QubeSummary = frozen(
   ),
 );
 
+/** The qubes an agent may see, and how the names of its own begin: what `step.list` yields. */
+export const QubeListing = frozen(
+  Type.Object(
+    { prefix: Type.String({ maxLength: 31 }), qubes: Type.Array(QubeSummary) },
+    { additionalProperties: false },
+  ),
+);
+
 /**
  * One qube in full: what `step.read` yields. `template` and `network` are a visible qube's name, `<out-of-scope>`, or
  * null for none. `memory` and `maxmem` are MiB, `disk` is the private volume in bytes, `features`

@@ -4,8 +4,8 @@ import {
   defineTargetService,
   NoParams,
   OUT_OF_SCOPE,
+  QubeListing,
   QubeName,
-  QubeSummary,
   step,
   Type,
 } from '../../core/api/index.js';
@@ -34,10 +34,7 @@ export const qubes = defineHostService('qmcp.devices.Qubes', {
   params: NoParams,
   invariants: [existenceHidden, valuesRedacted],
   steps: [step.list()],
-  reply: Type.Object(
-    { prefix: Type.String({ maxLength: 31 }), qubes: Type.Array(QubeSummary) },
-    { additionalProperties: false },
-  ),
+  reply: QubeListing,
 });
 
 /** What a qube offers (its own, `attached` false) and what it uses (another's, `attached` true). */

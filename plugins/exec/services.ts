@@ -10,18 +10,7 @@ import {
 } from '../../core/api/index.js';
 import { PROBLEMS } from './problems.js';
 
-const {
-  birthClass,
-  bornTagged,
-  budgetHard,
-  egressInherited,
-  noEscalation,
-  noEscapeHatch,
-  policyClosed,
-  restrictionsInherit,
-  selfExcluded,
-  withinCeiling,
-} = axioms;
+const { birthClass, ofEveryBirth, policyClosed, selfExcluded } = axioms;
 
 /** All that runs inside a qube: the policy alone admits it, and it says in these words what is in its way. */
 const inside = { capability: 'exec', invariants: [policyClosed], problems: PROBLEMS } as const;
@@ -200,17 +189,7 @@ export const disposable = defineHostService('qmcp.exec.Disposable', {
   effect: 'write',
   qubes: { template: 'exec' },
   params: Type.Object({ template: QubeName }, closed),
-  invariants: [
-    birthClass('DispVM'),
-    bornTagged,
-    egressInherited,
-    noEscapeHatch,
-    noEscalation,
-    restrictionsInherit,
-    withinCeiling,
-    budgetHard,
-    selfExcluded,
-  ],
+  invariants: [birthClass('DispVM'), ...ofEveryBirth],
   steps: [step.disposable({ template: '$template' })],
   reply: Type.Object({ name: QubeName }, closed),
 });

@@ -5,8 +5,8 @@ import {
   Label,
   Memory,
   NoParams,
+  QubeListing,
   QubeState,
-  QubeSummary,
   step,
   Type,
   Vcpus,
@@ -19,10 +19,7 @@ export const list = defineHostService('qmcp.inspect.List', {
   params: NoParams,
   invariants: [existenceHidden, valuesRedacted, tiersUnreadable],
   steps: [step.list()],
-  reply: Type.Object(
-    { prefix: Type.String({ maxLength: 31 }), qubes: Type.Array(QubeSummary) },
-    { additionalProperties: false },
-  ),
+  reply: QubeListing,
 });
 
 export const state = defineTargetService('qmcp.inspect.State', {

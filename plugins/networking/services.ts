@@ -3,10 +3,9 @@ import {
   defineHostService,
   defineTargetService,
   NoParams,
+  QubeListing,
   QubeState,
-  QubeSummary,
   step,
-  Type,
 } from '../../core/api/index.js';
 
 const { existenceHidden, valuesRedacted, neverWidens, gatewaysOnly, restrictionsInherit, selfExcluded } =
@@ -18,10 +17,7 @@ export const map = defineHostService('qmcp.networking.Map', {
   params: NoParams,
   invariants: [existenceHidden, valuesRedacted],
   steps: [step.list()],
-  reply: Type.Object(
-    { prefix: Type.String({ maxLength: 31 }), qubes: Type.Array(QubeSummary) },
-    { additionalProperties: false },
-  ),
+  reply: QubeListing,
 });
 
 export const state = defineTargetService('qmcp.networking.State', {

@@ -14,31 +14,15 @@ import {
 } from '../../core/api/index.js';
 
 const {
-  namespace,
-  bornTagged,
   birthClass,
-  egressInherited,
-  noEscapeHatch,
-  noEscalation,
-  restrictionsInherit,
-  withinCeiling,
+  budgetHard,
   gatewaysOnly,
-  budgetHard,
-  selfExcluded,
-  removeIsATombstone,
-} = axioms;
-
-/** What holds of whatever is born, whichever way. */
-const BIRTH = [
-  bornTagged,
-  egressInherited,
-  noEscapeHatch,
+  namespace,
   noEscalation,
-  restrictionsInherit,
-  withinCeiling,
-  budgetHard,
+  ofEveryBirth,
+  removeIsATombstone,
   selfExcluded,
-];
+} = axioms;
 
 export const create = defineHostService('qmcp.spawn.Create', {
   effect: 'write',
@@ -57,7 +41,7 @@ export const create = defineHostService('qmcp.spawn.Create', {
     },
     { additionalProperties: false },
   ),
-  invariants: [namespace, birthClass('AppVM', 'DispVMTemplate'), ...BIRTH],
+  invariants: [namespace, birthClass('AppVM', 'DispVMTemplate'), ...ofEveryBirth],
   steps: [
     step.create({
       name: '$name',
@@ -79,7 +63,7 @@ export const clone = defineHostService('qmcp.spawn.Clone', {
   effect: 'write',
   qubes: { source: 'exec' },
   params: Type.Object({ source: QubeName, name: QubeName }, { additionalProperties: false }),
-  invariants: [namespace, birthClass('AppVM', 'DispVMTemplate'), ...BIRTH],
+  invariants: [namespace, birthClass('AppVM', 'DispVMTemplate'), ...ofEveryBirth],
   steps: [step.clone({ name: '$name', source: '$source' }), step.read({ qube: '$name' })],
   reply: QubeState,
 });
@@ -89,7 +73,7 @@ export const disposable = defineHostService('qmcp.spawn.Disposable', {
   effect: 'write',
   qubes: { template: 'exec' },
   params: Type.Object({ template: QubeName }, { additionalProperties: false }),
-  invariants: [birthClass('DispVM'), ...BIRTH],
+  invariants: [birthClass('DispVM'), ...ofEveryBirth],
   steps: [step.disposable({ template: '$template' })],
   reply: Type.Object({ name: QubeName }, { additionalProperties: false }),
 });

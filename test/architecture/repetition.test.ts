@@ -1,0 +1,113 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** What ships, and what an author tests with. Tests may repeat what they set up; generated files and data repeat what they are made of. */
+const PRODUCT = ['core', 'plugins', 'model', 'sim', 'testing', 'cli', 'bench', 'scripts', 'dom0', 'guest'];
+const SOURCE = /\.(ts|mjs|js|py)$/;
+const NO_PRODUCT = /\.test\.ts$|(^|\/)(tests|generated|templates|node_modules|dist|__pycache__)\//;
+
+/** Lines that may stand twice in a row; the next one is a function that wants a name. */
+const MOST = 12;
+
+interface Line {
+  /** From 1. */
+  readonly number: number;
+  readonly text: string;
+}
+
+/** The lines that say something: no blank ones, no comments, no imports, no lone brackets; white space is one space. */
+function linesOf(source: string): Line[] {
+  // As many line ends as there were, so that numbers stay right.
+  const blank = (text: string) => text.replace(/[^\n]/g, '');
+  return source
+    .replace(/^\s*\/\*[\s\S]*?\*\//gm, blank)
+    .replace(/^(import|export) [^;]*? from '[^']+';$/gm, blank)
+    .replace(/^(from \S+ )?import (\([^)]*\)|.*)$/gm, blank)
+    .split('\n')
+    .map((text, index) => ({ number: index + 1, text: text.trim().replace(/\s+/g, ' ') }))
+    .filter(({ text }) => /\w/.test(text) && !/^(\/\/|#)/.test(text));
+}
+
+/** Every run of more than `most` lines that stands in two places, as `file:first-last` of each. */
+function repetitions(files: ReadonlyMap<string, string>, most = MOST): string[] {
+  const seen = new Map<string, { file: string; at: number }>();
+  const found: string[] = [];
+  const lines = new Map([...files].map(([file, source]) => [file, linesOf(source)]));
+  for (const [file, mine] of lines) {
+    let at = 0;
+    while (at + most < mine.length) {
+      const window = (of: readonly Line[], from: number) =>
+        of
+          .slice(from, from + most + 1)
+          .map(({ text }) => text)
+          .join('\n');
+      const first = seen.get(window(mine, at));
+      if (first === undefined) {
+        seen.set(window(mine, at), { file, at });
+        at += 1;
+        continue;
+      }
+      const other = lines.get(first.file)!;
+      let length = most + 1;
+      while (mine[at + length] !== undefined && mine[at + length]?.text === other[first.at + length]?.text)
+        length += 1;
+      const place = (name: string, of: readonly Line[], from: number) =>
+        `${name}:${of[from]!.number}-${of[from + length - 1]!.number}`;
+      found.push(`${place(first.file, other, first.at)} and ${place(file, mine, at)}`);
+      at += length;
+    }
+  }
+  return found;
+}
+
+function product(): Map<string, string> {
+  const paths = PRODUCT.flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(ROOT, join(entry.parentPath, entry.name))),
+  );
+  return new Map(
+    paths
+      .filter((path) => SOURCE.test(path) && !NO_PRODUCT.test(path))
+      .sort()
+      .map((path) => [path, readFileSync(join(ROOT, path), 'utf8')]),
+  );
+}
+
+describe('no run of more than 12 lines', () => {
+  test('stands twice in the product, TypeScript or Python', () => {
+    const files = product();
+    expect([...files.keys()].filter((path) => path.endsWith('.ts')).length).toBeGreaterThan(250);
+    expect([...files.keys()].filter((path) => path.endsWith('.py')).length).toBeGreaterThan(40);
+    expect(repetitions(files)).toEqual([]);
+  });
+
+  const run = Array.from({ length: 13 }, (_, index) => `  do_something(${index});`);
+
+  test('stands twice unseen, in one file or in two, whatever its indentation, comments and blank lines', () => {
+    const spread = run.map((line) => `\n    // why\n    ${line.trim()}`);
+    expect(repetitions(new Map([['a.ts', [...run, 'between();', ...spread].join('\n')]]))).toEqual([
+      'a.ts:1-13 and a.ts:17-53',
+    ]);
+    const files = new Map([
+      ['a.ts', `first();\n${run.join('\n')}`],
+      ['b.py', `def b():\n${run.join('\n')}\nlast()`],
+    ]);
+    expect(repetitions(files)).toEqual(['a.ts:2-14 and b.py:2-14']);
+  });
+
+  test('is found where there are 12 alike, or where imports are', () => {
+    const files = (lines: readonly string[]) =>
+      new Map([
+        ['a.ts', `first();\n${lines.join('\n')}`],
+        ['b.ts', `other();\n${lines.join('\n')}`],
+      ]);
+    expect(repetitions(files(run.slice(1)))).toEqual([]);
+    const names = run.map((_, index) => `  name${index},`).join('\n');
+    expect(repetitions(files([`import {\n${names}\n} from './x.js';`]))).toEqual([]);
+  });
+});
