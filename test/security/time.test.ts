@@ -4,15 +4,17 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startPythonWith } from '../../sim/python.js';
+import { type StartPython, startPythonWith } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { gate, turn, until } from '../support/waiting.js';
 import { roomy, Seat } from './host.js';
 
+/** In place of `-B -m qmcpd`. */
+const COUNTED = ['-B', packageFile('test/security/counted.py')];
+let plain: StartPython;
 let seat: Seat;
 beforeAll(async () => {
-  const counted = packageFile('test/security/counted.py');
-  const plain = startPythonWith(([, , , ...words], options) => plain(['-B', counted, ...words], options));
+  plain = startPythonWith((words, options) => plain([...COUNTED, ...words.slice(3)], options));
   seat = await Seat.take('demo', (root) => {
     roomy(root);
     const path = `${root}/etc/qmcp/qmcp.toml`;
@@ -26,6 +28,7 @@ beforeAll(async () => {
   await seat.operator('admin.vm.tag.Set', 'personal', 'ai-managed');
 });
 afterAll(async () => {
+  startPythonWith(plain);
   await seat.leave();
 });
 
