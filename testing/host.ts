@@ -93,7 +93,7 @@ export class SimulatedHost {
         await sim.client(principal),
       );
       if (options.installed !== false) for (const plugin of options.plugins) await host.install(plugin);
-      else await host.load();
+      else await host.loadAnew();
       return host;
     } catch (error) {
       await sim?.close();
@@ -233,13 +233,17 @@ export class SimulatedHost {
   /** Reviews and installs the plugin's contracts, grants them, and loads everything anew. Returns the review. */
   async install(plugin: Plugin): Promise<string> {
     const review = await installContracts(this.root, plugin, WORLD, this.principal);
-    await this.sim.qmcpd.restart();
     await this.load();
     return review;
   }
 
-  /** Asks dom0 again what it enforces, as starting `qmcp serve` anew does. */
+  /** Starts dom0's daemon anew, so that it goes by what an operator has put in place, and then `qmcp serve`, which asks it. */
   async load(): Promise<void> {
+    await this.sim.qmcpd.restart();
+    await this.loadAnew();
+  }
+
+  private async loadAnew(): Promise<void> {
     await this.loaded?.dispose();
     this.loaded = await boot({
       candidates: [...BUILT_IN, ...this.plugins].map((plugin) => ({ origin: plugin.id, plugin })),

@@ -4,7 +4,7 @@ import json
 import sys
 import tempfile
 import unittest
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from unittest import mock
@@ -112,6 +112,10 @@ class Log(unittest.TestCase):
         self.directory.mkdir(parents=True)
         self.path = self.directory / "audit.log"
         self.calls = 0
+
+    def last(self):
+        """When the last line was written."""
+        return datetime.fromisoformat(json.loads(self.path.read_bytes().splitlines()[-1])["time"])
 
     def write(self, *entries):
         """Each `(kind, service, target, names, code)`, of a call of its own."""
@@ -394,7 +398,7 @@ class Policy(Log):
 
     def test_decisions_about_the_world_are_merged_by_time_and_others_are_not(self):
         self.write(("outcome", "qmcp.spawn.Start", "ai-work", [], "ok"))
-        later = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+        later = (self.last() + timedelta(seconds=5)).isoformat()
         log = self.policy(
             "2020-01-01T00:00:00Z qrexec: qmcp.exec.Run+: mcp-control -> ai-other: allowed to ai-other",
             f"{later} qrexec: qubes.Filecopy+: ai-work -> vault: denied: denied by policy /etc/x.policy:9",
@@ -527,7 +531,7 @@ class Page(Log):
         )
         self.assertFalse((self.root / "none.html").exists())
         with mock.patch("audit_view.datetime", wraps=datetime) as clock:
-            clock.now.return_value = datetime.now(UTC) + timedelta(days=9)
+            clock.now.return_value = self.last() + timedelta(days=9)
             self.assertEqual(self.document("--since", "8")["calls"], [])
             self.assertEqual(len(self.document("--since", "10")["calls"]), 2)
 

@@ -4,9 +4,7 @@ import { expect, test } from 'vitest';
 
 const SCRIPT = fileURLToPath(new URL('session.mjs', import.meta.url));
 
-test('an agent’s working day ends as it should, and every claim on the way holds', {
-  timeout: 120_000,
-}, async () => {
+test('an agent’s working day ends as it should, and every claim on the way holds', async () => {
   const child = spawn(process.execPath, [SCRIPT], { stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr])

@@ -198,7 +198,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
 
   it('ends a command whose caller goes', async () => {
     const guest = await start('app');
-    const marker = `sleep 71.${process.pid}`;
+    const marker = `sleep 7100.${process.pid}`;
     const gone = new AbortController();
     const running = guest.run({ command: `${marker} & ${marker}`, user: 'user', signal: gone.signal });
     await eventually(() => processes(marker)).toBe(2);
@@ -209,7 +209,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
 
   it('keeps what a command left running, until it stops', async () => {
     const guest = await start('app');
-    const marker = `sleep 72.${process.pid}`;
+    const marker = `sleep 7200.${process.pid}`;
     await run(guest, `setsid ${marker} > /dev/null 2>&1 &`, 'user');
     await eventually(() => processes(marker)).toBe(1);
     expect(await run(guest, 'echo still here')).toBe('still here\n');
@@ -220,7 +220,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
 
   it('takes every process along when it stops, and runs nothing afterwards', async () => {
     const guest = await start('app');
-    const marker = `sleep 73.${process.pid}`;
+    const marker = `sleep 7300.${process.pid}`;
     const running = guest.run({ command: `trap "" TERM HUP; setsid ${marker} & ${marker}`, user: 'root' });
     await eventually(() => processes(marker)).toBe(2);
     await guest.stop();
@@ -245,7 +245,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
         Buffer.from(
           (await sim.call('personal', 'work', 'qubes.VMShell', Buffer.from(script))).stdout,
         ).toString();
-      const marker = `sleep 74.${process.pid}`;
+      const marker = `sleep 7400.${process.pid}`;
       await inWork(`echo kept > f; echo lost > /tmp/f; setsid ${marker} > /dev/null 2>&1 < /dev/null &`);
       await eventually(() => processes(marker)).toBe(1);
       await sim.host.call(Buffer.from('admin.vm.Kill+ dom0 name work\0'));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { FOREVER } from '../../test/support/waiting.js';
 import { MemoryEngine } from './memory.js';
 
 const TEMPLATES: Record<string, string> = { app: 'tpl', other: 'tpl', dvm: 'tpl', disp1: 'dvm' };
@@ -76,7 +77,7 @@ describe('what a qube writes', () => {
 
 it('a qube that stops takes what runs in it along', async () => {
   const guest = await engine().start(qube('app'));
-  const running = guest.run({ command: 'sleep 60; echo late', user: 'user' });
+  const running = guest.run({ command: `${FOREVER}; echo late`, user: 'user' });
   await guest.stop();
   expect(await running).toMatchObject({ aborted: true });
 });

@@ -37,7 +37,7 @@ const widest = (text: string) =>
       .map((line) => line.length),
   );
 
-describe('the demo', { timeout: 120_000 }, () => {
+describe('the demo', () => {
   let piped: string;
   let narrow: string;
   let wide: string;
@@ -47,7 +47,7 @@ describe('the demo', { timeout: 120_000 }, () => {
     piped = stdout;
     narrow = await onTerminal(80, {});
     wide = await onTerminal(120, { NO_COLOR: '1' });
-  }, 120_000);
+  });
 
   test('fits the terminal, and 80 columns where there is none', () => {
     expect(widest(piped)).toBeLessThanOrEqual(80);

@@ -86,4 +86,4 @@ test('every line of the first session does what the tutorial says', async () => 
     (call) => outputs[lines.findIndex((line) => line.endsWith(call))],
   );
   expect(hidden).toBe(missing);
-}, 120_000);
+});

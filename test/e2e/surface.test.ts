@@ -120,13 +120,16 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
   test.runIf(hears)('is told when what it asked about has changed, and of nothing else', async () => {
     const heard: string[] = [];
     await client.hear('qube://', (uri) => heard.push(uri));
+    const qube = `ai-heard-${suffix}`.slice(0, 31);
+    const spawned = await client.call('qube_spawn', { name: qube, template: 'ai-debian' });
+    expect(spawned.isError ?? false).toBe(false);
     // What happens before dom0 listens is not heard: it happens until it is.
-    for (let serial = 1; heard.length === 0; serial++) {
-      const name = `ai-${serial}-${suffix}`;
-      expect((await client.call('qube_spawn', { name, template: 'ai-debian' })).isError ?? false).toBe(false);
-      await client.call('qube_remove', { qube: name });
+    while (heard.length === 0) {
+      await client.call('qube_remove', { qube });
+      await client.call('qube_restore', { qube });
     }
     expect([...new Set(heard)]).toEqual(['qube://']);
+    await client.call('qube_remove', { qube });
   });
 
   test('reads what a command printed by address, while its qube is in reach', async () => {

@@ -7,6 +7,7 @@ import type { WorldSnapshot } from '../../model/snapshot.js';
 import { deviceOf } from '../../sim/host/populate.js';
 import { type SimHost, startHost } from '../../sim/index.js';
 import { worldOf } from '../support/agent.js';
+import { FOREVER } from '../support/waiting.js';
 import { type AnyClient, v2 } from './clients.js';
 
 /** One agent's session with every tool, and after each call the host is held against every axiom. */
@@ -46,7 +47,7 @@ const refused = async (name: string, args: Record<string, unknown> = {}) =>
 const names = async () =>
   ((await done('qube_list')).qubes as unknown as { name: string }[]).map(({ name }) => name);
 
-describe('an agent’s session', { timeout: 60_000 }, () => {
+describe('an agent’s session', () => {
   test('qubes are made, cloned and set', async () => {
     expect(await done('qube_spawn', { name: 'ai-one', template: 'ai-debian', start: true })).toMatchObject({
       state: 'running',
@@ -93,16 +94,16 @@ describe('an agent’s session', { timeout: 60_000 }, () => {
     expect(await done('exec_output', { handle: ran.handle })).toMatchObject({ content: 'out\n', next: null });
     const { handle } = await done('exec_run', {
       qube: 'ai-one',
-      command: 'echo on; sleep 60',
+      command: `echo on; ${FOREVER}`,
       background: true,
     });
-    expect(await done('exec_output', { handle, wait: 20 })).toMatchObject({ running: true, content: 'on\n' });
+    expect(await done('exec_output', { handle, wait: 60 })).toMatchObject({ running: true, content: 'on\n' });
     expect(await done('exec_stop', { handle })).toMatchObject({ running: false, signal: 'SIGTERM' });
     const before = await names();
     const thrown = await done('disposable_run', { template: 'ai-dvm', command: 'hostname' });
     expect(thrown.stdout).toMatch(/^disp\d+\n$/);
     expect(await names()).toEqual(before);
-    const killed = { template: 'ai-dvm', command: 'sleep 60', timeout: 1 };
+    const killed = { template: 'ai-dvm', command: FOREVER, timeout: 1 };
     expect(await done('disposable_run', killed)).toMatchObject({ timed_out: true });
     expect(await names()).toEqual(before);
     expect(await refused('disposable_run', { template: 'ai-debian', command: 'id' })).toBe('conflict');

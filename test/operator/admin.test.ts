@@ -120,7 +120,7 @@ describe('the operator', () => {
       await spawnQube(name);
       await seat.call(name, 'qmcp.spawn.Remove');
     }
-    const past = Math.floor(Date.now() / 1000) - 31 * 86_400;
+    const past = Number(qube('ai-one').features['qmcp-entombed']) - 31 * 86_400;
     await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', `${past}`);
     expect((await admin('reap')).out).toContain('Not done');
     expect(qube('ai-one')).toBeDefined();

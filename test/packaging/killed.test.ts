@@ -56,7 +56,7 @@ async function killed(before: Buffer | undefined, what: Buffer | 'uninstall', ev
   }
 }
 
-describe('a power cut in the middle of', { timeout: 240_000 }, () => {
+describe('a power cut in the middle of', () => {
   test('a first install leaves dom0 closed, or installed; and is taken back without a trace', async () => {
     const seen = await killed(undefined, bundle, stride(11));
     expect(seen.kills).toBe(Math.ceil(seen.writes / Number(stride(11))));
@@ -119,7 +119,7 @@ async function failing(dom0: Dom0, which: number) {
   return { code, commands };
 }
 
-describe('the commands of an upgrade', { timeout: 120_000 }, () => {
+describe('the commands of an upgrade', () => {
   test('stop what runs when dom0 is closed, start it under the new policy, and only then dom0 is opened', async () => {
     const dom0 = new Dom0();
     await dom0.install(older);

@@ -16,6 +16,7 @@ import type { Tool } from '../../core/api/index.js';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpdFrom } from '../support/forks.js';
+import { SEED } from '../support/seed.js';
 import { unhardened } from '../support/shell.js';
 import { declared, TABLE } from '../tools/table.js';
 import { broken, NARROWED_TOOLS, sessions } from './sessions.js';
@@ -23,7 +24,6 @@ import { broken, NARROWED_TOOLS, sessions } from './sessions.js';
 vi.mock('just-bash', async (original) => unhardened(await original()));
 
 const RUNS = Number(process.env.QMCP_SESSIONS ?? 30);
-const SEED = Number(process.env.QMCP_SEED ?? Date.now() % 2 ** 31);
 
 let leave: (() => Promise<void>) | undefined;
 afterEach(async () => {

@@ -18,8 +18,8 @@ export interface Step {
   readonly input: unknown;
   /** To what dom0 answers as if the policy let everything through. */
   readonly pastPolicy: boolean;
-  /** Milliseconds after which the client changes its mind. */
-  readonly cancelAfter: number | undefined;
+  /** The request to qubesd at which the client changes its mind. */
+  readonly cancelAt: number | undefined;
   readonly fault: Fault | undefined;
   /** What the operator does before. */
   readonly operator: 'freeze' | 'thaw' | undefined;
@@ -115,7 +115,7 @@ const stepOf = (tool: Tool, narrowed: number): fc.WeightedArbitrary<Step> => ({
     tool: fc.constant(tool.name),
     input: inputOf(tool),
     pastPolicy: fc.boolean(),
-    cancelAfter: SLOW.test(tool.name) ? fc.constant(50) : rarely(fc.nat(20), 30),
+    cancelAt: SLOW.test(tool.name) ? fc.nat(20) : rarely(fc.nat(20), 30),
     fault: rarely(fault, 5),
     operator: rarely(fc.constantFrom('freeze' as const, 'thaw' as const), 40),
     narrows: rarely(narrows, narrowed),
@@ -180,13 +180,14 @@ export class Stage {
     const before = this.sim.snapshot();
     const { faults } = this.sim.host;
     const take = step.fault && faults.add(step.fault);
-    const signal = step.cancelAfter === undefined ? undefined : AbortSignal.timeout(step.cancelAfter);
+    const { signal, forget } = this.cancelled(step.cancelAt);
     const { pastPolicy } = step;
-    const came = await this.agent.call(step.tool, step.input, { pastPolicy, ...(signal && { signal }) });
+    const came = await this.agent.call(step.tool, step.input, { pastPolicy, signal });
+    forget();
     take?.();
     const key = `${step.tool} ${came.code}`;
     this.codes[key] = (this.codes[key] ?? 0) + 1;
-    const underWay = signal?.aborted === true;
+    const underWay = signal.aborted;
     const left = came.data?.unfinished === true || underWay;
     const broken = this.held(step.tool, before, underWay ? UNDER_WAY : left ? WHEN_SETTLED : new Set());
     if (left) {
@@ -196,6 +197,26 @@ export class Stage {
       broken.push(...this.held(step.tool, before, cutShort ? CUT_SHORT : new Set()));
     }
     return { broken, came };
+  }
+
+  /** Aborted when that many requests have come to qubesd. */
+  private cancelled(at = Number.POSITIVE_INFINITY): { readonly signal: AbortSignal; forget(): void } {
+    const { host } = this.sim;
+    const original = host.call.bind(host);
+    const cancel = new AbortController();
+    let asked = 0;
+    if (at === 0) cancel.abort();
+    host.call = (request) => {
+      asked += 1;
+      if (asked === at) cancel.abort();
+      return original(request);
+    };
+    return {
+      signal: cancel.signal,
+      forget: () => {
+        host.call = original;
+      },
+    };
   }
 
   /** The audit log has had an intent since. */

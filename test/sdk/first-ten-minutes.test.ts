@@ -11,6 +11,7 @@ import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import manifest from '../../package.json' with { type: 'json' };
+import { eventually } from '../support/waiting.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TUTORIAL = readFileSync(join(ROOT, 'docs/how-to/write-a-plugin.md'), 'utf8');
@@ -101,7 +102,7 @@ beforeAll(async () => {
   const [name] = readdirSync(home).filter((file) => file.endsWith('.tgz'));
   tarball = join(home, name!);
   await follow('install');
-}, 240_000);
+});
 afterAll(async () => {
   if (running?.exitCode === null) {
     const gone = new Promise((resolve) => running.once('close', resolve));
@@ -111,7 +112,7 @@ afterAll(async () => {
   for (const folder of [home, host]) rmSync(folder, { recursive: true, force: true });
 });
 
-describe('the first ten minutes of an author', { timeout: 240_000 }, () => {
+describe('the first ten minutes of an author', () => {
   test('what is installed is what runs: nothing of the sources, and nothing to compile', () => {
     const installed = readdirSync(join(home, 'node_modules/qmcp'));
     expect(installed).not.toContain('scripts');
@@ -154,8 +155,7 @@ describe('the first ten minutes of an author', { timeout: 240_000 }, () => {
     await follow('operator');
     expect(await follow('check')).toContain('Nothing is wrong');
     // qmcpd looks at its files again once a second.
-    await new Promise((resolve) => setTimeout(resolve, 1100));
-    expect(await follow('plugins')).toMatch(/hello +loaded +hello_greet/);
+    await eventually(() => follow('plugins')).toMatch(/hello +loaded +hello_greet/);
     await session([], async (client) => {
       expect(await toolsOf(client)).toContain('hello_greet');
       const greet = (qube: string) => client.callTool({ name: 'hello_greet', arguments: { qube } });

@@ -82,12 +82,12 @@ const nothingRuns = defineCheck('mine.nothing-runs', {
   holds: (_, { qubes }) => qubes.every(({ name, state }) => !name.startsWith('ai-') || state === 'Halted'),
 });
 
-describe('the testing kit', { timeout: 120_000 }, () => {
+describe('the testing kit', () => {
   let host: SimulatedHost;
   beforeAll(async () => {
     host = await simulatedHost({ plugins: [plugin] });
     await host.call('qube_spawn', { name: 'ai-one', template: 'ai-debian' });
-  }, 120_000);
+  });
   afterAll(() => host.close());
 
   test('installs what it is given where an operator would, and nothing is wrong after that', async () => {

@@ -283,8 +283,8 @@ describe('restoring', () => {
   it('ends with the operator’s retention', async () => {
     await spawn('ai-one');
     await seat.ask('ai-one', 'qmcp.spawn.Remove');
-    const long_ago = Math.floor(Date.now() / 1000) - 31 * 86_400;
-    await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', `${long_ago}`);
+    const past = Number(seat.qube('ai-one')!.features['qmcp-entombed']) - 31 * 86_400;
+    await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', `${past}`);
     const before = seat.truth();
     expect((await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' })).code).toBe('not-found');
     expect(seat.truth()).toBe(before);

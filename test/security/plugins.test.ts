@@ -10,6 +10,7 @@ import { graphOf } from '../../core/boot/order.js';
 import { served } from '../../core/serve/tools.js';
 import { catalogOf, FakeQrexec, ok } from '../support/fake-host.js';
 import { kept, OneQube, pluginOf, serviceOf, toolOf, Word } from '../support/plugins.js';
+import { turn } from '../support/waiting.js';
 
 const context: ToolContext = { signal: new AbortController().signal, progress: () => {} };
 const logged: string[] = [];
@@ -228,7 +229,7 @@ describe('a plugin that fails while it serves', () => {
     await expect(call).rejects.toMatchObject({ code: 'failed' });
     fail(new Error('late'));
     // An unheard rejection would end the process, and the test run with it.
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
   });
 
   it('lets go of every plugin, the last first, whichever of them cannot end', async () => {

@@ -61,28 +61,29 @@ const work = () => {
   return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n').map(Number) : [];
 };
 
-/** What one call costs: the least of a few, should it have to wait in one of them. */
+/** What one call costs. */
 async function cost(call: () => Promise<unknown>): Promise<number> {
-  const costs: number[] = [];
-  for (let at = 0; at < 5; at += 1) {
-    const before = work().length;
-    await call();
-    await until(() => work().length > before);
-    costs.push(work()[before]!);
-  }
-  return Math.min(...costs);
+  const before = work().length;
+  await call();
+  await until(() => work().length > before);
+  return work()[before]!;
 }
 
 // ATTACK 15
 describe('by the time it takes, a name that is missing cannot be told', () => {
   it.each(ASKED)('from one that is hidden, under tier or removed: %s', async (_what, ask, kinds) => {
-    const costOf = (kind: keyof typeof NAMES) =>
-      cost(async () => expect(await ask(NAMES[kind])).toBe(NOT_FOUND));
-    const missing = await costOf('missing');
+    // The least of many: now and then qmcpd looks at its files in a call, and the interpreter at what it runs often.
+    const least = Object.fromEntries(kinds.map((kind) => [kind, Number.POSITIVE_INFINITY]));
+    for (let round = 0; round < 20; round += 1)
+      for (const kind of kinds) {
+        const called = await cost(async () => expect(await ask(NAMES[kind])).toBe(NOT_FOUND));
+        least[kind] = Math.min(least[kind]!, called);
+      }
+    const { missing, hidden } = least;
     expect(missing).toBeGreaterThan(1000);
-    expect(await costOf('hidden')).toBe(missing);
+    expect(hidden).toBe(missing);
     // A tag in a set, or one more: some fifty instructions would be a thousandth of what a call takes.
-    for (const kind of kinds) expect(Math.abs((await costOf(kind)) - missing), kind).toBeLessThan(50);
+    for (const kind of kinds) expect(Math.abs(least[kind]! - missing!), kind).toBeLessThan(50);
   });
 
   it('even where qubesd itself is sooner done with what does not exist', async () => {

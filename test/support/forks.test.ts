@@ -114,7 +114,7 @@ describe('a forked Python program does what the same program does when it is sta
 });
 
 it('a forked Python program is killed when that is asked for', async () => {
-  const child = startPython(['-B', script('import sys, time\nprint("up", flush=True)\ntime.sleep(600)')], {
+  const child = startPython(['-B', script('import sys, time\nprint("up", flush=True)\ntime.sleep(3600)')], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   await new Promise((resolve) => child.stdout!.once('data', resolve));

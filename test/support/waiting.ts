@@ -14,9 +14,10 @@ export const eventually = <T>(read: () => T) => expect.poll(read, { timeout: HAN
 
 /** Resolves when this holds. For hooks and helpers, which `eventually` is not for. */
 export async function until(holds: () => unknown, what: () => string = () => `${holds}`): Promise<void> {
-  for (let tries = 0; !(await holds()); tries += 1) {
-    if (tries * BETWEEN >= HANGS) throw new Error(`waited in vain for ${what()}`);
-    await sleep(BETWEEN);
+  for (let [waited, pause] = [0, 1]; !(await holds()); waited += pause) {
+    if (waited >= HANGS) throw new Error(`waited in vain for ${what()}`);
+    await sleep(pause);
+    pause = Math.min(pause + 1, 2 * BETWEEN);
   }
 }
 

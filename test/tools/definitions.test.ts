@@ -32,9 +32,7 @@ test('there is no file of a tool that is not there', () => {
   expect(files.sort()).toEqual([...tools, 'tools-list.json'].sort());
 });
 
-test('the list a client gets by default is as it was, and costs a model what it may', {
-  timeout: 60_000,
-}, async () => {
+test('the list a client gets by default is as it was, and costs a model what it may', async () => {
   const client = await v2(['--host', 'sim'], 'auto');
   try {
     const tools = await client.tools();

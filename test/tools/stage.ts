@@ -5,6 +5,7 @@ import { SERVICES } from '../../sim/guests/services.js';
 import { type SimHost, startHost } from '../../sim/index.js';
 import { crowdedHost, type Limits, tight } from '../properties/hosts.js';
 import { Agent, type Came } from '../support/agent.js';
+import { until } from '../support/waiting.js';
 
 /** One host for the tools of the table, and what its operator can do to it. */
 export class Stage {
@@ -116,6 +117,11 @@ export class Stage {
     };
   }
 
+  /** Whom the calls from now on ask, and whether they have answered. */
+  listenIn(): Asked {
+    return new Asked(this.sim);
+  }
+
   /** What the operator does in dom0: a method with its `+` and argument. */
   async operate(method: string, qube: string, payload = ''): Promise<void> {
     const call = `${method} dom0 name ${qube}\0${payload}`;
@@ -146,5 +152,39 @@ export class Stage {
   changedSince(truth: ReadonlyMap<string, string>): string[] {
     const now = this.truth();
     return [...new Set([...truth.keys(), ...now.keys()])].filter((name) => truth.get(name) !== now.get(name));
+  }
+}
+
+/** Who has been asked by a tool, through qrexec. */
+export class Asked {
+  private readonly all: { readonly service: string; answered: boolean }[] = [];
+  readonly forget: () => void;
+
+  constructor({ qrexec }: SimHost) {
+    const original = qrexec.call.bind(qrexec);
+    qrexec.call = async (call, io) => {
+      const one = { service: call.service, answered: false };
+      this.all.push(one);
+      const exit = await original(call, io);
+      one.answered = !io.signal.aborted;
+      return exit;
+    };
+    this.forget = () => {
+      qrexec.call = original;
+    };
+  }
+
+  /** Resolves with the one that a call waits for, of that service if it is said; with undefined when the call is over before. */
+  async waitedFor(
+    calling: Promise<unknown>,
+    service?: string,
+  ): Promise<{ readonly answered: boolean } | undefined> {
+    let over = false;
+    calling.then(() => {
+      over = true;
+    });
+    const waiting = () => this.all.find((one) => !one.answered && one.service === (service ?? one.service));
+    await until(() => over || waiting());
+    return over ? undefined : waiting();
   }
 }

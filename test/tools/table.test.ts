@@ -4,6 +4,7 @@ import { refusalOf } from '../../core/mcp/results.js';
 import { lazily } from '../../core/ports/values.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { unhardened } from '../support/shell.js';
+import { ends } from '../support/waiting.js';
 import { Stage } from './stage.js';
 import { DRAWN, declared, type Entry, type Provoked, TABLE, TROUBLE } from './table.js';
 
@@ -12,8 +13,6 @@ vi.mock('just-bash', async (original) => unhardened(await original()));
 const TOOLS = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => name as string));
 const { pattern: NAME } = QubeName as unknown as { pattern: string };
 const HIDDEN = ['vault', 'work', 'sys-net', 'sys-ai-net', 'mcp-control', 'ai-guarded'];
-/** Milliseconds in which a call is over that nobody waits for any more: no more than that it does not hang. */
-const SOON = 10_000;
 /** Of the host, what no refusal says. */
 const LEAK = /\bvault\b|\bwork\b|sys-|debian-13|lvm|pool|10\.137|qubesd|dom0|Error|Traceback/;
 
@@ -158,16 +157,18 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
     expect(stage.agent.log).toEqual([]);
   });
 
-  test('is over soon after its client has gone', async () => {
+  test('is over when its client has gone, though nobody has answered it', async () => {
     await waits?.before?.(stage);
     if (!waits) onTestFinished(stage.hold());
     const gone = new AbortController();
+    const asked = stage.listenIn();
+    onTestFinished(asked.forget);
     const calling = stage.agent.call(tool, { ...golden, ...waits?.input }, { signal: gone.signal });
-    const late = new Promise<string>((resolve) => setTimeout(() => resolve('it goes on'), SOON).unref());
-    setTimeout(() => gone.abort(), 100);
-    const over = await Promise.race([calling.then(({ code }) => code), late]);
-    expect(over).not.toBe('it goes on');
-    note(tool, over);
+    const waitedFor = await asked.waitedFor(calling, waits?.for);
+    gone.abort();
+    const { code } = await ends('the call', calling);
+    expect(waitedFor?.answered ?? false).toBe(false);
+    note(tool, code);
   });
 
   test('gave the codes that its entry has, all of them and no other', () => {

@@ -1,4 +1,5 @@
 import type { RefusalCode } from '../../core/api/index.js';
+import { FOREVER } from '../support/waiting.js';
 import type { Stage } from './stage.js';
 
 /*
@@ -32,8 +33,8 @@ export interface Entry {
   readonly filters?: readonly string[];
   /** Of the codes that are this tool's own, a call that provokes each. */
   readonly refusals?: Readonly<Partial<Record<RefusalCode, Provoked>>>;
-  /** How it can be made to wait, where holding qubesd back does not. */
-  readonly waits?: Provoked;
+  /** How it can be made to wait, where holding qubesd back does not, and for which service. */
+  readonly waits?: Provoked & { readonly for: string };
 }
 
 /**
@@ -224,7 +225,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   event_wait: {
     golden: { seconds: 1, qube: 'ai-one' },
     filters: ['qube'],
-    waits: { input: { seconds: 60 } },
+    waits: { for: 'qmcp.events.Watch', input: { seconds: 600 } },
   },
   budget_get: { golden: {} },
   volume_grow: {
@@ -244,10 +245,10 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     refusals: {
       conflict: {
         input: { command: 'true', background: true },
-        before: all(...Array<Act>(16).fill(background('sleep 60'))),
+        before: all(...Array<Act>(16).fill(background(FOREVER))),
       },
     },
-    waits: { input: { command: 'sleep 30' } },
+    waits: { for: 'qmcp.exec.Run', input: { command: FOREVER, timeout: 3600 } },
   },
   exec_output: {
     golden: {},
@@ -258,7 +259,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
   },
   exec_stop: {
     golden: {},
-    filled: begun('sleep 60'),
+    filled: begun(FOREVER),
     asks: QUBE,
     names: ['handle'],
     refusals: { conflict: { input: forgotten }, 'not-found': { input: { handle: 'none' } } },
@@ -272,7 +273,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
       'not-permitted': { before: elsewhere },
       'over-budget': { before: crowd },
     },
-    waits: { input: { command: 'sleep 30' } },
+    waits: { for: 'qmcp.exec.Run', input: { command: FOREVER, timeout: 3600 } },
   },
   file_read: {
     golden: { qube: 'ai-one', path: '/home/user/note' },

@@ -155,7 +155,6 @@ test('an operator brings it into dom0 step by step, and until the last of them i
     expect(review.out).toMatch(/qmcp\.vault\.Sign\n[^\n]*\n.*of the plugin vault: write/);
     expect(review.out).toContain('runs inside that qube; dom0 sees the call and none of its bytes');
     expect(await host.admin('contract', 'install', '--yes', ...files)).toMatchObject({ code: 0 });
-    await settled();
     expect(await state()).toEqual(['service-unusable']);
 
     expect(await host.admin('policy', 'install', '--yes')).toMatchObject({ code: 0 });
@@ -164,7 +163,6 @@ test('an operator brings it into dom0 step by step, and until the last of them i
     const toml = join(host.root, 'etc/qmcp/qmcp.toml');
     writeFileSync(toml, readFileSync(toml, 'utf8').replace(/^plugins = \[/m, 'plugins = ["vault", '));
     expect(await host.admin('policy', 'install', '--yes')).toMatchObject({ code: 0 });
-    await settled();
     expect(await state()).toEqual([]);
     expect(await host.call('vault_sign', request)).toHaveProperty('signature');
     expect(await host.admin('check')).toMatchObject({ code: 0 });
@@ -172,9 +170,6 @@ test('an operator brings it into dom0 step by step, and until the last of them i
     await host.close();
   }
 });
-
-/** dom0's daemon looks at the operator's files at most once a second. */
-const settled = () => new Promise((resolve) => setTimeout(resolve, 1100));
 
 test('every service has the entry that qrexec looks for in the template', () => {
   for (const { name } of plugin.services) {

@@ -6,12 +6,11 @@ import { parse, stringify } from 'smol-toml';
 import { deviceOf } from '../../../sim/host/populate.js';
 import { python } from '../../../sim/python.js';
 import { packageFile } from '../../../sim/root.js';
+import { ends } from '../../support/waiting.js';
 import { Seat } from '../host.js';
 import type { Call } from './calls.js';
 import { type Change, NEVER, type Pair, type Side, worldOf } from './hosts.js';
 
-/** Milliseconds after which a call that has not ended is said to go on. */
-const PATIENCE = 3_000;
 const POLICY = '30-qmcp.policy';
 
 /** What an agent can learn of one call: its reply, and, by the time it takes, what qubesd was asked for it. */
@@ -113,12 +112,7 @@ export class Stage {
         ? this.seat.call(target, service, payload).then(({ exit, stdout }) => `${exit} ${stdout}`)
         : this.seat.direct(service, target, payload);
     const changed = this.change(meanwhile);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<string>((resolve) => {
-      timer = setTimeout(() => resolve('goes on'), PATIENCE);
-    });
-    const reply = await Promise.race([told, late]);
-    clearTimeout(timer);
+    const reply = await ends(`${service} on ${target}: ${payload}`, told);
     const asked = this.recorded.map((request) => this.seen(request, call));
     this.recorded = undefined;
     await changed;
