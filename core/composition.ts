@@ -21,30 +21,27 @@ import type { Qrexec, QrexecResult } from './ports/qrexec.js';
 import { log, outliveStrayErrors, standardInput, stopped, takeOutput, workingDirectory } from './process.js';
 import { VERSION } from './version.js';
 
-/** The way to dom0. */
+/** The connection to dom0. */
 export interface Dom0 {
   readonly qrexec: Qrexec;
-  /** Its answer to `requestCatalog`, where that has been asked already. */
+  /** The reply to `requestCatalog`, if the caller has asked already. */
   readonly catalog?: Promise<QrexecResult>;
 }
 
-/** Of what is loaded, only what a person has reviewed, where there is a lock file. */
+/** The loaded plugins; with a lock file, only their reviewed parts. */
 export interface Reviewed extends Loaded {
-  /** What is not as it was reviewed. */
+  /** Differences from the lock file. */
   readonly unreviewed: readonly Difference[];
 }
 
-/** What there is now, and what of it was reviewed. */
+/** The lock file and the current state of everything it covers. */
 export interface Pins {
   readonly path: string;
   readonly was: Lock | undefined;
   readonly is: Lock;
 }
 
-/**
- * Loads what the configuration names, and of that what it lets through and the lock file knows. Throws BadConfig, and
- * BootError when something is refused and `onRefusal` is `exit`. Says what was not reviewed, unless `quiet`.
- */
+/** See `load` in main.ts. */
 export async function load(config: Config, dom0: Dom0, { quiet = false } = {}): Promise<Reviewed> {
   const { path, lock } = lockFile(config);
   const { loaded, versions } = await loadEverything(config, dom0);

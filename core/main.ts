@@ -1,4 +1,4 @@
-/** What the command line asks of core. The rest of core is loaded when it is needed, so that a server starts soon. */
+/** The functions of core that the command line calls. Each loads the rest of core when it needs it, so that a server starts fast. */
 import type { Plugin } from './api/index.js';
 import { requestCatalog } from './boot/catalog-request.js';
 import type { Dom0, Pins, Reviewed } from './composition.js';
@@ -16,21 +16,22 @@ export type { Qrexec, QrexecResult } from './ports/qrexec.js';
 
 export type Asked = Pick<Sources, 'flags' | 'file'>;
 
-/** The configuration as this process was started: its environment, its working directory. Throws BadConfig. */
+/** Resolves the configuration from the flags, the environment and the working directory. Throws BadConfig. */
 export function configuration({ flags, file }: Asked): Promise<Config> {
   return resolveConfig({ flags, file, env: environment(), directory: workingDirectory() });
 }
 
 /**
- * Loads what the configuration names, and of that what it lets through and the lock file knows. Throws BadConfig, and
- * BootError when something is refused and `onRefusal` is `exit`. Says what was not reviewed, unless `quiet`.
+ * Loads the plugins that the configuration names. Keeps the tools that the configuration lets through and the lock file
+ * knows, and logs everything unreviewed, unless `quiet`. Throws BadConfig, and BootError when a plugin is refused and
+ * `onRefusal` is `exit`.
  */
 export async function load(config: Config, options?: { readonly quiet?: boolean }): Promise<Reviewed> {
   const { load } = await import('./composition.js');
   return load(config, { qrexec: qrexecClient(config) }, options);
 }
 
-/** What there is now, and what of it was reviewed. Throws as `load` does. */
+/** Loads everything, and returns the lock file beside it. Throws as `load` does. */
 export async function pins(config: Config): Promise<Pins> {
   const { pins } = await import('./composition.js');
   return pins(config, { qrexec: qrexecClient(config) });
@@ -46,7 +47,7 @@ export function serveOverHttp(config: Config, address: HttpAddress): Promise<voi
   return askingEarly(config, ({ serveOverHttp }, dom0) => serveOverHttp(config, dom0, address));
 }
 
-/** The plugins the configuration names, looked at and not run; no dom0 is asked. Throws BootError when any of them is no plugin. */
+/** Reads the plugins that the configuration names; runs nothing of theirs and does not ask dom0. Throws BootError when one is malformed. */
 export async function named(config: Config): Promise<readonly Plugin[]> {
   return (await import('./composition.js')).named(config);
 }
@@ -54,7 +55,7 @@ export async function named(config: Config): Promise<readonly Plugin[]> {
 /** The qrexec client, for `doctor`. */
 export const qrexecClient = ({ qrexec: { client } }: Config): Qrexec => new QrexecClient(client);
 
-/** dom0 is asked what it enforces while the rest of the program is still being loaded. */
+/** Asks dom0 for its catalog while the rest of the program is still loading. */
 async function askingEarly<T>(
   config: Config,
   act: (parts: typeof import('./composition.js'), dom0: Dom0) => Promise<T>,
@@ -65,7 +66,7 @@ async function askingEarly<T>(
   try {
     return await act(await import('./composition.js'), { qrexec, catalog });
   } finally {
-    // A start that failed before dom0 answered does not wait for it.
+    // If the start failed before dom0 answered, do not wait for the answer.
     over.abort();
   }
 }

@@ -19,8 +19,8 @@ export function stopped(): Promise<void> {
 }
 
 /**
- * Standard output, for MCP alone: a plugin's `console.log` would be noise in the middle of a message, and goes to standard
- * error from here on.
+ * Takes standard output for MCP alone. A plugin's `console.log` would break a message, so from here on it goes to standard
+ * error.
  */
 export function takeOutput(): NodeJS.WriteStream {
   const { stdout } = process;
@@ -28,7 +28,7 @@ export function takeOutput(): NodeJS.WriteStream {
   return stdout;
 }
 
-/** A plugin's forgotten promise, or what it throws from a timer, ends with a line for the operator and not the server. */
+/** Logs errors that nobody awaits, such as one that a plugin throws from a timer, and keeps the server running. */
 export function outliveStrayErrors(): void {
   if (process.listenerCount('unhandledRejection') > 0) return;
   // A closed standard error must not end the server, either.

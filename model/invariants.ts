@@ -27,7 +27,7 @@ import {
 import { ruleOf } from './rule.js';
 import type { HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
 
-/** A statement about the host, and whether a step from `before` to `after` kept it true. */
+/** A statement about the host, and a check that a step from `before` to `after` kept it true. */
 export interface Check {
   readonly id: string;
   readonly statement: string;
@@ -413,12 +413,12 @@ export function checkOf({ id, with: parameters }: Invariant): Check {
   return { id, statement: INVARIANTS[id].statement, holds };
 }
 
-/** What holds over every call, whatever its contract declares. */
+/** The checks of all invariants, for a call with any contract. */
 export const CHECKS: readonly Check[] = (Object.keys(INVARIANTS) as InvariantId[]).map((id) =>
   checkOf({ id, with: id === 'birth.class' ? { classes: ['AppVM', 'DispVMTemplate', 'DispVM'] } : {} }),
 );
 
-/** A command changes files inside its qube, and nothing of which qubes there are and how they are connected. */
+/** A command may change files inside its qube. It must not change which qubes exist and how they are connected. */
 export const structureKept: Check = {
   id: 'policy.closed',
   statement: INVARIANTS['policy.closed'].statement,

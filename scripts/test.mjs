@@ -15,7 +15,7 @@ import { ready } from './ready.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** What `unit` runs of vitest's, and what it leaves out: there, guests and commands are processes of this machine. */
-const UNIT = ['core', 'plugins', 'sim', 'cli', 'test/architecture'];
+const UNIT = ['core', 'plugins', 'model', 'sim', 'cli', 'test/architecture'];
 const NOT_UNIT = [
   'test/cli/**',
   'sim/guests/behaviour.test.ts',

@@ -16,7 +16,7 @@ export class NotHidden extends Error {
   override readonly name = 'NotHidden';
 }
 
-/** A statement of your own about the host, for `upholding`. dom0 does not enforce it; a test of yours shows that it holds. */
+/** Defines a check of your own for `upholding`. dom0 does not enforce it; your test shows that it holds. */
 export function defineCheck(id: string, check: Omit<Check, 'id'>): Check {
   return { ...check, id };
 }

@@ -4,15 +4,15 @@ import { type Config, configuration } from '../../core/main.js';
 import { asked, type HostFlags, type HostKind, type ServeFlags } from '../arguments/flags.js';
 import { startSimulatedHost } from './simulated.js';
 
-/** The host a command talks to, and how to let go of it. */
+/** The host that a command calls. */
 export interface ChosenHost {
   readonly kind: HostKind;
-  /** The configuration, with the calls going to this host. */
+  /** The same configuration, with the qrexec client of this host. */
   through(config: Config): Config;
   stop(): Promise<void>;
 }
 
-/** The host the flags ask for; without any, this machine if it is a qube, else a simulated one, saying so. */
+/** Chooses the host from the flags. Without flags: this machine if it is a qube, otherwise a simulated host, with a line that says so. */
 export async function chooseHost({ host, world, client }: HostFlags): Promise<ChosenHost> {
   const kind = host ?? (client !== undefined || inPath('qrexec-client-vm') ? 'qubes' : 'sim');
   if (kind === 'qubes') return { kind, through: (config) => config, stop: async () => {} };
@@ -29,7 +29,7 @@ export async function chooseHost({ host, world, client }: HostFlags): Promise<Ch
   return { kind, through, stop: simulated.stop };
 }
 
-/** Does something with the configuration and the host the flags ask for. A fault in the configuration starts no host. */
+/** Resolves the configuration, chooses the host and calls `act`. A fault in the configuration is found before a host starts. */
 export async function onHost<T>(flags: ServeFlags, act: (config: Config) => Promise<T>): Promise<T> {
   const config = await configuration(asked(flags));
   const host = await chooseHost(flags);

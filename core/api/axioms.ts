@@ -64,7 +64,7 @@ export const frozenMeansFrozen = named('frozen.means-frozen');
 export const policyClosed = named('policy.closed');
 export const policyConsistent = named('policy.consistent');
 
-/** What holds of everything that is born, whichever way. A service that makes qubes also says of which class, and how they are named. */
+/** The invariants of every new qube. A service that makes qubes adds `birthClass`, and `namespace` if its caller chooses the name. */
 export const ofEveryBirth: readonly Invariant[] = Object.freeze([
   bornTagged,
   egressInherited,

@@ -20,5 +20,5 @@ export function isInvariantId(id: string): id is InvariantId {
   return Object.hasOwn(INVARIANTS, id);
 }
 
-/** The sentence of an invariant; its id where this release does not know it. */
+/** The statement of an invariant, or its id if this release does not know it. */
 export const statementOf = (id: string): string => (isInvariantId(id) ? INVARIANTS[id].statement : id);

@@ -15,7 +15,7 @@ export const QubeSummary = frozen(
   ),
 );
 
-/** The qubes an agent may see, and how the names of its own begin: what `step.list` yields. */
+/** The qubes an agent may see, and the prefix of the names it may give: the result of `step.list`. */
 export const QubeListing = frozen(
   Type.Object(
     { prefix: Type.String({ maxLength: 31 }), qubes: Type.Array(QubeSummary) },

@@ -55,8 +55,8 @@ export interface GuestService<P extends TSchema = TSchema, R extends TSchema = T
 }
 
 /**
- * What may be in the way inside a qube: for each word that the service may send with a refusal, the argument it is about and
- * what the agent is told. Any other word of the qube's is dropped.
+ * Reasons for a refusal inside a qube. For each word that the service may send: the argument it is about, and the sentence the
+ * agent reads. Any other word from the qube is dropped.
  */
 export type GuestProblems = Readonly<Record<string, readonly [at: string, problem: string]>>;
 

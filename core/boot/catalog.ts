@@ -28,14 +28,14 @@ export type Catalog = Static<typeof Catalog>;
 /** The catalog, or why there is none, as the end of a sentence that starts with the service's name. */
 export type CatalogAnswer = { readonly catalog: Catalog } | { readonly why: string };
 
-/** The way to dom0, which is asked for its catalog at once: what `boot` is handed. `timeout` is seconds. */
+/** Asks dom0 for its catalog at once, and returns the connection and the answer for `boot`. `timeout` is seconds. */
 export const dom0Through = (qrexec: Qrexec, timeout: number) => ({
   qrexec,
   timeout,
   catalog: requestCatalog(qrexec, timeout).then((reply) => catalogIn(reply, timeout)),
 });
 
-/** What dom0 answered to `requestCatalog`. */
+/** Reads dom0's answer to `requestCatalog`. */
 export function catalogIn(result: QrexecResult, timeout: number): CatalogAnswer {
   if (result.ended === 'timeout') return { why: `gave no answer within ${timeout} s` };
   if (result.exit === 126) return { why: 'was refused by the qrexec policy, or does not exist' };

@@ -1,4 +1,4 @@
-/** What one plugin says of itself, looked at before anything of it is run. */
+/** Checks what one plugin declares, before any of its code runs. */
 import { API_VERSION, type Plugin, type Service, type Tool, type Uses } from '../api/index.js';
 import { isObject } from '../ports/values.js';
 import { isUri } from '../serve/addresses.js';

@@ -1,4 +1,4 @@
-/** Questions about values that came from somewhere else. */
+/** Checks on values from outside. */
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -14,7 +14,7 @@ import { streamPort } from '../ports/stream.js';
 import { type DependencyContainer, container as registry } from '../vendor/tsyringe.js';
 import { whyOf } from './failure.js';
 
-/** A tool whose handler cannot be made, and why. */
+/** A tool whose handler cannot be constructed, and the reason. */
 export interface Unmade {
   readonly tool: string;
   readonly why: string;

@@ -7,7 +7,7 @@ export function whyOf(error: unknown): string {
   }
 }
 
-/** The same with the way it went, where it has one. */
+/** The same, with the stack if there is one. */
 export function traceOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : whyOf(error);
 }

@@ -1,6 +1,6 @@
 import type { GuestProblems } from '../../core/api/index.js';
 
-/** What may be in the way inside a qube: the words of `guest/qmcp_guest`, each with the argument it is about and what the agent is told. */
+/** The words of `guest/qmcp_guest`: the argument each one is about, and the sentence the agent reads. */
 export const PROBLEMS: GuestProblems = {
   'no-such-file': ['/path', 'does not exist'],
   'not-a-directory': ['/path', 'is not a directory'],

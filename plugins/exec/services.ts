@@ -12,7 +12,7 @@ import { PROBLEMS } from './problems.js';
 
 const { birthClass, ofEveryBirth, policyClosed, selfExcluded } = axioms;
 
-/** All that runs inside a qube: the policy alone admits it, and it says in these words what is in its way. */
+/** Shared by all services that run inside a qube. The policy alone decides who may call them. */
 const inside = { capability: 'exec', invariants: [policyClosed], problems: PROBLEMS } as const;
 
 const closed = { additionalProperties: false };

@@ -1,4 +1,4 @@
-/** What the daemon keeps about a qube and its devices: data, and nothing that is computed. */
+/** The data that the daemon keeps about a qube and its devices. Nothing here is computed. */
 import type { Volume } from './volume.js';
 
 export type Klass = 'AdminVM' | 'TemplateVM' | 'AppVM' | 'StandaloneVM' | 'DispVM' | 'RemoteVM';

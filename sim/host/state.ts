@@ -33,14 +33,14 @@ export interface VolumeRef {
   readonly volume: string;
 }
 
-/** How the value of a property is found: what was set, or what its definition makes of everything else. */
+/** Reads the value of a property: the one that was set, or the default that its definition computes. */
 export interface Properties {
   read(host: HostState, holder: Qube | null, name: string): PropertyValue | undefined;
 }
 
 /**
- * What a simulated host keeps: qubes, volumes, labels, pools, devices, and what is going on with them. Everything in this folder
- * works on it; what there is to do with a host from outside is in `host.ts`.
+ * The state of a simulated host: qubes, volumes, labels, pools, devices, and the operations in progress. The functions of this
+ * folder work on it; `host.ts` offers them to the outside.
  */
 export class HostState {
   readonly random: Random;

@@ -1,4 +1,4 @@
-/** The files of the repository and what each imports, as its syntax says: types, re-exports and dynamic imports included. */
+/** The source files of the repository and their imports, read from the syntax: types, re-exports and dynamic imports included. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +14,7 @@ export interface Module {
   readonly imports: readonly string[];
 }
 
-/** Every source file below these folders, but for what was built or installed. */
+/** Every source file below these folders, except built and installed ones. */
 export function modulesBelow(folders: readonly string[], wanted = /\.ts$/): Module[] {
   return folders
     .flatMap((folder) => readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true }))

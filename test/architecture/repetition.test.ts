@@ -5,12 +5,12 @@ import { describe, expect, test } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What ships, and what an author tests with. Tests may repeat what they set up; generated files and data repeat what they are made of. */
+/** Product code. Tests may repeat their setup; generated files repeat what they are generated from. */
 const PRODUCT = ['core', 'plugins', 'model', 'sim', 'testing', 'cli', 'bench', 'scripts', 'dom0', 'guest'];
 const SOURCE = /\.(ts|mjs|js|py)$/;
 const NO_PRODUCT = /\.test\.ts$|(^|\/)(tests|generated|templates|node_modules|dist|__pycache__)\//;
 
-/** Lines that may stand twice in a row; the next one is a function that wants a name. */
+/** The longest run that may stand twice. A longer one should be a function. */
 const MOST = 12;
 
 interface Line {
@@ -19,9 +19,9 @@ interface Line {
   readonly text: string;
 }
 
-/** The lines that say something: no blank ones, no comments, no imports, no lone brackets; white space is one space. */
+/** Lines without blank ones, comments, imports and lone brackets; white space is one space. */
 function linesOf(source: string): Line[] {
-  // As many line ends as there were, so that numbers stay right.
+  // Keep the line ends, so that line numbers stay right.
   const blank = (text: string) => text.replace(/[^\n]/g, '');
   return source
     .replace(/^\s*\/\*[\s\S]*?\*\//gm, blank)
