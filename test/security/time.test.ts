@@ -72,12 +72,12 @@ async function cost(call: () => Promise<unknown>): Promise<number> {
 // ATTACK 15
 describe('by the time it takes, a name that is missing cannot be told', () => {
   it.each(ASKED)('from one that is hidden, under tier or removed: %s', async (_what, ask, kinds) => {
-    // The least of many: now and then qmcpd looks at its files in a call, and the interpreter at what it runs often.
+    // The least of many: now and then qmcpd looks at its files in a call. The first are not counted as the others are.
     const least = Object.fromEntries(kinds.map((kind) => [kind, Number.POSITIVE_INFINITY]));
-    for (let round = 0; round < 20; round += 1)
+    for (let round = -5; round < 15; round += 1)
       for (const kind of kinds) {
         const called = await cost(async () => expect(await ask(NAMES[kind])).toBe(NOT_FOUND));
-        least[kind] = Math.min(least[kind]!, called);
+        if (round >= 0) least[kind] = Math.min(least[kind]!, called);
       }
     const { missing, hidden } = least;
     expect(missing).toBeGreaterThan(1000);
