@@ -56,7 +56,7 @@ const POLICY = 'dom0/policy/30-qmcp.policy';
 /** Minutes after which a run that does not end has died, too. */
 const PATIENCE = 10;
 /** A line whose absence shows only in a long search would not be tested by an ordinary run either. */
-const ENVIRONMENT = { ...process.env, QMCP_PAIRS: '60', QMCP_SEED: '1', FORCE_COLOR: '0' };
+const ENVIRONMENT = { QMCP_PAIRS: '60', QMCP_SEED: '1', FORCE_COLOR: '0' };
 
 const { values } = parseArgs({
   options: {
@@ -112,7 +112,12 @@ class Copy {
 
   ended(command, words) {
     return new Promise((resolve) => {
-      const options = { cwd: this.root, env: ENVIRONMENT, stdio: ['ignore', 'pipe', 'pipe'], detached: true };
+      const options = {
+        cwd: this.root,
+        env: { ...process.env, ...ENVIRONMENT },
+        stdio: ['ignore', 'pipe', 'pipe'],
+        detached: true,
+      };
       const child = spawn(command, words, options);
       this.child = child;
       let output = '';

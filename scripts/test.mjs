@@ -56,10 +56,9 @@ export function vitestOutcome(status, report) {
 }
 
 /** dom0's tests in Python. They write to standard error, and so does this. */
-async function pythonTests() {
-  const { python } = await import('../dist/sim/python.js');
+async function pythonTests(python) {
   const words = ['-B', '-m', 'unittest', 'discover', '-s', 'dom0/tests', '-t', 'dom0'];
-  const { status, said } = await ended(python(), words, true);
+  const { status, said } = await ended(python, words, true);
   return pythonOutcome(status, said);
 }
 
@@ -146,13 +145,15 @@ async function main([which]) {
       `there is no ${which}: without a word everything is run, with "unit" what is quick; one file: npx vitest run FILE`,
     );
   await ready();
+  // Before anything runs: without an interpreter next to nothing would pass.
+  const python = (await import('../dist/sim/python.js')).python();
   const quick = [
     ...UNIT.map((folder) => join(ROOT, folder, '/')),
     ...NOT_UNIT.map((file) => `--exclude=${file}`),
   ];
   const outcomes = await runAll([
     ['vitest', () => vitest(which === 'unit' ? quick : [])],
-    ['Python', pythonTests],
+    ['Python', () => pythonTests(python)],
   ]);
   process.stdout.write(closing(outcomes));
   if (outcomes.some(({ failed }) => failed > 0)) process.exitCode = 1;
