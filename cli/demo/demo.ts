@@ -133,7 +133,7 @@ function operatorsView(host: SimulatedHost, narrator: Narrator): void {
     lines.map((line) => auditRow(JSON.parse(line) as AuditLine)),
   );
   narrator.types('qmcp-admin audit verify');
-  narrator.prints(audit(host, 'verify').trim());
+  narrator.note(audit(host, 'verify').trim());
 }
 
 /** What a line of the audit log has, of what is shown of it. */
@@ -182,5 +182,5 @@ function whatNext(narrator: Narrator): void {
     commands.map(([command, use]) => [{ text: command, colour: 'cyan' }, { text: use }]),
   );
   if (existsSync(join(PACKAGE, TUTORIAL)))
-    narrator.prints(`${TUTORIAL} takes you through all of it in twenty minutes.`);
+    narrator.note(`${TUTORIAL} takes you through all of it in twenty minutes.`);
 }

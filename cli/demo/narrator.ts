@@ -44,7 +44,7 @@ export class Narrator {
     this.lines(paint(`${INDENT}$ ${command}`, 'dim'));
   }
 
-  prints(text: string): void {
+  note(text: string): void {
     this.lines(wrapped(text, INDENT));
   }
 
