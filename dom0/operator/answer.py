@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from settings.contracts import VOCABULARY
+from spec import REFUSAL, REFUSALS
 
 # Words of ours that stand out where they are all of a cell, and how.
 BOLD, RED, GREEN, YELLOW = 1, 31, 32, 33
 _PAINT = {
-    **dict.fromkeys([*VOCABULARY["refusal"], "asks"], YELLOW),
-    "failed": RED,
+    **dict.fromkeys([*REFUSALS, "asks"], YELLOW),
+    REFUSAL.failed: RED,
     "BROKEN": RED,
     "ok": GREEN,
     "holds": GREEN,

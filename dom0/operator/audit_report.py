@@ -8,13 +8,8 @@ from pathlib import Path
 
 from answer import safe
 from audit_chain import qubes
+from spec import LIMITS
 
-CUT, SENTENCE = (
-    48,
-    400,
-)  # characters that are shown of one value, and of a sentence of ours that holds some
-ROWS, EVENTS = 2000, 100  # of the calls, and of what became of one qube: the newest
-BARS = 168  # a week of hours; over more time than that, a bar is more hours
 OPEN, MADE = "no outcome", "created, or source of a new qube"
 VERBS = {
     "Create": MADE,
@@ -31,13 +26,13 @@ PAGE, BAR, TIMELINE = (
 )
 
 
-def shown(value, most=CUT):
+def shown(value, most=LIMITS.report_value):
     """Somebody else's text as it may be shown: printable ASCII, not long, and nothing that a viewer makes a link of."""
     text = safe(value).replace("://", ":\\x2f/")
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
-def _text(value, most=CUT):
+def _text(value, most=LIMITS.report_value):
     return html.escape(shown(value, most))
 
 
@@ -124,7 +119,7 @@ def page(facts):
     changes = [
         [name, _clock(event), event["what"], event["service"], event["principal"], event["call"]]
         for name, events in sorted(facts["qubes"].items())
-        for event in events[-EVENTS:]
+        for event in events[-LIMITS.report_events :]
     ]
     asked = [
         [
@@ -134,20 +129,22 @@ def page(facts):
             call["by"],
             call["result"],
         ]
-        for call in calls[-ROWS:]
+        for call in calls[-LIMITS.report_calls :]
     ]
     return PAGE % {
-        "title": _text(f"Audit of world {', '.join(facts['worlds'])}", SENTENCE),
-        "period": _text(period, SENTENCE),
+        "title": _text(f"Audit of world {', '.join(facts['worlds'])}", LIMITS.report_sentence),
+        "period": _text(period, LIMITS.report_sentence),
         "count": len(calls),
         "refused": sum(map(_refused, calls)),
         "timeline": _timeline(calls),
-        "chain": "<br>".join(_text(it, SENTENCE) for it in chain["words"]),
+        "chain": "<br>".join(_text(it, LIMITS.report_sentence) for it in chain["words"]),
         "bad": "" if chain["whole"] else ' class="bad"',
-        "refusals": _table(("code", "service", "count"), facts["refusals"][:ROWS]),
+        "refusals": _table(("code", "service", "count"), facts["refusals"][: LIMITS.report_calls]),
         "qubes": _table(("qube", "time", "what", "service", "by", "call"), changes),
         "calls": _table(
-            (*FACTS, "on", "said by", "result"), asked, list(map(_refused, calls[-ROWS:]))
+            (*FACTS, "on", "said by", "result"),
+            asked,
+            list(map(_refused, calls[-LIMITS.report_calls :])),
         ),
     }
 
@@ -169,7 +166,7 @@ def _timeline(calls):
     if not drawn:
         return ""
     first, last = _hour(min(drawn, key=_hour)), _hour(max(drawn, key=_hour))
-    step = (last - first) // BARS + 1
+    step = (last - first) // LIMITS.report_bars + 1
     counts = collections.Counter(((_hour(call) - first) // step, _refused(call)) for call in drawn)
     columns = {at: (counts[at, False], counts[at, True]) for at, _ in counts}
     most = max(map(sum, columns.values()))

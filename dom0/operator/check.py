@@ -12,6 +12,7 @@ from qmcpd import invariants
 from qmcpd.errors import Misconfigured
 from settings import config, contracts
 from settings.place import place
+from spec import FEATURE, NAMES, SERVICE
 
 
 def check(options):
@@ -89,7 +90,10 @@ def problems(root):
         for name, one in installed.items()
         if one.route == "dom0"
     }
-    for service, fix in {"qmcp.Catalog": "qmcp-dom0 install, with the same bundle", **anew}.items():
+    for service, fix in {
+        SERVICE.catalog: "qmcp-dom0 install, with the same bundle",
+        **anew,
+    }.items():
         if not (root / LINKS / service).is_symlink():
             yield "has no link to qmcpd", f"{LINKS}/{service}", f"qmcp-dom0 recover; {fix}"
     for name in [name for name, world in worlds.items() if is_frozen(root, world)]:
@@ -107,7 +111,7 @@ async def _host(root, worlds):
         for name in [*world.principals, *world.gateways]:
             tags = await qubesd.tags(name) or frozenset()
             given = (
-                await qubesd.get(name, "feature", "tag-created-vm-with") or ""
+                await qubesd.get(name, "feature", FEATURE.created_with) or ""
                 if name in there
                 else ""
             )
@@ -134,7 +138,7 @@ async def _host(root, worlds):
                         and name in world.principals
                         and world.umbrella not in given.split(" "),
                         f"what it makes is not born {world.umbrella}: no birth succeeds",
-                        f"qvm-features {name} tag-created-vm-with '{(given + ' ' + world.umbrella).strip()}'",
+                        f"qvm-features {name} {FEATURE.created_with} '{(given + ' ' + world.umbrella).strip()}'",
                     ),
                     (
                         name in there and name in world.gateways and network != "True",
@@ -172,7 +176,7 @@ async def _host(root, worlds):
                         f"has {key}, a way out of its world",
                         f"qvm-prefs {one.name} {key} ''",
                     )
-                    for key in invariants.ESCAPE_HATCHES
+                    for key in NAMES.escape_hatches
                 ),
             )
             if wrong

@@ -16,9 +16,9 @@ from host import clock, open_qubesd, run
 from qmcpd.effects import perform
 from qmcpd.journal import Journal
 from qmcpd.qubesd import AdminError
+from spec import FEATURE
 
 DIRECTORY = "var/lib/qmcp/grants"
-FEATURE = "qmcp-grant"  # no contract can write it
 
 
 def now():
@@ -56,7 +56,7 @@ async def standing(qubesd, root, names):
         if grant:
             found.setdefault(grant["qube"], []).append((path.stem, grant))
     for name in names:
-        grant = name not in found and read(await qubesd.get(name, "feature", FEATURE))
+        grant = name not in found and read(await qubesd.get(name, "feature", FEATURE.grant))
         if grant:
             found[name] = [(None, grant | {"qube": name})]
     return found
@@ -74,13 +74,13 @@ def until(granted, name):
 async def record(qubesd, root, grant):
     """On the disk when this returns."""
     Journal(root / DIRECTORY).open(grant)
-    await qubesd.put(grant["qube"], "feature", FEATURE, json.dumps(grant, sort_keys=True))
+    await qubesd.put(grant["qube"], "feature", FEATURE.grant, json.dumps(grant, sort_keys=True))
 
 
 async def forget(qubesd, root, name, grants, replaced=False):
     """Nothing is left to take back of these, or another stands for them."""
     if not replaced and await qubesd.tags(name) is not None:
-        await qubesd.put(name, "feature", FEATURE, None)
+        await qubesd.put(name, "feature", FEATURE.grant, None)
     for identity in filter(None, (identity for identity, _ in grants)):
         Journal(root / DIRECTORY).close(identity)
 

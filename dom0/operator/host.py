@@ -6,9 +6,9 @@ import time
 from typing import NamedTuple
 
 from answer import stop
-from qmcpd.births import ENTOMBED
 from qmcpd.qubesd import AdminError, Qubesd
 from settings import config
+from spec import FEATURE
 
 CONFIG, CONTRACTS, FROZEN = "etc/qmcp/qmcp.toml", "etc/qmcp/contracts", "var/lib/qmcp/frozen"
 EVERY_WORLD = "all"
@@ -83,7 +83,7 @@ async def members(qubesd, worlds):
 
 
 async def entombed(qubesd, name):
-    when = await qubesd.get(name, "feature", ENTOMBED) or ""
+    when = await qubesd.get(name, "feature", FEATURE.entombed) or ""
     return int(when) if when.isdecimal() else None
 
 

@@ -5,10 +5,9 @@ import time
 import grants
 from answer import Answer, stop
 from host import clock, open_qubesd, read_worlds, run, switched_on, switches
-from qmcpd.births import ENTOMBED
 from qmcpd.effects import perform
 from qmcpd.invariants import DISPOSABLE
-from settings.config import TIERS
+from spec import FEATURE, GAINS, TIERS
 from verbs import TABLE
 
 
@@ -55,12 +54,10 @@ def change(options):
         "changes": changes,
         "until": ["what was given for a while ends with this"]
         if ends
-        else [until, TABLE["gains"]["kept"]]
+        else [until, TABLE["kept"]]
         if until
         else [],
-        "an agent may": [
-            TABLE["gains"][tier] for tier in TIERS[: TIERS.index(world.tier(after)) + 1]
-        ]
+        "an agent may": [GAINS[tier] for tier in TIERS[: TIERS.index(world.tier(after)) + 1]]
         if after & world.marks == {world.umbrella}
         else ["no agent sees it"],
         "switches": switched_on(world, after),
@@ -120,15 +117,15 @@ def _wanted(options, world, tags):
     if options.verb == "expel":
         return add, {*world.marks, *switches(world).values(), *_tiers(world)}
     if world.umbrella not in tags:
-        tier, add = tier or "read", {world.umbrella}
+        tier, add = tier or TIERS[0], {world.umbrella}
         if world.stamps & tags and world.born not in tags:
             add.add(
                 world.born
             )  # made by a principal before, or taken out since: the operator says it is whole
     if tier:
-        mine = {world.tier_tag(tier)} - {world.tier_tag("read")}
+        mine = {world.tier_tag(tier)} - {world.tier_tag(TIERS[0])}
         if DISPOSABLE.fullmatch(options.qube) or any(
-            tag.startswith("disp-created-by-") for tag in tags
+            tag.startswith(world.tag("disposable_stamp")) for tag in tags
         ):
             mine.add(world.disposable_mark(tier))
         add, take = add | mine, _tiers(world) - mine
@@ -151,7 +148,7 @@ async def _written(root, name, world, tags, grant, granted):
     if grant:
         await grants.record(qubesd, root, grant)
     if world.tombstone in gone:
-        await qubesd.put(name, "feature", ENTOMBED, None)
+        await qubesd.put(name, "feature", FEATURE.entombed, None)
     more = sorted(new - narrowing, key=lambda tag: tag == world.umbrella)
     await perform(
         qubesd,

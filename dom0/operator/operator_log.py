@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 
 from qmcpd.audit import AuditLog
+from spec import REFUSAL
 
 DIRECTORY = "var/log/qmcp/operator"  # root's: qmcpd cannot reach into it
 
@@ -38,7 +39,7 @@ def carry_out(options, said):
         "target": "dom0",
         "names": list(said.about),
     }
-    code, done = "failed", said.do() if said.at_once else None
+    code, done = REFUSAL.failed, said.do() if said.at_once else None
     try:
         with _held(options.root) as log:
             log.append("intent", durable=True, **facts)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import answer
 import operator_log
+from spec import filled
 
-HERE = Path(__file__).parent
-TABLE = tomllib.loads((HERE / "verbs.toml").read_text(encoding="utf-8"))
+TABLE = filled(tomllib.loads((Path(__file__).parent / "verbs.toml").read_text(encoding="utf-8")))
 SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 

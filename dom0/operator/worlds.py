@@ -19,10 +19,11 @@ from host import (
     switched_on,
     write,
 )
-from qmcpd.births import ENTOMBED, UNDO
+from qmcpd.births import UNDO
 from qmcpd.budget import RATES, Budget
 from qmcpd.effects import perform
 from settings import config
+from spec import FEATURE
 
 FROZEN_POLICY = "etc/qubes/policy.d/00-qmcp-frozen.policy"
 COUNTED_BY_QMCPD = (
@@ -96,9 +97,9 @@ async def _world(qubesd, root, world, own, granted):
                 "until": grants.until(granted, one.name),
                 "switches": switched_on(world, one.tags),
                 "made by": sorted(
-                    tag.removeprefix("created-by-")
+                    tag.removeprefix(world.tag("stamp"))
                     for tag in one.tags
-                    if tag.startswith("created-by-")
+                    if tag.startswith(world.tag("stamp"))
                 ),
             }
             for one in own
@@ -152,7 +153,7 @@ def restore(options):
             perform(
                 open_qubesd(options.root),
                 one.name,
-                [["put", "feature", ENTOMBED, None], ["untag", one.world.tombstone]],
+                [["put", "feature", FEATURE.entombed, None], ["untag", one.world.tombstone]],
             )
         )
         return [f"restored {one.name}, at {one.world.tier(one.tags)}"]

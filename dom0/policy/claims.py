@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from qmcpd import invariants
 from qmcpd.errors import Refused
-from settings.config import TIERS
+from spec import NAMES, SERVICE, TIERS
 
-from .generate import BOOT_SERVICES, COPY
 from .rules import ADMINVM, Verdict, concerning, decide
 
 CLAIMS = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))["claim"]
@@ -67,11 +66,7 @@ def _beyond_tier(call):
 
 def _misplaced_file(call):
     world, source, target = call.caller["world"], call.caller["tags"], call.qube["tags"]
-    if (
-        call.service != "qubes.Filecopy"
-        or call.arrives != "peer"
-        or call.caller["kind"] != "member"
-    ):
+    if call.service != SERVICE.copy or call.arrives != "peer" or call.caller["kind"] != "member":
         return False
     under = [TIERS.index(world.tier(tags)) < 1 for tags in (source, target)]
     return (
@@ -175,7 +170,7 @@ def _unmatched(rules, worlds, installed, ours):
     return found | {
         f"{name}: no such contract": where
         for name, where in ruled.items()
-        if name not in {"qmcp.Catalog", *installed}
+        if name not in {SERVICE.catalog, *installed}
     }
 
 
@@ -206,7 +201,7 @@ def _made_up(rules, worlds, known):
 
     for world in worlds.values():
         full, more = (
-            {world.umbrella, world.tier_tag("full")},
+            {world.umbrella, world.tier_tag(TIERS[-1])},
             {"guarded": world.guard, "a sink": world.sink, "halted": world.born},
         )
         for tier in TIERS:
@@ -220,7 +215,7 @@ def _made_up(rules, worlds, known):
                 state="Halted" if word == "halted" else "Running",
             )
         for klass, extra in foreign:
-            marks = {world.disposable_mark("full")} if klass == "DispVM" else set()
+            marks = {world.disposable_mark(TIERS[-1])} if klass == "DispVM" else set()
             make(
                 f"{klass} of {world.name} {' '.join(extra)}".strip(),
                 "member",
@@ -323,8 +318,8 @@ def _excused(source, caller, service, installed):
         caller["world"].principals.get(source, ()) if caller["world"] else (),
     )
     return {
-        "boot": service in (*BOOT_SERVICES, "qubes.GetDate"),
-        "copies": service == "qubes.Filecopy" and COPY in installed,
-        "catalog": service == "qmcp.Catalog",
+        "boot": service in (*NAMES.boot_services, SERVICE.date),
+        "copies": service == SERVICE.copy and SERVICE.copy_contract in installed,
+        "catalog": service == SERVICE.catalog,
         "granted": contract if contract and contract.plugin in plugins else None,
     }

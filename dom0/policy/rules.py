@@ -5,13 +5,14 @@ qubes, and that a question with nothing to choose from is a denial."""
 import re
 from typing import NamedTuple
 
+from spec import LIMITS
+
 DIRECTORIES = (
     "run/qubes/policy.d",
     "etc/qubes/policy.d",
 )  # a name in the first stands for the same name in the second
 OLD = "etc/qubes-rpc/policy"  # one file a service, as before 4.1
 ADMINVM = ("@adminvm", "dom0", "uuid:00000000-0000-0000-0000-000000000000")
-DEPTH = 32  # of includes
 FILE = re.compile(r"[a-z0-9_.-]+")
 _SOURCE = r"@adminvm|@anyvm|@type:[^@].*|@tag:[^@].*|@dispvm:@tag:[^@].*|@dispvm:[^@].*|[^@].*"
 COLUMNS = {
@@ -78,12 +79,14 @@ class Policy:
     def _line(self, words, where, depth, service):
         """What is wrong with it."""
         match words:
-            case ["!include", path] if depth < DEPTH:
+            case ["!include", path] if depth < LIMITS.policy_includes:
                 self._file(self._home / path, depth + 1, service)
-            case ["!include-service", name, argument, path] if depth < DEPTH and not service:
+            case ["!include-service", name, argument, path] if (
+                depth < LIMITS.policy_includes and not service
+            ):
                 self._file(self._home / path, depth + 1, (name, argument))
             case ["!include-dir", path] if (
-                depth < DEPTH and not service and (self._home / path).is_dir()
+                depth < LIMITS.policy_includes and not service and (self._home / path).is_dir()
             ):
                 for each in _policies(self._home / path):
                     self._file(each, depth + 1)

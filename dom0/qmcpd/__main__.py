@@ -11,17 +11,14 @@ from contextlib import aclosing
 from pathlib import Path
 
 from settings.current import Settings
+from spec import LIMITS
 
-from . import roster, wire
+from . import roster
 from .audit import AuditLog
 from .errors import Misconfigured
 from .journal import Journal
 from .kernel import Kernel
 from .qubesd import Qubesd
-
-# A caller that sends nothing, or never reads, holds one connection and no more than this many seconds.
-TIMEOUT = 10
-MAX_CONNECTIONS = 128
 
 
 class Daemon:
@@ -31,12 +28,12 @@ class Daemon:
     async def call(self, reader, writer):
         self._connections += 1
         try:
-            if self._connections > MAX_CONNECTIONS:
+            if self._connections > LIMITS.connections:
                 return
             async with aclosing(self._kernel.answer(*await _receive(reader))) as lines:
                 async for line in lines:
                     writer.write(line)
-                    async with asyncio.timeout(TIMEOUT):
+                    async with asyncio.timeout(LIMITS.connection_seconds):
                         await writer.drain()
         except (OSError, TimeoutError):
             writer.transport.abort()
@@ -49,9 +46,9 @@ async def _receive(reader):
     """Header and payload: everything up to end of file, and never more than one byte beyond the limits; late bytes are no bytes."""
     untrusted = b""
     try:
-        async with asyncio.timeout(TIMEOUT):
-            while len(untrusted) <= wire.MAX_PAYLOAD + wire.MAX_DESCRIPTOR and (
-                chunk := await reader.read(65536)
+        async with asyncio.timeout(LIMITS.connection_seconds):
+            while len(untrusted) <= LIMITS.request_bytes + LIMITS.descriptor_bytes and (
+                chunk := await reader.read(LIMITS.read_bytes)
             ):
                 untrusted += chunk
     except TimeoutError:
@@ -91,7 +88,7 @@ async def main():
     server = await asyncio.start_unix_server(
         Daemon(kernel).call,
         sock=_listener(options.root / "run/qmcp/qmcpd.sock"),
-        limit=wire.MAX_PAYLOAD,
+        limit=LIMITS.request_bytes,
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

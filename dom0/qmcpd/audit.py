@@ -6,11 +6,11 @@ import json
 import os
 from datetime import UTC, datetime
 
+from spec import LIMITS
+
 from . import wire
 
 GENESIS = "0" * 64
-FULL = 16 * 1024 * 1024  # bytes at which a file is put aside; the chain goes on in the next
-LINE = 65536  # bytes; no line is longer
 
 
 class AuditLog:
@@ -25,7 +25,7 @@ class AuditLog:
         entry = {"seq": self._seq + 1, "time": now, "kind": kind, **facts, "prev": self._last}
         entry["hash"] = digest(entry)
         line = wire.canonical(entry) + b"\n"
-        if os.fstat(self._fd).st_size + len(line) > FULL:
+        if os.fstat(self._fd).st_size + len(line) > LIMITS.audit_file_bytes:
             self._put_aside()
         if os.write(self._fd, line) != len(line):
             self._cut_partial_line()
@@ -50,7 +50,9 @@ class AuditLog:
         if not end and not aside:
             return 0, GENESIS
         lines = (
-            os.pread(self._fd, LINE, max(0, end - LINE)) if end else aside[-1].read_bytes()[-LINE:]
+            os.pread(self._fd, LIMITS.audit_line_bytes, max(0, end - LIMITS.audit_line_bytes))
+            if end
+            else aside[-1].read_bytes()[-LIMITS.audit_line_bytes :]
         )
         entry = json.loads(lines.split(b"\n")[-2])
         if entry.get("hash") != digest(
@@ -61,8 +63,8 @@ class AuditLog:
 
     def _cut_partial_line(self):
         size = os.fstat(self._fd).st_size
-        start = max(0, size - LINE)
-        end = start + os.pread(self._fd, LINE, start).rfind(b"\n") + 1
+        start = max(0, size - LIMITS.audit_line_bytes)
+        end = start + os.pread(self._fd, LIMITS.audit_line_bytes, start).rfind(b"\n") + 1
         os.ftruncate(self._fd, end)
         return end
 

@@ -7,20 +7,14 @@ back; and only when the call is committed given its tier and its mark, which mak
 import time
 from typing import NamedTuple
 
-from settings.config import TIERS
-from settings.contracts import VOCABULARY
+from spec import FEATURE, LIMITS, NAMES, REFUSAL, TIERS
 
 from . import invariants
 from .budget import Charge, running
 from .effects import Qube, act
 from .errors import Refused
 
-# When a qube was removed, in seconds since the epoch; no contract can write it.
-ENTOMBED = "qmcp-entombed"
-# The network it was born on, the only one it can come back to; no contract can write it.
-BIRTH_NETWORK = "qmcp-network"
 UNDO = [["halt"], ["remove"]]
-PRIVATE_SIZE = 2 * 1024**3  # bytes: what qubesd gives a new private volume
 
 
 class Birth(NamedTuple):
@@ -34,12 +28,12 @@ class Birth(NamedTuple):
     def narrowing(self, world, settings):
         properties = {
             "netvm": self.netvm,
-            **dict.fromkeys(invariants.ESCAPE_HATCHES, ""),
+            **dict.fromkeys(NAMES.escape_hatches, ""),
             **settings,
         }
         return [
             *(["put", "property", key, value] for key, value in properties.items()),
-            ["put", "feature", BIRTH_NETWORK, self.netvm],
+            ["put", "feature", FEATURE.birth_network, self.netvm],
             [
                 "put",
                 "firewall",
@@ -51,7 +45,7 @@ class Birth(NamedTuple):
 
     def finish(self, world, mark):
         tier = invariants.birth_tier(world, self.source.tags)
-        return [*([["tag", world.tier_tag(tier)]] if tier != "read" else []), ["tag", mark]]
+        return [*([["tag", world.tier_tag(tier)]] if tier != TIERS[0] else []), ["tag", mark]]
 
     async def read_back(self, call, stamp, mark):
         tags, properties = await call.host.tags(self.name), await call.host.properties(self.name)
@@ -65,7 +59,7 @@ class Birth(NamedTuple):
             call.world, declared, self.kind, stamp, self.netvm, tags, properties
         )
         if self.disk and int((await call.host.volume(self.name))["size"]) != self.disk:
-            raise Refused("failed")
+            raise Refused(REFUSAL.failed)
         # in reach of the steps that follow as it will be
         call.qubes[self.name] = Qube(
             self.name, tags | {tag for _, tag in self.finish(call.world, mark)}
@@ -77,7 +71,7 @@ async def create(
     call,
     name,
     template,
-    label="red",
+    label=NAMES.labels[0],
     network="inherit",
     kind="AppVM",
     memory=None,
@@ -92,12 +86,12 @@ async def create(
     }
     settings = {key: str(value) for key, value in wanted.items() if value is not None}
     netvm = "" if network == "none" else invariants.birth_network(call.world, None)
-    if private_size is not None and private_size < PRIVATE_SIZE:
-        raise Refused("not-permitted")
+    if private_size is not None and private_size < LIMITS.new_disk_bytes:
+        raise Refused(REFUSAL.not_permitted)
     grow = [["resize", private_size]] if private_size else []
     await _birth(
         call,
-        Birth(name, template, kind, netvm, private_size or PRIVATE_SIZE),
+        Birth(name, template, kind, netvm, private_size or LIMITS.new_disk_bytes),
         template.name,
         label,
         settings,
@@ -109,7 +103,7 @@ async def clone(call, name, source):
     host, properties = call.host, await call.host.properties(source.name)
     settings = {
         key: properties[key][0]
-        for key in VOCABULARY["birth"]["cloned"]
+        for key in NAMES.cloned
         if key in properties and not properties[key][1]
     }
     kind = (
@@ -118,7 +112,7 @@ async def clone(call, name, source):
         else properties["klass"][0]
     )
     if kind not in ("AppVM", "DispVMTemplate"):
-        raise Refused("not-permitted")  # INVARIANT birth.class
+        raise Refused(REFUSAL.not_permitted)  # INVARIANT birth.class
     netvm = invariants.birth_network(call.world, properties["netvm"][0])
     disk = int((await host.volume(source.name))["size"])
     birth = Birth(name, source, kind, netvm, disk, await host.get(source.name, "firewall"))
@@ -127,10 +121,10 @@ async def clone(call, name, source):
 
 
 async def _birth(call, birth, template, label, settings, volume):
-    stamp, born = f"created-by-{call.principal}", call.world.born
+    stamp, born = call.world.tag("stamp", principal=call.principal), call.world.tag("born")
     # Asked first, so that undoing this birth can never take a qube that was there before.
     if await call.host.tags(birth.name) is not None:
-        raise Refused("name-taken")
+        raise Refused(REFUSAL.name_taken)
     await call.admit(birth.name, Charge(qubes=1, disk=birth.disk), birth=True)
     do = [
         ["create", template, label, call.principal],
@@ -146,10 +140,10 @@ async def disposable(call, template):
     host, world = call.host, call.world
     properties = await host.properties(template.name)
     if properties.get("template_for_dispvms", ("",))[0] != "True":
-        raise Refused("conflict")
+        raise Refused(REFUSAL.conflict)
     netvm = invariants.birth_network(world, properties["netvm"][0])
     firewall = await host.get(template.name, "firewall")
-    stamp = f"disp-created-by-{call.principal}"
+    stamp = world.tag("disposable_stamp", principal=call.principal)
     mark = world.disposable_mark(invariants.birth_tier(world, template.tags))
     await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
     async with call.alone(
@@ -178,7 +172,7 @@ async def entomb(call, qube):
     has nothing to keep."""
     end = UNDO
     if (await call.host.list(qube.name))[qube.name][0] != "DispVM":
-        now = ["put", "feature", ENTOMBED, str(int(time.time()))]
+        now = ["put", "feature", FEATURE.entombed, str(int(time.time()))]
         end = [["halt"], now, ["tag", call.world.tombstone]]  # INVARIANT remove.is-a-tombstone
     await act(call, qube.name, end, end)
     return {"removed": qube.name}
@@ -186,9 +180,12 @@ async def entomb(call, qube):
 
 async def restore(call, qube):
     """Back to what it is by the tags it has now: the mark that hides it goes, and nothing is given."""
-    tombstone, when = call.world.tombstone, await call.host.get(qube.name, "feature", ENTOMBED)
+    tombstone, when = (
+        call.world.tombstone,
+        await call.host.get(qube.name, "feature", FEATURE.entombed),
+    )
     if time.time() > int(when or 0) + call.world.tombstone_days * 86400:
-        raise Refused("not-found")
-    do = [["put", "feature", ENTOMBED, None], ["untag", tombstone]]
-    await act(call, qube.name, do, [["put", "feature", ENTOMBED, when], ["tag", tombstone]])
+        raise Refused(REFUSAL.not_found)
+    do = [["put", "feature", FEATURE.entombed, None], ["untag", tombstone]]
+    await act(call, qube.name, do, [["put", "feature", FEATURE.entombed, when], ["tag", tombstone]])
     return {"restored": qube.name}

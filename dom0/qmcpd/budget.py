@@ -7,6 +7,8 @@ from collections import deque
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from spec import REFUSAL
+
 from . import invariants
 from .errors import Refused
 
@@ -48,7 +50,7 @@ class Budget:
     @contextmanager
     def call(self):
         if self._calls >= self.world.budget["concurrent_calls"]:
-            raise Refused("busy")  # INVARIANT budget.hard
+            raise Refused(REFUSAL.busy)  # INVARIANT budget.hard
         self._calls += 1
         try:
             yield
@@ -58,7 +60,7 @@ class Budget:
     def count(self, line):
         self.turned_away = self.turned_away + 1 if line == "calls_per_minute" else 0
         if self._counted(line) >= self.world.budget[line]:
-            raise Refused("rate-limited")  # INVARIANT budget.hard
+            raise Refused(REFUSAL.rate_limited)  # INVARIANT budget.hard
         self.turned_away = 0
         self._times[line].append(time.monotonic())
 
@@ -81,7 +83,7 @@ class Budget:
                 if getattr(after, line) > max(limits[line], getattr(before, line))
             ]
             if over or charge.disk > limits["private_size"]:
-                raise Refused("over-budget")  # INVARIANT budget.hard
+                raise Refused(REFUSAL.over_budget)  # INVARIANT budget.hard
             self._admitted[key] = usage[key]  # INVARIANT budget.hard
 
     def rename(self, key, name):

@@ -1,16 +1,16 @@
 """Devices between qubes of the world: both ends are in reach, at full tier, or there is no device."""
 
+from spec import LIMITS, NAMES, REFUSAL
+
 from . import invariants
 from .effects import act
 from .errors import Refused
-
-CLASSES = ("block", "usb", "mic")
 
 
 async def list_devices(call, qube):
     """What a qube offers, and what it uses; the other end of either by name only where the caller may see it."""
     host, world, found = call.host, call.world, []
-    for devclass in CLASSES:
+    for devclass in NAMES.device_classes:
         offered = await host.devices("Available", qube.name, devclass)
         for backend, port, described in offered + await host.devices(
             "Attached", qube.name, devclass
@@ -23,7 +23,9 @@ async def list_devices(call, qube):
                     "attached": backend is not None,
                     "backend": invariants.redact(world, backend, tags) if backend else qube.name,
                     # the backend's own words, and it may be anybody's
-                    "description": "".join(c for c in described if " " <= c <= "~")[:64]
+                    "description": "".join(c for c in described if " " <= c <= "~")[
+                        : LIMITS.device_text
+                    ]
                     if not backend
                     else "",
                 }
@@ -34,11 +36,11 @@ async def list_devices(call, qube):
 async def attach(call, qube, backend, device, devclass, read_only=False):
     offered = await call.host.devices("Available", backend.name, devclass)
     if device not in [port for _, port, _ in offered]:
-        raise Refused("not-found")
+        raise Refused(REFUSAL.not_found)
     ends = (await call.host.state(qube.name), await call.host.state(backend.name))
     used = [one[:2] for one in await call.host.devices("Attached", qube.name, devclass)]
     if "Halted" in ends or backend.name == qube.name or (backend.name, device) in used:
-        raise Refused("conflict")
+        raise Refused(REFUSAL.conflict)
     where = [devclass, backend.name, device]
     options = "_read-only='yes'" if read_only else ""
     await act(call, qube.name, [["attach", *where, options]], [["detach", *where]])

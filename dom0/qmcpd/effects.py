@@ -7,10 +7,9 @@ An operation is `[method of Qubesd, argument, ...]`; its first argument, the qub
 import time
 from typing import NamedTuple
 
-from .errors import Refused
+from spec import LIMITS, REFUSAL
 
-# Seconds for which a birth that left nothing is looked for again: qubesd finishes what its caller has left.
-LOOK_AGAIN = 120
+from .errors import Refused
 
 
 class Qube(NamedTuple):
@@ -23,8 +22,9 @@ async def perform(host, name, operations):
         await getattr(host, operation)(name, *arguments)
 
 
-async def require(host, name, operations):
-    """What was written, read back."""
+async def carry_out(host, name, operations):
+    """All of them, and what was written is read back."""
+    await perform(host, name, operations)
     tags = await host.tags(name) or frozenset()
     properties = (
         await host.properties(name)
@@ -50,7 +50,7 @@ async def require(host, name, operations):
                 arguments[0] in tags
             )
         if not holds:
-            raise Refused("failed")
+            raise Refused(REFUSAL.failed)
 
 
 def intent(name, undo, finish=(), unborn=None):
@@ -69,13 +69,7 @@ async def act(call, name, do, undo, finish=(), unborn=None):
     """Intent, effect, read back. Of a qube that the same call brings into being nothing needs undoing but that."""
     if not any(one["qube"] == name and one["unborn"] for one in call.intents.values()):
         call.intend(name, undo, finish, unborn)
-    await perform(call.host, name, do)
-    await require(call.host, name, do)
-
-
-async def commit(host, intent):
-    await perform(host, intent["qube"], intent["finish"])
-    await require(host, intent["qube"], intent["finish"])
+    await carry_out(call.host, name, do)
 
 
 async def settle(host, intent, names):
@@ -88,4 +82,4 @@ async def settle(host, intent, names):
         seen = seen or (tags is not None and name == intent["qube"])
         if tags is not None and (stamp is None or (stamp in tags and tags.isdisjoint(marks))):
             await perform(host, name, intent["undo"])
-    return seen or stamp is None or time.time() - intent["when"] > LOOK_AGAIN
+    return seen or stamp is None or time.time() - intent["when"] > LIMITS.birth_seconds

@@ -1,4 +1,4 @@
-"""Refusals: their codes are the closed list of `vocabulary.toml`. Anything else that reaches the edge is answered `failed`."""
+"""Refusals: their codes are the closed list of `spec/refusals.toml`. Anything else that reaches the edge is answered `failed`."""
 
 
 class Refused(Exception):

@@ -1,20 +1,17 @@
 """The statements that hold whatever an agent does, each enforced by a line marked `# INVARIANT id`.
 
 The checks are plain functions of the world and of what qubesd said; the kernel and the steps call them, so that no
-contract can leave one out. `vocabulary.toml` lists them all for the catalog.
+contract can leave one out. `spec/invariants.toml` has the statements.
 """
 
 import re
 
-from settings.config import TIERS
-from settings.contracts import VOCABULARY
 from settings.rules import is_rule
+from spec import NAMES, REFUSAL, TIERS, TYPES
 
-from . import egress, wire
+from . import egress, schema
 from .errors import Refused
 
-OUT_OF_SCOPE = "<out-of-scope>"
-ESCAPE_HATCHES = VOCABULARY["birth"]["escape_hatches"]
 # qubesd's own names for disposables; one that stands ready before anybody asked for it has nothing else to be known by.
 DISPOSABLE = re.compile(r"disp[0-9]+")
 
@@ -41,7 +38,9 @@ def is_of_world(world, tags):
 
 def is_born(world, name, tags):
     """Its birth was finished. A disposable has all tags of its template from the start, so its mark is one no template has."""
-    if DISPOSABLE.fullmatch(name) or any(tag.startswith("disp-created-by-") for tag in tags):
+    if DISPOSABLE.fullmatch(name) or any(
+        tag.startswith(world.tag("disposable_stamp")) for tag in tags
+    ):
         return any(world.disposable_mark(tier) in tags for tier in TIERS)
     return world.born in tags or not is_of_world(world, tags)
 
@@ -54,7 +53,7 @@ def require_reach(world, name, tags, capability, known):
     # INVARIANT tiers.no-escalation
     within &= TIERS.index(world.tier(tags or ())) >= TIERS.index(capability)
     if not within:
-        raise Refused("not-found")
+        raise Refused(REFUSAL.not_found)
 
 
 def require_tombstone(world, name, tags, known):
@@ -66,7 +65,7 @@ def require_tombstone(world, name, tags, known):
             name not in world.excluded,
         )
     ):
-        raise Refused("not-found")
+        raise Refused(REFUSAL.not_found)
 
 
 def redact(world, name, tags):
@@ -74,18 +73,18 @@ def redact(world, name, tags):
     if not name:
         return None
     visible = name in world.gateways or is_in_scope(world, name, tags)
-    return name if visible else OUT_OF_SCOPE  # INVARIANT scope.values-redacted
+    return name if visible else NAMES.out_of_scope  # INVARIANT scope.values-redacted
 
 
 # ---- birth
 
 
 def require_namespace(world, untrusted_name):
-    allowed = wire.is_qube_name(untrusted_name) and untrusted_name != world.prefix
+    allowed = schema.fits(TYPES["new_name"], untrusted_name) and untrusted_name != world.prefix
     allowed = allowed and untrusted_name.startswith(world.prefix)  # INVARIANT birth.namespace
     allowed = allowed and untrusted_name not in world.excluded
     if not allowed:
-        raise Refused("name-not-allowed")
+        raise Refused(REFUSAL.name_not_allowed)
 
 
 def birth_tier(world, source_tags):
@@ -127,13 +126,15 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
             # INVARIANT tiers.no-escalation
             not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),
             value["netvm"] == network,  # INVARIANT birth.egress-inherited
-            not any(value[hatch] for hatch in ESCAPE_HATCHES),  # INVARIANT birth.no-escape-hatch
+            not any(
+                value[hatch] for hatch in NAMES.escape_hatches
+            ),  # INVARIANT birth.no-escape-hatch
             value["autostart"] == "False",  # INVARIANT birth.no-escape-hatch
             value["provides_network"] == "False",  # INVARIANT egress.no-new-gateway
         )
     )
     if not made:
-        raise Refused("failed")
+        raise Refused(REFUSAL.failed)
 
 
 # ---- network
@@ -141,7 +142,7 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
 
 def require_gateway(world, network):
     if network and network not in world.gateways:  # INVARIANT egress.gateways-only
-        raise Refused("not-permitted")
+        raise Refused(REFUSAL.not_permitted)
 
 
 def outside_ceiling(world, rules):
@@ -154,7 +155,7 @@ def outside_ceiling(world, rules):
 def require_ceiling(world, rules):
     for rule in rules:
         if not is_rule(rule):
-            raise Refused("invalid-request", rule=rule)
+            raise Refused(REFUSAL.invalid_request, rule=rule)
     outside = outside_ceiling(world, rules)
     if outside is not None:  # INVARIANT egress.within-ceiling
-        raise Refused("not-permitted", rule=outside)
+        raise Refused(REFUSAL.not_permitted, rule=outside)

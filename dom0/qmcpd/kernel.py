@@ -12,14 +12,12 @@ from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from settings import contracts
-from settings.contracts import STEPS, TYPES
+from spec import LIMITS, REFUSAL, SERVICE, STEPS, TYPES
 
 from . import effects, invariants, schema, steps, wire
 from .budget import Budget
 from .errors import Refused
 
-CATALOG = "qmcp.Catalog"
-RETRY = 5  # seconds after which what could not be settled is tried again
 SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
     *(step["methods"] for step in STEPS.values())
 )
@@ -97,7 +95,7 @@ class Kernel:
             async for result in self._answer(call, untrusted_header, untrusted_payload):
                 yield wire.reply(result)
         except Exception as error:
-            refused = error if isinstance(error, Refused) else Refused("failed")
+            refused = error if isinstance(error, Refused) else Refused(REFUSAL.failed)
             if refused is not error:  # nothing anybody foresaw: what it was is for the operator
                 print(
                     f"qmcpd: call {call.identity}: {type(error).__name__}: {error}",
@@ -107,7 +105,7 @@ class Kernel:
             self._refuse(call, refused)
             yield wire.refusal(refused)
         except asyncio.CancelledError:  # we are being stopped
-            self._refuse(call, Refused("failed"))
+            self._refuse(call, Refused(REFUSAL.failed))
             raise
 
     async def _answer(self, call, untrusted_header, untrusted_payload):
@@ -116,7 +114,7 @@ class Kernel:
         self.settings.refresh()
         call.world = self.settings.config.world_of(call.principal)
         if call.world is None:
-            raise Refused("not-found")
+            raise Refused(REFUSAL.not_found)
         call.budget, call.roster = self._budgets[call.world.name], self.rosters[call.world.name]
         call.budget.world, call.budget.roster = call.world, call.roster
         call.budget.count(
@@ -126,13 +124,13 @@ class Kernel:
 
         # What do they ask for, and is it well formed?
         untrusted_params = wire.parse_json(untrusted_payload)
-        call.contract = None if call.service == CATALOG else self._contract(call)
+        call.contract = None if call.service == SERVICE.catalog else self._contract(call)
         params = schema.check(
             call.contract.params if call.contract else contracts.NOTHING, untrusted_params
         )
 
         with call.budget.call():
-            if call.service == CATALOG:
+            if call.service == SERVICE.catalog:
                 result = self.settings.catalog(call.world, call.principal)
             else:
                 try:
@@ -160,13 +158,13 @@ class Kernel:
     def _require_thawed(self, call):
         """Asked at the door, before every step and before the commit: a call may wait long, and work long."""
         if self.settings.frozen(call.world.name):
-            raise Refused("frozen")  # INVARIANT frozen.means-frozen
+            raise Refused(REFUSAL.frozen)  # INVARIANT frozen.means-frozen
         self.settings.refresh()
         world = self.settings.config.world_of(call.principal)
         if world is None or vars(world) != vars(
             call.world
         ):  # by value: what is said of other worlds shows in none
-            raise Refused("busy")  # the operator has changed what it began under
+            raise Refused(REFUSAL.busy)  # the operator has changed what it began under
 
     def _contract(self, call):
         contract = self.settings.contracts.get(call.service)
@@ -176,7 +174,7 @@ class Kernel:
             or contract.plugin not in call.world.principals[call.principal]
             or (contract.target is None) != (call.target == "dom0")
         ):
-            raise Refused("not-found")
+            raise Refused(REFUSAL.not_found)
         return contract
 
     def _uses(self, call, params):
@@ -187,8 +185,8 @@ class Kernel:
         for name, use in uses:
             if use.kind == "new":
                 invariants.require_namespace(call.world, name)
-            elif not isinstance(name, str) or not wire.QUBE_NAME.fullmatch(name):
-                raise Refused("invalid-request")
+            elif not schema.fits(TYPES["qube_name"], name):
+                raise Refused(REFUSAL.invalid_request)
         call.names = {name for name, _ in uses} - {call.target}
         return uses
 
@@ -226,9 +224,7 @@ class Kernel:
             elif kind in ("qube", "source", "removed"):
                 qube = arguments[argument] = call.qubes[given]
                 if kind != "removed":  # said once more for a qube that this very call has made
-                    invariants.require_reach(
-                        call.world, qube.name, qube.tags, step.get("tier", "read"), True
-                    )
+                    invariants.require_reach(call.world, qube.name, qube.tags, step["tier"], True)
             elif given is not None:
                 arguments[argument] = given if kind == "new" else schema.check(TYPES[kind], given)
         return arguments
@@ -258,7 +254,7 @@ class Kernel:
             result = await self._run(call, params)
             self._require_thawed(call)
             for intent in call.intents.values():
-                await effects.commit(self._hands, intent)
+                await effects.carry_out(self._hands, intent["qube"], intent["finish"])
             for identity in call.intents:
                 self.journal.close(identity)
         except BaseException as error:
@@ -267,7 +263,7 @@ class Kernel:
                 for identity, intent in reversed(call.intents.items())
             ]
             if not all(settled):
-                raise Refused("failed", unfinished=True) from error
+                raise Refused(REFUSAL.failed, unfinished=True) from error
             raise
         finally:
             self.journal.let_go(call.intents)
@@ -275,7 +271,7 @@ class Kernel:
         return result
 
     def _refuse(self, call, refused):
-        if refused.code == "rate-limited" and not call.begun and call.budget.turned_away > 1:
+        if refused.code == REFUSAL.rate_limited and not call.begun and call.budget.turned_away > 1:
             return  # the first of a row is written: a flood of calls is none of lines
         try:
             self.audit.append(
@@ -289,7 +285,7 @@ class Kernel:
     async def keep_house(self):
         """For ever: what could not be settled, or what a birth may still leave, is looked at again."""
         while True:
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(LIMITS.retry_seconds)
             await self.settle_unfinished()
 
     async def settle_unfinished(self):

@@ -9,11 +9,10 @@ import re
 import socket
 from contextlib import asynccontextmanager
 
+from spec import LIMITS, REFUSAL
+
 from .errors import Refused
 
-MAX_REPLY = 16 * 1024 * 1024
-TIMEOUT = 30  # seconds; what can take longer (Start) says so
-HALT_TIMEOUT = 10  # seconds from Kill to Halted
 # an event is NUL-terminated words, ended by an empty one where a key would be
 _QUBE = re.compile(r"^(\S+) class=(\S+) state=(\S+)", re.MULTILINE)
 _EVENT = re.compile(rb"1\0([^\0]*)\0([^\0]*)\0((?:[^\0]+\0[^\0]*\0)*)\0")
@@ -40,7 +39,14 @@ class Qubesd:
         return Qubesd(self._path, frozenset(methods))
 
     async def call(
-        self, method, dest, arg="", payload="", src="dom0", timeout=TIMEOUT, absent=None
+        self,
+        method,
+        dest,
+        arg="",
+        payload="",
+        src="dom0",
+        timeout=LIMITS.admin_seconds,
+        absent=None,
     ):
         """The text of an `ok` reply. An AdminError of one of the kinds in `absent` is None instead. Raises OSError and
         TimeoutError when qubesd is not there."""
@@ -51,7 +57,7 @@ class Qubesd:
             untrusted_reply = bytearray()
             while chunk := await receive():
                 untrusted_reply += chunk
-                if len(untrusted_reply) > MAX_REPLY:
+                if len(untrusted_reply) > LIMITS.admin_reply_bytes:
                     raise AdminError("", "a reply without an end")
         try:
             return _data(bytes(untrusted_reply))
@@ -88,7 +94,7 @@ class Qubesd:
                 peer, f"{method}+{arg} {src} name {dest}\0{payload}".encode("ascii")
             )
             peer.shutdown(socket.SHUT_WR)
-            yield lambda: loop.sock_recv(peer, 65536)
+            yield lambda: loop.sock_recv(peer, LIMITS.read_bytes)
 
     # ---- reads
 
@@ -172,7 +178,7 @@ class Qubesd:
             )
             is None
         ):
-            raise Refused("name-taken")
+            raise Refused(REFUSAL.name_taken)
 
     async def create_disposable(self, template, principal):
         """Its name, which qubesd chooses. It may be running already."""
@@ -203,17 +209,20 @@ class Qubesd:
     async def change_power(self, method, name):
         """False when the qube is in no state for it, or used by another. Never `wait` for a Shutdown: a Kill after one that timed
         out answers with an empty reply although it killed."""
-        refusals = [
-            "QubesVMNotRunningError",
-            "QubesVMInUseError",
-            "QubesVMNotPausedError",
-            "QubesVMNotStartedError",
-        ]
-        return await self.call(f"admin.vm.{method}", name, absent=refusals) is not None
+        return None is not await self.call(
+            f"admin.vm.{method}",
+            name,
+            absent=[
+                "QubesVMNotRunningError",
+                "QubesVMInUseError",
+                "QubesVMNotPausedError",
+                "QubesVMNotStartedError",
+            ],
+        )
 
     async def start(self, name):
         # qubesd answers once qrexec is up, after the chain of network qubes: minutes on a slow disk
-        await self.call("admin.vm.Start", name, timeout=300)
+        await self.call("admin.vm.Start", name, timeout=LIMITS.start_seconds)
 
     async def halt(self, name):
         """Kill, and believe the state rather than the reply: qubesd can kill and then answer with nothing. A disposable is
@@ -221,7 +230,7 @@ class Qubesd:
         await self.call(
             "admin.vm.Kill", name, absent=["", "QubesVMNotStartedError", "QubesVMNotFoundError"]
         )
-        if not await self.reaches_halt(name, HALT_TIMEOUT):
+        if not await self.reaches_halt(name, LIMITS.halt_seconds):
             raise TimeoutError(f"{name} does not halt")
 
     async def reaches_halt(self, name, timeout):

@@ -5,11 +5,11 @@ import asyncio
 import sys
 from contextlib import contextmanager
 
+from spec import LIMITS
+
 from .qubesd import AdminError
 
 METHODS = {"admin.Events", "admin.vm.List", "admin.vm.tag.List"}
-RETRY = 1  # seconds
-MISSED = 1000  # events a watcher may be behind
 
 
 class Rosters(dict):
@@ -34,7 +34,7 @@ class Roster:
 
     async def names(self):
         """Every name that may be of a world, sorted. Waits while the events are interrupted."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMITS.roster_seconds):
             await self._connected.wait()
         if self._looked_for != self.marks:  # what to look for has changed
             await self._look()
@@ -53,7 +53,7 @@ class Roster:
     @contextmanager
     def subscribed(self):
         """A queue of `(name, event)` of those, from now on."""
-        queue = asyncio.Queue(MISSED)
+        queue = asyncio.Queue(LIMITS.missed_events)
         self._queues.add(queue)
         try:
             yield queue
@@ -68,7 +68,7 @@ class Roster:
             except (OSError, AdminError, TimeoutError) as error:
                 print(f"qmcpd: events: {error!r}; trying again", file=sys.stderr, flush=True)
             self._connected.clear()
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(LIMITS.reconnect_seconds)
 
     async def _follow(self):
         async for subject, event in self._host.events():

@@ -1,7 +1,9 @@
-"""The shape of values, in a closed subset of JSON Schema. `settings/shapes/` holds ours, written in it: what qmcp.toml is, what
+"""The shape of values, in a closed subset of JSON Schema. `spec/shapes/` holds ours, written in it: what qmcp.toml is, what
 a contract is, and what a schema inside a contract may be."""
 
 import re
+
+from spec import REFUSAL
 
 from .errors import Refused
 
@@ -82,5 +84,5 @@ def fits(schema, value):
 def check(schema, value):
     """The value, if it fits; nothing is said of why not, since the core has said it to whoever wrote the call."""
     if not fits(schema, value):
-        raise Refused("invalid-request")
+        raise Refused(REFUSAL.invalid_request)
     return value

@@ -3,18 +3,13 @@ argument a name of the world's shape. It returns a part of the reply, or None; w
 
 import asyncio
 
-from settings.contracts import VOCABULARY
+from spec import FEATURE, LIMITS, NAMES, REFUSAL
 
 from . import budget, egress, invariants
-from .births import BIRTH_NETWORK, clone, create, disposable, entomb, restore
+from .births import clone, create, disposable, entomb, restore
 from .devices import attach, detach, list_devices
 from .effects import act
 from .errors import Refused
-
-STATES, EVENTS = VOCABULARY["power_state"], VOCABULARY["event"]
-SHUTDOWN_TIMEOUT = 60  # seconds
-HEARTBEAT = 10  # seconds; what a stream says when there is nothing to say, so that a client that is gone is noticed
-
 
 # ---- reads
 
@@ -26,7 +21,9 @@ async def list_qubes(call):
         tags = await host.tags(name)
         if invariants.is_in_scope(world, name, tags):
             klass, state = (await host.list(name)).get(name, ("", ""))
-            qubes.append({"name": name, "class": klass, "state": STATES.get(state, "unknown")})
+            qubes.append(
+                {"name": name, "class": klass, "state": NAMES.power_state.get(state, "unknown")}
+            )
     return {"prefix": world.prefix, "qubes": qubes}
 
 
@@ -48,7 +45,7 @@ async def read(call, qube):
     return {
         "name": qube.name,
         "class": klass,
-        "state": STATES.get(state, "unknown"),
+        "state": NAMES.power_state.get(state, "unknown"),
         "label": value["label"],
         "template": await reference("template"),
         "network": await reference("netvm"),
@@ -88,7 +85,7 @@ async def read_firewall(call, qube):
 async def watch(call, seconds):
     """What happens to the world's qubes, as it happens: one reply an event. The first says that nothing is missed from here."""
     loop = asyncio.get_running_loop()
-    deadline, beat, seen = loop.time() + seconds, loop.time() + HEARTBEAT, set()
+    deadline, beat, seen = loop.time() + seconds, loop.time() + LIMITS.heartbeat_seconds, set()
     with call.roster.subscribed() as queue:
         for name in await call.roster.names():
             if invariants.is_in_scope(call.world, name, await call.host.tags(name)):
@@ -100,21 +97,21 @@ async def watch(call, seconds):
                     queue.get(), max(min(left, beat - loop.time()), 0)
                 )
             except TimeoutError:
-                beat += HEARTBEAT
+                beat += LIMITS.heartbeat_seconds
                 yield {"event": "nothing", "qube": None}
                 continue
             visible = invariants.is_in_scope(call.world, name, await call.host.tags(name))
             if visible != (name in seen):
                 yield {"event": "appeared" if visible else "left", "qube": name}
                 seen ^= {name}
-            elif visible and event in EVENTS:  # INVARIANT tiers.unreadable
-                yield {"event": EVENTS[event], "qube": name}
+            elif visible and event in NAMES.event:  # INVARIANT tiers.unreadable
+                yield {"event": NAMES.event[event], "qube": name}
 
 
 # ---- power
 
 
-async def power(call, qube, to, timeout=SHUTDOWN_TIMEOUT):
+async def power(call, qube, to, timeout=LIMITS.shutdown_seconds):
     host, name = call.host, qube.name
     state = await host.state(name)
     if to == "running":
@@ -124,16 +121,16 @@ async def power(call, qube, to, timeout=SHUTDOWN_TIMEOUT):
         await act(call, name, [["start"]], [["halt"]] if state == "Halted" else [])
         state = await host.state(name)
         if state != "Running":
-            raise Refused("conflict" if state == "Paused" else "failed")
+            raise Refused(REFUSAL.conflict if state == "Paused" else REFUSAL.failed)
     elif to == "killed":
         await host.halt(name)
     elif to == "halted":
         if state != "Halted" and not (
             await host.change_power("Shutdown", name) and await host.reaches_halt(name, timeout)
         ):
-            raise Refused("conflict")
+            raise Refused(REFUSAL.conflict)
     elif not await host.change_power({"paused": "Pause", "resumed": "Unpause"}[to], name):
-        raise Refused("conflict")
+        raise Refused(REFUSAL.conflict)
 
 
 # ---- settings of one qube, all of them or none
@@ -145,11 +142,11 @@ async def set_properties(call, qube, **values):
     old = await call.host.properties(qube.name)
     new = {key: str(value) for key, value in values.items()}
     if not set(new) <= set(call.world.properties):
-        raise Refused("not-permitted")  # INVARIANT props.allowlist
+        raise Refused(REFUSAL.not_permitted)  # INVARIANT props.allowlist
     if old["klass"][0] == "TemplateVM" or old.get("template_for_dispvms", ("",))[0] == "True":
-        raise Refused("not-permitted")  # INVARIANT scope.self-excluded
+        raise Refused(REFUSAL.not_permitted)  # INVARIANT scope.self-excluded
     if not set(new) <= {"label"} and await call.host.state(qube.name) != "Halted":
-        raise Refused("conflict")  # INVARIANT budget.hard
+        raise Refused(REFUSAL.conflict)  # INVARIANT budget.hard
     undo = [["put", "property", key, None if old[key][1] else old[key][0]] for key in new]
     await act(
         call, qube.name, [["put", "property", key, value] for key, value in new.items()], undo
@@ -158,7 +155,7 @@ async def set_properties(call, qube, **values):
 
 async def set_feature(call, qube, feature, value=None):
     if feature not in call.world.features:
-        raise Refused("not-permitted")  # INVARIANT props.allowlist
+        raise Refused(REFUSAL.not_permitted)  # INVARIANT props.allowlist
     await _replace(call, qube, "feature", feature, value)
 
 
@@ -166,7 +163,7 @@ async def grow(call, qube, size):
     """There is no way back from a bigger disk, and no need of one: it happened or it did not. Only of what the world made, and
     is charged for."""
     if call.world.born not in qube.tags or size < int((await call.host.volume(qube.name))["size"]):
-        raise Refused("not-permitted")  # INVARIANT budget.hard
+        raise Refused(REFUSAL.not_permitted)  # INVARIANT budget.hard
     await call.admit(qube.name, budget.Charge(disk=size))
     await act(call, qube.name, [["resize", size]], [])
 
@@ -182,12 +179,12 @@ async def network(call, qube, to):
     """Off its network, or back on the one it was born on: there is no other."""
     _require_unlocked(call, qube)
     host, do = call.host, []
-    home = await host.get(qube.name, "feature", BIRTH_NETWORK)
+    home = await host.get(qube.name, "feature", FEATURE.birth_network)
     if home is None:  # not one of ours: what it leaves now is what it can come back to
         home = (await host.properties(qube.name))["netvm"][0] if to == "none" else ""
-        do = [["put", "feature", BIRTH_NETWORK, home]]
+        do = [["put", "feature", FEATURE.birth_network, home]]
     if to == "home" and home not in call.world.gateways:  # INVARIANT egress.never-widens
-        raise Refused("not-permitted")
+        raise Refused(REFUSAL.not_permitted)
     netvm = "" if to == "none" else home
     await act(
         call,
@@ -204,10 +201,10 @@ async def _replace(call, qube, kind, key, value):
 
 def _require_unlocked(call, qube):
     if call.world.egress_lock in qube.tags:
-        raise Refused("not-found")  # INVARIANT restrictions.inherit
+        raise Refused(REFUSAL.not_found)  # INVARIANT restrictions.inherit
 
 
-# ---- what carries out the vocabulary
+# ---- what carries out the steps of the spec
 
 RUN = {
     "list": list_qubes,

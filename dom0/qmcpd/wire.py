@@ -3,43 +3,33 @@
 import json
 import re
 
+from spec import LIMITS, REFUSAL, TYPES
+
+from . import schema
 from .errors import Refused
 
-MAX_PAYLOAD = 65536
-# qrexec carries longer ones; two names and a service of ours fit with room to spare.
-MAX_DESCRIPTOR = 512
-MAX_DEPTH = 8
-
-_NAME = "[a-zA-Z][a-zA-Z0-9_.-]{0,30}"
-QUBE_NAME = re.compile(_NAME)
-# What qubesd refuses as a name, so that the refusal comes from the shape and not from a look-up.
-_RESERVED = re.compile("none|default|dom0|Domain-0|.*-dm")
 # `SERVICE+ARG SOURCE name|keyword TARGET`, without its NUL. No service of ours takes an argument.
 _DESCRIPTOR = re.compile(
-    rf"(qmcp\.[A-Za-z0-9]+(?:\.[A-Z][A-Za-z]*)?)\+? ({_NAME}) (?:keyword (adminvm)|name ({_NAME}))"
+    r"(qmcp\.[A-Za-z0-9]+(?:\.[A-Z][A-Za-z]*)?)\+? (\S+) (?:keyword (adminvm)|name (\S+))"
 )
-
-
-def is_qube_name(untrusted):
-    return (
-        isinstance(untrusted, str)
-        and bool(QUBE_NAME.fullmatch(untrusted))
-        and not _RESERVED.fullmatch(untrusted)
-    )
 
 
 def parse_descriptor(untrusted_header):
     """`(service, source, target)`: who calls what on what, as qrexec reports it. `target` is dom0 for `keyword adminvm`."""
     found = _DESCRIPTOR.fullmatch(untrusted_header.decode("latin-1"))
-    if not found or not is_qube_name(found[2]):
-        raise Refused("invalid-request")
+    if (
+        not found
+        or not schema.fits(TYPES["new_name"], found[2])
+        or not schema.fits(TYPES["qube_name"], found[4] or found[2])
+    ):
+        raise Refused(REFUSAL.invalid_request)
     return found[1], found[2], "dom0" if found[3] else found[4]
 
 
 def parse_json(untrusted_payload):
-    """One JSON object: UTF-8, at most 64 KiB, no duplicate key, no NaN, no lone surrogate, eight levels deep."""
-    if len(untrusted_payload) > MAX_PAYLOAD:
-        raise Refused("invalid-request")
+    """One JSON object: UTF-8, no longer and no deeper than its limits, no duplicate key, no NaN, no lone surrogate."""
+    if len(untrusted_payload) > LIMITS.request_bytes:
+        raise Refused(REFUSAL.invalid_request)
     try:
         # NaN and the infinities are no integers
         untrusted_value = json.loads(
@@ -49,9 +39,9 @@ def parse_json(untrusted_payload):
             "utf-8"
         )  # a lone surrogate does not encode
     except (ValueError, RecursionError):
-        raise Refused("invalid-request") from None
-    if not isinstance(untrusted_value, dict) or _depth(untrusted_value) > MAX_DEPTH:
-        raise Refused("invalid-request")
+        raise Refused(REFUSAL.invalid_request) from None
+    if not isinstance(untrusted_value, dict) or _depth(untrusted_value) > LIMITS.request_depth:
+        raise Refused(REFUSAL.invalid_request)
     return untrusted_value
 
 

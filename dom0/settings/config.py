@@ -1,19 +1,16 @@
 """/etc/qmcp/qmcp.toml: the worlds, and who is in them. A key we do not know, or a value we cannot use, makes the whole file
 unusable: a ceiling that was misspelt must not be a ceiling that is missing. A key that is left out is the least authority."""
 
-import json
 import tomllib
 from pathlib import Path
 
 from qmcpd import schema
 from qmcpd.errors import Misconfigured
+from spec import LIMITS, SHAPES, TAGS, TIERS
 
 from .rules import is_rule
 
-LIMIT = 1024 * 1024  # bytes, of any file of the operator's
-TIERS = ("read", "exec", "net", "full")
-SHAPE = json.loads((Path(__file__).parent / "shapes/config.json").read_bytes())
-_WORLD = SHAPE["properties"]["world"]["additionalProperties"]["properties"]
+_WORLD = SHAPES["config"]["properties"]["world"]["additionalProperties"]["properties"]
 
 
 def _least(keys):
@@ -35,34 +32,33 @@ class World:
         self.excluded = frozenset(
             {"dom0", *self.principals, *self.gateways, *self.guarded, *excluded}
         )
-        self.stamps = frozenset(f"created-by-{principal}" for principal in self.principals)
-        self.umbrella, self.tombstone = f"{name}-managed", f"{name}-tombstone"
+        self.stamps = frozenset(self.tag("stamp", principal=who) for who in self.principals)
+        self.umbrella, self.tombstone, self.born, self.guard, self.egress_lock, self.sink = map(
+            self.tag, ("umbrella", "tombstone", "born", "guard", "egress_lock", "sink")
+        )
         # What a qube of the world has, living or removed; what a principal made and the operator took out has neither.
         self.marks = frozenset({self.umbrella, self.tombstone})
         # A disposable has the umbrella of its template from the start, and no event says so: its own mark is what is heard.
         self.signs = self.marks | {self.disposable_mark(tier) for tier in TIERS}
-        # The last mark of a birth. A qube a principal made that lacks it is unfinished, and nobody's.
-        self.born = f"{name}-born"
-        self.guard, self.egress_lock, self.sink = (
-            f"{name}-guard",
-            f"{name}-egress-lock",
-            f"{name}-dump",
-        )
         # Tags that narrow a qube, and so every child of it.
-        self.restrictions = frozenset({self.guard, self.egress_lock, "anon-vm"})
+        self.restrictions = frozenset(self.tag(one) for one in TAGS if TAGS[one].get("narrows"))
+
+    def tag(self, role, tier="", principal=""):
+        """The tag of names.toml with that name; what it begins with, where the last part of it is left out."""
+        return TAGS[role]["pattern"].format(world=self.name, tier=tier, principal=principal)
 
     def tier_tag(self, tier):
-        return f"{self.name}-{tier}"
+        return self.tag("tier", tier)
 
     def disposable_mark(self, tier):
-        return f"{self.name}-disp-{tier}"
+        return self.tag("disposable", tier)
 
     def tier(self, tags):
-        """The highest tier among these tags; `read` is the umbrella alone, and what a guard leaves."""
+        """The highest tier among these tags; the least is the umbrella alone, and what a guard leaves."""
         held = [
             tier for tier in TIERS[1:] if self.tier_tag(tier) in tags and self.guard not in tags
         ]
-        return max(held, key=TIERS.index, default="read")
+        return max(held, key=TIERS.index, default=TIERS[0])
 
 
 class Config:
@@ -70,15 +66,12 @@ class Config:
 
     def __init__(self, worlds):
         self.worlds = worlds
-        self._world_of = {
-            principal: world for world in worlds.values() for principal in world.principals
-        }
 
     def world_of(self, principal):
-        return self._world_of.get(principal)
+        return next((one for one in self.worlds.values() if principal in one.principals), None)
 
 
-def read(path, limit=LIMIT):
+def read(path, limit=LIMITS.operator_file_bytes):
     """The bytes of a file, and of nothing that only looks like one. Raises OSError."""
     if not Path(path).is_file():
         raise OSError(f"{path} is no file")
@@ -94,7 +87,7 @@ def load(path):
         data = tomllib.loads(read(path).decode("utf-8"))
     except (OSError, ValueError) as error:
         raise Misconfigured(path, (), str(error)) from None
-    wrong = schema.problem(SHAPE, data) or _disagreement(data["world"])
+    wrong = schema.problem(SHAPES["config"], data) or _disagreement(data["world"])
     if wrong:
         raise Misconfigured(path, wrong[0], f"expected {wrong[1]}")
     # no world's principal or gateway is an object of any other world either

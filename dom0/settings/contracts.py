@@ -1,10 +1,9 @@
-"""Contracts: what a plugin may put into dom0. Data, bounded by `vocabulary.toml`; digested, so that the plugin's author, the
+"""Contracts: what a plugin may put into dom0. Data, bounded by `spec/`; digested, so that the plugin's author, the
 operator who reviewed it and the kernel mean the same bytes."""
 
 import hashlib
 import json
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,16 +11,13 @@ from typing import NamedTuple
 
 from qmcpd import schema, wire
 from qmcpd.errors import Refused
+from spec import INVARIANTS, LIMITS, SHAPES, STEPS, TIERS
 
 from . import subset
-from .config import TIERS, read
+from .config import read
 
-FORMAT = 1
-SHAPE = json.loads((Path(__file__).parent / "shapes/contract.json").read_bytes())
-VOCABULARY = tomllib.loads((Path(__file__).parent / "vocabulary.toml").read_text(encoding="utf-8"))
-STEPS, TYPES, INVARIANTS = VOCABULARY["step"], VOCABULARY["type"], VOCABULARY["invariant"]
 NOTHING = {"type": "object", "additionalProperties": False}
-NAME = re.compile(SHAPE["properties"]["service"]["pattern"])
+NAME = re.compile(SHAPES["contract"]["properties"]["service"]["pattern"])
 
 
 class BadContract(ValueError):
@@ -52,7 +48,7 @@ class Contract:
 
 def parse(data, service):
     """A contract, or BadContract. `service` is the name it was installed under."""
-    wrong = schema.problem(SHAPE, data)
+    wrong = schema.problem(SHAPES["contract"], data)
     if wrong:
         raise BadContract(f"{'.'.join(map(str, wrong[0])) or 'contract'}: expected {wrong[1]}")
     _want(data["service"] == service, "service", f"expected {service}, as the file is named")
@@ -118,9 +114,9 @@ def _check_steps(data):
         for name, value in given.items():
             _check_argument(f"{here}.{name}", arguments[name], value, parameters, required, uses)
             if arguments[name] in ("new", "qube", "source", "removed"):
-                before = uses.get(value, Use(arguments[name], "read", False))
+                before = uses.get(value, Use(arguments[name], TIERS[0], False))
                 # INVARIANT devices.both-ends
-                tier = max(before.tier, step.get("tier", "read"), key=TIERS.index)
+                tier = max(before.tier, step["tier"], key=TIERS.index)
                 uses[value] = Use(before.kind, tier, before.changes or arguments[name] != "source")
         when = entry.get("when", "$")[1:]
         _want(
@@ -175,7 +171,7 @@ def load(directory):
             unusable[path.stem] = str(error)
         except (OSError, Refused):
             unusable[path.stem] = (
-                "contract: expected one JSON object of at most 64 KiB, without duplicate keys"
+                f"contract: expected one JSON object of at most {LIMITS.request_bytes} bytes, without duplicate keys"
             )
     return contracts, unusable
 
@@ -199,12 +195,12 @@ def catalog(contracts, unusable, world, principal, policy):
             "invariants": contract.invariants,
         }
     return {
-        "format": FORMAT,
+        "format": 1,
         "world": world.name,
         "prefix": world.prefix,
         "services": services,
         "unusable": unusable,
         "invariants": {
-            identity: {"enforcedBy": known["enforcedBy"]} for identity, known in INVARIANTS.items()
+            identity: {"enforcedBy": known["enforced_by"]} for identity, known in INVARIANTS.items()
         },
     }

@@ -4,6 +4,7 @@ import sys
 import time
 
 from qmcpd.errors import Misconfigured
+from spec import LIMITS
 
 from . import config, contracts
 
@@ -27,7 +28,7 @@ class Settings:
 
     def refresh(self):
         """At most once a second."""
-        if time.monotonic() - self._looked < 1:
+        if time.monotonic() - self._looked < LIMITS.settings_seconds:
             return
         self._looked = time.monotonic()
         files = [self._config, *sorted(self._contracts.glob("*.json"))]

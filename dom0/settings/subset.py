@@ -1,12 +1,10 @@
-"""The schemas a contract may use: `shapes/subset.json` says which keywords; matching a pattern takes linear time."""
+"""The schemas a contract may use: `spec/shapes/subset.json` says which keywords; matching a pattern takes linear time."""
 
-import json
 import re
-from pathlib import Path
 
 from qmcpd import schema
+from spec import SHAPES
 
-_SUBSET = json.loads((Path(__file__).parent / "shapes/subset.json").read_bytes())
 # A row of characters and bracketed classes, at most one of them repeated.
 _LINEAR = re.compile(
     r"\^(?:\[[^\[\]\\]+\]|[A-Za-z0-9_-])*(?:\[[^\[\]\\]+\][*+])?(?:\[[^\[\]\\]+\]|[A-Za-z0-9_-])*\$"
@@ -15,7 +13,7 @@ _LINEAR = re.compile(
 
 def check(of):
     """Raise ValueError, naming the place, for a schema outside the subset."""
-    wrong = schema.problem(_SUBSET, of)
+    wrong = schema.problem(SHAPES["subset"], of)
     if wrong:
         raise ValueError(f"{'.'.join(map(str, wrong[0]))}: expected {wrong[1]}")
     for one in _all(of):

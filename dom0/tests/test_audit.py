@@ -6,8 +6,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from qmcpd import audit
 from qmcpd.audit import AuditLog
+from spec import LIMITS
 
 sys.path.append(str(Path(__file__).parent.parent / "operator"))
 from audit_chain import Chain as Links
@@ -85,7 +85,7 @@ class Chain(unittest.TestCase):
             log.append("intent")
 
     def test_a_full_file_is_put_aside_and_the_chain_goes_on_in_the_next(self):
-        with mock.patch.object(audit, "FULL", 1000):
+        with mock.patch.object(LIMITS, "audit_file_bytes", 1000):
             for _ in range(3):
                 self.write(*["intent"] * 4)
         aside = sorted(self.path.parent.glob("audit-*.log"))

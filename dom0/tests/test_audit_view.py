@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from unittest import mock
 
-from qmcpd import audit, wire
+from qmcpd import wire
 from qmcpd.audit import AuditLog, digest
+from spec import LIMITS
 
 sys.path.append(str(Path(__file__).parent.parent / "operator"))
 import audit_chain
@@ -131,7 +132,7 @@ class Log(unittest.TestCase):
         self.write(*[("outcome", "qmcp.spawn.Start", f"ai-{n}", [], "ok") for n in range(count)])
 
     def rotated(self):
-        with mock.patch.object(audit, "FULL", 1200):
+        with mock.patch.object(LIMITS, "audit_file_bytes", 1200):
             self.fill()
         aside = sorted(self.directory.glob("audit-*.log"))
         self.assertGreater(len(aside), 2)
@@ -536,7 +537,7 @@ class Page(Log):
             self.assertEqual(len(self.document("--since", "10")["calls"]), 2)
 
     def test_a_long_time_is_drawn_in_bounded_bars_and_every_call_is_in_one(self):
-        from audit_report import BARS, page
+        from audit_report import page
 
         calls = [
             dict.fromkeys(("principal", "call", "service", "by"), "x")
@@ -554,7 +555,7 @@ class Page(Log):
             }
         )
         bars = [attributes for tag, attributes in self.assertHarmless(text).tags if tag == "rect"]
-        self.assertLessEqual(max(int(bar["x"]) for bar in bars), BARS)
+        self.assertLessEqual(max(int(bar["x"]) for bar in bars), LIMITS.report_bars)
         self.assertEqual(sum(int(bar["height"]) for bar in bars), len(calls))
         self.assertTrue(all(int(bar["y"]) >= 0 for bar in bars))
 

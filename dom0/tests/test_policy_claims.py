@@ -4,9 +4,10 @@ import unittest
 from pathlib import Path
 
 from policy import claims
-from policy.generate import COPY, generate
+from policy.generate import generate
 from policy.rules import Policy
 from settings import config, contracts
+from spec import SERVICE
 
 DOM0 = Path(__file__).parent.parent
 DEFAULT = DOM0.parent / "sim/policy/90-default.policy"
@@ -39,8 +40,10 @@ class Claims(unittest.TestCase):
         toml = self.root / "qmcp.toml"
         toml.write_text((DOM0 / "qmcp.toml").read_text() + LAB)
         self.worlds, (installed, _) = config.load(toml).worlds, contracts.load(DOM0 / "contracts")
-        self.installed = {name: one for name, one in installed.items() if name != COPY}
-        self.copy = installed[COPY]
+        self.installed = {
+            name: one for name, one in installed.items() if name != SERVICE.copy_contract
+        }
+        self.copy = installed[SERVICE.copy_contract]
         self.ours = generate(self.worlds, self.installed)
 
     def lint(self, line="", file="10-mine.policy", known=None):
@@ -56,7 +59,7 @@ class Claims(unittest.TestCase):
 
     def test_all_claims_hold_of_what_is_generated_before_the_platforms_default_policy(self):
         self.assertEqual(self.lint(), {})
-        self.installed[COPY] = self.copy
+        self.installed[SERVICE.copy_contract] = self.copy
         self.ours = generate(self.worlds, self.installed)
         self.assertEqual(self.lint(), {})
 

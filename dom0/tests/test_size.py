@@ -4,7 +4,12 @@ from pathlib import Path
 
 DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings and comments cost nothing.
-BOUNDS = {"qmcpd": 1112, "operator": 804, "policy": 304, "settings": 269, "packaging": 305}
+BOUNDS = {
+    ("qmcpd", "settings", "spec"): 1379,
+    ("operator",): 804,
+    ("policy",): 304,
+    ("packaging",): 305,
+}
 FUNCTION = 33
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -38,10 +43,10 @@ def parsed(path):
 
 class Size(unittest.TestCase):
     def test_each_part_of_dom0_has_at_most_as_many_statements_as_its_bound(self):
-        for part, bound in BOUNDS.items():
-            files = programs(DOM0 / part)
-            self.assertTrue(files, part)
-            self.assertLessEqual(sum(statements(parsed(path)) for path in files), bound, part)
+        for parts, bound in BOUNDS.items():
+            files = [path for part in parts for path in programs(DOM0 / part)]
+            self.assertGreater(len(files), len(parts), parts)
+            self.assertLessEqual(sum(statements(parsed(path)) for path in files), bound, parts)
 
     def test_no_function_of_dom0_has_more_statements_than_a_reader_can_hold(self):
         for path in programs(DOM0):

@@ -1,7 +1,8 @@
 import unittest
 
-from qmcpd import wire
+from qmcpd import schema, wire
 from qmcpd.errors import Refused
+from spec import LIMITS, TYPES
 
 
 class Descriptors(unittest.TestCase):
@@ -39,7 +40,7 @@ class Descriptors(unittest.TestCase):
 class Names(unittest.TestCase):
     def test_the_shape_of_a_name_is_qubesd_s(self):
         for name in ("ai-work", "a", "A.b_c-9", "a" * 31):
-            self.assertTrue(wire.is_qube_name(name), name)
+            self.assertTrue(schema.fits(TYPES["new_name"], name), name)
         for name in (
             "",
             "-a",
@@ -56,7 +57,7 @@ class Names(unittest.TestCase):
             1,
             "é",
         ):
-            self.assertFalse(wire.is_qube_name(name), name)
+            self.assertFalse(schema.fits(TYPES["new_name"], name), name)
 
 
 class Payloads(unittest.TestCase):
@@ -66,9 +67,9 @@ class Payloads(unittest.TestCase):
         )
 
     def test_a_payload_of_exactly_the_limit_is_read(self):
-        payload = b'{"a":"' + b"x" * (wire.MAX_PAYLOAD - 8) + b'"}'
-        self.assertEqual(len(payload), wire.MAX_PAYLOAD)
-        self.assertEqual(len(wire.parse_json(payload)["a"]), wire.MAX_PAYLOAD - 8)
+        payload = b'{"a":"' + b"x" * (LIMITS.request_bytes - 8) + b'"}'
+        self.assertEqual(len(payload), LIMITS.request_bytes)
+        self.assertEqual(len(wire.parse_json(payload)["a"]), LIMITS.request_bytes - 8)
 
     def test_brackets_in_a_string_are_not_depth(self):
         self.assertEqual(wire.parse_json(b'{"a":"\\"[[[[[[[[[[[["}'), {"a": '"[[[[[[[[[[[['})
@@ -93,7 +94,7 @@ class Payloads(unittest.TestCase):
             b"[" * 60_000,
             b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
             b'{"a":' + b"9" * 5_000 + b"}",
-            b'{"a":"' + b"x" * (wire.MAX_PAYLOAD - 7) + b'"}',
+            b'{"a":"' + b"x" * (LIMITS.request_bytes - 7) + b'"}',
         ):
             with self.subTest(payload=payload[:40]), self.assertRaises(Refused) as caught:
                 wire.parse_json(payload)
