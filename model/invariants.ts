@@ -2,6 +2,7 @@
  * The judge: for every invariant, a check of the host over any one call, whatever tool made it. Where the statement is about
  * replies, the host cannot show all of it; a comment says which part a check of the host can see.
  */
+import { FEATURE, NAMES, SERVICE } from '../core/api/generated/names.js';
 import {
   covers,
   INVARIANTS,
@@ -9,21 +10,10 @@ import {
   type InvariantId,
   isInvariantId,
   isRule,
+  LIMITS,
   TIERS,
 } from '../core/api/index.js';
-import {
-  BIRTH_NETWORK,
-  born,
-  changed,
-  ENTOMBED,
-  isDown,
-  Marks,
-  possibleSources,
-  same,
-  settings,
-  sourcesOf,
-  stayed,
-} from './marks.js';
+import { born, changed, isDown, Marks, possibleSources, same, settings, sourcesOf, stayed } from './marks.js';
 import { ruleOf } from './rule.js';
 import type { HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
 
@@ -41,24 +31,13 @@ type Holds = (
   parameters: Invariant['with'],
 ) => boolean;
 
-const ESCAPE_HATCHES = ['default_dispvm', 'guivm', 'audiovm', 'management_dispvm'];
-
 /** Lines qubesd takes, the final drop included. */
-const MAX_RULES = 128;
+const MAX_LINES = LIMITS.firewall_rules + 1;
 
-const DEVICE_CLASSES = ['block', 'usb', 'mic'];
+const DEVICE_CLASSES: readonly string[] = NAMES.device_classes;
 
 /** What a qube needs of dom0 to boot. */
-const BOOT = [
-  'qubes.FeaturesRequest',
-  'qubes.GetDate',
-  'qubes.GetRandomizedTime',
-  'qubes.NotifyTools',
-  'qubes.NotifyUpdates',
-  'qubes.SyncAppMenus',
-];
-
-const CATALOG = 'qmcp.Catalog';
+const BOOT: readonly string[] = [...NAMES.boot_services, SERVICE.date];
 
 /** A line of policy that lets something through. */
 const allowing = (line: string) => {
@@ -192,7 +171,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
   'birth.no-escape-hatch': (before, after) =>
     born(before, after).every(
       ({ properties, features }) =>
-        ESCAPE_HATCHES.every((property) => (properties[property] ?? '') === '') &&
+        NAMES.escape_hatches.every((property) => (properties[property] ?? '') === '') &&
         properties.autostart !== 'True' &&
         features['preload-dispvm-max'] === undefined,
     ),
@@ -203,15 +182,16 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
     stayed(before, after).every(([was, is]) => {
       const network = was.properties.netvm ?? '';
       // What is not born by a call has as its home what it was on when a call first took it off.
-      const home = was.features[BIRTH_NETWORK] ?? network;
+      const home = was.features[FEATURE.birth_network] ?? network;
       return (
         ['', network, home].includes(is.properties.netvm ?? '') &&
-        [was.features[BIRTH_NETWORK], home].includes(is.features[BIRTH_NETWORK])
+        [was.features[FEATURE.birth_network], home].includes(is.features[FEATURE.birth_network])
       );
     }) &&
     born(before, after).every(
       ({ properties, features }) =>
-        features[BIRTH_NETWORK] === undefined || features[BIRTH_NETWORK] === (properties.netvm ?? ''),
+        features[FEATURE.birth_network] === undefined ||
+        features[FEATURE.birth_network] === (properties.netvm ?? ''),
     ),
 
   'egress.gateways-only': (before, after, marks) => {
@@ -244,7 +224,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
       .every(({ firewall }) => {
         const rules = firewall.slice(0, -1).map(ruleOf);
         return (
-          firewall.length <= MAX_RULES &&
+          firewall.length <= MAX_LINES &&
           firewall.at(-1) === 'action=drop' &&
           rules.every((rule) => rule && isRule(rule) && world.egress.some((one) => covers(one, rule)))
         );
@@ -296,7 +276,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
     // The network has verbs of its own; a limit of memory that nobody set follows the memory.
     const properties = new Set([...world.properties, 'netvm']);
     if (properties.has('memory')) properties.add('maxmem');
-    const features = new Set([...world.features, BIRTH_NETWORK, ENTOMBED]);
+    const features = new Set([...world.features, FEATURE.birth_network, FEATURE.entombed]);
     return stayed(before, after)
       .filter(([was]) => marks.isFinished(was))
       .map(([was, is]) => [settings(was), settings(is)] as const)
@@ -343,7 +323,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
       ) &&
       stayed(before, after).every(([was, is]) => {
         if (!is.tags.includes(marks.tombstone)) return true;
-        return isDown(is) && is.disk === was.disk && is.features[ENTOMBED] !== undefined;
+        return isDown(is) && is.disk === was.disk && is.features[FEATURE.entombed] !== undefined;
       })
     );
   },
@@ -370,7 +350,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
         .filter((qube) => marks.concerns(qube))
         .every((qube) => {
           const removed = qube.tags.includes(marks.tombstone);
-          return marks.isFinished(qube) && removed === (qube.features[ENTOMBED] !== undefined);
+          return marks.isFinished(qube) && removed === (qube.features[FEATURE.entombed] !== undefined);
         }),
 
   'frozen.means-frozen': (before, after, { world }) => !world.frozen || same(before.qubes, after.qubes),
@@ -400,7 +380,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
     const granted = dom0.policy
       .flatMap(allowing)
       .map(({ service }) => service)
-      .filter((service) => service.startsWith('qmcp.') && service !== CATALOG);
+      .filter((service) => service.startsWith('qmcp.') && service !== SERVICE.catalog);
     return same([...new Set(granted)].sort(), [...new Set(dom0.contracts)].sort());
   },
 };

@@ -1,10 +1,6 @@
+import { TAGS, TIER_NAMES } from '../core/api/generated/names.js';
 import { TIERS, type Tier } from '../core/api/index.js';
 import type { BudgetSnapshot, HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
-
-/** When a qube was removed, and the tags to put back. */
-export const ENTOMBED = 'qmcp-entombed';
-/** The network a qube was born on. */
-export const BIRTH_NETWORK = 'qmcp-network';
 
 /** What the platform says of a qube rather than what somebody set: it changes with the power, the label or the network. */
 const DERIVED =
@@ -12,6 +8,16 @@ const DERIVED =
 /** Tags and features that the platform itself writes while qubes come and go. */
 const PLATFORM_TAG = /^(guivm|audiovm|relayvm)-/;
 const PLATFORM_FEATURE = /^(preload-dispvm.*|deferred-netvm-original|internal)$/;
+
+type Role = keyof typeof TAGS;
+const ROLES = Object.keys(TAGS) as Role[];
+
+/** A tag as the spec writes it. */
+const tagOf = (role: Role, world: string, tier: Tier | undefined, principal: string): string =>
+  TAGS[role].pattern
+    .replace('{world}', world)
+    .replace('{tier}', tier === undefined ? '' : TIER_NAMES[tier])
+    .replace('{principal}', principal);
 
 /** How dom0 marks the qubes of a world, and so what a snapshot says of them. */
 export class Marks {
@@ -26,19 +32,25 @@ export class Marks {
   readonly restrictions: readonly string[];
   /** With this tag a qube's rules and its network are the operator's alone. */
   readonly egressLock: string;
+  /** With this tag an agent may look, whatever the tier. */
+  readonly guard: string;
   /** Names no call has as its object. */
   readonly excluded: ReadonlySet<string>;
 
   constructor(readonly world: WorldSnapshot) {
     const { name, principals, gateways, guarded } = world;
-    this.umbrella = `${name}-managed`;
-    this.tombstone = `${name}-tombstone`;
-    this.born = `${name}-born`;
-    this.tiers = TIERS.slice(1).map((tier) => `${name}-${tier}`);
-    this.disposable = TIERS.map((tier) => `${name}-disp-${tier}`);
-    this.stamps = principals.flatMap((who) => [`created-by-${who}`, `disp-created-by-${who}`]);
-    this.egressLock = `${name}-egress-lock`;
-    this.restrictions = [`${name}-guard`, this.egressLock, 'anon-vm'];
+    const tag = (role: Role, tier?: Tier, principal = '') => tagOf(role, name, tier, principal);
+    this.umbrella = tag('umbrella');
+    this.tombstone = tag('tombstone');
+    this.born = tag('born');
+    this.tiers = TIERS.slice(1).map((tier) => tag('tier', tier));
+    this.disposable = TIERS.map((tier) => tag('disposable', tier));
+    this.stamps = principals.flatMap((who) =>
+      (['stamp', 'disposable_stamp'] as const).map((role) => tag(role, undefined, who)),
+    );
+    this.egressLock = tag('egress_lock');
+    this.guard = tag('guard');
+    this.restrictions = ROLES.filter((role) => 'narrows' in TAGS[role]).map((role) => tag(role));
     this.excluded = new Set([...principals, ...gateways, ...guarded, 'dom0']);
   }
 
@@ -70,7 +82,7 @@ export class Marks {
 
   tier({ tags }: QubeSnapshot): Tier {
     const held = this.tiers.findLastIndex((tag) => tags.includes(tag)) + 1;
-    return tags.includes(this.restrictions[0]!) ? 'read' : TIERS[held]!;
+    return tags.includes(this.guard) ? TIERS[0] : TIERS[held]!;
   }
 
   /** How much an agent may do with a qube, as it is or as it would be brought back: -1 is nothing at all. */

@@ -2,12 +2,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
-import type { Rule, Tier } from '../core/api/index.js';
+import { TIER_NAMES, TIERS } from '../core/api/generated/names.js';
+import type { Rule } from '../core/api/index.js';
 import type { WorldSnapshot } from '../model/snapshot.js';
 
 interface Configured {
   readonly prefix: string;
-  readonly birth_ceiling?: Tier;
+  readonly birth_ceiling?: string;
   readonly gateways?: string[];
   readonly birth_gateway?: string;
   readonly guarded?: string[];
@@ -30,7 +31,7 @@ export function worldOf(root: string, name: string): WorldSnapshot {
     principals: Object.keys(found.principal),
     gateways: found.gateways ?? [],
     birthGateway: found.birth_gateway ?? null,
-    birthCeiling: found.birth_ceiling ?? 'read',
+    birthCeiling: TIERS.find((tier) => TIER_NAMES[tier] === found.birth_ceiling) ?? TIERS[0],
     guarded: found.guarded ?? [],
     egress: found.egress ?? [],
     properties: found.properties ?? [],

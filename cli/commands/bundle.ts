@@ -17,8 +17,9 @@ const UNITS = 'usr/lib/systemd/system';
 /** Where the files of a folder of `dom0/` go, and which of them. What else lies in a checkout is not for dom0. */
 const FOLDERS: readonly (readonly [folder: string, files: RegExp, to: string])[] = [
   ['qmcpd', /\.py$/, `${HOME}/qmcpd`],
-  ['settings', /\.(py|toml)$/, `${HOME}/settings`],
-  ['settings/shapes', /\.json$/, `${HOME}/settings/shapes`],
+  ['settings', /\.py$/, `${HOME}/settings`],
+  ['spec', /\.(py|toml)$/, `${HOME}/spec`],
+  ['spec/shapes', /\.json$/, `${HOME}/spec/shapes`],
   ['operator', /\.(py|toml|template)$|^qmcp-admin$/, `${HOME}/operator`],
   ['policy', /\.(py|toml)$/, `${HOME}/policy`],
   ['packaging', /\.py$|^qmcp-dom0$/, `${HOME}/packaging`],

@@ -1,3 +1,4 @@
+import { TIER_NAMES } from '../../core/api/generated/names.js';
 import {
   type EnforcedBy,
   INVARIANTS,
@@ -12,7 +13,7 @@ import { configuration, named } from '../../core/main.js';
 import { asked, type ServeFlags } from '../arguments/flags.js';
 import { marks } from '../shipped/enforcing-lines.js';
 import { CITED } from '../shipped/generated/citations.js';
-import { verbs } from '../shipped/steps.js';
+import { VERBS } from '../shipped/steps.js';
 import { paint, wrapped } from '../terminal/terminal.js';
 
 /** A plugin may name an invariant that only another release of dom0 enforces. */
@@ -99,19 +100,18 @@ function toolSaid(plugin: Plugin, tool: Tool, plugins: readonly Plugin[]): ToolS
 
 function serviceSaid(plugin: Plugin, service: Service) {
   const contract = contractOf(plugin, service);
-  const words = verbs();
   const on = { target: 'the qube', guest: 'the qube', host: 'dom0', stream: 'dom0' }[service.kind];
   return {
     service: service.name,
     calledOn: on,
-    tier: 'capability' in service ? service.capability : undefined,
+    tier: 'capability' in service ? TIER_NAMES[service.capability] : undefined,
     contract: `${REFERENCE.file}/${service.name}.json`,
     digest: digestOf(contract),
     steps:
       service.kind === 'guest'
         ? ['runs inside the qube; the qrexec policy alone decides, and dom0 sees nothing of it']
         : contract.steps.map(
-            (step) => `${step.do}: ${words[step.do]?.words ?? 'a verb this release does not know'}`,
+            (step) => `${step.do}: ${VERBS[step.do]?.words ?? 'a verb this release does not know'}`,
           ),
   };
 }

@@ -4,4 +4,4 @@ import { fileURLToPath } from 'node:url';
 /** The root of the package this runs in, compiled (dist/cli/shipped) or not (cli/shipped). */
 export const PACKAGE = ['../../..', '../..']
   .map((up) => fileURLToPath(new URL(up, import.meta.url)))
-  .find((path) => existsSync(`${path}/dom0/settings/vocabulary.toml`))!;
+  .find((path) => existsSync(`${path}/dom0/spec/steps.toml`))!;

@@ -1,24 +1,14 @@
-/**
- * The refusal codes an agent can see. Closed: dom0 uses the same set (`dom0/settings/vocabulary.toml`), and a test holds the two
- * together. `next` is the one plain sentence a tool result carries: what the agent can do, nothing about the host.
- */
-export const REFUSALS = {
-  'invalid-request': 'The request is malformed; check the arguments against the tool schema.',
-  'not-found':
-    'There is no such qube here, or this is not available for it; use qube_list to see what there is.',
-  'name-not-allowed': 'That name is not allowed; choose one that starts with the prefix qube_list shows.',
-  'name-taken': 'A qube of that name already exists; choose another name.',
-  'not-permitted': 'That value is not permitted here, whatever the state of the qube; do not retry it.',
-  'over-budget': 'The budget does not allow this; free something first.',
-  'rate-limited': 'Too many calls; wait a minute before trying again.',
-  busy: 'Another call is working on this; try again shortly.',
-  frozen: 'The operator has frozen this world; nothing can be changed until it is thawed.',
-  conflict: 'The qube is not in a state that allows this; look at qube_state and try again.',
-  failed: 'The call failed; the operator can find the reason. Look at qube_list before trying again.',
-} as const;
-Object.freeze(REFUSALS);
+import { REFUSALS as SPEC } from './generated/refusals.js';
 
-export type RefusalCode = keyof typeof REFUSALS;
+/**
+ * The refusal codes an agent can see, each with the one plain sentence a tool result carries: what the agent can do, nothing
+ * about the host. Closed: dom0 has them from the same file, dom0/spec/refusals.toml.
+ */
+export const REFUSALS = Object.freeze(
+  Object.fromEntries(Object.entries(SPEC).map(([code, { agent }]) => [code, agent])),
+) as Readonly<Record<RefusalCode, string>>;
+
+export type RefusalCode = keyof typeof SPEC;
 
 export function isRefusalCode(text: unknown): text is RefusalCode {
   return typeof text === 'string' && Object.hasOwn(REFUSALS, text);

@@ -13,15 +13,16 @@ export {
   type Rule,
 } from './egress.js';
 export { isRefusalCode, REFUSALS, type RefusalCode, Refused } from './errors.js';
+export { LIMITS } from './generated/limits.js';
 export { inject, injectable } from './injection.js';
 export {
   type EnforcedBy,
+  INVARIANTS,
   type Invariant,
   type InvariantId,
   isInvariantId,
   statementOf,
 } from './invariant.js';
-export { INVARIANTS } from './invariants.js';
 export { Label, OUT_OF_SCOPE, QubeName, TIERS, type Tier } from './names.js';
 export { API_VERSION, definePlugin, type Plugin } from './plugin.js';
 export { Bytes, Memory, NoParams, PowerState, QubeListing, QubeState, QubeSummary, Vcpus } from './qube.js';

@@ -1,4 +1,8 @@
-import { INVARIANTS } from './invariants.js';
+import { INVARIANTS as SPEC } from './generated/invariants.js';
+import { frozen } from './internal/frozen.js';
+
+/** Every invariant dom0 enforces, in the order of dom0/spec/invariants.toml. dom0 refuses a contract that names any other. */
+export const INVARIANTS = frozen(SPEC);
 
 /** Where an invariant is enforced: by the kernel in dom0, or by the qrexec policy that dom0 evaluates. */
 export type EnforcedBy = 'dom0' | 'policy';

@@ -1,11 +1,11 @@
 import { Type } from '../vendor/typebox.js';
+import { POWER_STATES } from './generated/names.js';
+import { TYPES } from './generated/types.js';
 import { frozen } from './internal/frozen.js';
 import { QubeName } from './names.js';
 
 /** Power state as an agent sees it: `starting` until qrexec answers, `stopping` while it goes down. */
-export const PowerState = frozen(
-  Type.Enum(['halted', 'starting', 'running', 'paused', 'stopping', 'unknown']),
-);
+export const PowerState = frozen(Type.Enum([...POWER_STATES]));
 
 /** One line of a listing: what `step.list` yields for each qube. */
 export const QubeSummary = frozen(
@@ -55,6 +55,10 @@ export const QubeState = frozen(
 /** Parameters of a service that needs nothing but its target. */
 export const NoParams = frozen(Type.Object({}, { additionalProperties: false }));
 
-export const Memory = frozen(Type.Integer({ minimum: 64, maximum: 1_048_576, description: 'MiB' }));
-export const Vcpus = frozen(Type.Integer({ minimum: 1, maximum: 64 }));
-export const Bytes = frozen(Type.Integer({ minimum: 1, maximum: 2 ** 50, description: 'bytes' }));
+export const Memory = frozen(
+  Type.Integer({ minimum: TYPES.memory.minimum, maximum: TYPES.memory.maximum, description: 'MiB' }),
+);
+export const Vcpus = frozen(Type.Integer({ minimum: TYPES.vcpus.minimum, maximum: TYPES.vcpus.maximum }));
+export const Bytes = frozen(
+  Type.Integer({ minimum: TYPES.size.minimum, maximum: TYPES.size.maximum, description: 'bytes' }),
+);

@@ -2,7 +2,7 @@ import { STEPS } from './generated/steps.js';
 import { frozen } from './internal/frozen.js';
 
 /**
- * The verbs dom0's kernel knows (`dom0/settings/vocabulary.toml`). A contract is a list of them; a value that starts with `$` is a
+ * The verbs dom0's kernel knows (`dom0/spec/steps.toml`). A contract is a list of them; a value that starts with `$` is a
  * parameter of the call, `$target` the qube the service was called on. What a verb may do to the host is fixed in dom0.
  *
  * The type parameters are what the step asks of the service it is put into, and are nothing at run time: `N` the parameters
@@ -26,7 +26,7 @@ export type StepName = keyof typeof STEPS;
 
 frozen(STEPS);
 
-/** What a reference leads to, by the kind of argument it is given for (`[type.…]` of the vocabulary, and the kinds of names). */
+/** What a reference leads to, by the kind of argument it is given for (`dom0/spec/types.toml`, and the kinds of names). */
 interface Kinds {
   qube: string;
   source: string;

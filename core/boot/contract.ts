@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import canonicalize from 'canonicalize';
+import { TIER_NAMES } from '../api/generated/names.js';
+import type { Tier } from '../api/names.js';
 import type { Plugin } from '../api/plugin.js';
 import type { Effect, Service } from '../api/service.js';
 import type { Step } from '../api/steps.js';
@@ -7,7 +9,7 @@ import type { Step } from '../api/steps.js';
 // The package is CommonJS and its types describe an ES default export.
 const jcs = canonicalize as unknown as (value: unknown) => string | undefined;
 
-/** The version of the contract format; `dom0/qmcpd/contracts.py` accepts exactly this one. */
+/** The version of the contract format; `dom0/settings/contracts.py` accepts exactly this one. */
 export const CONTRACT_FORMAT = 1;
 
 /**
@@ -36,8 +38,8 @@ export function contractOf(plugin: Plugin, service: Service): Contract {
     plugin: plugin.id,
     effect: service.effect,
     route: service.kind === 'guest' ? 'qube' : 'dom0',
-    target: 'capability' in service ? { capability: service.capability } : null,
-    qubes: service.kind === 'guest' ? {} : service.qubes,
+    target: 'capability' in service ? { capability: TIER_NAMES[service.capability] } : null,
+    qubes: service.kind === 'guest' ? {} : tiersOf(service.qubes),
     params: service.params,
     invariants: service.invariants.map(({ id, with: parameters }) => ({ id, with: parameters })),
     calls: service.kind === 'guest' ? [] : [...service.calls].sort(),
@@ -46,6 +48,10 @@ export function contractOf(plugin: Plugin, service: Service): Contract {
   };
   return JSON.parse(canonical(contract)) as Contract;
 }
+
+/** The names of tiers, as dom0 has them. */
+const tiersOf = (qubes: Readonly<Record<string, Tier>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(qubes).map(([name, tier]) => [name, TIER_NAMES[tier]]));
 
 /** RFC 8785: the one spelling of a JSON value, so that dom0 and the plugin's author digest the same bytes. */
 export function canonical(value: unknown): string {

@@ -1,3 +1,4 @@
+import { LIMITS } from '../api/generated/limits.js';
 import { type Port, Refused, type Service } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import { qubeName, requestOf, resultOf, secondsAsked } from './messages.js';
@@ -5,9 +6,6 @@ import type { Qrexec } from './qrexec.js';
 import { lazily } from './values.js';
 
 type Dom0Service = Extract<Service, { kind: 'target' | 'host' }>;
-
-/** Bytes of a reply: a listing of some ten thousand qubes. */
-const MAX_REPLY = 4_194_304;
 
 /**
  * The port of a service that dom0's kernel answers: a function from parameters to the reply's `result`. A service of one
@@ -22,7 +20,7 @@ export function dom0Port<S extends Dom0Service>(service: S, qrexec: Qrexec, time
       stdin: requestOf(params),
       signal,
       timeout: timeout + secondsAsked(params),
-      maxBytes: MAX_REPLY,
+      maxBytes: LIMITS.reply_bytes,
     });
     const value = resultOf(result);
     if (!reply().Check(value)) throw new Refused('failed');

@@ -1,8 +1,8 @@
 /** What crosses between us and a guest service, frame by frame: see guest/PROTOCOL.md. */
 
+import { LIMITS } from '../api/generated/limits.js';
+
 const HEADER = 5;
-/** Bytes of one frame's payload. */
-export const MAX_PAYLOAD = 65_536;
 
 export type Frame =
   | { readonly kind: 'stdout' | 'stderr'; readonly bytes: Uint8Array }
@@ -65,7 +65,7 @@ export class FrameDecoder {
     this.known += taken.length;
     this.kind();
     if (this.known === HEADER) this.left = this.header.readUInt32BE(1);
-    if (this.left > MAX_PAYLOAD) throw new BrokenFraming('frame too long');
+    if (this.left > LIMITS.frame_bytes) throw new BrokenFraming('frame too long');
     return bytes.subarray(taken.length);
   }
 
@@ -79,8 +79,8 @@ export class FrameDecoder {
 /** What a program in the qube is to read, in frames; an empty one is its end. */
 export function inputFrames(bytes: Uint8Array): Uint8Array[] {
   const frames: Uint8Array[] = [];
-  for (let start = 0; start < bytes.length; start += MAX_PAYLOAD)
-    frames.push(inputFrame(bytes.subarray(start, start + MAX_PAYLOAD)));
+  for (let start = 0; start < bytes.length; start += LIMITS.frame_bytes)
+    frames.push(inputFrame(bytes.subarray(start, start + LIMITS.frame_bytes)));
   return [...frames, inputFrame(new Uint8Array())];
 }
 

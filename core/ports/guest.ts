@@ -1,7 +1,8 @@
+import { LIMITS } from '../api/generated/limits.js';
 import { type GuestIo, type GuestProblems, type GuestService, type Port, Refused } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import { type Frame, FrameDecoder, inputFrames } from './frames.js';
-import { MAX_REQUEST, qubeName, requestOf, secondsAsked } from './messages.js';
+import { qubeName, requestOf, secondsAsked } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { isObject, lazily, own } from './values.js';
 
@@ -41,7 +42,7 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
 /** The request on one line, then the bytes for the program's own standard input in frames, an empty one at the end. */
 function messageOf(params: unknown, stdin: Uint8Array = new Uint8Array()): Uint8Array {
   const request = requestOf(params);
-  if (request.length + 1 > MAX_REQUEST) throw new Refused('invalid-request');
+  if (request.length + 1 > LIMITS.request_bytes) throw new Refused('invalid-request');
   return Buffer.concat([request, Buffer.from('\n'), ...inputFrames(stdin)]);
 }
 

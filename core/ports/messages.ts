@@ -1,17 +1,15 @@
+import { LIMITS } from '../api/generated/limits.js';
 import { isRefusalCode, QubeName, Refused } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import type { QrexecResult } from './qrexec.js';
 import { isObject } from './values.js';
-
-/** Bytes of a request: what qmcpd accepts. */
-export const MAX_REQUEST = 65_536;
 
 const nameShape = Compile(QubeName);
 
 /** One JSON object, UTF-8. What is too long for the wire is refused here, on the bytes alone. */
 export function requestOf(params: unknown): Uint8Array {
   const bytes = new TextEncoder().encode(JSON.stringify(params));
-  if (bytes.length > MAX_REQUEST) throw new Refused('invalid-request');
+  if (bytes.length > LIMITS.request_bytes) throw new Refused('invalid-request');
   return bytes;
 }
 

@@ -13,7 +13,7 @@ VERSION, SHIPPED = f"{HOME}/version.json", f"{HOME}/qmcp.toml"
 # Where a file of a bundle may go. Links, and the list of what is installed, are made in dom0.
 PLACE = re.compile(
     rf"{HOME}/(?:README\.md|qmcp\.toml|version\.json)"
-    rf"|{HOME}/(?:qmcpd|settings|operator|policy|packaging)/(?:[a-z]+/)?[a-z0-9_-]+(?:\.(?:py|json|toml|template))?"
+    rf"|{HOME}/(?:qmcpd|settings|spec|operator|policy|packaging)/(?:[a-z]+/)?[a-z0-9_-]+(?:\.(?:py|json|toml|template))?"
     rf"|{UNITS}/qmcp[a-z-]*\.(?:service|socket|timer)|usr/lib/(?:sysusers|tmpfiles)\.d/qmcp\.conf"
     rf"|{CONTRACTS}/qmcp\.[a-z][a-z0-9]*\.[A-Z][A-Za-z]*\.json"
 )

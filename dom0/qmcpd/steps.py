@@ -22,7 +22,7 @@ async def list_qubes(call):
         if invariants.is_in_scope(world, name, tags):
             klass, state = (await host.list(name)).get(name, ("", ""))
             qubes.append(
-                {"name": name, "class": klass, "state": NAMES.power_state.get(state, "unknown")}
+                {"name": name, "class": klass, "state": NAMES.power_state.get(state, NAMES.unknown_state)}
             )
     return {"prefix": world.prefix, "qubes": qubes}
 
@@ -45,7 +45,7 @@ async def read(call, qube):
     return {
         "name": qube.name,
         "class": klass,
-        "state": NAMES.power_state.get(state, "unknown"),
+        "state": NAMES.power_state.get(state, NAMES.unknown_state),
         "label": value["label"],
         "template": await reference("template"),
         "network": await reference("netvm"),

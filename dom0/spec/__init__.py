@@ -9,7 +9,8 @@ from types import SimpleNamespace
 _HERE = Path(__file__).parent
 
 
-def _table(name):
+def table(name):
+    """A file of the spec, as it is written."""
     return tomllib.loads((_HERE / f"{name}.toml").read_text(encoding="utf-8"))
 
 
@@ -34,19 +35,19 @@ def filled(value):
     return [filled(one) for one in value] if isinstance(value, list) else value
 
 
-_NAMES, _STEPS = _table("names"), _table("steps")
+_NAMES, _STEPS = table("names"), table("steps")
 NAMES, TAGS = SimpleNamespace(**_NAMES), _NAMES["tag"]
 FEATURE, SERVICE = SimpleNamespace(**_NAMES["feature"]), SimpleNamespace(**_NAMES["service"])
 # The tiers, least authority first, and what an agent gains at each.
 GAINS = {tier["name"]: tier["gains"] for tier in _NAMES["tier"].values()}
 TIERS = tuple(GAINS)
-REFUSALS = _table("refusals")
+REFUSALS = table("refusals")
 REFUSAL = SimpleNamespace(**{code.replace("-", "_"): code for code in REFUSALS})
-_LIMITS = {key: one["is"] for group in _table("limits").values() for key, one in group.items()}
+_LIMITS = {key: one["is"] for group in table("limits").values() for key, one in group.items()}
 LIMITS = SimpleNamespace(**_LIMITS)
 STEPS = {name: _step(step) for name, step in _STEPS["step"].items()}
 _SETTABLE = [name.rstrip("?") for name in STEPS["property"]["arguments"] if name != "qube"]
-_NAMED = _table("types") | _NAMES | _LIMITS
+_NAMED = table("types") | _NAMES | _LIMITS
 _NAMED |= {"tiers": list(TIERS), "least_tier": TIERS[0], "settable": _SETTABLE}
-TYPES, INVARIANTS = filled(_table("types")), filled(_table("invariants"))
+TYPES, INVARIANTS = filled(table("types")), filled(table("invariants"))
 SHAPES = {path.stem: filled(json.loads(path.read_bytes())) for path in _HERE.glob("shapes/*.json")}

@@ -77,6 +77,7 @@ def words():
         *vars(spec.FEATURE).values(),
         *services,
         spec.NAMES.out_of_scope,
+        spec.NAMES.unknown_state,
     }
 
 

@@ -5,11 +5,10 @@ import sys
 import time
 
 from .frames import CallerGone, caller_gone
+from .generated import limits
 from .jobs import ID, STREAMS, Job
 from .service import REQUIRED, fields, is_text, main, whole
 
-MAX_PAGE = 1 << 20  # bytes
-MAX_WAIT = 60  # seconds
 TICK = 0.05
 
 
@@ -19,8 +18,8 @@ def output(request, _received, frames):
         job=(lambda value: is_text(value) and ID.fullmatch(value), REQUIRED),
         stream=(lambda value: value in STREAMS.values(), "stdout"),
         offset=(whole(0, 1 << 40), 0),
-        limit=(whole(1, MAX_PAGE), 65536),
-        wait=(whole(0, MAX_WAIT), 0),
+        limit=(whole(1, limits.PAGE_BYTES), limits.DEFAULT_PAGE_BYTES),
+        wait=(whole(0, limits.OUTPUT_WAIT_SECONDS), 0),
     )
     job = Job.find(name)
     last = time.monotonic() + wait

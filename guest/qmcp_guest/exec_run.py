@@ -5,10 +5,8 @@ import time
 
 from . import jobs, process
 from .frames import BadRequest, CallerGone, caller_gone
+from .generated import limits
 from .service import REQUIRED, USER, fields, is_flag, is_name, is_text, main, whole
-
-DEFAULT_TIMEOUT = 60  # seconds; a background command has no limit unless it is given one
-MAX_TIMEOUT = 3600
 
 
 def is_command(value):
@@ -29,7 +27,7 @@ def run(request, received, frames):
         cwd=(is_name, None),
         env=(is_environment, {}),
         user=USER,
-        timeout=(whole(1, MAX_TIMEOUT), None),
+        timeout=(whole(1, limits.COMMAND_SECONDS), None),
         background=(is_flag, False),
     )
     try:
@@ -42,7 +40,8 @@ def run(request, received, frames):
                 job.stop()
                 raise CallerGone
             return {"exit": None, "signal": None, "timed_out": False, "job": job.id}
-        deadline = time.monotonic() + (timeout or DEFAULT_TIMEOUT)
+        # A background command has no limit unless it is given one.
+        deadline = time.monotonic() + (timeout or limits.DEFAULT_COMMAND_SECONDS)
         return process.run(
             process.start(command, cwd, env, user), frames, deadline, received, feeds=True
         )

@@ -11,6 +11,7 @@ import time
 
 from . import process
 from .frames import BadRequest
+from .generated import limits
 from .service import PATH, REQUIRED, USER, Problem, become, fields, is_text, main, whole
 
 SENDER = "/usr/lib/qubes/qfile-agent"
@@ -24,7 +25,7 @@ def copy(request, received, frames):
         target=(lambda value: is_text(value) and QUBE.fullmatch(value), REQUIRED),
         path=PATH,
         user=USER,
-        timeout=(whole(1, 3600), 600),
+        timeout=(whole(1, limits.COMMAND_SECONDS), limits.DEFAULT_COPY_SECONDS),
     )
     client = shutil.which("qrexec-client-vm")
     if client is None:

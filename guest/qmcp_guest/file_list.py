@@ -10,9 +10,9 @@ import os
 import stat
 import sys
 
+from .generated import limits
 from .service import PATH, USER, become, fields, main, whole
 
-MAX_PAGE = 1000
 TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
 
 
@@ -21,7 +21,7 @@ def show(request, _received, frames):
         request,
         path=(PATH[0], "."),
         offset=(whole(0, 1 << 31), 0),
-        limit=(whole(1, MAX_PAGE), 200),
+        limit=(whole(1, limits.LIST_ENTRIES), limits.DEFAULT_LIST_ENTRIES),
         user=USER,
     )
     become(user)

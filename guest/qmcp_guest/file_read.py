@@ -4,9 +4,8 @@ import os
 import stat
 import sys
 
+from .generated import limits
 from .service import PATH, USER, Problem, become, fields, main, whole
-
-MAX_LENGTH = 16 << 20  # bytes of one call
 
 
 def read(request, _received, frames):
@@ -14,7 +13,7 @@ def read(request, _received, frames):
         request,
         path=PATH,
         offset=(whole(0, 1 << 53), 0),
-        length=(whole(1, MAX_LENGTH), 65536),
+        length=(whole(1, limits.PAGE_BYTES), limits.DEFAULT_PAGE_BYTES),
         user=USER,
     )
     become(user)
@@ -25,7 +24,7 @@ def read(request, _received, frames):
         raise Problem("is-a-directory" if stat.S_ISDIR(found.st_mode) else "not-a-file")
     at = offset
     while at < offset + length:
-        chunk = os.pread(fd, min(65536, offset + length - at), at)
+        chunk = os.pread(fd, min(limits.FRAME_BYTES, offset + length - at), at)
         if not chunk:
             break
         frames.send(b"O", chunk)

@@ -9,16 +9,15 @@ import stat
 import sys
 
 from .frames import BadRequest
+from .generated import limits
 from .service import PATH, REQUIRED, USER, Problem, become, fields, is_flag, main, whole
-
-MAX_SIZE = 64 << 20  # bytes of one call
 
 
 def write(request, received, _frames):
     path, size, mode, offset, append, parents, user = fields(
         request,
         path=PATH,
-        size=(whole(0, MAX_SIZE), REQUIRED),
+        size=(whole(0, limits.WRITE_BYTES), REQUIRED),
         mode=(is_mode, None),
         offset=(whole(0, 1 << 53), None),
         append=(is_flag, False),

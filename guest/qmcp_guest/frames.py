@@ -5,12 +5,9 @@ import os
 import select
 import time
 
-MAX_REQUEST = 65536
-MAX_PAYLOAD = 65536
+from .generated import limits
+
 HEADER = 5
-# Bytes of input that are held for a command which does not read them. While there are bytes that nobody takes, qrexec says
-# nothing of what is behind them, the end of the caller least of all, were it killed: so they are taken, read or not.
-AHEAD = 16 << 20
 
 
 class CallerGone(Exception):
@@ -33,7 +30,7 @@ class Input:
         if self.ended or len(self._received) < HEADER:
             return b""
         length = int.from_bytes(self._received[1:HEADER], "big")
-        if self._received[:1] != b"I" or length > MAX_PAYLOAD:
+        if self._received[:1] != b"I" or length > limits.FRAME_BYTES:
             raise BadRequest
         if len(self._received) < HEADER + length:
             return b""
@@ -48,14 +45,15 @@ class Input:
         self._received.clear()
 
     def register(self, poll):
-        """To be told when there is something to hear: the end always, bytes as long as there is room for them."""
-        poll.register(
-            self.fd, select.POLLRDHUP | (select.POLLIN if len(self._received) < AHEAD else 0)
-        )
+        """To be told when there is something to hear: the end always, bytes as long as there is room for them. Bytes are
+        taken, read or not: while there are some that nobody takes, qrexec says nothing of what is behind them, the end of
+        the caller least of all, were it killed."""
+        room = len(self._received) < limits.AHEAD_BYTES
+        poll.register(self.fd, select.POLLRDHUP | (select.POLLIN if room else 0))
 
     def hear(self):
         """Wait for bytes of the caller; whatever comes after the last frame is nothing."""
-        chunk = os.read(self.fd, MAX_PAYLOAD)
+        chunk = os.read(self.fd, limits.FRAME_BYTES)
         if not chunk:
             raise CallerGone
         if not self.ended:
@@ -72,12 +70,12 @@ def read_request(fd):
     """`(request, input)`: the JSON object of the first line, and what comes after it."""
     data = b""
     while b"\n" not in data:
-        chunk = os.read(fd, 65536)
+        chunk = os.read(fd, limits.FRAME_BYTES)
         data += chunk
-        if not chunk or (b"\n" not in data and len(data) >= MAX_REQUEST):
+        if not chunk or (b"\n" not in data and len(data) >= limits.REQUEST_BYTES):
             raise BadRequest
     line, _, received = data.partition(b"\n")
-    if len(line) >= MAX_REQUEST:
+    if len(line) >= limits.REQUEST_BYTES:
         raise BadRequest
     try:
         request = json.loads(line.decode("utf-8"))
@@ -98,8 +96,8 @@ class Frames:
 
     def send(self, kind, payload, deadline=None):
         """Raises CallerGone when nobody listens, TimeoutError when the deadline (monotonic) passes first."""
-        for start in range(0, max(len(payload), 1), MAX_PAYLOAD):
-            piece = payload[start : start + MAX_PAYLOAD]
+        for start in range(0, max(len(payload), 1), limits.FRAME_BYTES):
+            piece = payload[start : start + limits.FRAME_BYTES]
             self._write(kind + len(piece).to_bytes(4, "big") + piece, deadline)
 
     def reply(self, value):

@@ -1,6 +1,6 @@
 """Background commands. Each has a supervisor, a process of its own that outlives the call and the caller, and a directory:
 
-stdout, stderr   the beginning of what the command printed, KEPT bytes of each at most
+stdout, stderr   the beginning of what the command printed, JOB_OUTPUT_BYTES of each at most
 printed          how much it printed in all: two unsigned 64-bit numbers, standard output and error
 supervisor       the supervisor's process id; it holds a lock on this file for as long as it lives
 end              how it ended, as JSON; absent while it runs, and if its supervisor was killed
@@ -17,18 +17,13 @@ import signal
 import struct
 import time
 
+from .generated import limits
 from .process import CannotStart, Pump, Stopped, end, outcome, send_signal
 from .service import Problem
 
 # In memory, and gone when the qube stops: as the commands are. The variable is for tests.
 ROOT = os.environ.get("QMCP_JOBS", "/run/qmcp/jobs")
 ID = re.compile(r"[0-9a-f]{16}")
-KEPT = 8 << 20  # bytes of each stream
-MAX_STDIN = 1 << 20
-MAX_RUNNING = 16
-MAX_ENDED = 32
-MAX_ENDED_BYTES = 64 << 20
-GRACE = 1  # seconds between SIGTERM and SIGKILL
 STREAMS = {b"O": "stdout", b"E": "stderr"}
 LOST = {"exit": None, "signal": None, "timed_out": False}
 
@@ -41,7 +36,7 @@ def read_stdin(received):
     data = b""
     while chunk := received.read():
         data += chunk
-        if len(data) > MAX_STDIN:
+        if len(data) > limits.JOB_INPUT_BYTES:
             raise TooMuchInput
     return data
 
@@ -74,12 +69,12 @@ def _new():
     os.makedirs(ROOT, mode=0o700, exist_ok=True)
     known = sorted((one for one in map(Job, os.listdir(ROOT)) if ID.fullmatch(one.id)), key=Job.age)
     ended = [one for one in known if not one.running()]
-    if len(known) - len(ended) >= MAX_RUNNING:
+    if len(known) - len(ended) >= limits.JOBS_RUNNING:
         raise Problem("too-many-commands")
     kept = 0
     for at, one in enumerate(ended):
         kept += sum(one.kept(stream) for stream in STREAMS.values())
-        if at >= MAX_ENDED or kept > MAX_ENDED_BYTES:
+        if at >= limits.JOBS_ENDED or kept > limits.JOBS_ENDED_BYTES:
             shutil.rmtree(one.directory, ignore_errors=True)
     job = Job(secrets.token_hex(8))
     os.mkdir(job.directory, mode=0o700)
@@ -121,7 +116,7 @@ def _supervise(job, start, stdin, timeout, tell):
 def _stop(process, pump):
     send_signal(process, signal.SIGTERM)
     with contextlib.suppress(TimeoutError, Stopped):
-        pump.run(time.monotonic() + GRACE)
+        pump.run(time.monotonic() + limits.GRACE_SECONDS)
     end(process)
 
 
@@ -137,7 +132,7 @@ class Spool:
         self._count = os.open(job.path("printed"), os.O_WRONLY | os.O_CREAT, 0o600)
 
     def write(self, kind, chunk, _deadline):
-        left = KEPT - self._printed[kind]
+        left = limits.JOB_OUTPUT_BYTES - self._printed[kind]
         self._printed[kind] += len(chunk)
         if left > 0:
             with contextlib.suppress(OSError):  # no room: what is missing shows in the count
@@ -218,6 +213,6 @@ class Job:
             return
         if self.running():
             signal.pidfd_send_signal(supervisor, signal.SIGTERM)
-        last = time.monotonic() + GRACE + 5
+        last = time.monotonic() + limits.GRACE_SECONDS + 5
         while self.running() and time.monotonic() < last:
             time.sleep(0.02)

@@ -6,12 +6,11 @@ import sys
 import time
 
 from . import process
+from .generated import limits
 from .service import REQUIRED, Problem, fields, is_text, main, whole
 
 # A name and nothing else: no option, no version, no file, and not apt's `name-`, which takes a package out.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]")
-MAX_PACKAGES = 50
-MAX_NAME = 128
 
 # What each runs, in this order. Only the last one's end counts: a list that cannot be fetched anew may still do.
 MANAGERS = {
@@ -28,17 +27,25 @@ QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "a"}
 
 def are_names(value):
     return (
-        isinstance(value, list) and 0 < len(value) <= MAX_PACKAGES and all(map(_is_package, value))
+        isinstance(value, list)
+        and 0 < len(value) <= limits.PACKAGES
+        and all(map(_is_package, value))
     )
 
 
 def _is_package(value):
-    return is_text(value) and 1 < len(value) <= MAX_NAME and NAME.fullmatch(value) is not None
+    return (
+        is_text(value)
+        and 1 < len(value) <= limits.PACKAGE_NAME
+        and NAME.fullmatch(value) is not None
+    )
 
 
 def install(request, received, frames):
     packages, timeout = fields(
-        request, packages=(are_names, REQUIRED), timeout=(whole(1, 3600), 900)
+        request,
+        packages=(are_names, REQUIRED),
+        timeout=(whole(1, limits.COMMAND_SECONDS), limits.DEFAULT_INSTALL_SECONDS),
     )
     deadline = time.monotonic() + timeout
     manager = next(filter(shutil.which, MANAGERS), None)

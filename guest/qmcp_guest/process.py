@@ -12,9 +12,9 @@ import subprocess
 import time
 
 from .frames import CallerGone
+from .generated import limits
 from .service import Problem, account_of, environment_of
 
-CHUNK = 65536
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
 
@@ -136,7 +136,7 @@ class Pump:
             if self._caller_out in events:
                 raise CallerGone
             if self._wake in events:
-                os.read(self._wake, CHUNK)
+                os.read(self._wake, limits.FRAME_BYTES)
                 raise Stopped
             if self._caller_in in events:
                 self._received.hear()
@@ -188,7 +188,7 @@ class Pump:
 
     def _forward(self, fd, deadline):
         try:
-            chunk = os.read(fd, CHUNK)
+            chunk = os.read(fd, limits.FRAME_BYTES)
         except BlockingIOError:
             return
         if chunk:

@@ -2,6 +2,7 @@ import {
   axioms,
   defineHostService,
   defineTargetService,
+  LIMITS,
   NoParams,
   QubeName,
   QubeState,
@@ -21,8 +22,7 @@ export const EgressRule = Type.Object(
   },
   { additionalProperties: false },
 );
-/** qubesd takes 128 lines, and the last one is dom0's drop. */
-const Rules = Type.Array(EgressRule, { maxItems: 127 });
+const Rules = Type.Array(EgressRule, { maxItems: LIMITS.firewall_rules });
 
 export const status = defineHostService('qmcp.egress.Status', {
   effect: 'read',

@@ -68,8 +68,8 @@ test('of a flood, the last hundred are told', async () => {
 });
 
 test('the kinds are those dom0 tells of', () => {
-  const { event } = parse(
-    readFileSync(new URL('../../dom0/settings/vocabulary.toml', import.meta.url), 'utf8'),
-  ) as { event: Record<string, string> };
+  const { event } = parse(readFileSync(new URL('../../dom0/spec/names.toml', import.meta.url), 'utf8')) as {
+    event: Record<string, string>;
+  };
   expect([...KINDS].sort()).toEqual([...new Set([...Object.values(event), 'appeared', 'left'])].sort());
 });

@@ -1,4 +1,4 @@
-import { axioms, defineStreamService, QubeName, step, Type } from '../../core/api/index.js';
+import { axioms, defineStreamService, LIMITS, QubeName, step, Type } from '../../core/api/index.js';
 
 const { existenceHidden, valuesRedacted, tiersUnreadable } = axioms;
 
@@ -23,7 +23,7 @@ export const KINDS = [
 export const watch = defineStreamService('qmcp.events.Watch', {
   effect: 'read',
   params: Type.Object(
-    { seconds: Type.Integer({ minimum: 1, maximum: 600 }) },
+    { seconds: Type.Integer({ minimum: 1, maximum: LIMITS.step_seconds }) },
     { additionalProperties: false },
   ),
   invariants: [existenceHidden, valuesRedacted, tiersUnreadable],

@@ -1,6 +1,7 @@
 import {
   inject,
   injectable,
+  LIMITS,
   type Port,
   portOf,
   seen,
@@ -11,8 +12,6 @@ import {
 import { Runner, resultOf } from './runner.js';
 import { fileCopy, packageInstall } from './services.js';
 
-/** Seconds a copy may take: what is large is large. */
-const COPY_SECONDS = 3600;
 /** Bytes of a stream of a package manager that a result shows. */
 const SHOWN = 8192;
 
@@ -32,7 +31,7 @@ export class FileCopy implements ToolHandler {
 
   async run({ source, ...params }: Copy, context: ToolContext) {
     const { kept, outcome } = await this.runner.follow(source, context, (io) =>
-      this.copy(source, { ...params, timeout: COPY_SECONDS }, io),
+      this.copy(source, { ...params, timeout: LIMITS.command_seconds }, io),
     );
     const name = 'name' in outcome ? String(outcome.name) : '';
     return {

@@ -1,14 +1,11 @@
-import { type Port, Refused, type Static, type ToolContext, visible } from '../../core/api/index.js';
+import { LIMITS, type Port, Refused, type Static, type ToolContext, visible } from '../../core/api/index.js';
 import { base64, Collected, contentOf, type Encoding, fromBase64, isText, wholeCharacters } from './bytes.js';
 import type { fileList, fileRead, fileWrite } from './services.js';
 
 /** Bytes of a page when nobody says: what a model reads at once. */
 const PAGE = 32_768;
-const MAX_PAGE = 1_048_576;
 /** Bytes of a page of a directory. */
 const MAX_LISTING = 4 << 20;
-const ENTRIES = 200;
-const MAX_ENTRIES = 1000;
 
 interface Where {
   qube: string;
@@ -27,7 +24,7 @@ export async function readFile(
   { qube, offset = 0, length: asked = PAGE, encoding, ...where }: ReadInput,
   { signal }: ToolContext,
 ) {
-  const length = Math.min(Math.max(asked, 1), MAX_PAGE);
+  const length = Math.min(Math.max(asked, 1), LIMITS.page_bytes);
   const bytes = new Collected(length);
   const io = { signal, onOutput: (_stream: string, piece: Uint8Array) => bytes.add(piece) };
   const { path, size, end, mode, mtime } = await read(qube, { ...where, offset, length }, io);
@@ -77,10 +74,10 @@ interface ListInput extends Partial<Where> {
 
 export async function listFiles(
   { list }: { list: Port<typeof fileList> },
-  { qube, offset = 0, limit: asked = ENTRIES, ...where }: ListInput,
+  { qube, offset = 0, limit: asked = LIMITS.default_list_entries, ...where }: ListInput,
   { signal }: ToolContext,
 ) {
-  const limit = Math.min(Math.max(asked, 1), MAX_ENTRIES);
+  const limit = Math.min(Math.max(asked, 1), LIMITS.list_entries);
   const bytes = new Collected(MAX_LISTING);
   const io = { signal, onOutput: (_stream: string, piece: Uint8Array) => bytes.add(piece) };
   const { path, total } = await list(qube, { ...where, offset, limit }, io);

@@ -1,6 +1,7 @@
 import {
   inject,
   injectable,
+  LIMITS,
   type Port,
   portOf,
   Refused,
@@ -17,8 +18,6 @@ const JOB = /^([^:]+):([0-9a-f]{16})$/;
 /** Bytes of a page: of text what a model reads at once, of base64 what a program takes. */
 const PAGE = 16_384;
 const MAX_PAGE = 262_144;
-/** Seconds one call waits at most. */
-const MAX_WAIT = 60;
 
 interface Page {
   handle: string;
@@ -43,7 +42,7 @@ export class Pages {
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly state: State }> {
     const limit = encoding === 'text' ? PAGE : MAX_PAGE;
-    const wait = Math.min(patience, MAX_WAIT);
+    const wait = Math.min(patience, LIMITS.output_wait_seconds);
     const kept = this.kept.find(handle);
     if (kept !== undefined) {
       const { size, printed } = kept[stream];

@@ -3,6 +3,7 @@ import {
   definePlugin,
   defineTool,
   GuestText,
+  LIMITS,
   QubeName,
   Type,
   Untrusted,
@@ -37,7 +38,7 @@ const Text = Type.String();
 const Count = Type.Optional(Type.Integer({ minimum: 0 }));
 const Flag = Type.Optional(Type.Boolean());
 const User = Type.Optional(Text);
-const Seconds = Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 }));
+const Seconds = Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.command_seconds }));
 const Command = {
   command: Type.Union([Text, Type.Array(Text)]),
   cwd: Type.Optional(Text),

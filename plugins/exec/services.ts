@@ -3,6 +3,7 @@ import {
   defineGuestService,
   defineHostService,
   defineTargetService,
+  LIMITS,
   NoParams,
   QubeName,
   step,
@@ -19,9 +20,11 @@ const closed = { additionalProperties: false };
 const nullable = <T extends ReturnType<typeof Type.String> | ReturnType<typeof Type.Integer>>(type: T) =>
   Type.Union([type, Type.Null()]);
 
-const Path = Type.String({ minLength: 1, maxLength: 4096 });
+const Path = Type.String({ minLength: 1, maxLength: LIMITS.path_characters });
 const User = Type.Optional(Type.String({ pattern: '^[a-z_][a-z0-9_-]*$', maxLength: 32 }));
-const Seconds = Type.Optional(Type.Integer({ minimum: 1, maximum: 3600, description: 'seconds' }));
+const Seconds = Type.Optional(
+  Type.Integer({ minimum: 1, maximum: LIMITS.command_seconds, description: 'seconds' }),
+);
 const At = Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 40 }));
 
 /** How a command ended. */
@@ -35,9 +38,6 @@ export const Outcome = {
 
 /** The name a qube gives to a background command. */
 const JobId = Type.String({ pattern: '^[0-9a-f]*$', minLength: 16, maxLength: 16 });
-/** Bytes of a page: one frame after the other, and no more than a model reads at once. */
-const MAX_PAGE = 1_048_576;
-
 /** One command in one qube. The reply frames carry its output; this is the last frame. */
 export const run = defineGuestService('qmcp.exec.Run', {
   ...inside,
@@ -71,8 +71,10 @@ export const output = defineGuestService('qmcp.exec.Output', {
       job: JobId,
       stream: Type.Optional(Type.Enum(['stdout', 'stderr'])),
       offset: At,
-      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE })),
-      wait: Type.Optional(Type.Integer({ minimum: 0, maximum: 60, description: 'seconds' })),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.page_bytes })),
+      wait: Type.Optional(
+        Type.Integer({ minimum: 0, maximum: LIMITS.output_wait_seconds, description: 'seconds' }),
+      ),
     },
     closed,
   ),
@@ -105,7 +107,7 @@ export const fileRead = defineGuestService('qmcp.exec.FileRead', {
     {
       path: Path,
       offset: At,
-      length: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_PAGE })),
+      length: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.page_bytes })),
       user: User,
     },
     closed,
@@ -129,7 +131,7 @@ export const fileWrite = defineGuestService('qmcp.exec.FileWrite', {
   params: Type.Object(
     {
       path: Path,
-      size: Type.Integer({ minimum: 0, maximum: 67_108_864 }),
+      size: Type.Integer({ minimum: 0, maximum: LIMITS.write_bytes }),
       mode: Type.Optional(Mode),
       offset: At,
       append: Type.Optional(Type.Boolean()),
@@ -152,7 +154,7 @@ export const fileList = defineGuestService('qmcp.exec.FileList', {
     {
       path: Type.Optional(Path),
       offset: Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 31 })),
-      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.list_entries })),
       user: User,
     },
     closed,
@@ -174,8 +176,8 @@ export const packageInstall = defineGuestService('qmcp.exec.PackageInstall', {
   params: Type.Object(
     {
       packages: Type.Array(
-        Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$', maxLength: 128 }),
-        { minItems: 1, maxItems: 50 },
+        Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$', maxLength: LIMITS.package_name }),
+        { minItems: 1, maxItems: LIMITS.packages },
       ),
       timeout: Seconds,
     },

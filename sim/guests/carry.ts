@@ -1,11 +1,12 @@
 /** `qmcp.exec.FileCopy` and `PackageInstall` for guests without processes: by the commands that a user would type there. */
+import { LIMITS } from '../../core/api/generated/limits.js';
 import { Type } from '../../core/vendor/typebox.js';
 import { outcomeOf } from './exec-run.js';
 import type { ServiceCall } from './guest.js';
 import type { MemoryGuest } from './memory-guest.js';
 import { accountOf, answer, Path, Refusal, type Respond, User } from './protocol.js';
 
-const Timeout = Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 }));
+const Timeout = Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.command_seconds }));
 const DENIED = 126;
 
 export function fileCopy(guest: MemoryGuest, call: ServiceCall): Promise<number> {
@@ -14,7 +15,7 @@ export function fileCopy(guest: MemoryGuest, call: ServiceCall): Promise<number>
     call,
     { target, path: Path, user: User, timeout: Timeout },
     async (request, _body, send, signal) => {
-      const { path, user = 'user', timeout = 600 } = request;
+      const { path, user = 'user', timeout = LIMITS.default_copy_seconds } = request;
       const from = guest.fs.resolvePath(accountOf(user).home, path);
       const name = from.split('/').at(-1)!;
       if (name === '') throw new Refusal('invalid-request');
@@ -32,10 +33,13 @@ export function fileCopy(guest: MemoryGuest, call: ServiceCall): Promise<number>
 }
 
 export function packageInstall(guest: MemoryGuest, call: ServiceCall): Promise<number> {
-  const name = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$', maxLength: 128 });
-  const packages = Type.Array(name, { minItems: 1, maxItems: 50 });
+  const name = Type.String({
+    pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$',
+    maxLength: LIMITS.package_name,
+  });
+  const packages = Type.Array(name, { minItems: 1, maxItems: LIMITS.packages });
   return answer(call, { packages, timeout: Timeout }, async (request, _body, send, signal) => {
-    const { timeout = 900 } = request;
+    const { timeout = LIMITS.default_install_seconds } = request;
     const how = { user: 'root', timeout, send, signal };
     await command(guest, ['apt-get', '-q', 'update'], how);
     const words = ['apt-get', '-q', '-y', 'install', ...request.packages];

@@ -1,14 +1,9 @@
 /** `qmcp.exec.Run`, `Output` and `Stop` for guests without processes. */
 import { randomBytes } from 'node:crypto';
+import { LIMITS } from '../../core/api/generated/limits.js';
 import { Type } from '../../core/vendor/typebox.js';
 import type { Command, CommandResult, Guest, ServiceCall } from './guest.js';
 import { answer, conflict, Refusal, User } from './protocol.js';
-
-const DEFAULT_TIMEOUT = 60;
-const MAX_RUNNING = 16;
-/** Bytes of each stream of a background command that are kept, and of its standard input that are taken. */
-const KEPT = 8 << 20;
-const MAX_STDIN = 1 << 20;
 
 interface Outcome {
   readonly exit: number | null;
@@ -24,7 +19,7 @@ export function execRun(guest: Guest & { readonly jobs: Jobs }, call: ServiceCal
     cwd: Type.Optional(Type.String({ minLength: 1 })),
     env: Type.Optional(Type.Record(Type.String(), Type.String())),
     user: User,
-    timeout: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 })),
+    timeout: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.command_seconds })),
     background: Type.Optional(Type.Boolean()),
   };
   return answer(
@@ -34,10 +29,10 @@ export function execRun(guest: Guest & { readonly jobs: Jobs }, call: ServiceCal
       if (command.command[0] === '') throw new Refusal('invalid-request');
       const ready = { ...command, user, stdin };
       if (background) {
-        if (stdin.length > MAX_STDIN) throw new Refusal('invalid-request');
+        if (stdin.length > LIMITS.job_input_bytes) throw new Refusal('invalid-request');
         return { ...LOST, job: guest.jobs.launch(guest, ready, timeout) };
       }
-      const late = AbortSignal.timeout((timeout ?? DEFAULT_TIMEOUT) * 1000);
+      const late = AbortSignal.timeout((timeout ?? LIMITS.default_command_seconds) * 1000);
       const result = await guest.run({
         ...ready,
         signal: AbortSignal.any([late, signal]),
@@ -61,13 +56,18 @@ export function execOutput(guest: { readonly jobs: Jobs }, call: ServiceCall): P
     job: Id,
     stream: Type.Optional(Type.Enum(['stdout', 'stderr'])),
     offset: Type.Optional(Type.Integer({ minimum: 0 })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1 << 20 })),
-    wait: Type.Optional(Type.Integer({ minimum: 0, maximum: 60 })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.page_bytes })),
+    wait: Type.Optional(Type.Integer({ minimum: 0, maximum: LIMITS.output_wait_seconds })),
   };
   return answer(
     call,
     shape,
-    async ({ job: id, stream = 'stdout', offset = 0, limit = 65_536, wait = 0 }, _body, send, signal) => {
+    async (
+      { job: id, stream = 'stdout', offset = 0, limit = LIMITS.default_page_bytes, wait = 0 },
+      _body,
+      send,
+      signal,
+    ) => {
       const job = guest.jobs.find(id);
       await job.until(() => job.kept[stream].length > offset, wait * 1000, signal);
       send(stream === 'stdout' ? 'O' : 'E', job.kept[stream].subarray(offset, offset + limit));
@@ -90,7 +90,7 @@ export class Jobs {
   private readonly jobs = new Map<string, Job>();
 
   launch(guest: Guest, command: Command, timeout: number | undefined): string {
-    if ([...this.jobs.values()].filter((job) => job.state().running).length >= MAX_RUNNING)
+    if ([...this.jobs.values()].filter((job) => job.state().running).length >= LIMITS.jobs_running)
       throw conflict('too-many-commands');
     const id = randomBytes(8).toString('hex');
     this.jobs.set(id, new Job(guest, command, timeout));
@@ -153,7 +153,7 @@ class Job {
   private print(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
     this.printed[stream] += bytes.length;
     const kept = this.kept[stream];
-    this.kept[stream] = Buffer.concat([kept, bytes.subarray(0, KEPT - kept.length)]);
+    this.kept[stream] = Buffer.concat([kept, bytes.subarray(0, LIMITS.job_output_bytes - kept.length)]);
     const moved = this.moved;
     this.moved = () => {};
     moved();

@@ -1,5 +1,6 @@
 /** `qmcp.exec.FileRead`, `FileWrite` and `FileList` for guests without processes. Their files have no owners. */
 import type { IFileSystem } from 'just-bash';
+import { LIMITS } from '../../core/api/generated/limits.js';
 import { Type } from '../../core/vendor/typebox.js';
 import type { ServiceCall } from './guest.js';
 import { accountOf, answer, conflict, Path, Refusal, User } from './protocol.js';
@@ -16,30 +17,34 @@ export function fileRead({ fs }: WithFiles, call: ServiceCall): Promise<number> 
   const shape = {
     path: Path,
     offset: At,
-    length: Type.Optional(Type.Integer({ minimum: 1, maximum: 16 << 20 })),
+    length: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.page_bytes })),
     user: User,
   };
-  return answer(call, shape, async ({ path, offset = 0, length = 65_536, user }, _body, send) => {
-    const real = await fs.realpath(fs.resolvePath(accountOf(user).home, path));
-    const { isDirectory, isFile, mode, mtime } = await fs.stat(real);
-    if (!isFile) throw conflict(isDirectory ? 'is-a-directory' : 'not-a-file');
-    const bytes = await fs.readFileBuffer(real);
-    send('O', bytes.subarray(offset, offset + length));
-    const end = offset + length >= bytes.length;
-    return {
-      path: real,
-      size: Math.max(bytes.length, offset),
-      end,
-      mode: octal(mode),
-      mtime: seconds(mtime),
-    };
-  });
+  return answer(
+    call,
+    shape,
+    async ({ path, offset = 0, length = LIMITS.default_page_bytes, user }, _body, send) => {
+      const real = await fs.realpath(fs.resolvePath(accountOf(user).home, path));
+      const { isDirectory, isFile, mode, mtime } = await fs.stat(real);
+      if (!isFile) throw conflict(isDirectory ? 'is-a-directory' : 'not-a-file');
+      const bytes = await fs.readFileBuffer(real);
+      send('O', bytes.subarray(offset, offset + length));
+      const end = offset + length >= bytes.length;
+      return {
+        path: real,
+        size: Math.max(bytes.length, offset),
+        end,
+        mode: octal(mode),
+        mtime: seconds(mtime),
+      };
+    },
+  );
 }
 
 export function fileWrite({ fs }: WithFiles, call: ServiceCall): Promise<number> {
   const shape = {
     path: Path,
-    size: Type.Integer({ minimum: 0, maximum: 64 << 20 }),
+    size: Type.Integer({ minimum: 0, maximum: LIMITS.write_bytes }),
     mode: Type.Optional(Type.String({ pattern: '^[0-7]{3,4}$' })),
     offset: At,
     append: Type.Optional(Type.Boolean()),
@@ -81,26 +86,30 @@ export function fileList({ fs }: WithFiles, call: ServiceCall): Promise<number> 
   const shape = {
     path: Type.Optional(Path),
     offset: At,
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.list_entries })),
     user: User,
   };
-  return answer(call, shape, async ({ path = '.', offset = 0, limit = 200, user }, _body, send) => {
-    const real = await fs.realpath(fs.resolvePath(accountOf(user).home, path));
-    if (!(await fs.stat(real)).isDirectory) throw conflict('not-a-directory');
-    const names = (await fs.readdir(real)).sort((one, other) =>
-      Buffer.compare(Buffer.from(one), Buffer.from(other)),
-    );
-    const lines: string[] = [];
-    for (const name of names.slice(offset, offset + limit)) {
-      const at = `${real.replace(/\/$/, '')}/${name}`;
-      const { isDirectory, isSymbolicLink, size, mode, mtime } = await fs.lstat(at);
-      const type = isSymbolicLink ? 'link' : isDirectory ? 'directory' : 'file';
-      const link = isSymbolicLink ? { target: await fs.readlink(at) } : {};
-      lines.push(
-        `${JSON.stringify({ name, type, size, mode: octal(mode), mtime: seconds(mtime), ...link })}\n`,
+  return answer(
+    call,
+    shape,
+    async ({ path = '.', offset = 0, limit = LIMITS.default_list_entries, user }, _body, send) => {
+      const real = await fs.realpath(fs.resolvePath(accountOf(user).home, path));
+      if (!(await fs.stat(real)).isDirectory) throw conflict('not-a-directory');
+      const names = (await fs.readdir(real)).sort((one, other) =>
+        Buffer.compare(Buffer.from(one), Buffer.from(other)),
       );
-    }
-    send('O', Buffer.from(lines.join('')));
-    return { path: real, total: names.length };
-  });
+      const lines: string[] = [];
+      for (const name of names.slice(offset, offset + limit)) {
+        const at = `${real.replace(/\/$/, '')}/${name}`;
+        const { isDirectory, isSymbolicLink, size, mode, mtime } = await fs.lstat(at);
+        const type = isSymbolicLink ? 'link' : isDirectory ? 'directory' : 'file';
+        const link = isSymbolicLink ? { target: await fs.readlink(at) } : {};
+        lines.push(
+          `${JSON.stringify({ name, type, size, mode: octal(mode), mtime: seconds(mtime), ...link })}\n`,
+        );
+      }
+      send('O', Buffer.from(lines.join('')));
+      return { path: real, total: names.length };
+    },
+  );
 }

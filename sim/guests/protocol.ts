@@ -1,10 +1,9 @@
 /** What crosses between a tool and a guest service, for guests without processes: guest/PROTOCOL.md. */
+import { LIMITS } from '../../core/api/generated/limits.js';
 import { Check, type Static, type TObject, type TProperties, Type } from '../../core/vendor/typebox.js';
 import { type Account, USERS } from './accounts.js';
 import type { ServiceCall } from './guest.js';
 
-const MAX_REQUEST = 65_536;
-const MAX_FRAME = 65_536;
 const HEADER = 5;
 
 /** A service refuses: a code, and for `conflict` a word for what is in the way. */
@@ -38,8 +37,8 @@ export async function answer<P extends TProperties>(
   handle: Handle<P>,
 ): Promise<number> {
   const send: Respond = (kind, bytes) => {
-    for (let start = 0; start < bytes.length; start += MAX_FRAME)
-      call.stdout(frame(kind, bytes.subarray(start, start + MAX_FRAME)));
+    for (let start = 0; start < bytes.length; start += LIMITS.frame_bytes)
+      call.stdout(frame(kind, bytes.subarray(start, start + LIMITS.frame_bytes)));
   };
   try {
     const input = new Incoming(call.stdin);
@@ -93,8 +92,9 @@ class Incoming {
   async line(): Promise<string> {
     let newline = this.pending.indexOf(0x0a);
     for (; newline < 0; newline = this.pending.indexOf(0x0a))
-      if (this.pending.length >= MAX_REQUEST || !(await this.more())) throw new Refusal('invalid-request');
-    if (newline >= MAX_REQUEST) throw new Refusal('invalid-request');
+      if (this.pending.length >= LIMITS.request_bytes || !(await this.more()))
+        throw new Refusal('invalid-request');
+    if (newline >= LIMITS.request_bytes) throw new Refusal('invalid-request');
     return this.taken(newline + 1).toString('utf8', 0, newline);
   }
 
@@ -103,7 +103,8 @@ class Incoming {
     for (;;) {
       const header = await this.atLeast(HEADER);
       const length = header.readUInt32BE(1);
-      if (header.toString('latin1', 0, 1) !== 'I' || length > MAX_FRAME) throw new Refusal('invalid-request');
+      if (header.toString('latin1', 0, 1) !== 'I' || length > LIMITS.frame_bytes)
+        throw new Refusal('invalid-request');
       if (length === 0) return Buffer.concat(payloads);
       payloads.push(await this.atLeast(length));
     }
@@ -141,8 +142,8 @@ class Incoming {
 /** A call from its other end: the line, and the frames of input. */
 export function requestOf(request: object, stdin: Uint8Array = new Uint8Array()): Uint8Array {
   const frames: Uint8Array[] = [];
-  for (let start = 0; start < stdin.length; start += MAX_FRAME)
-    frames.push(frame('I', stdin.subarray(start, start + MAX_FRAME)));
+  for (let start = 0; start < stdin.length; start += LIMITS.frame_bytes)
+    frames.push(frame('I', stdin.subarray(start, start + LIMITS.frame_bytes)));
   return Buffer.concat([jsonOf(request), Buffer.from('\n'), ...frames, frame('I', new Uint8Array())]);
 }
 

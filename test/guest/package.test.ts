@@ -56,8 +56,8 @@ async function said(
 
 const user = userInfo().username;
 const services = readdirSync(join(GUEST, 'qubes-rpc')).sort();
-const modules = readdirSync(join(GUEST, 'qmcp_guest'))
-  .filter((name) => name.endsWith('.py'))
+const modules = filesIn(join(GUEST, 'qmcp_guest'))
+  .filter((path) => path.endsWith('.py'))
   .sort();
 
 describe.skipIf(!has('make'))(
@@ -68,7 +68,7 @@ describe.skipIf(!has('make'))(
       make('install', `DESTDIR=${to}`);
       expect(filesIn(to)).toEqual([
         ...services.map((name) => `/etc/qubes-rpc/${name}`),
-        ...modules.map((name) => `/usr/lib/qmcp/qmcp_guest/${name}`),
+        ...modules.map((path) => `/usr/lib/qmcp/qmcp_guest${path}`),
       ]);
       for (const name of services)
         expect(readFileSync(join(to, 'etc/qubes-rpc', name), 'utf8')).toContain(

@@ -85,7 +85,7 @@ describe('a bundle', () => {
 
   test('lacks nothing that lies in the folders of dom0’s code', () => {
     const elsewhere = /^packaging\/(systemd|sysusers|tmpfiles|formats)|^policy\/30-qmcp\.policy$|__pycache__/;
-    const code = ['qmcpd', 'settings', 'operator', 'policy', 'packaging'].flatMap((part) =>
+    const code = ['qmcpd', 'settings', 'spec', 'operator', 'policy', 'packaging'].flatMap((part) =>
       readdirSync(packageFile('dom0', part), { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile())
         .map(({ parentPath, name }) => relative(packageFile('dom0'), join(parentPath, name))),

@@ -1,20 +1,25 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { REFUSALS } from '../../../core/api/errors.js';
+import { REFUSALS } from '../../../core/api/generated/refusals.js';
 import { PROBLEMS } from '../../../core/boot/problems.js';
 import { code, HEADING, tableOf } from './markdown.js';
 
 /** docs/reference/errors.md. `root` is the repository's. */
 export function errorsPage(root: string): string {
-  const refusals = Object.entries(REFUSALS).map(([id, next]) => [code(id), next]);
+  const refusals = Object.entries(REFUSALS).map(([id, { means, agent, operator }]) => [
+    code(id),
+    means,
+    agent,
+    operator,
+  ]);
   const problems = Object.keys(PROBLEMS).map((id) => [code(id), told(id).replaceAll('<', '\\<')]);
-  return `${HEADING('Errors', 'core/api/errors.ts, core/boot/problems.ts and cli/doctor/')}
+  return `${HEADING('Errors', 'dom0/spec/refusals.toml, core/boot/problems.ts and cli/doctor/')}
 ## What an agent is told
 
 Closed, the same in dom0 and here, and never more than this: a qube that is hidden and one that does not exist are the same answer.
 A result carries \`isError\`, \`structuredContent.error.code\` and the sentence.
 
-${tableOf(['code', 'what the agent can do'], refusals)}
+${tableOf(['code', 'when', 'what the agent is told', 'what the operator can look at'], refusals)}
 
 ## Why a plugin is not loaded
 

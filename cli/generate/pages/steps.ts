@@ -1,10 +1,11 @@
-import { type Verb, verbs } from '../../shipped/steps.js';
+import { TIER_NAMES, TIERS } from '../../../core/api/generated/names.js';
+import { VERBS, type Verb } from '../../shipped/steps.js';
 import { code, codes, HEADING, tableOf } from './markdown.js';
 
 /** docs/reference/contract-steps.md. */
-export function stepsPage(root: string): string {
-  const all = Object.entries(verbs(root));
-  return `${HEADING('The steps of a contract', 'dom0/settings/vocabulary.toml')}
+export function stepsPage(): string {
+  const all = Object.entries(VERBS);
+  return `${HEADING('The steps of a contract', 'dom0/spec/steps.toml')}
 A contract is a list of these, and nothing else can be in one. A new verb, or a wider one, is a reviewed change to dom0. In TypeScript
 each is a builder of that name: \`step.power({ qube: '$target', to: 'running' })\`.
 
@@ -24,7 +25,7 @@ function section(name: string, { words, arguments: taken, methods, tier }: Verb)
   ]);
   return `## ${name}
 
-It ${words}.${tier ? ` Its qubes must be at tier ${code(tier)} at least, whatever the contract says.` : ''}
+It ${words}.${tier !== TIER_NAMES[TIERS[0]] ? ` Its qubes must be at tier ${code(tier)} at least, whatever the contract says.` : ''}
 
 ${rows.length === 0 ? 'It takes nothing.' : tableOf(['argument', '', 'what it is'], rows)}
 

@@ -1,10 +1,15 @@
-// Generated from dom0/settings/vocabulary.toml by `npm run generate`.
-export const STEPS = {
+// Generated from dom0/spec/steps.toml by `npm run generate`.
+export const STEPS = Object.freeze({
   list: {
+    words: 'lists the qubes of its world',
+    reads_only: true,
     arguments: {},
     methods: ['admin.vm.List', 'admin.vm.tag.List'],
+    tier: 'read',
   },
   read: {
+    words: 'reads one qube of its world',
+    reads_only: true,
     arguments: {
       qube: 'qube',
     },
@@ -16,16 +21,25 @@ export const STEPS = {
       'admin.vm.tag.List',
       'admin.vm.volume.Info',
     ],
+    tier: 'read',
   },
   budget: {
+    words: 'reads what its world may use and uses',
+    reads_only: true,
     arguments: {},
     methods: [],
+    tier: 'read',
   },
   ceiling: {
+    words: 'reads which networks and destinations its world may reach',
+    reads_only: true,
     arguments: {},
     methods: [],
+    tier: 'read',
   },
   rules: {
+    words: 'reads the outbound rules of a qube of its world',
+    reads_only: true,
     arguments: {
       qube: 'qube',
     },
@@ -37,8 +51,11 @@ export const STEPS = {
       'admin.vm.tag.List',
       'admin.vm.volume.Info',
     ],
+    tier: 'read',
   },
   devices: {
+    words: 'lists the devices a qube of its world offers or uses',
+    reads_only: true,
     arguments: {
       qube: 'qube',
     },
@@ -60,14 +77,21 @@ export const STEPS = {
       'admin.vm.tag.List',
       'admin.vm.volume.Info',
     ],
+    tier: 'read',
   },
   events: {
+    words: 'follows what happens to the qubes of its world',
+    reads_only: true,
+    streams: true,
     arguments: {
       seconds: 'seconds',
     },
     methods: ['admin.vm.tag.List'],
+    tier: 'read',
   },
   create: {
+    words: 'makes a new qube from a template of its world',
+    tier: 'exec',
     arguments: {
       name: 'new',
       template: 'source',
@@ -95,6 +119,8 @@ export const STEPS = {
     ],
   },
   clone: {
+    words: 'makes a new qube with the settings and the disk of one of its world',
+    tier: 'exec',
     arguments: {
       name: 'new',
       source: 'source',
@@ -117,13 +143,15 @@ export const STEPS = {
     ],
   },
   disposable: {
+    words: 'makes and starts a disposable from a disposable template of its world',
+    tier: 'exec',
     arguments: {
       template: 'source',
     },
     methods: [
-      'admin.vm.Start',
       'admin.vm.CreateDisposable',
       'admin.vm.List',
+      'admin.vm.Start',
       'admin.vm.feature.Get',
       'admin.vm.feature.Set',
       'admin.vm.firewall.Get',
@@ -137,6 +165,8 @@ export const STEPS = {
     ],
   },
   entomb: {
+    words: 'halts a qube of its world and takes it out of it; you can bring it back',
+    tier: 'full',
     arguments: {
       qube: 'qube',
     },
@@ -155,6 +185,7 @@ export const STEPS = {
     ],
   },
   restore: {
+    words: 'brings back a qube its world removed',
     arguments: {
       qube: 'removed',
     },
@@ -170,8 +201,11 @@ export const STEPS = {
       'admin.vm.tag.Set',
       'admin.vm.volume.Info',
     ],
+    tier: 'read',
   },
   power: {
+    words: 'starts, halts, kills, pauses or resumes a qube of its world',
+    tier: 'exec',
     arguments: {
       qube: 'qube',
       to: ['running', 'halted', 'killed', 'paused', 'resumed'],
@@ -192,6 +226,8 @@ export const STEPS = {
     ],
   },
   property: {
+    words: 'sets properties of a qube of its world, out of those you list in qmcp.toml',
+    tier: 'full',
     arguments: {
       qube: 'qube',
       'label?': 'label',
@@ -212,6 +248,8 @@ export const STEPS = {
     ],
   },
   feature: {
+    words: 'sets a feature of a qube of its world, out of those you list in qmcp.toml',
+    tier: 'full',
     arguments: {
       qube: 'qube',
       feature: 'text',
@@ -229,6 +267,8 @@ export const STEPS = {
     ],
   },
   grow: {
+    words: 'gives a qube of its world a bigger private disk',
+    tier: 'full',
     arguments: {
       qube: 'qube',
       size: 'size',
@@ -244,6 +284,8 @@ export const STEPS = {
     ],
   },
   firewall: {
+    words: 'sets the outbound rules of a qube of its world, within the ceiling in qmcp.toml',
+    tier: 'net',
     arguments: {
       qube: 'qube',
       rules: 'rules',
@@ -259,6 +301,8 @@ export const STEPS = {
     ],
   },
   network: {
+    words: 'takes a qube of its world off its network, or puts it back on the one it was born on',
+    tier: 'net',
     arguments: {
       qube: 'qube',
       to: ['none', 'home'],
@@ -275,6 +319,8 @@ export const STEPS = {
     ],
   },
   attach: {
+    words: 'attaches a device of one qube of its world to another',
+    tier: 'full',
     arguments: {
       qube: 'qube',
       backend: 'qube',
@@ -305,6 +351,8 @@ export const STEPS = {
     ],
   },
   detach: {
+    words: 'detaches a device from a qube of its world',
+    tier: 'full',
     arguments: {
       qube: 'qube',
       backend: 'qube',
@@ -333,4 +381,4 @@ export const STEPS = {
       'admin.vm.volume.Info',
     ],
   },
-} as const;
+} as const);

@@ -1,0 +1,70 @@
+// Generated from dom0/spec/refusals.toml by `npm run generate`.
+export const REFUSALS = Object.freeze({
+  'invalid-request': {
+    means: "Shape only: it depends on nothing but the caller's bytes.",
+    agent: 'The request is malformed; check the arguments against the tool schema.',
+    operator: 'The server and dom0 disagree about a service: qmcp doctor compares them.',
+    data: ['rule'],
+  },
+  'not-found': {
+    means: 'Missing, out of scope, under tier, guarded or removed: identical.',
+    agent: 'There is no such qube here, or this is not available for it; use qube_list to see what there is.',
+    operator: 'qmcp-admin status shows the tier of each qube; qmcp-admin enroll adds one.',
+    data: [],
+  },
+  'name-not-allowed': {
+    means: 'Shape only, before any look-up.',
+    agent: 'That name is not allowed; choose one that starts with the prefix qube_list shows.',
+    operator: 'The prefix is in qmcp.toml.',
+    data: [],
+  },
+  'name-taken': {
+    means: "Only ever about the world's own prefix.",
+    agent: 'A qube of that name already exists; choose another name.',
+    operator: 'qmcp-admin tombstones lists the removed qubes, which keep their names.',
+    data: [],
+  },
+  'not-permitted': {
+    means: 'A value refused whatever the host looks like.',
+    agent: 'That value is not permitted here, whatever the state of the qube; do not retry it.',
+    operator: 'The ceilings are in qmcp.toml; qmcp-admin world shows them.',
+    data: ['rule'],
+  },
+  'over-budget': {
+    means: 'A limit of the world; the budget service says which.',
+    agent: 'The budget does not allow this; free something first.',
+    operator: 'qmcp-admin world shows each limit and its use; qmcp.toml sets it.',
+    data: [],
+  },
+  'rate-limited': {
+    means: 'Too many calls, or too many births, in too little time.',
+    agent: 'Too many calls; wait a minute before trying again.',
+    operator: 'calls_per_minute and creates_per_hour are in qmcp.toml.',
+    data: [],
+  },
+  busy: {
+    means: 'Too many calls at once, or the operator changed the world during the call.',
+    agent: 'Another call is working on this; try again shortly.',
+    operator: 'concurrent_calls is in qmcp.toml.',
+    data: [],
+  },
+  frozen: {
+    means: 'The operator stopped the world.',
+    agent: 'The operator has frozen this world; nothing can be changed until it is thawed.',
+    operator: 'qmcp-admin thaw lets calls have effects again.',
+    data: [],
+  },
+  conflict: {
+    means: 'The state of a qube in scope does not allow it.',
+    agent: 'The qube is not in a state that allows this; look at qube_state and try again.',
+    operator: 'qmcp-admin status shows the state of each qube.',
+    data: [],
+  },
+  failed: {
+    means: 'Anything else. No detail: the operator has it in the journal of qmcpd.',
+    agent: 'The call failed; the operator can find the reason. Look at qube_list before trying again.',
+    operator:
+      "journalctl -u qmcpd has the reason under the call's id; qmcp-admin audit show CALL has the call.",
+    data: ['unfinished'],
+  },
+} as const);
