@@ -19,6 +19,7 @@ import { errorsPage } from './pages/errors.js';
 import { invariantsPage } from './pages/invariants.js';
 import { limitsPage } from './pages/limits.js';
 import { namesPage } from './pages/names.js';
+import { statementsPage } from './pages/statements.js';
 import { stepsPage } from './pages/steps.js';
 import { toolsPage } from './pages/tools.js';
 import { readSpec, specFiles } from './spec.js';
@@ -88,6 +89,7 @@ async function main(check: boolean): Promise<number> {
   }).map(([name, text]) => [join(reference, name), `${text.trimEnd()}\n`] as const);
   const derived = [
     ...pages,
+    [join(ROOT, 'docs', 'invariants.md'), statementsPage(ROOT)] as const,
     ...citations(),
     ...configSchema(),
     ...specFiles(spec),

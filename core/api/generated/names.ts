@@ -80,8 +80,18 @@ export const SERVICE = Object.freeze({
   date: 'qubes.GetDate',
 } as const);
 
+export const POWER_STATES = Object.freeze([
+  'halted',
+  'starting',
+  'running',
+  'paused',
+  'stopping',
+  'unknown',
+] as const);
+
 export const NAMES = Object.freeze({
   out_of_scope: '<out-of-scope>',
+  unknown_state: 'unknown',
   labels: ['red', 'orange', 'yellow', 'green', 'gray', 'blue', 'purple', 'black'],
   device_classes: ['block', 'usb', 'mic'],
   escape_hatches: ['default_dispvm', 'guivm', 'audiovm', 'management_dispvm'],
