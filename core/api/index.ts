@@ -13,7 +13,6 @@ export {
   type Rule,
 } from './egress.js';
 export { isRefusalCode, REFUSALS, type RefusalCode, Refused } from './errors.js';
-export { LIMITS } from './generated/limits.js';
 export { inject, injectable } from './injection.js';
 export {
   type EnforcedBy,
@@ -23,7 +22,7 @@ export {
   isInvariantId,
   statementOf,
 } from './invariant.js';
-export { Label, OUT_OF_SCOPE, QubeName, TIERS, type Tier } from './names.js';
+export { Label, LIMITS, OUT_OF_SCOPE, QubeName, TIERS, type Tier } from './names.js';
 export { API_VERSION, definePlugin, type Plugin } from './plugin.js';
 export { Bytes, Memory, NoParams, PowerState, QubeListing, QubeState, QubeSummary, Vcpus } from './qube.js';
 export {

@@ -1,4 +1,5 @@
 import { Type } from '../vendor/typebox.js';
+import { LIMITS } from './generated/limits.js';
 import { NAMES, TIERS } from './generated/names.js';
 import { TYPES } from './generated/types.js';
 import { frozen } from './internal/frozen.js';
@@ -23,3 +24,6 @@ export const OUT_OF_SCOPE = NAMES.out_of_scope;
  */
 export { TIERS };
 export type Tier = (typeof TIERS)[number];
+
+/** Every number that bounds something, as dom0 has it: dom0/spec/limits.toml says what each bounds. */
+export { LIMITS };

@@ -22,7 +22,11 @@ async def list_qubes(call):
         if invariants.is_in_scope(world, name, tags):
             klass, state = (await host.list(name)).get(name, ("", ""))
             qubes.append(
-                {"name": name, "class": klass, "state": NAMES.power_state.get(state, NAMES.unknown_state)}
+                {
+                    "name": name,
+                    "class": klass,
+                    "state": NAMES.power_state.get(state, NAMES.unknown_state),
+                }
             )
     return {"prefix": world.prefix, "qubes": qubes}
 

@@ -33,7 +33,7 @@ ${statement}
 - Declared by ${tools.map((name) => `[${code(name)}](tools.md#${name})`).join(' ') || 'no tool; it holds of everything'}
 `;
   });
-  return `${HEADING('Invariants', 'core/api/invariants.ts, dom0/ and test/cites.yaml')}
+  return `${HEADING('Invariants', 'dom0/spec/invariants.toml, the marks in dom0/ and test/cites.yaml')}
 What holds whatever an agent does, and whatever contracts are installed. Each has an executable check of the host
 ([\`model/invariants.ts\`](../../model/invariants.ts)), which is made after every call of whole sessions in the tests.
 \`qmcp explain ID\` names the very lines. \`npm run teeth\` takes each of them out in turn and shows which test dies of it.
