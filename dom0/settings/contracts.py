@@ -158,7 +158,9 @@ def _want(condition, where, message):
 
 
 # calls wait while the settings are read again, and most contracts are what they were
-_parsed = lru_cache(maxsize=256)(lambda text, service: parse(wire.parse_json(text), service))
+_parsed = lru_cache(LIMITS.judged_contracts)(
+    lambda text, service: parse(wire.parse_json(text), service)
+)
 
 
 def load(directory):

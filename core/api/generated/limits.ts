@@ -9,6 +9,7 @@ export const LIMITS = Object.freeze({
   read_bytes: 65536,
   settings_seconds: 1,
   operator_file_bytes: 1048576,
+  judged_contracts: 256,
   step_seconds: 600,
   shutdown_seconds: 60,
   heartbeat_seconds: 10,
