@@ -1,0 +1,177 @@
+"""An event loop in which nothing happens by chance: every call to qubesd waits until the test lets it be carried out, and time
+passes only when the test says so. qmcpd runs in it as it is, down to the bytes it puts on qubesd's socket."""
+
+import asyncio
+from collections import deque
+from types import SimpleNamespace
+
+
+class Gone(BaseException):
+    """There is no qmcpd any more: whatever it still tries has no effect."""
+
+
+class Clock:
+    """Seconds, of every kind there is."""
+
+    def __init__(self, now=1_000_000.0):
+        self.now, self.host, self.asked = now, None, []
+
+    def __call__(self):
+        return self.now
+
+
+class Socket:
+    """What qmcpd takes for its socket to qubesd."""
+
+    def __init__(self, *_):
+        self.request, self.reply, self.stream = b"", None, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def setblocking(self, _):
+        pass
+
+    def shutdown(self, _):
+        pass
+
+
+SOCKETS = SimpleNamespace(socket=Socket, AF_UNIX=None, SHUT_WR=None)
+
+
+class Pending:
+    """One call to qubesd that has been made. It may take several steps: others have their turn in between."""
+
+    def __init__(self, loop, actor, request):
+        self.actor, self.request = actor, request
+        self._loop, self._exchange, self._reply = loop, None, loop.create_future()
+
+    def __str__(self):
+        return said(self.request)
+
+    @property
+    def is_begun(self):
+        return self._exchange is not None
+
+    def step(self):
+        """True when it is over, and its caller has the reply."""
+        host = self._loop.host
+        host.actor = self.actor
+        self._exchange = self._exchange or host.exchange(self.request)
+        try:
+            next(self._exchange)
+        except StopIteration as done:
+            if not self._reply.done():
+                self._reply.set_result(done.value)
+            return True
+        return False
+
+    def finish(self):
+        while not self.step():
+            pass
+
+    def __await__(self):
+        return self._reply.__await__()
+
+
+def said(request):
+    """`admin.vm.tag.Set+ai-full on ai-new`, for people."""
+    head = request.partition(b"\0")[0].decode().split(" ")
+    return f"{head[0].rstrip('+')} on {head[3]}"
+
+
+class Loop(asyncio.BaseEventLoop):
+    """With `at_once`, qubesd answers immediately; that is the operator's own loop."""
+
+    def __init__(self, host, clock, at_once=False):
+        self._selector = SimpleNamespace(select=self._select, close=lambda: None)
+        super().__init__()
+        self.host, self.clock, self.pending, self.is_gone = host, clock, [], False
+        self._at_once = at_once
+
+    def time(self):
+        return self.clock.now
+
+    def _process_events(self, _):
+        pass
+
+    def _write_to_self(self):
+        pass
+
+    def _select(self, timeout):
+        """Nothing comes from outside: when nothing is ready, time passes until something is due."""
+        if timeout is None:
+            raise RuntimeError("everybody waits for somebody else")
+        self.clock.now += timeout
+        return []
+
+    # ---- what qmcpd asks of a loop
+
+    async def sock_connect(self, sock, _address):
+        if self.is_gone:
+            raise Gone
+
+    async def sock_sendall(self, sock, data):
+        sock.request += data
+
+    async def sock_recv(self, sock, size):
+        if sock.request.startswith(b"admin.Events"):
+            return await self._event(sock)
+        if sock.reply is None and self._at_once:
+            self.host.actor = "operator"
+            self.clock.asked.append(sock.request)
+            sock.reply = self.host.ask(sock.request)
+        elif sock.reply is None:
+            self.pending.append(Pending(self, asyncio.current_task(self).get_name(), sock.request))
+            sock.reply = await self.pending[-1]
+        chunk, sock.reply = sock.reply[:size], sock.reply[size:]
+        return chunk
+
+    async def _event(self, sock):
+        if sock.stream is None:
+            sock.stream = Stream(self)
+            return b"1\0\0connection-established\0\0"
+        return await sock.stream.next()
+
+    # ---- what the test asks of it
+
+    def drain(self):
+        """Until everybody waits for qubesd, for time to pass, or for somebody who does."""
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            while self._ready or (self._scheduled and self._scheduled[0].when() <= self.time()):
+                self._run_once()
+        finally:
+            asyncio._set_running_loop(before)
+
+    def wait(self):
+        """Time passes until something is due. False when nothing ever will be."""
+        due = [timer.when() for timer in self._scheduled if not timer.cancelled()]
+        if not due:
+            return False
+        self.clock.now = max(self.clock.now, min(due))
+        self.drain()
+        return True
+
+
+class Stream:
+    """Events on their way to one subscriber."""
+
+    def __init__(self, loop):
+        self._loop, self._came, self._waiting = loop, deque(), None
+        loop.host.subscribers.append(self._hear)
+
+    def _hear(self, event):
+        self._came.append(event)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def next(self):
+        while not self._came:
+            self._waiting = self._loop.create_future()
+            await self._waiting
+        return self._came.popleft()

@@ -1,0 +1,289 @@
+"""A dom0 in one process: qmcpd's own kernel, journal, audit log and rosters, the operator's own command, and the model of qubesd.
+What is done next is always the test's word: see loop.py."""
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from qmcpd import qubesd, roster
+from qmcpd.audit import AuditLog
+from qmcpd.journal import Journal
+from qmcpd.kernel import Kernel
+from settings import config, contracts
+from settings.current import Settings
+
+from .loop import SOCKETS, Clock, Gone, Loop
+
+DOM0 = Path(__file__).parents[2]
+if str(DOM0 / "operator") not in sys.path:
+    sys.path.append(str(DOM0 / "operator"))
+
+import verbs  # noqa: E402
+
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+REMEMBERED, CONFIGS = {}, {}
+PATIENCE = 200  # seconds after which what is still in the journal stays there
+PRINCIPAL, WORLD = "mcp-control", "ai"
+
+
+CLOCK = Clock()  # the time of all there is here; `host` is whom the operator's command talks to
+SHIPPED = contracts.load(DOM0 / "contracts")  # read once: no test here changes one
+
+
+load = config.load
+
+
+def read_config(path):
+    """The worlds of a file with these words in it: read once."""
+    text = Path(path).read_text()
+    if text not in CONFIGS:
+        CONFIGS[text] = load(path)
+    return CONFIGS[text]
+
+
+class Stuck(Exception):
+    """Everybody waits, and nothing will ever happen."""
+
+
+@contextlib.contextmanager
+def one_process():
+    """Sockets, time and the disk's own pace are the test's; files and all of qmcpd are real."""
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        _loop_factory = staticmethod(lambda: Loop(CLOCK.host, CLOCK, at_once=True))
+
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(Policy())
+    with contextlib.ExitStack() as held:
+        held.enter_context(mock.patch.object(qubesd, "socket", SOCKETS))
+        held.enter_context(mock.patch("time.monotonic", CLOCK))
+        held.enter_context(mock.patch("time.time", lambda: CLOCK.now + 1_700_000_000))
+        held.enter_context(mock.patch("os.fsync", lambda _: None))
+        held.enter_context(mock.patch.object(contracts, "load", lambda _: SHIPPED))
+        held.enter_context(mock.patch.object(config, "load", read_config))
+        try:
+            yield
+        finally:
+            asyncio.set_event_loop_policy(before)
+
+
+class Machine:
+    """`host` is qubesd's; `root` has dom0's files. `replies`: what each call was told, by its name; `trace`: who asked qubesd what,
+    and what the operator did in between."""
+
+    def __init__(self, host, worlds):
+        self.host = host
+        self.root = Path(tempfile.mkdtemp(prefix="qmcp-", dir=MEMORY))
+        for path in ("etc/qmcp", "etc/qubes/policy.d", "run", "var/lib/qmcp", "var/log/qmcp"):
+            (self.root / path).mkdir(parents=True)
+        (self.root / "etc/qmcp/contracts").symlink_to(DOM0 / "contracts")
+        (self.root / "etc/qmcp/qmcp.toml").write_text(worlds)
+        self.replies, self.trace, self.orphans, self.said = {}, [], [], io.StringIO()
+        self.look = lambda: None  # called whenever qubesd has done anything
+        self.boot()
+
+    def close(self):
+        if not self.loop.is_gone:
+            self.kill()
+        shutil.rmtree(self.root)
+
+    # ---- qmcpd
+
+    def boot(self):
+        """As `python3 -m qmcpd` does: what is unfinished first."""
+        self.loop = Loop(self.host, CLOCK)
+        self._tasks = {"boot": self.loop.create_task(self._booted(), name="boot")}
+        self._drain()
+        self.finish("boot")
+
+    async def _booted(self):
+        host = qubesd.Qubesd("run/qubesd.sock")
+        known = roster.Rosters(host.limited(roster.METHODS))
+        settings = Settings(self.root, known.look_for)
+        self.log = AuditLog(self.root / "var/log/qmcp/audit.log")
+        self.journal = Journal(self.root / "var/lib/qmcp/journal")
+        self.kernel = Kernel(settings, host, known, self.journal, self.log)
+        await self.kernel.settle_unfinished()
+        self._house = asyncio.get_running_loop().create_task(self.kernel.keep_house(), name="house")
+
+    def call(self, name, service, target="dom0", /, **payload):
+        """Begin a call; it goes up to its first question to qubesd."""
+        where = "keyword adminvm" if target == "dom0" else f"name {target}"
+        header = f"{service}+ {PRINCIPAL} {where}".encode()
+        answer = self._answer(name, header, json.dumps(payload).encode())
+        self._tasks[name] = self.loop.create_task(answer, name=name)
+        self._drain()
+
+    async def _answer(self, name, header, payload):
+        async for line in self.kernel.answer(header, payload):
+            reply = json.loads(line)
+            self.replies[name] = "ok" if reply["ok"] else reply["error"]["code"]
+
+    def pending(self, name):
+        """The call to qubesd it waits for, or None."""
+        return next((one for one in self.loop.pending if one.actor == name), None)
+
+    def is_over(self, name):
+        return self._tasks[name].done()
+
+    def step(self, name):
+        """Let qubesd take its next step with what this one asked. False when it has not asked anything."""
+        pending = self.pending(name)
+        if pending is None:
+            return False
+        if not pending.is_begun:
+            self.trace.append((name, pending.request))
+        if pending.step():
+            self.loop.pending.remove(pending)
+        self.look()
+        self._drain()
+        return True
+
+    def step_any(self):
+        return bool(self.loop.pending) and self.step(self.loop.pending[0].actor)
+
+    def finish(self, name):
+        """Until it is over. Those it waits for go on with what they do, and time passes when everybody waits."""
+        while not self.is_over(name):
+            if not (self.step(name) or self.step_any() or self.wait()):
+                raise Stuck(name)
+        self._tasks[name].result()
+
+    def calls(self):
+        """The calls that were made of the qmcpd that runs."""
+        return [name for name in self._tasks if name != "boot"]
+
+    def wait(self):
+        passed = self.loop.wait()
+        self._drain()
+        return passed
+
+    def _drain(self):
+        """What only listens, and what keeps house, is never kept waiting."""
+        if self.loop.is_gone:
+            return
+        with contextlib.redirect_stderr(self.said):
+            self.loop.drain()
+            while background := [one for one in self.loop.pending if one.actor not in self._tasks]:
+                for one in background:
+                    self.trace.append((one.actor, one.request))
+                    one.finish()
+                    self.loop.pending.remove(one)
+                    self.look()
+                self.loop.drain()
+
+    def kill(self, name=None, done="before"):
+        """kill -9. What `name` had just asked of qubesd was not heard (before), is done and nobody is told (after), or is under
+        way and is done whenever `complete` is called (late)."""
+        pending = self.pending(name)
+        if pending is not None and done == "late":
+            self.orphans.append(pending)
+        elif pending is not None and done == "after":
+            self.trace.append((name, pending.request))
+            pending.finish()
+            self.look()
+        self.host.subscribers.clear()
+        self.loop.is_gone = True
+        self.loop.set_exception_handler(lambda *_: None)
+        for part in (self.journal, self.log):
+            _silence(part)
+        with contextlib.redirect_stderr(self.said):
+            for task in asyncio.all_tasks(self.loop):
+                task._log_destroy_pending = False
+                with contextlib.suppress(BaseException):
+                    task.get_coro().close()
+        with contextlib.suppress(OSError):
+            os.close(self.log._fd)
+
+    def complete(self):
+        """What qubesd had been asked by a qmcpd that is gone."""
+        for one in self.orphans:
+            self.trace.append(("late", one.request))
+            one.finish()
+            self.look()
+        self.orphans.clear()
+        self._drain()
+
+    def restart(self):
+        self.boot()
+
+    def rest(self):
+        """Until nothing is left to settle, or nobody will."""
+        end = CLOCK.now + PATIENCE
+        while self.unfinished() and CLOCK.now < end:
+            self.wait()
+
+    # ---- the operator
+
+    def admin(self, *words):
+        """qmcp-admin. A word it does not understand, or a refusal, is an error of the test's. What it asks of qubesd for the same
+        words about the same qube is asked again without it: starting it takes longer than all the rest."""
+        self.trace.append(("operator", f"qmcp-admin {' '.join(words)}"))
+        about = self.host.qubes.get(words[1])
+        state = about and (frozenset(about.tags), tuple(sorted(about.features.items())))
+        key = (words, state, (self.root / "etc/qmcp/qmcp.toml").read_text())
+        if about and key in REMEMBERED:
+            self.host.actor = "operator"
+            for request in REMEMBERED[key]:
+                self.host.ask(request)
+        else:
+            CLOCK.host, CLOCK.asked = self.host, []
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                code = verbs.main(["--root", str(self.root), *words])
+            if code:
+                raise AssertionError(f"qmcp-admin {words}: {code}: {printed.getvalue()}")
+            REMEMBERED[key] = CLOCK.asked
+        self._drain()
+
+    def by_hand(self, method, dest, argument="", payload=""):
+        request = f"{method}+{argument} dom0 name {dest}\0{payload}".encode()
+        self.trace.append(("operator", request))
+        self.host.actor = "operator"
+        reply = self.host.ask(request)
+        self._drain()
+        return reply
+
+    def edit(self, change):
+        """Of qmcp.toml. qmcpd looks at it once a second."""
+        path = self.root / "etc/qmcp/qmcp.toml"
+        text = change(path.read_text())
+        self.trace.append(("operator", "edits qmcp.toml"))
+        path.write_text(text)
+        CLOCK.now += 1.5
+        self._drain()
+
+    # ---- what is there to see
+
+    def is_busy_with(self, name):
+        """Whether a call of an agent's has asked qubesd about this qube, or has named it to be made."""
+        return any(
+            who not in ("operator", "before")
+            and (f" {name}\0".encode() in request or f"name={name} ".encode() in request)
+            for who, request in self.trace
+            if isinstance(request, bytes) and who in self._tasks
+        )
+
+    def unfinished(self):
+        return sorted((self.root / "var/lib/qmcp/journal").glob("*"))
+
+    def audit(self):
+        path = self.root / "var/log/qmcp/audit.log"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _silence(part):
+    """A file that a dead process had open."""
+
+    def gone(*_, **__):
+        raise Gone
+
+    for name in dir(type(part)):
+        if not name.startswith("__") and callable(getattr(type(part), name)):
+            setattr(part, name, gone)
