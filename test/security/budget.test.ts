@@ -1,7 +1,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { timeless } from '../support/timeless.js';
 import { eventually } from '../support/waiting.js';
 import { configure, Listener, roomy, Seat } from './host.js';
+
+// However long a test takes, the minute and the hour it counts in are not over.
+beforeAll(() => {
+  timeless();
+});
 
 let seat: Seat;
 const take = async (limits: Record<string, number>) => {

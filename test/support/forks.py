@@ -226,14 +226,14 @@ class Forks:
 
 if __name__ == "__main__":
     where, dom0 = sys.argv[1:]
-    settled = f"{os.path.dirname(dom0)}/test/security/settled.py"  # not beside a copy of dom0
+    timeless = f"{os.path.dirname(dom0)}/test/support/timeless.py"  # not beside a copy of dom0
     forks = Forks(
         where,
         [
             Program(["-m", "qmcpd"], dom0),
             Program([f"{dom0}/operator/qmcp-admin"], dom0),
             Program(["-I", f"{dom0}/packaging/qmcp-dom0"], dom0),
-            *(Program([path], dom0) for path in [settled] if os.path.exists(path)),
+            *(Program([path], dom0) for path in [timeless] if os.path.exists(path)),
         ],
         dom0,
     )

@@ -4,6 +4,7 @@ import { refusalOf } from '../../core/mcp/results.js';
 import { lazily } from '../../core/ports/values.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { unhardened } from '../support/shell.js';
+import { timeless } from '../support/timeless.js';
 import { ends } from '../support/waiting.js';
 import { Stage } from './stage.js';
 import { DRAWN, declared, type Entry, type Provoked, TABLE, TROUBLE } from './table.js';
@@ -17,8 +18,14 @@ const HIDDEN = ['vault', 'work', 'sys-net', 'sys-ai-net', 'mcp-control', 'ai-gua
 const LEAK = /\bvault\b|\bwork\b|sys-|debian-13|lvm|pool|10\.137|qubesd|dom0|Error|Traceback/;
 
 /** On which no more calls may be made in this minute. It is one for all tools: such a host is of no use for anything else. */
-const spent = lazily(() => Stage.set({ calls_per_minute: 2 }));
-beforeAll(() => {});
+const spent = lazily(async () => {
+  const timesGoBy = timeless();
+  try {
+    return await Stage.set({ calls_per_minute: 2 });
+  } finally {
+    timesGoBy();
+  }
+});
 afterAll(async () => {
   await (await spent()).strike();
 });
