@@ -4,21 +4,36 @@ import { dirname, join } from 'node:path';
 import { BUILT_IN } from '../plugins/index.js';
 import type { Plugin } from './api/index.js';
 import { boot, type Loaded } from './boot/boot.js';
-import { catalogIn } from './boot/catalog.js';
+import { parseCatalog } from './boot/catalog.js';
 import { requestCatalog } from './boot/catalog-request.js';
-import { type Found, findPlugins } from './boot/import.js';
+import { type DiscoveredPlugins, findPlugins } from './boot/import.js';
 import { type Candidate, graphOf } from './boot/order.js';
 import { BootError, report } from './boot/problems.js';
-import { checkAgainst, type Known, whereIn } from './config/check.js';
+import { type ConfigurablePlugin, checkAgainstPlugins, originIn } from './config/check.js';
 import type { Config } from './config/defaults.js';
 import { BadConfig } from './config/fault.js';
-import { selected } from './config/select.js';
+import { selectTools } from './config/select.js';
 import type { HttpAddress } from './mcp/http.js';
 import { INSTRUCTIONS } from './mcp/instructions.js';
-import { type Difference, differences, inWords, type Lock, lockIn, lockOf, reviewed } from './pin/lock.js';
+import {
+  currentLock,
+  type Difference,
+  describeDifference,
+  differences,
+  keepReviewed,
+  type Lock,
+  parseLock,
+} from './pin/lock.js';
 import { versionOf } from './pin/version.js';
 import type { Qrexec, QrexecResult } from './ports/qrexec.js';
-import { log, outliveStrayErrors, standardInput, stopped, takeOutput, workingDirectory } from './process.js';
+import {
+  log,
+  logStrayErrors,
+  reserveStdout,
+  standardInput,
+  stopRequested,
+  workingDirectory,
+} from './process.js';
 import { VERSION } from './version.js';
 
 /** The connection to dom0. */
@@ -45,21 +60,21 @@ export interface Pins {
 export async function load(config: Config, dom0: Dom0, { quiet = false } = {}): Promise<Reviewed> {
   const { path, lock } = lockFile(config);
   const { loaded, versions } = await loadEverything(config, dom0);
-  const now = lock && lockOf(loaded, await versions(), INSTRUCTIONS);
+  const now = lock && currentLock(loaded, await versions(), INSTRUCTIONS);
   const unreviewed = lock && now ? differences(lock, now) : [];
   if (unreviewed.length > 0 && !quiet) {
-    const lines = unreviewed.map((each) => `  ${inWords(each)}`).join('\n');
+    const lines = unreviewed.map((each) => `  ${describeDifference(each)}`).join('\n');
     log(`not as it was reviewed (${path}), and not served until you look: qmcp pin --review\n${lines}`);
   }
-  const left = reviewed(loaded, unreviewed);
-  return { ...left, tools: selected(left.tools, config), unreviewed };
+  const left = keepReviewed(loaded, unreviewed);
+  return { ...left, tools: selectTools(left.tools, config), unreviewed };
 }
 
 /** For whoever reviews. Throws as `load` does. */
 export async function pins(config: Config, dom0: Dom0): Promise<Pins> {
   const { path, lock: was } = lockFile({ ...config, pinned: false });
   const { loaded, versions } = await loadEverything(config, dom0);
-  const is = lockOf(loaded, await versions(), INSTRUCTIONS);
+  const is = currentLock(loaded, await versions(), INSTRUCTIONS);
   await loaded.dispose();
   return { path, was, is };
 }
@@ -70,13 +85,13 @@ async function loadEverything(
 ): Promise<{ loaded: Loaded; versions: () => Promise<Map<string, string>> }> {
   const { timeout } = config.qrexec;
   const { candidates, problems } = await candidatesOf(config);
-  await checkAgainst(config, candidates.flatMap(declaredBy));
+  await checkAgainstPlugins(config, candidates.flatMap(declaredBy));
   const catalog = asked ?? requestCatalog(qrexec, timeout);
   const loaded = await boot({
     candidates,
     problems,
     qrexec,
-    catalog: catalog.then((reply) => catalogIn(reply, timeout)),
+    catalog: catalog.then((reply) => parseCatalog(reply, timeout)),
     timeout,
     onRefusal: config.onRefusal,
     options: config.options,
@@ -104,10 +119,10 @@ function lockFile(config: Config): { path: string; lock: Lock | undefined } {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== 'ENOENT') throw new BadConfig(`${path}: ${message}`);
     if (!config.pinned) return { path, lock: undefined };
-    const who = whereIn(config, ['pinned']);
+    const who = originIn(config, ['pinned']);
     throw new BadConfig(`${path}: no such file, and ${who} says that it must be: qmcp pin writes it`);
   }
-  const lock = lockIn(text);
+  const lock = parseLock(text);
   if (lock === undefined)
     throw new BadConfig(
       `${path}: is not what qmcp pin writes: take the file away, and qmcp pin writes it anew`,
@@ -116,47 +131,47 @@ function lockFile(config: Config): { path: string; lock: Lock | undefined } {
 }
 
 /** What the configuration names, looked at and not run; no dom0 is asked. Throws BootError when any of it is no plugin. */
-export async function named(config: Config): Promise<readonly Plugin[]> {
+export async function configuredPlugins(config: Config): Promise<readonly Plugin[]> {
   const { candidates, problems: absent } = await candidatesOf(config);
   const { plugins, problems } = graphOf(candidates);
   if (absent.length + problems.length > 0) throw new BootError([...absent, ...problems]);
   return plugins;
 }
 
-function candidatesOf(config: Config): Promise<Found> {
-  outliveStrayErrors();
+function candidatesOf(config: Config): Promise<DiscoveredPlugins> {
+  logStrayErrors();
   return findPlugins({ names: config.plugins, builtIn: BUILT_IN, folder: folderOf(config) });
 }
 
 /** Serves MCP on standard input and output until the client goes. Throws as `load` does. */
 export async function serve(config: Config, dom0: Dom0): Promise<void> {
-  const stdout = takeOutput();
+  const stdout = reserveStdout();
   // Loads while dom0 answers; commands that do not serve never load it.
   const mcp = import('./mcp/stdio.js');
-  const { loaded, options } = await served(config, dom0);
+  const { loaded, options } = await loadToServe(config, dom0);
   const { serveMcp } = await mcp;
   const connection = serveMcp({ ...options, stdin: standardInput(), stdout });
-  await Promise.race([connection.closed, stopped()]);
+  await Promise.race([connection.closed, stopRequested()]);
   await connection.close();
   await loaded.dispose();
 }
 
 /** Serves MCP over HTTP until it is told to stop. Throws as `load` does, and Unguarded, and whatever keeps it from listening. */
 export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAddress): Promise<void> {
-  takeOutput();
+  reserveStdout();
   const { serveHttp } = await import('./mcp/http.js');
-  const { loaded, options } = await served(config, dom0);
+  const { loaded, options } = await loadToServe(config, dom0);
   try {
     const { url, close } = await serveHttp({ ...options, ...address });
     log(`serving MCP at ${url}${address.token === undefined ? ', to whoever is on this machine' : ''}`);
-    await stopped();
+    await stopRequested();
     await close();
   } finally {
     await loaded.dispose();
   }
 }
 
-async function served(config: Config, dom0: Dom0) {
+async function loadToServe(config: Config, dom0: Dom0) {
   const loaded = await load(config, dom0);
   if (loaded.problems.length > 0) log(`going on without\n${report(loaded.problems)}`);
   const options = {
@@ -170,7 +185,7 @@ async function served(config: Config, dom0: Dom0) {
 }
 
 /** What a plugin says of itself, as far as it can be read; what is wrong with it, the graph says. */
-function declaredBy({ plugin: untrusted_plugin }: Candidate): Known[] {
+function declaredBy({ plugin: untrusted_plugin }: Candidate): ConfigurablePlugin[] {
   try {
     const { id, tools, options } = untrusted_plugin as Plugin;
     return typeof id === 'string' ? [{ id, options, tools: tools.map(({ name }) => ({ name })) }] : [];

@@ -14,10 +14,10 @@ export type { Config } from './config/defaults.js';
 export type { HttpAddress } from './mcp/http.js';
 export type { Qrexec, QrexecResult } from './ports/qrexec.js';
 
-export type Asked = Pick<Sources, 'flags' | 'file'>;
+export type ConfigSources = Pick<Sources, 'flags' | 'file'>;
 
 /** Resolves the configuration from the flags, the environment and the working directory. Throws BadConfig. */
-export function configuration({ flags, file }: Asked): Promise<Config> {
+export function configuration({ flags, file }: ConfigSources): Promise<Config> {
   return resolveConfig({ flags, file, env: environment(), directory: workingDirectory() });
 }
 
@@ -39,24 +39,24 @@ export async function pins(config: Config): Promise<Pins> {
 
 /** Serves MCP on standard input and output until the client goes. Throws as `load` does. */
 export function serve(config: Config): Promise<void> {
-  return askingEarly(config, ({ serve }, dom0) => serve(config, dom0));
+  return withEarlyCatalog(config, ({ serve }, dom0) => serve(config, dom0));
 }
 
 /** Serves MCP over HTTP until the process is told to stop. Throws as `load` does, and Unguarded. */
 export function serveOverHttp(config: Config, address: HttpAddress): Promise<void> {
-  return askingEarly(config, ({ serveOverHttp }, dom0) => serveOverHttp(config, dom0, address));
+  return withEarlyCatalog(config, ({ serveOverHttp }, dom0) => serveOverHttp(config, dom0, address));
 }
 
 /** Reads the plugins that the configuration names; runs nothing of theirs and does not ask dom0. Throws BootError when one is malformed. */
-export async function named(config: Config): Promise<readonly Plugin[]> {
-  return (await import('./composition.js')).named(config);
+export async function configuredPlugins(config: Config): Promise<readonly Plugin[]> {
+  return (await import('./composition.js')).configuredPlugins(config);
 }
 
 /** The qrexec client, for `doctor`. */
 export const qrexecClient = ({ qrexec: { client } }: Config): Qrexec => new QrexecClient(client);
 
 /** Asks dom0 for its catalog while the rest of the program is still loading. */
-async function askingEarly<T>(
+async function withEarlyCatalog<T>(
   config: Config,
   act: (parts: typeof import('./composition.js'), dom0: Dom0) => Promise<T>,
 ): Promise<T> {

@@ -1,6 +1,6 @@
 /** The process the server runs in: the one place in core that reads `process`. */
 import { printable } from './boot/problems.js';
-import { traceOf } from './serve/failure.js';
+import { errorTrace } from './serve/failure.js';
 
 export const environment = (): Readonly<Record<string, string | undefined>> => process.env;
 export const workingDirectory = (): string => process.cwd();
@@ -12,7 +12,7 @@ export function log(line: string): void {
 }
 
 /** Resolves when the process is told to stop. */
-export function stopped(): Promise<void> {
+export function stopRequested(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
   });
@@ -22,17 +22,17 @@ export function stopped(): Promise<void> {
  * Takes standard output for MCP alone. A plugin's `console.log` would break a message, so from here on it goes to standard
  * error.
  */
-export function takeOutput(): NodeJS.WriteStream {
+export function reserveStdout(): NodeJS.WriteStream {
   const { stdout } = process;
   Object.defineProperty(process, 'stdout', { get: () => process.stderr, configurable: true });
   return stdout;
 }
 
 /** Logs errors that nobody awaits, such as one that a plugin throws from a timer, and keeps the server running. */
-export function outliveStrayErrors(): void {
+export function logStrayErrors(): void {
   if (process.listenerCount('unhandledRejection') > 0) return;
   // A closed standard error must not end the server, either.
   process.stderr.on('error', () => {});
   for (const event of ['unhandledRejection', 'uncaughtException'] as const)
-    process.on(event, (error: unknown) => log(`${event}: ${traceOf(error)}`));
+    process.on(event, (error: unknown) => log(`${event}: ${errorTrace(error)}`));
 }

@@ -10,7 +10,16 @@ export class CallsOf implements Qrexec {
   ) {}
 
   async call(request: QrexecRequest): Promise<QrexecResult> {
-    const { target, service, stdin, holdsStdin, signal, timeout, maxBytes, onStdout } = request;
+    const {
+      target,
+      service,
+      stdin,
+      keepStdinOpen: holdsStdin,
+      signal,
+      timeout,
+      maxBytes,
+      onStdout,
+    } = request;
     const over = new AbortController();
     let ended: QrexecResult['ended'] = 'exit';
     const stop = (why: QrexecResult['ended']) => {

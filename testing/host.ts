@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
 import { type Invariant, type Plugin, Refused, type ToolContext } from '../core/api/index.js';
 import { boot, type Loaded } from '../core/boot/boot.js';
-import { dom0Through } from '../core/boot/catalog.js';
+import { connectDom0 } from '../core/boot/catalog.js';
 import { type Problem, report } from '../core/boot/problems.js';
 import { mcpServer } from '../core/mcp/server.js';
 import type { Check } from '../model/invariants.js';
@@ -247,7 +247,7 @@ export class SimulatedHost {
     await this.loaded?.dispose();
     this.loaded = await boot({
       candidates: [...BUILT_IN, ...this.plugins].map((plugin) => ({ origin: plugin.id, plugin })),
-      ...dom0Through(new CallsOf(this.sim, this.principal), 30),
+      ...connectDom0(new CallsOf(this.sim, this.principal), 30),
       onRefusal: 'skip',
       options: this.options,
       log: (line) => this.logged.push(line),

@@ -1,4 +1,4 @@
-import type { Asked } from '../../core/main.js';
+import type { ConfigSources } from '../../core/main.js';
 
 export type HostKind = 'sim' | 'qubes';
 
@@ -24,7 +24,7 @@ export interface ServeFlags extends HostFlags {
 }
 
 /** What the command line says of the configuration. */
-export function asked(flags: Omit<ServeFlags, 'world'>): Asked {
+export function asked(flags: Omit<ServeFlags, 'world'>): ConfigSources {
   const { client, config, preset, plugins, include, exclude, timeout, readOnly, onRefusal } = flags;
   return {
     file: config,

@@ -1,5 +1,5 @@
 /** `key=value` on a command line, as the input of a tool. */
-import { nearest } from '../../core/config/fault.js';
+import { nearestName } from '../../core/config/fault.js';
 
 /** A command line that cannot be carried out: exit code 2. */
 export class UsageError extends Error {
@@ -35,7 +35,7 @@ export function argumentsOf(input: unknown, words: readonly string[]): Record<st
       const next = Object.hasOwn(properties, key) ? properties[key] : undefined;
       // An object that takes any key, as an environment does, has no properties to name.
       if (next === undefined && known.length > 0) {
-        const near = nearest(key, known);
+        const near = nearestName(key, known);
         throw new UsageError(
           `${dotted}: no such key; ${near ? `did you mean ${near}?` : `there are ${known.join(', ')}`}`,
         );

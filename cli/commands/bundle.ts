@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { contractOf } from '../../core/boot/contract.js';
-import { configuration, named } from '../../core/main.js';
+import { configuration, configuredPlugins } from '../../core/main.js';
 import { VERSION } from '../../core/version.js';
 import { PACKAGE } from '../shipped/package.js';
 
@@ -39,7 +39,7 @@ export interface BundleFlags {
 
 export async function bundle({ config, output }: BundleFlags): Promise<void> {
   if (output === undefined && process.stdout.isTTY) throw new Error('say where to write it: -o FILE');
-  const plugins = await named(await configuration({ flags: {}, file: config }));
+  const plugins = await configuredPlugins(await configuration({ flags: {}, file: config }));
   const files = new Map(await code());
   for (const plugin of plugins)
     for (const service of plugin.services)

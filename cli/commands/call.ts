@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Refused } from '../../core/api/index.js';
 import { printable } from '../../core/boot/problems.js';
-import { nearest } from '../../core/config/fault.js';
+import { nearestName } from '../../core/config/fault.js';
 import { load } from '../../core/main.js';
 import type { ServedTool } from '../../core/serve/served.js';
 import type { ServeFlags } from '../arguments/flags.js';
@@ -38,7 +38,7 @@ async function callOne(
 ): Promise<void> {
   const served = tools.find(({ tool }) => tool.name === name);
   if (served === undefined) {
-    const near = nearest(
+    const near = nearestName(
       name,
       tools.map(({ tool }) => tool.name),
     );

@@ -1,12 +1,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { contractOf } from '../../core/boot/contract.js';
-import { configuration, named } from '../../core/main.js';
+import { configuration, configuredPlugins } from '../../core/main.js';
 
 /** Writes the contracts of a plugin, for an operator to review and install: one file a service. */
 export async function contracts(plugin: string, { out }: { out?: string }): Promise<void> {
   const config = await configuration({ flags: { plugins: [plugin] }, file: undefined });
-  const files = (await named(config)).flatMap((each) =>
+  const files = (await configuredPlugins(config)).flatMap((each) =>
     each.services.map((service) => ({
       name: `${service.name}.json`,
       text: `${JSON.stringify(contractOf(each, service), null, 2)}\n`,

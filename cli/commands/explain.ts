@@ -8,8 +8,8 @@ import {
   type Tool,
 } from '../../core/api/index.js';
 import { contractOf, digestOf } from '../../core/boot/contract.js';
-import { nearest } from '../../core/config/fault.js';
-import { configuration, named } from '../../core/main.js';
+import { nearestName } from '../../core/config/fault.js';
+import { configuration, configuredPlugins } from '../../core/main.js';
 import { asked, type ServeFlags } from '../arguments/flags.js';
 import { marks } from '../shipped/enforcing-lines.js';
 import { CITED } from '../shipped/generated/citations.js';
@@ -26,14 +26,14 @@ export async function explain(
   what: string,
   flags: Omit<ServeFlags, 'world'> & { readonly json?: true },
 ): Promise<void> {
-  const plugins = await named(await configuration(asked(flags)));
+  const plugins = await configuredPlugins(await configuration(asked(flags)));
   const said = explained(what, plugins);
   if (said === undefined) {
     const known = [
       ...plugins.flatMap(({ tools }) => tools.map(({ name }) => name)),
       ...Object.keys(INVARIANTS),
     ];
-    const near = nearest(what, known);
+    const near = nearestName(what, known);
     const hint = near ? `did you mean ${near}?` : 'qmcp tools and qmcp explain --list say what there is';
     throw new Error(`there is no tool and no invariant ${JSON.stringify(what)}; ${hint}`);
   }
@@ -41,7 +41,7 @@ export async function explain(
 }
 
 export async function explainable(flags: Omit<ServeFlags, 'world'>): Promise<void> {
-  const plugins = await named(await configuration(asked(flags)));
+  const plugins = await configuredPlugins(await configuration(asked(flags)));
   for (const { name } of plugins.flatMap(({ tools }) => tools)) process.stdout.write(`${name}\n`);
   for (const id of Object.keys(INVARIANTS)) process.stdout.write(`${id}\n`);
 }

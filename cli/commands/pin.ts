@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import { createTwoFilesPatch } from 'diff';
 import { printable } from '../../core/boot/problems.js';
 import { pins } from '../../core/main.js';
-import { type Difference, differences, inWords, type Lock } from '../../core/pin/lock.js';
+import { type Difference, describeDifference, differences, type Lock } from '../../core/pin/lock.js';
 import type { ServeFlags } from '../arguments/flags.js';
 import { onHost } from '../host/choose.js';
 import { type Colour, paint } from '../terminal/terminal.js';
@@ -62,7 +62,7 @@ function counted({ plugins }: Lock): string {
 
 /** In words, and then as a diff in which nothing is invisible. */
 function shown(difference: Difference, whole: boolean): string {
-  const words = paint(printable(`* ${inWords(difference)}`), 'bold');
+  const words = paint(printable(`* ${describeDifference(difference)}`), 'bold');
   const { was, is, kind } = difference;
   if (!whole || kind === 'version') return words;
   const [before, after] = [text(was), text(is)];

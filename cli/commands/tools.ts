@@ -1,5 +1,5 @@
 import type { Plugin } from '../../core/api/index.js';
-import { load, named, type Reviewed } from '../../core/main.js';
+import { configuredPlugins, load, type Reviewed } from '../../core/main.js';
 import type { ServeFlags } from '../arguments/flags.js';
 import { onHost } from '../host/choose.js';
 import { type Cell, type Colour, table } from '../terminal/terminal.js';
@@ -20,7 +20,7 @@ export function tools(flags: ServeFlags & { readonly all?: true; readonly json?:
   return onHost({ ...flags, onRefusal: 'skip' }, async (config) => {
     const loaded = await load(config);
     await loaded.dispose();
-    const listed = all(await named(config), loaded, config.readOnly).filter(
+    const listed = all(await configuredPlugins(config), loaded, config.readOnly).filter(
       ({ why }) => flags.all || why === undefined,
     );
     process.stdout.write(

@@ -1,6 +1,6 @@
 import { BadConfig } from '../../core/config/fault.js';
 import { type Config, configuration, load, qrexecClient, type Reviewed } from '../../core/main.js';
-import { inWords } from '../../core/pin/lock.js';
+import { describeDifference } from '../../core/pin/lock.js';
 import { asked, type ServeFlags } from '../arguments/flags.js';
 import { type ChosenHost, chooseHost } from '../host/choose.js';
 import { paint, wrapped } from '../terminal/terminal.js';
@@ -83,7 +83,7 @@ export async function* findings(
       yield wrong(
         'pin-mismatch',
         'qmcp.lock.json',
-        inWords(each),
+        describeDifference(each),
         'See what it is, and agree when it is meant: qmcp pin --review.',
       );
     yield* probes(loaded, qrexecClient(config));

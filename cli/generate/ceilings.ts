@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { PRESETS } from '../../core/config/defaults.js';
 import { resolveConfig } from '../../core/config/resolve.js';
-import { selected } from '../../core/config/select.js';
+import { selectTools } from '../../core/config/select.js';
 import type { ServedTool } from '../../core/serve/served.js';
 import { BUILT_IN } from '../../plugins/index.js';
 
@@ -14,7 +14,7 @@ export async function toolsOf(preset: string): Promise<{ plugins: readonly strin
       (tool): ServedTool => ({ plugin: id, tool, call: () => Promise.reject(new Error('not here')) }),
     ),
   );
-  return { plugins: config.plugins, tools: selected(all, config) };
+  return { plugins: config.plugins, tools: selectTools(all, config) };
 }
 
 /**

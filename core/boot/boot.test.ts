@@ -12,7 +12,7 @@ import {
   type ToolContext,
 } from '../api/index.js';
 import { boot } from './boot.js';
-import { dom0Through } from './catalog.js';
+import { connectDom0 } from './catalog.js';
 import { BootError } from './problems.js';
 
 const context: ToolContext = { signal: new AbortController().signal, progress: () => {} };
@@ -28,7 +28,7 @@ function hostOf(
   );
   const candidates = plugins.map((plugin) => ({ origin: plugin.id, plugin }));
   const log = (line: string) => logged.push(line);
-  return boot({ candidates, ...dom0Through(qrexec, 5), onRefusal, log });
+  return boot({ candidates, ...connectDom0(qrexec, 5), onRefusal, log });
 }
 
 const own = serviceOf('own');
@@ -178,7 +178,7 @@ describe('a host of plugins', () => {
     const withAnswer = (answer: ReturnType<typeof exited>) =>
       boot({
         candidates,
-        ...dom0Through(new FakeQrexec(() => answer), 5),
+        ...connectDom0(new FakeQrexec(() => answer), 5),
         onRefusal: 'exit',
         log: () => {},
       });

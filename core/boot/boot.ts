@@ -3,20 +3,20 @@ import type { Qrexec } from '../ports/qrexec.js';
 import { own } from '../ports/values.js';
 import { Builtins } from '../serve/builtins.js';
 import { PluginContainer, rootContainer } from '../serve/container.js';
-import { whyOf } from '../serve/failure.js';
+import { errorSummary } from '../serve/failure.js';
 import { optionsOf } from '../serve/options.js';
-import { servedPrompt } from '../serve/prompts.js';
-import { servedChanges, servedResource } from '../serve/resources.js';
+import { servePrompt } from '../serve/prompts.js';
+import { serveChanges, serveResource } from '../serve/resources.js';
 import type { Surface } from '../serve/served.js';
-import { served } from '../serve/tools.js';
+import { serveTool } from '../serve/tools.js';
 import type { CatalogAnswer } from './catalog.js';
-import { refusals } from './handshake.js';
+import { handshakeProblems } from './handshake.js';
 import { optionProblems } from './options.js';
 import { type Candidate, graphOf } from './order.js';
 import { BootError, type Problem, problem } from './problems.js';
 
 /** Seconds a plugin has to let go of what it holds. */
-const FAREWELL = 5;
+const DISPOSE_SECONDS = 5;
 
 export interface BootOptions {
   readonly candidates: readonly Candidate[];
@@ -53,35 +53,39 @@ export async function boot(options: BootOptions): Promise<Loaded> {
   const { candidates, qrexec, timeout, onRefusal, log, options: given = {} } = options;
   const graph = graphOf(candidates);
   const catalog = await options.catalog;
-  const problems = [...(options.problems ?? []), ...graph.problems, ...refusals(graph.plugins, catalog)];
+  const problems = [
+    ...(options.problems ?? []),
+    ...graph.problems,
+    ...handshakeProblems(graph.plugins, catalog),
+  ];
 
   const refused = new Set(problems.map(({ plugin }) => plugin));
   const root = rootContainer();
   const builtins = new Builtins();
   const loaded: { plugin: Plugin; container: PluginContainer; surface: Surface }[] = [];
   for (const plugin of graph.plugins) {
-    const lost = (plugin.needs ?? []).filter((need) => refused.has(need));
-    problems.push(...lost.map((needs) => problem('plugin-needs-refused', plugin.id, { needs })));
-    const unfit = optionProblems(plugin, own(given, plugin.id));
-    problems.push(...unfit);
-    if (lost.length + unfit.length > 0) refused.add(plugin.id);
+    const refusedNeeds = (plugin.needs ?? []).filter((need) => refused.has(need));
+    problems.push(...refusedNeeds.map((needs) => problem('plugin-needs-refused', plugin.id, { needs })));
+    const badOptions = optionProblems(plugin, own(given, plugin.id));
+    problems.push(...badOptions);
+    if (refusedNeeds.length + badOptions.length > 0) refused.add(plugin.id);
     if (refused.has(plugin.id)) continue;
     const container = new PluginContainer(plugin, root, qrexec, timeout);
-    const started = surfaceOf(plugin, container, log, {
+    const started = startPlugin(plugin, container, log, {
       builtins,
       options: optionsOf(plugin, own(given, plugin.id)),
     });
     if ('problems' in started) {
       problems.push(...started.problems);
       refused.add(plugin.id);
-      await letGo(plugin, container, log);
+      await disposePlugin(plugin, container, log);
       continue;
     }
     loaded.push({ plugin, container, surface: started });
   }
 
   const dispose = async () => {
-    for (const { plugin, container } of loaded.toReversed()) await letGo(plugin, container, log);
+    for (const { plugin, container } of loaded.toReversed()) await disposePlugin(plugin, container, log);
     await root.dispose();
   };
   if (problems.length > 0 && onRefusal === 'exit') {
@@ -101,46 +105,53 @@ export async function boot(options: BootOptions): Promise<Loaded> {
 }
 
 /** All that one plugin offers, made ready; or why it cannot be. */
-function surfaceOf(
+function startPlugin(
   plugin: Plugin,
   container: PluginContainer,
   log: BootOptions['log'],
   around: { builtins: Builtins; options: RunContext['options'] },
 ): Surface | { problems: Problem[] } {
-  const { behaviours, unmade } = container.behaviours();
-  const problems = unmade.map(({ tool, why }) =>
+  const { behaviours, failed } = container.behaviours();
+  const problems = failed.map(({ tool, why }) =>
     problem('plugin-start-failed', plugin.id, { what: `its tool ${tool}`, why }),
   );
-  const changed = around.builtins.putBack();
+  const changed = around.builtins.restore();
   if (changed.length > 0) problems.push(problem('plugin-changes-builtins', plugin.id, { changed }));
   if (problems.length > 0) return { problems };
   let making = '';
   try {
     return {
-      tools: plugin.tools.map((tool) => served(plugin.id, tool, behaviours.get(tool.name)!, log, around)),
+      tools: plugin.tools.map((tool) => serveTool(plugin.id, tool, behaviours.get(tool.name)!, log, around)),
       resources: (plugin.resources ?? []).map((resource) => {
         making = `its resource ${resource.uri}`;
-        return servedResource(plugin, resource, container, log);
+        return serveResource(plugin, resource, container, log);
       }),
-      prompts: (plugin.prompts ?? []).map((prompt) => servedPrompt(plugin, prompt, container, log)),
-      changes: servedChanges(plugin, container),
+      prompts: (plugin.prompts ?? []).map((prompt) => servePrompt(plugin, prompt, container, log)),
+      changes: serveChanges(plugin, container),
     };
   } catch (error) {
-    const why = whyOf(error);
+    const why = errorSummary(error);
     return { problems: [problem('plugin-start-failed', plugin.id, { what: making, why })] };
   }
 }
 
 /** A plugin that cannot end, or does not, keeps no other from ending. */
-async function letGo({ id }: Plugin, container: PluginContainer, log: BootOptions['log']): Promise<void> {
+async function disposePlugin(
+  { id }: Plugin,
+  container: PluginContainer,
+  log: BootOptions['log'],
+): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`it did not end within ${FAREWELL} s`)), FAREWELL * 1000);
+    timer = setTimeout(
+      () => reject(new Error(`it did not end within ${DISPOSE_SECONDS} s`)),
+      DISPOSE_SECONDS * 1000,
+    );
   });
   try {
     await Promise.race([container.dispose(), late]);
   } catch (error) {
-    log(`plugin ${id}: while it was let go of: ${whyOf(error)}`);
+    log(`plugin ${id}: while it was let go of: ${errorSummary(error)}`);
   } finally {
     clearTimeout(timer);
   }

@@ -29,14 +29,14 @@ export type Catalog = Static<typeof Catalog>;
 export type CatalogAnswer = { readonly catalog: Catalog } | { readonly why: string };
 
 /** Asks dom0 for its catalog at once, and returns the connection and the answer for `boot`. `timeout` is seconds. */
-export const dom0Through = (qrexec: Qrexec, timeout: number) => ({
+export const connectDom0 = (qrexec: Qrexec, timeout: number) => ({
   qrexec,
   timeout,
-  catalog: requestCatalog(qrexec, timeout).then((reply) => catalogIn(reply, timeout)),
+  catalog: requestCatalog(qrexec, timeout).then((reply) => parseCatalog(reply, timeout)),
 });
 
 /** Reads dom0's answer to `requestCatalog`. */
-export function catalogIn(result: QrexecResult, timeout: number): CatalogAnswer {
+export function parseCatalog(result: QrexecResult, timeout: number): CatalogAnswer {
   if (result.ended === 'timeout') return { why: `gave no answer within ${timeout} s` };
   if (result.exit === 126) return { why: 'was refused by the qrexec policy, or does not exist' };
   if (result.exit === 125) return { why: `could not be called (${result.stderr.trim() || 'exit code 125'})` };

@@ -5,7 +5,7 @@ import { pluginOf, serviceIn } from '../../test/support/plugins.js';
 import type { Plugin } from '../api/index.js';
 import type { Catalog } from './catalog.js';
 import { contractOf, digestOf } from './contract.js';
-import { refusals } from './handshake.js';
+import { handshakeProblems } from './handshake.js';
 import { report } from './problems.js';
 
 const plugin = pluginOf('a');
@@ -16,14 +16,14 @@ const digest = digestOf(contractOf(plugin, serviceIn(plugin)));
 function changed(change: (catalog: Catalog) => void, plugins: readonly Plugin[] = [plugin]) {
   const catalog = structuredClone(catalogOf(plugins)) as Catalog;
   change(catalog);
-  return refusals(plugins, { catalog });
+  return handshakeProblems(plugins, { catalog });
 }
 
 // ATTACK 25
 describe('the refusal handshake', () => {
   test('accepts a plugin whose every declaration has its counterpart', () => {
     expect(changed(() => {})).toEqual([]);
-    expect(refusals(BUILT_IN, { catalog: catalogOf(BUILT_IN) })).toEqual([]);
+    expect(handshakeProblems(BUILT_IN, { catalog: catalogOf(BUILT_IN) })).toEqual([]);
   });
 
   test('refuses a service dom0 has no contract for', () => {
@@ -92,7 +92,7 @@ describe('the refusal handshake', () => {
 
   test('is not fooled by names every object has', () => {
     const clever = pluginOf('a', { services: [{ ...serviceIn(plugin), name: 'constructor' as never }] });
-    expect(refusals([clever], { catalog: catalogOf([]) }).map(({ code }) => code)).toEqual([
+    expect(handshakeProblems([clever], { catalog: catalogOf([]) }).map(({ code }) => code)).toEqual([
       'service-missing',
     ]);
   });
@@ -111,7 +111,7 @@ describe('the refusal handshake', () => {
   });
 
   test('without a catalog refuses every plugin, and says so once', () => {
-    const problems = refusals([pluginOf('a'), pluginOf('b')], { why: 'gave no answer within 5 s' });
+    const problems = handshakeProblems([pluginOf('a'), pluginOf('b')], { why: 'gave no answer within 5 s' });
     expect(problems.map(({ code }) => code)).toEqual(['catalog-unavailable', 'catalog-unavailable']);
     expect(report(problems).split('\n')).toHaveLength(1);
     expect(report(problems)).toContain('plugins "a", "b"');

@@ -1,6 +1,6 @@
 import { INVARIANTS, type Invariant, isInvariantId, type Plugin, type Service } from '../api/index.js';
 import { own } from '../ports/values.js';
-import { whyOf } from '../serve/failure.js';
+import { errorSummary } from '../serve/failure.js';
 import type { Catalog, CatalogAnswer } from './catalog.js';
 import { canonical, contractOf, digestOf } from './contract.js';
 import { type Problem, problem } from './problems.js';
@@ -9,14 +9,14 @@ import { type Problem, problem } from './problems.js';
  * Holds what plugins declare against what dom0 says it enforces, and names every difference of every plugin. A plugin
  * with one is refused. dom0 is asked, never the plugin and never a file here.
  */
-export function refusals(plugins: readonly Plugin[], answer: CatalogAnswer): Problem[] {
+export function handshakeProblems(plugins: readonly Plugin[], answer: CatalogAnswer): Problem[] {
   if (!('catalog' in answer))
     return plugins.map(({ id }) => problem('catalog-unavailable', id, { why: answer.why }));
   return plugins.flatMap((plugin) => {
     try {
       return plugin.services.flatMap((service) => differences(plugin, service, answer.catalog));
     } catch (error) {
-      return [problem('plugin-unreadable', plugin.id, { why: whyOf(error) })];
+      return [problem('plugin-unreadable', plugin.id, { why: errorSummary(error) })];
     }
   });
 }
@@ -40,10 +40,10 @@ function differences(plugin: Plugin, service: Service, catalog: Catalog): Proble
         plugin: plugin.id,
       }),
     );
-  const finer = service.invariants.flatMap((invariant) =>
-    counterpart(plugin, service, invariant, installed.invariants, catalog),
+  const invariantDifferences = service.invariants.flatMap((invariant) =>
+    invariantProblems(plugin, service, invariant, installed.invariants, catalog),
   );
-  if (finer.length > 0) problems.push(...finer);
+  if (invariantDifferences.length > 0) problems.push(...invariantDifferences);
   else if (installed.digest !== digest)
     problems.push(
       problem('digest-mismatch', plugin.id, {
@@ -56,7 +56,7 @@ function differences(plugin: Plugin, service: Service, catalog: Catalog): Proble
 }
 
 /** What keeps dom0's entry from being the counterpart of a declared invariant; empty when it is. */
-function counterpart(
+function invariantProblems(
   plugin: Plugin,
   service: Service,
   { id, with: parameters }: Invariant,
@@ -64,8 +64,8 @@ function counterpart(
   catalog: Catalog,
 ): Problem[] {
   const where = { service: service.name, invariant: id };
-  const known = own(catalog.invariants, id);
-  if (known === undefined) return [problem('invariant-unknown', plugin.id, where)];
+  const enforced = own(catalog.invariants, id);
+  if (enforced === undefined) return [problem('invariant-unknown', plugin.id, where)];
   const entry = installed.find((candidate) => candidate.id === id);
   if (entry === undefined)
     return [
@@ -80,8 +80,8 @@ function counterpart(
         dom0: canonical(entry.with),
       }),
     );
-  const here = isInvariantId(id) ? INVARIANTS[id].enforcedBy : known.enforcedBy;
-  if (known.enforcedBy !== here)
-    problems.push(problem('invariant-place', plugin.id, { ...where, here, dom0: known.enforcedBy }));
+  const here = isInvariantId(id) ? INVARIANTS[id].enforcedBy : enforced.enforcedBy;
+  if (enforced.enforcedBy !== here)
+    problems.push(problem('invariant-place', plugin.id, { ...where, here, dom0: enforced.enforcedBy }));
   return problems;
 }

@@ -4,19 +4,19 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Plugin } from '../api/index.js';
 import { Builtins } from '../serve/builtins.js';
-import { whyOf } from '../serve/failure.js';
+import { errorSummary } from '../serve/failure.js';
 import type { Candidate } from './order.js';
 import { type Problem, problem } from './problems.js';
 
 /** Seconds a module has to be imported. One that waits for something that never comes keeps nobody else from starting. */
-const IMPORT = 10;
+const IMPORT_SECONDS = 10;
 
-export interface Found {
+export interface DiscoveredPlugins {
   readonly candidates: readonly Candidate[];
   readonly problems: readonly Problem[];
 }
 
-export interface Search {
+export interface PluginSearch {
   /** Built-in ids, paths that are absolute, names of packages. */
   readonly names: readonly string[];
   readonly builtIn: readonly Plugin[];
@@ -26,7 +26,12 @@ export interface Search {
 }
 
 /** One after the other, so that what one of them does to the process is known to be its doing. */
-export async function findPlugins({ names, builtIn, folder, seconds = IMPORT }: Search): Promise<Found> {
+export async function findPlugins({
+  names,
+  builtIn,
+  folder,
+  seconds = IMPORT_SECONDS,
+}: PluginSearch): Promise<DiscoveredPlugins> {
   const ours = new Map(builtIn.map((plugin) => [plugin.id, plugin]));
   const candidates: Candidate[] = [];
   const problems: Problem[] = [];
@@ -37,27 +42,27 @@ export async function findPlugins({ names, builtIn, folder, seconds = IMPORT }: 
       continue;
     }
     const builtins = new Builtins();
-    const brought = await bring(name, folder, seconds);
-    const changed = builtins.putBack();
-    if ('why' in brought)
-      problems.push(problem('plugin-not-found', name, { name, known: [...ours.keys()], why: brought.why }));
+    const imported = await importPlugin(name, folder, seconds);
+    const changed = builtins.restore();
+    if ('why' in imported)
+      problems.push(problem('plugin-not-found', name, { name, known: [...ours.keys()], why: imported.why }));
     else if (changed.length > 0) problems.push(problem('plugin-changes-builtins', name, { changed }));
-    else candidates.push({ origin: name, plugin: brought.plugin });
+    else candidates.push({ origin: name, plugin: imported.plugin });
   }
   return { candidates, problems };
 }
 
-type Brought = { readonly plugin: unknown } | { readonly why: string };
+type ImportResult = { readonly plugin: unknown } | { readonly why: string };
 
-async function bring(name: string, folder: string, seconds: number): Promise<Brought> {
+async function importPlugin(name: string, folder: string, seconds: number): Promise<ImportResult> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<Brought>((resolve) => {
+  const late = new Promise<ImportResult>((resolve) => {
     const why = `importing it did not end within ${seconds} s: something it waits for at its top level never comes`;
     timer = setTimeout(() => resolve({ why }), seconds * 1000);
   });
   const module = import(locate(name, folder)).then(
     (exports: { default?: unknown }) => ({ plugin: exports.default }),
-    (error: unknown) => ({ why: reason(error) }),
+    (error: unknown) => ({ why: importFailure(error) }),
   );
   try {
     return await Promise.race([module, late]);
@@ -77,8 +82,8 @@ function locate(name: string, folder: string): string {
   }
 }
 
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return `importing it threw ${whyOf(error)}`;
+function importFailure(error: unknown): string {
+  if (!(error instanceof Error)) return `importing it threw ${errorSummary(error)}`;
   const [first] = error.message.split('\n');
   const { code } = error as NodeJS.ErrnoException;
   const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'ERR_UNSUPPORTED_DIR_IMPORT';

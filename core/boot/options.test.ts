@@ -3,7 +3,7 @@ import { catalogOf, FakeQrexec, ok } from '../../test/support/fake-host.js';
 import { kept, pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
 import { type Plugin, type RunContext, Type } from '../api/index.js';
 import { boot } from './boot.js';
-import { dom0Through } from './catalog.js';
+import { connectDom0 } from './catalog.js';
 
 const Options = Type.Object(
   { greeting: Type.String(), times: Type.Optional(Type.Integer()) },
@@ -23,7 +23,7 @@ function greeter(options: unknown, read: (context: RunContext) => unknown): Plug
 const hostOf = (plugin: Plugin, options?: Record<string, unknown>) =>
   boot({
     candidates: [plugin, pluginOf('other')].map((each) => ({ origin: each.id, plugin: each })),
-    ...dom0Through(new FakeQrexec(() => ok(catalogOf([plugin, pluginOf('other')]))), 5),
+    ...connectDom0(new FakeQrexec(() => ok(catalogOf([plugin, pluginOf('other')]))), 5),
     onRefusal: 'skip',
     log: () => {},
     ...(options && { options }),

@@ -1,5 +1,5 @@
 import type { Plugin } from '../api/index.js';
-import { whyOf } from '../serve/failure.js';
+import { errorSummary } from '../serve/failure.js';
 import { Compile } from '../vendor/typebox.js';
 import { type Problem, problem } from './problems.js';
 
@@ -15,6 +15,6 @@ export function optionProblems({ id, options: schema }: Plugin, given: unknown =
       .map(({ instancePath, message }) => `${instancePath.slice(1).replaceAll('/', '.')} ${message}`.trim());
     return [problem('plugin-options', id, { plugin: id, faults })];
   } catch (error) {
-    return [problem('plugin-unreadable', id, { why: whyOf(error) })];
+    return [problem('plugin-unreadable', id, { why: errorSummary(error) })];
   }
 }

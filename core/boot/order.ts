@@ -1,7 +1,7 @@
 import type { Plugin } from '../api/index.js';
-import { whyOf } from '../serve/failure.js';
+import { errorSummary } from '../serve/failure.js';
 import { type Problem, problem } from './problems.js';
-import { declarationProblems, sealed, shapeProblems } from './shape.js';
+import { copyAndFreeze, declarationProblems, shapeProblems } from './shape.js';
 
 /** A plugin and where the configuration says it comes from: a built-in id, a package name or a path. */
 export interface Candidate {
@@ -21,20 +21,20 @@ export interface Graph {
  */
 export function graphOf(candidates: readonly Candidate[]): Graph {
   const problems: Problem[] = [];
-  const shaped: { origin: string; plugin: Plugin }[] = [];
+  const wellFormed: { origin: string; plugin: Plugin }[] = [];
   for (const { origin, plugin } of candidates) {
     // A plugin may throw while it is looked at, by a getter or a proxy: that is its own problem and nobody else's.
     try {
       const found = shapeProblems(origin, plugin);
       if (found.length > 0) problems.push(...found);
-      else shaped.push({ origin, plugin: sealed(plugin as Plugin) });
+      else wellFormed.push({ origin, plugin: copyAndFreeze(plugin as Plugin) });
     } catch (error) {
       problems.push(unreadable(origin, error));
     }
   }
 
   const unique = new Map<string, { origin: string; plugin: Plugin }>();
-  for (const entry of shaped) {
+  for (const entry of wellFormed) {
     const first = unique.get(entry.plugin.id);
     if (first === undefined) unique.set(entry.plugin.id, entry);
     else
@@ -53,11 +53,11 @@ export function graphOf(candidates: readonly Candidate[]): Graph {
   problems.push(...toolNameProblems(plugins), ...surfaceNameProblems(plugins), ...needsProblems(plugins));
 
   const bad = new Set(problems.map(({ plugin }) => plugin));
-  return { plugins: inOrder(plugins).filter(({ id }) => !bad.has(id)), problems };
+  return { plugins: sortByNeeds(plugins).filter(({ id }) => !bad.has(id)), problems };
 }
 
 function unreadable(plugin: string, error: unknown): Problem {
-  return problem('plugin-unreadable', plugin, { why: whyOf(error) });
+  return problem('plugin-unreadable', plugin, { why: errorSummary(error) });
 }
 
 function toolNameProblems(plugins: readonly Plugin[]): Problem[] {
@@ -100,14 +100,14 @@ function needsProblems(plugins: readonly Plugin[]): Problem[] {
       .map((need) => problem('plugin-needs-missing', id, { needs: need })),
   );
   const circles = plugins.flatMap((plugin) => {
-    const path = pathBack(plugin.id, plugin.id, new Map(plugins.map((p) => [p.id, p.needs ?? []])));
+    const path = pathAlongNeeds(plugin.id, plugin.id, new Map(plugins.map((p) => [p.id, p.needs ?? []])));
     return path ? [problem('plugin-cycle', plugin.id, { path: [plugin.id, ...path] })] : [];
   });
   return [...missing, ...circles];
 }
 
 /** The way along `needs` from one plugin to another, without the first, or undefined when there is none. */
-function pathBack(
+function pathAlongNeeds(
   from: string,
   to: string,
   needs: ReadonlyMap<string, readonly string[]>,
@@ -117,13 +117,13 @@ function pathBack(
     if (next === to) return [to];
     if (seen.has(next)) continue;
     seen.add(next);
-    const rest = pathBack(next, to, needs, seen);
+    const rest = pathAlongNeeds(next, to, needs, seen);
     if (rest) return [next, ...rest];
   }
   return undefined;
 }
 
-function inOrder(plugins: readonly Plugin[]): Plugin[] {
+function sortByNeeds(plugins: readonly Plugin[]): Plugin[] {
   const byId = new Map(plugins.map((plugin) => [plugin.id, plugin]));
   const ordered = new Set<Plugin>();
   const visiting = new Set<Plugin>();

@@ -125,7 +125,7 @@ function surfaceProblems(plugin: Plugin): Problem[] {
   const addresses = (plugin.resources ?? [])
     .filter(({ uri }) => !isUri(uri))
     .map(({ uri }) => problem('resource-uri', plugin.id, { uri }));
-  const uses = lookingParts(plugin).flatMap(({ what, uses }) =>
+  const uses = readingParts(plugin).flatMap(({ what, uses }) =>
     Object.values(uses).flatMap((service) => {
       if (!plugin.services.includes(service))
         return [problem('surface-uses-undeclared', plugin.id, { what, service: service.name })];
@@ -147,7 +147,7 @@ function isJson(value: unknown): boolean {
 }
 
 /** Everything a plugin offers that is no tool, with the services it looks through. */
-function lookingParts(plugin: Plugin): { readonly what: string; readonly uses: Uses }[] {
+function readingParts(plugin: Plugin): { readonly what: string; readonly uses: Uses }[] {
   return [
     ...(plugin.resources ?? []).map(({ uri, uses }) => ({ what: `resource ${uri}`, uses: uses as Uses })),
     ...(plugin.prompts ?? []).map(({ name, uses }) => ({ what: `prompt ${name}`, uses: uses as Uses })),
@@ -159,8 +159,8 @@ function lookingParts(plugin: Plugin): { readonly what: string; readonly uses: U
  * A plugin nobody can change any more, its author included. Services and invariants keep their identity (it is their
  * authority), so they are frozen in place; the plugin and its tools are copies.
  */
-export function sealed(plugin: Plugin): Plugin {
-  return settled({
+export function copyAndFreeze(plugin: Plugin): Plugin {
+  return deepFreeze({
     ...plugin,
     services: [...plugin.services],
     tools: plugin.tools.map((tool) => ({ ...tool, uses: { ...tool.uses }, upholds: [...tool.upholds] })),
@@ -172,7 +172,7 @@ export function sealed(plugin: Plugin): Plugin {
 }
 
 /** Frozen all the way down. What answers anew each time it is asked could be one thing to dom0 and another to a call. */
-function settled<T extends object>(value: T): T {
+function deepFreeze<T extends object>(value: T): T {
   const seen = new Set<unknown>();
   const settle = (part: unknown): void => {
     if (typeof part !== 'object' || part === null || seen.has(part)) return;

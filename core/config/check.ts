@@ -1,11 +1,11 @@
 import type { TSchema } from '../vendor/typebox.js';
 import type { Config } from './defaults.js';
-import { BadConfig, meant } from './fault.js';
+import { BadConfig, suggestion } from './fault.js';
 import { dotted, type Step } from './path.js';
 import { matches } from './select.js';
 
 /** What a configuration can say something of. */
-export interface Known {
+export interface ConfigurablePlugin {
   readonly id: string;
   readonly options?: TSchema | undefined;
   readonly tools: readonly { readonly name: string }[];
@@ -16,13 +16,16 @@ export interface Known {
  * them, and names of tools that no plugin has. A filter that names nothing was meant to keep something out. Throws
  * BadConfig with every fault.
  */
-export async function checkAgainst(config: Config, plugins: readonly Known[]): Promise<void> {
+export async function checkAgainstPlugins(
+  config: Config,
+  plugins: readonly ConfigurablePlugin[],
+): Promise<void> {
   const lines = [...(await optionFaults(config, plugins)), ...toolFaults(config, plugins)];
   if (lines.length > 0) throw new BadConfig(lines.join('\n'));
 }
 
 /** Where a value of a configuration came from; of what is around it, when nobody said just that. */
-export function whereIn({ origins }: Config, path: readonly Step[]): string {
+export function originIn({ origins }: Config, path: readonly Step[]): string {
   for (let length = path.length; length > 0; length--) {
     const at = dotted(path.slice(0, length));
     const origin = origins.get(at) ?? [...origins].find(([key]) => key.startsWith(`${at}.`))?.[1];
@@ -31,17 +34,17 @@ export function whereIn({ origins }: Config, path: readonly Step[]): string {
   return 'configuration';
 }
 
-async function optionFaults(config: Config, plugins: readonly Known[]): Promise<string[]> {
+async function optionFaults(config: Config, plugins: readonly ConfigurablePlugin[]): Promise<string[]> {
   if (Object.keys(config.options).length === 0) return [];
-  const { NO_OPTIONS, validatedPart } = await import('./validate.js');
+  const { NO_OPTIONS, validatePart: validatedPart } = await import('./validate.js');
   const byId = new Map(plugins.map((plugin) => [plugin.id, plugin]));
-  const where = (path: readonly Step[]) => whereIn(config, path);
+  const where = (path: readonly Step[]) => originIn(config, path);
   return Object.entries(config.options).flatMap(([id, options]) => {
     const path = ['options', id];
     const plugin = byId.get(id);
     if (plugin === undefined)
       return [
-        `${where(path)}: ${dotted(path)}: no plugin of that name is loaded; ${meant(id, [...byId.keys()])}`,
+        `${where(path)}: ${dotted(path)}: no plugin of that name is loaded; ${suggestion(id, [...byId.keys()])}`,
       ];
     const schema = plugin.options ?? NO_OPTIONS;
     try {
@@ -55,16 +58,16 @@ async function optionFaults(config: Config, plugins: readonly Known[]): Promise<
 }
 
 /** A pattern with a star may stand for nothing: it is made for whatever there will be. */
-function toolFaults(config: Config, plugins: readonly Known[]): string[] {
+function toolFaults(config: Config, plugins: readonly ConfigurablePlugin[]): string[] {
   const names = plugins.flatMap(({ tools }) => tools.map(({ name }) => name));
   return (['include', 'exclude'] as const).flatMap((which) => {
     if (config.origins.get(`tools.${which}`)?.kind === 'preset') return [];
     return config.tools[which].flatMap((pattern, index) => {
       if (pattern.includes('*') || names.some((name) => matches(pattern, name))) return [];
       const path = ['tools', which, index];
-      const hint = meant(pattern, names).replace(/^expected one of .*/, 'qmcp tools --all lists them');
+      const hint = suggestion(pattern, names).replace(/^expected one of .*/, 'qmcp tools --all lists them');
       return [
-        `${whereIn(config, path)}: ${dotted(path)}: no plugin listed has a tool ${JSON.stringify(pattern)}; ${hint}`,
+        `${originIn(config, path)}: ${dotted(path)}: no plugin listed has a tool ${JSON.stringify(pattern)}; ${hint}`,
       ];
     });
   });

@@ -7,9 +7,9 @@ import { BUILT_IN } from '../../plugins/index.js';
 import { pluginOf, serviceOf, toolOf } from '../../test/support/plugins.js';
 import type { ServedTool } from '../serve/served.js';
 import { DEFAULTS, PRESETS } from './defaults.js';
-import { BadConfig, nearest } from './fault.js';
+import { BadConfig, nearestName } from './fault.js';
 import { resolveConfig, type Sources } from './resolve.js';
-import { selected } from './select.js';
+import { selectTools } from './select.js';
 
 let directory: string;
 beforeEach(() => {
@@ -153,9 +153,9 @@ describe('where a value came from', () => {
 });
 
 test('the nearest name is one a typing mistake away, or none', () => {
-  expect(nearest('readonly', ['plugins', 'readOnly'])).toBe('readOnly');
-  expect(nearest('plugin', ['plugins', 'readOnly'])).toBe('plugins');
-  expect(nearest('zebra', ['plugins', 'readOnly'])).toBeUndefined();
+  expect(nearestName('readonly', ['plugins', 'readOnly'])).toBe('readOnly');
+  expect(nearestName('plugin', ['plugins', 'readOnly'])).toBe('plugins');
+  expect(nearestName('zebra', ['plugins', 'readOnly'])).toBeUndefined();
 });
 
 describe('tool filters', () => {
@@ -174,7 +174,7 @@ describe('tool filters', () => {
     }),
   );
   const left = (readOnly: boolean, include: string[], exclude: string[]) =>
-    selected(tools, { readOnly, tools: { include, exclude } }).map(({ tool }) => tool.name);
+    selectTools(tools, { readOnly, tools: { include, exclude } }).map(({ tool }) => tool.name);
 
   test('let everything through by default', () => {
     expect(left(false, ['*'], [])).toEqual(['qube_list', 'qube_spawn', 'exec_run']);
@@ -229,12 +229,12 @@ describe('every configuration', () => {
         };
         const config = await resolved({ flags, env: variables });
         const plugins = all.filter(({ plugin }) => config.plugins.includes(plugin));
-        const left = names(selected(plugins, config));
+        const left = names(selectTools(plugins, config));
         expect(names(all)).toEqual(expect.arrayContaining(left));
         if (config.readOnly)
           for (const { tool } of all.filter(({ tool }) => left.includes(tool.name)))
             expect(tool.effect).toBe('read');
-        const without = names(selected(plugins, { ...config, tools: { ...config.tools, exclude: [] } }));
+        const without = names(selectTools(plugins, { ...config, tools: { ...config.tools, exclude: [] } }));
         expect(without).toEqual(expect.arrayContaining(left));
       }),
       { numRuns: 300 },

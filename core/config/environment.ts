@@ -1,19 +1,22 @@
-import { BadConfig, meant } from './fault.js';
+import { BadConfig, suggestion } from './fault.js';
 import type { ConfigFile } from './schema.js';
 
-type Put = (text: string) => unknown;
+type ToConfig = (text: string) => unknown;
 
 /** The environment's say, and what each variable is to the config file. Lists are separated by commas. */
-export const VARIABLES: Readonly<Record<string, { readonly path: string; readonly put: Put }>> = {
-  QMCP_EXTENDS: { path: 'extends', put: (text) => ({ extends: list(text) }) },
-  QMCP_PLUGINS: { path: 'plugins', put: (text) => ({ plugins: list(text) }) },
-  QMCP_ON_REFUSAL: { path: 'onRefusal', put: (text) => ({ onRefusal: text }) },
-  QMCP_READ_ONLY: { path: 'readOnly', put: (text) => ({ readOnly: word(text) }) },
-  QMCP_PINNED: { path: 'pinned', put: (text) => ({ pinned: word(text) }) },
-  QMCP_TOOLS_INCLUDE: { path: 'tools.include', put: (text) => ({ tools: { include: list(text) } }) },
-  QMCP_TOOLS_EXCLUDE: { path: 'tools.exclude', put: (text) => ({ tools: { exclude: list(text) } }) },
-  QMCP_QREXEC_CLIENT: { path: 'qrexec.client', put: (text) => ({ qrexec: { client: text } }) },
-  QMCP_QREXEC_TIMEOUT: { path: 'qrexec.timeout', put: (text) => ({ qrexec: { timeout: word(text) } }) },
+export const VARIABLES: Readonly<Record<string, { readonly path: string; readonly toConfig: ToConfig }>> = {
+  QMCP_EXTENDS: { path: 'extends', toConfig: (text) => ({ extends: list(text) }) },
+  QMCP_PLUGINS: { path: 'plugins', toConfig: (text) => ({ plugins: list(text) }) },
+  QMCP_ON_REFUSAL: { path: 'onRefusal', toConfig: (text) => ({ onRefusal: text }) },
+  QMCP_READ_ONLY: { path: 'readOnly', toConfig: (text) => ({ readOnly: booleanOrNumber(text) }) },
+  QMCP_PINNED: { path: 'pinned', toConfig: (text) => ({ pinned: booleanOrNumber(text) }) },
+  QMCP_TOOLS_INCLUDE: { path: 'tools.include', toConfig: (text) => ({ tools: { include: list(text) } }) },
+  QMCP_TOOLS_EXCLUDE: { path: 'tools.exclude', toConfig: (text) => ({ tools: { exclude: list(text) } }) },
+  QMCP_QREXEC_CLIENT: { path: 'qrexec.client', toConfig: (text) => ({ qrexec: { client: text } }) },
+  QMCP_QREXEC_TIMEOUT: {
+    path: 'qrexec.timeout',
+    toConfig: (text) => ({ qrexec: { timeout: booleanOrNumber(text) } }),
+  },
 };
 /** Read by the command and by what it starts, not by the configuration. */
 const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_HOST', 'QMCP_PYTHON', 'QMCP_WORLD'];
@@ -22,18 +25,18 @@ const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_HOST', 'QMCP_PYTHON', 'QMCP_WORLD'
 export async function fromEnvironment(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<{ name: string; config: ConfigFile }[]> {
-  const said: { name: string; config: ConfigFile }[] = [];
+  const layers: { name: string; config: ConfigFile }[] = [];
   for (const [name, text] of Object.entries(env)) {
     if (!name.startsWith('QMCP_') || text === undefined || OTHER_VARIABLES.includes(name)) continue;
     const variable = Object.hasOwn(VARIABLES, name) ? VARIABLES[name] : undefined;
     if (variable === undefined) {
       const known = [...Object.keys(VARIABLES), ...OTHER_VARIABLES];
-      throw new BadConfig(`environment: ${name} is not a variable of qmcp; ${meant(name, known)}`);
+      throw new BadConfig(`environment: ${name} is not a variable of qmcp; ${suggestion(name, known)}`);
     }
-    const { validated } = await import('./validate.js');
-    said.push({ name, config: validated(() => `environment: ${name}`, variable.put(text)) });
+    const { validate: validated } = await import('./validate.js');
+    layers.push({ name, config: validated(() => `environment: ${name}`, variable.toConfig(text)) });
   }
-  return said;
+  return layers;
 }
 
 const list = (text: string): string[] =>
@@ -43,6 +46,6 @@ const list = (text: string): string[] =>
     .filter((part) => part !== '');
 
 /** A boolean or a number as JSON spells it; anything else stays text, for the schema to turn down. */
-function word(text: string): unknown {
+function booleanOrNumber(text: string): unknown {
   return /^(true|false|\d{1,9})$/.test(text) ? JSON.parse(text) : text;
 }

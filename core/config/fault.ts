@@ -4,7 +4,7 @@ export class BadConfig extends Error {
 }
 
 /** The known name a person most likely meant: at most two edits away, the beginning of it, or differing only in case. */
-export function nearest(name: string, known: readonly string[]): string | undefined {
+export function nearestName(name: string, known: readonly string[]): string | undefined {
   const ranked = known
     .map((candidate) => ({ candidate, edits: distance(name.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.edits - b.edits);
@@ -15,8 +15,8 @@ export function nearest(name: string, known: readonly string[]): string | undefi
 }
 
 /** `did you mean "x"?` when a name is near, else the names there are. */
-export function meant(name: string, known: readonly string[]): string {
-  const near = nearest(name, known);
+export function suggestion(name: string, known: readonly string[]): string {
+  const near = nearestName(name, known);
   return near === undefined ? `expected one of ${known.join(', ')}` : `did you mean ${JSON.stringify(near)}?`;
 }
 

@@ -7,7 +7,7 @@ import type { Parsed } from './parse.js';
 import type { ConfigFile } from './schema.js';
 
 /** Where a configuration may be. Data only: nothing here is executed. */
-export const PLACES = [
+export const FILE_NAMES = [
   'qmcp.config.yaml',
   'qmcp.config.yml',
   'qmcp.config.json',
@@ -21,7 +21,7 @@ export const PLACES = [
 /** What other tools would run. Not read, and worth a word when somebody wonders. */
 export const EXECUTABLE = /^(qmcp\.config|\.qmcprc)\.[cm]?[jt]s$/;
 
-export interface FoundConfig {
+export interface LoadedConfig {
   readonly file: string;
   readonly config: ConfigFile;
   /** The line that says the value at this path. */
@@ -29,17 +29,17 @@ export interface FoundConfig {
 }
 
 /** The given file, or the one of the known places in `directory` that has a configuration, or undefined. Throws BadConfig. */
-export async function findConfig(directory: string, file?: string): Promise<FoundConfig | undefined> {
+export async function findConfig(directory: string, file?: string): Promise<LoadedConfig | undefined> {
   if (file !== undefined) {
     const found = await load(file);
     if (found === undefined) throw new BadConfig(`${file}:1: has no "qmcp" in it`);
     return found;
   }
-  const here = await entries(directory);
-  const found: FoundConfig[] = [];
-  for (const place of PLACES.filter((each) => here.includes(each))) {
+  const here = await directoryEntries(directory);
+  const found: LoadedConfig[] = [];
+  for (const place of FILE_NAMES.filter((each) => here.includes(each))) {
     const path = join(directory, place);
-    const one = place === 'package.json' && (await isSilent(path)) ? undefined : await load(path);
+    const one = place === 'package.json' && (await lacksConfig(path)) ? undefined : await load(path);
     if (one !== undefined) found.push(one);
   }
   const [first, second] = found;
@@ -51,7 +51,7 @@ export async function findConfig(directory: string, file?: string): Promise<Foun
 }
 
 /** A package.json that says nothing of qmcp, as nearly all do: known without what reads a configuration, which takes time to load. */
-async function isSilent(path: string): Promise<boolean> {
+async function lacksConfig(path: string): Promise<boolean> {
   try {
     const whole: unknown = JSON.parse(await readFile(path, 'utf8'));
     return typeof whole === 'object' && whole !== null && !Object.hasOwn(whole, 'qmcp');
@@ -61,11 +61,11 @@ async function isSilent(path: string): Promise<boolean> {
 }
 
 /** An empty file is no configuration when it was only come across; neither is a package.json without `qmcp`. */
-async function load(file: string): Promise<FoundConfig | undefined> {
+async function load(file: string): Promise<LoadedConfig | undefined> {
   const result = await read(file);
   if (result === null || result === undefined) return undefined;
   const { value, lineOf } = result;
-  const { validated } = await import('./validate.js');
+  const { validate: validated } = await import('./validate.js');
   const config = validated((path) => `${file}:${lineOf(path)}`, value ?? {});
   return { file, config, lineOf };
 }
@@ -94,7 +94,7 @@ function explorer(): PublicExplorer {
   };
   return new Explorer({
     moduleName: 'qmcp',
-    searchPlaces: PLACES,
+    searchPlaces: FILE_NAMES,
     loaders: Object.fromEntries(['.json', '.yaml', '.yml', '.toml', 'noExt'].map((kind) => [kind, loader])),
     cache: false,
     searchStrategy: 'none',
@@ -105,7 +105,7 @@ function explorer(): PublicExplorer {
 
 /** What a file says; of a package.json, what its key `qmcp` does. */
 async function loader(file: string, text: string): Promise<unknown> {
-  const { parsed } = await import('./parse.js');
+  const { parseData: parsed } = await import('./parse.js');
   const whole = parsed(file, text);
   if (basename(file, extname(file)) !== 'package') return whole;
   const { value, lineOf } = whole;
@@ -117,7 +117,7 @@ async function loader(file: string, text: string): Promise<unknown> {
   return { qmcp: part };
 }
 
-export async function entries(directory: string): Promise<string[]> {
+export async function directoryEntries(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch {

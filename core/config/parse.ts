@@ -16,7 +16,7 @@ export interface Parsed {
  * Data out of the text of a file: JSON, TOML, or YAML when the name says nothing else. Nothing is executed, tags and
  * merge keys mean nothing, and a key said twice is a fault. Throws BadConfig with the line.
  */
-export function parsed(file: string, text: string): Parsed {
+export function parseData(file: string, text: string): Parsed {
   const kind = extname(file);
   if (kind === '.toml') return toml(file, text);
   return yaml(file, text, kind === '.json');
@@ -31,13 +31,13 @@ function yaml(file: string, text: string, isJson: boolean): Parsed {
     const name = isJson ? 'JSON' : 'YAML';
     throw new BadConfig(`${file}:${lines.linePos(fault.pos[0]).line}: not ${name}: ${fault.message}`);
   }
-  if (isJson) strictlyJson(file, text);
+  if (isJson) rejectNonJson(file, text);
   const lineAt = (node: unknown): number | undefined => {
     const range = (node as Node | null | undefined)?.range;
     return range ? lines.linePos(range[0]).line : undefined;
   };
   return {
-    value: aliasesFollowed(file, text, () => document.toJS({ maxAliasCount: 100 })),
+    value: resolveAliases(file, text, () => document.toJS({ maxAliasCount: 100 })),
     lineOf: (path) => {
       let node: unknown = document.contents;
       let line = lineAt(node) ?? 1;
@@ -61,7 +61,7 @@ function yaml(file: string, text: string, isJson: boolean): Parsed {
   };
 }
 
-function strictlyJson(file: string, text: string): void {
+function rejectNonJson(file: string, text: string): void {
   const lines = text.split('\n');
   const faultOf = (count: number): string | undefined => {
     const part = lines.slice(0, count).join('\n');
@@ -80,7 +80,7 @@ function strictlyJson(file: string, text: string): void {
   throw new BadConfig(`${file}:${line}: not JSON: ${faultOf(line)}`);
 }
 
-function aliasesFollowed(file: string, text: string, read: () => unknown): unknown {
+function resolveAliases(file: string, text: string, read: () => unknown): unknown {
   try {
     return read();
   } catch (error) {

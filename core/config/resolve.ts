@@ -1,7 +1,7 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Config, DEFAULTS, type Origin, PRESETS } from './defaults.js';
 import { fromEnvironment } from './environment.js';
-import { BadConfig, meant } from './fault.js';
+import { BadConfig, suggestion } from './fault.js';
 import { findConfig } from './file.js';
 import { dotted, type Step } from './path.js';
 import { presetFile } from './presets.js';
@@ -54,11 +54,11 @@ export async function resolveConfig({ flags, env, directory, file }: Sources): P
   }
   const flag = (path: readonly Step[]) => FLAGS[dotted(path)] ?? 'command line';
   // The schema takes a while to load, and most servers are started with a client or without a word.
-  const config = isClientOnly(flags) ? flags : (await import('./validate.js')).validated(flag, flags);
+  const config = isClientOnly(flags) ? flags : (await import('./validate.js')).validate(flag, flags);
   layers.push(
     ...(await withPresets({ config, origin: (path) => ({ kind: 'flag', text: flag(path) }) }, directory, [])),
   );
-  return merged(layers, found && resolve(found.file));
+  return mergeLayers(layers, found && resolve(found.file));
 }
 
 function isClientOnly({ qrexec: { client, ...more } = {}, ...rest }: ConfigFile): boolean {
@@ -76,7 +76,7 @@ async function withPresets(layer: Layer, folder: string, chain: readonly string[
     const preset = isPath ? resolve(folder, name) : presetFile(name);
     if (preset === undefined)
       throw new BadConfig(
-        `${at}: extends: there is no preset ${JSON.stringify(name)}; ${meant(name, PRESETS)}, or start a path with ./`,
+        `${at}: extends: there is no preset ${JSON.stringify(name)}; ${suggestion(name, PRESETS)}, or start a path with ./`,
       );
     if (chain.includes(preset))
       throw new BadConfig(`${at}: extends: ${[...chain, preset].join(' extends ')}: take one of them out`);
@@ -92,11 +92,11 @@ async function withPresets(layer: Layer, folder: string, chain: readonly string[
     });
     layers.push(...(await withPresets({ config, origin }, dirname(preset), [...chain, preset])));
   }
-  return [...layers, { config: anchored(rest, folder), origin: layer.origin }];
+  return [...layers, { config: resolvePaths(rest, folder), origin: layer.origin }];
 }
 
 /** Every value from the last layer that says it. Lists are values; keys and values are merged. */
-function merged(layers: readonly Layer[], file: string | undefined): Config {
+function mergeLayers(layers: readonly Layer[], file: string | undefined): Config {
   const origins = new Map<string, Origin>();
   const over = (below: unknown, above: unknown, path: readonly Step[], origin: Layer['origin']): unknown => {
     if (!isTable(above)) {
@@ -119,19 +119,19 @@ function merged(layers: readonly Layer[], file: string | undefined): Config {
       ),
     };
   };
-  let whole: unknown = {};
+  let result: unknown = {};
   for (const { config, origin } of layers) {
     const { $schema: _, ...rest } = config;
-    whole = over(whole, rest, [], origin);
+    result = over(result, rest, [], origin);
   }
-  return { ...(whole as Omit<Config, 'file' | 'origins'>), file, origins };
+  return { ...(result as Omit<Config, 'file' | 'origins'>), file, origins };
 }
 
 const isTable = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Paths in a file are seen from the file's folder. */
-function anchored(config: ConfigFile, folder: string): ConfigFile {
+function resolvePaths(config: ConfigFile, folder: string): ConfigFile {
   const fromFolder = (text: string) => (text.startsWith('.') ? resolve(folder, text) : text);
   return {
     ...config,

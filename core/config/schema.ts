@@ -7,7 +7,7 @@ const ToolPattern = Type.String({
   description: 'The name of a tool; * stands for any part of it.',
   errorMessage: 'expected the name of a tool, * for any part of it',
 });
-const Named = Type.String({
+const Reference = Type.String({
   minLength: 1,
   errorMessage: 'expected a name, or a path that starts with ./ or /',
 });
@@ -17,13 +17,13 @@ export const ConfigFile = Type.Object(
   {
     $schema: Type.Optional(Type.String({ description: 'For editors.' })),
     extends: Type.Optional(
-      Type.Union([Named, Type.Array(Named)], {
+      Type.Union([Reference, Type.Array(Reference)], {
         errorMessage: 'expected the name of a preset, a path, or a list of those',
         description: `What this file starts from: ${PRESETS.join(', ')}, or the path of another file. Of several the last wins, key by key; this file wins over all of them.`,
       }),
     ),
     plugins: Type.Optional(
-      Type.Array(Named, {
+      Type.Array(Reference, {
         uniqueItems: true,
         description:
           'Plugins to load: a built-in id, a package name, or a path from the config file’s folder.',

@@ -2,7 +2,7 @@ import type { Tool } from '../api/index.js';
 import type { Config } from './defaults.js';
 
 /** The tools a configuration lets through, in their order. Exclusion wins; `readOnly` leaves only reading tools. */
-export function selected<T extends { readonly tool: Pick<Tool, 'name' | 'effect'> }>(
+export function selectTools<T extends { readonly tool: Pick<Tool, 'name' | 'effect'> }>(
   tools: readonly T[],
   { readOnly, tools: { include, exclude } }: Pick<Config, 'readOnly' | 'tools'>,
 ): T[] {

@@ -10,7 +10,7 @@ const ASSIGNED =
  */
 export function linesOfToml(text: string): (path: readonly Step[]) => number {
   const lines = text.split('\n');
-  const named = new Map<string, number>();
+  const lineOfKey = new Map<string, number>();
   let table: string[] = [];
   for (const [index, line] of lines.entries()) {
     const header = HEADER.exec(line)?.[1];
@@ -20,15 +20,15 @@ export function linesOfToml(text: string): (path: readonly Step[]) => number {
     const path = assigned === undefined ? table : [...table, ...keysOf(assigned)];
     for (let length = 1; length <= path.length; length++) {
       const key = JSON.stringify(path.slice(0, length));
-      if (!named.has(key)) named.set(key, index);
+      if (!lineOfKey.has(key)) lineOfKey.set(key, index);
     }
   }
   return (path) => {
     const steps = path.map(String);
     let length = steps.length;
-    while (length > 0 && !named.has(JSON.stringify(steps.slice(0, length)))) length -= 1;
-    let line = length === 0 ? 0 : named.get(JSON.stringify(steps.slice(0, length)))!;
-    for (const step of path.slice(length)) line = lineWith(lines, line, step);
+    while (length > 0 && !lineOfKey.has(JSON.stringify(steps.slice(0, length)))) length -= 1;
+    let line = length === 0 ? 0 : lineOfKey.get(JSON.stringify(steps.slice(0, length)))!;
+    for (const step of path.slice(length)) line = lineOfStep(lines, line, step);
     return line + 1;
   };
 }
@@ -39,7 +39,7 @@ const keysOf = (dotted: string): string[] =>
   );
 
 /** The first line from there on that names the key; or that holds the entry of that number, one entry a line or all on one. */
-function lineWith(lines: readonly string[], from: number, step: Step): number {
+function lineOfStep(lines: readonly string[], from: number, step: Step): number {
   if (typeof step === 'string') {
     const named = new RegExp(`(^|[\\s{,.])["']?${step.replace(/[^\w-]/g, '\\$&')}["']?\\s*=`);
     const found = lines.findIndex((line, index) => index >= from && named.test(line));

@@ -1,5 +1,5 @@
 import { Compile, type TSchema, Type } from '../vendor/typebox.js';
-import { BadConfig, meant } from './fault.js';
+import { BadConfig, suggestion } from './fault.js';
 import { dotted, type Step } from './path.js';
 import { ConfigFile } from './schema.js';
 
@@ -12,14 +12,14 @@ export const NO_OPTIONS = Type.Object({}, { additionalProperties: false });
 let shape: ReturnType<typeof Compile<typeof ConfigFile>> | undefined;
 
 /** Throws BadConfig with every fault, a line each. */
-export function validated(where: Where, untrusted_value: unknown): ConfigFile {
+export function validate(where: Where, untrusted_value: unknown): ConfigFile {
   shape ??= Compile(ConfigFile);
   if (shape.Check(untrusted_value)) return untrusted_value;
-  throw faulty(where, ConfigFile, shape.Errors(untrusted_value)[1], untrusted_value, []);
+  throw configError(where, ConfigFile, shape.Errors(untrusted_value)[1], untrusted_value, []);
 }
 
 /** The same for a part of a configuration that somebody else knows the shape of. `at` is where in the whole it is. */
-export function validatedPart(
+export function validatePart(
   where: Where,
   schema: TSchema,
   untrusted_value: unknown,
@@ -27,7 +27,7 @@ export function validatedPart(
 ): void {
   const part = Compile(schema);
   if (part.Check(untrusted_value)) return;
-  throw faulty(where, schema, part.Errors(untrusted_value)[1], untrusted_value, at);
+  throw configError(where, schema, part.Errors(untrusted_value)[1], untrusted_value, at);
 }
 
 interface Fault {
@@ -38,7 +38,7 @@ interface Fault {
   readonly params: unknown;
 }
 
-function faulty(
+function configError(
   where: Where,
   schema: TSchema,
   faults: readonly Fault[],
@@ -56,7 +56,7 @@ function faulty(
     )
     .flatMap((fault) => {
       const steps = stepsOf(fault.instancePath, root);
-      return said(fault, schema, valueAt(root, steps)).map(({ more, text }) => {
+      return describeFault(fault, schema, valueAt(root, steps)).map(({ more, text }) => {
         const path = [...at, ...steps, ...more];
         return `${where(path)}: ${dotted(path) || 'the whole of it'}: ${text}`;
       });
@@ -65,7 +65,7 @@ function faulty(
 }
 
 /** What is wrong at one place, as what to write there instead. */
-function said(
+function describeFault(
   { keyword, schemaPath, message, params }: Fault,
   root: TSchema,
   value: unknown,
@@ -75,7 +75,7 @@ function said(
     const known = Object.keys((schema.properties ?? {}) as object);
     return (params as { additionalProperties: string[] }).additionalProperties.map((key) => ({
       more: [key],
-      text: `unknown key; ${known.length > 0 ? meant(key, known) : 'there are none here: take it out'}`,
+      text: `unknown key; ${known.length > 0 ? suggestion(key, known) : 'there are none here: take it out'}`,
     }));
   }
   if (keyword === 'required') {
@@ -84,17 +84,20 @@ function said(
   }
   const { allowedValues } = params as { allowedValues?: unknown[] };
   const words = allowedValues?.filter((each) => typeof each === 'string') ?? [];
-  const hint = typeof value === 'string' && words.length > 0 ? meant(value, words) : '';
+  const hint = typeof value === 'string' && words.length > 0 ? suggestion(value, words) : '';
   return [
     {
       more: [],
-      text: `${expected(schema, message)}, not ${shown(value)}${hint.startsWith('did') ? `; ${hint}` : ''}`,
+      text: `${describeExpected(schema, message)}, not ${abbreviate(value)}${hint.startsWith('did') ? `; ${hint}` : ''}`,
     },
   ];
 }
 
 /** What a schema wants, in words. */
-export function expected(schema: Record<string, unknown>, otherwise = 'expected something else'): string {
+export function describeExpected(
+  schema: Record<string, unknown>,
+  otherwise = 'expected something else',
+): string {
   // A word of VS Code's, which shows it too.
   if (typeof schema.errorMessage === 'string') return schema.errorMessage;
   if (Array.isArray(schema.enum))
@@ -115,7 +118,7 @@ export function expected(schema: Record<string, unknown>, otherwise = 'expected 
   return kind === undefined ? otherwise : `expected ${kind}`;
 }
 
-function shown(value: unknown): string {
+function abbreviate(value: unknown): string {
   if (value === undefined) return 'nothing';
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;

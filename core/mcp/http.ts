@@ -9,7 +9,7 @@ import {
   type ServerEvent,
   toNodeHandler,
 } from '../vendor/mcp-http.js';
-import { Watching } from './changes.js';
+import { ChangeWatcher } from './changes.js';
 import { type McpOptions, mcpServer } from './server.js';
 
 /** The one path that is answered. */
@@ -36,8 +36,8 @@ export interface HttpListener {
 }
 
 /** It would answer anybody who reaches the machine. */
-export class Unguarded extends Error {
-  override readonly name = 'Unguarded';
+export class TokenRequired extends Error {
+  override readonly name = 'TokenRequired';
 }
 
 /**
@@ -48,12 +48,12 @@ export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
   const { host, port, token, log } = options;
   const name = host.includes(':') ? `[${host}]` : host;
   if (token === undefined && !LOOPBACK.includes(name))
-    throw new Unguarded(
+    throw new TokenRequired(
       `others can reach ${host}: say with --token-file what a client has to bring, or serve on 127.0.0.1`,
     );
 
-  const bus = new Counted((open) => watching.wanted(open > 0));
-  const watching = new Watching(options.changes, (uri) => bus.publish({ kind: 'resource_updated', uri }));
+  const bus = new CountingEventBus((open) => watcher.setActive(open > 0));
+  const watcher = new ChangeWatcher(options.changes, (uri) => bus.publish({ kind: 'resource_updated', uri }));
   const handler = createMcpHandler(({ era }) => mcpServer(options, era === 'modern'), {
     bus,
     maxSubscriptions: MAX_SUBSCRIPTIONS,
@@ -66,7 +66,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
 
   const server = createServer((request, response) => {
     if (!ofThisHost(request, response) || !ofThisOrigin(request, response)) return;
-    if (token !== undefined && !carries(request, token)) return refuse(response, 401);
+    if (token !== undefined && !hasToken(request, token)) return refuse(response, 401);
     if (request.url?.split('?')[0] !== PATH) return refuse(response, 404);
     answer(request as Parameters<typeof answer>[0], response).catch((error: Error) => {
       log(`mcp: ${error.message}`);
@@ -80,7 +80,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
   return {
     url: `http://${name}:${(server.address() as AddressInfo).port}${PATH}`,
     close: async () => {
-      watching.wanted(false);
+      watcher.setActive(false);
       await handler.close();
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));
@@ -89,7 +89,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
 }
 
 /** Tells how many streams stand open: the SDK does not say which addresses they are about. */
-class Counted extends InMemoryServerEventBus {
+class CountingEventBus extends InMemoryServerEventBus {
   constructor(private readonly count: (open: number) => void) {
     super();
   }
@@ -105,7 +105,7 @@ class Counted extends InMemoryServerEventBus {
 }
 
 /** Compared in the same time, however much of it is right. */
-function carries({ headers: { authorization = '' } }: IncomingMessage, token: string): boolean {
+function hasToken({ headers: { authorization = '' } }: IncomingMessage, token: string): boolean {
   const hash = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(hash(authorization), hash(`Bearer ${token}`));
 }

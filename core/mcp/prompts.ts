@@ -2,7 +2,7 @@ import type { Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, type Server } from '../vendor/mcp.js';
 import { protocolError } from './resources.js';
 
-const unknown = (what: string) => new ProtocolError(ProtocolErrorCode.InvalidParams, what);
+const invalidParams = (what: string) => new ProtocolError(ProtocolErrorCode.InvalidParams, what);
 
 /** Prompts, and the words that could stand in their arguments or in an address. */
 export function answerPrompts(
@@ -26,13 +26,15 @@ export function answerPrompts(
 
   server.setRequestHandler('prompts/get', ({ params: { name, arguments: given = {} } }) => {
     const prompt = byName.get(name)?.prompt;
-    if (prompt === undefined) throw unknown('Unknown prompt');
+    if (prompt === undefined) throw invalidParams('Unknown prompt');
     const missing = prompt.arguments.filter((one) => one.required && !given[one.name]);
-    if (missing.length > 0) throw unknown(`Missing: ${missing.map((one) => one.name).join(', ')}`);
-    const known = Object.fromEntries(prompt.arguments.map((one) => [one.name, given[one.name] || undefined]));
+    if (missing.length > 0) throw invalidParams(`Missing: ${missing.map((one) => one.name).join(', ')}`);
+    const values = Object.fromEntries(
+      prompt.arguments.map((one) => [one.name, given[one.name] || undefined]),
+    );
     return {
       description: prompt.description,
-      messages: [{ role: 'user', content: { type: 'text', text: prompt.text(known) } }],
+      messages: [{ role: 'user', content: { type: 'text', text: prompt.text(values) } }],
     };
   });
 
@@ -41,7 +43,7 @@ export function answerPrompts(
       ref.type === 'ref/prompt'
         ? byName.get(ref.name)
         : resources.find(({ resource }) => resource.uri === ref.uri);
-    if (asked === undefined) throw unknown('Unknown reference');
+    if (asked === undefined) throw invalidParams('Unknown reference');
     const values = await asked
       .complete(argument.name, argument.value, { signal: mcpReq.signal })
       .catch((error) => protocolError(error));

@@ -10,7 +10,7 @@ export function answerResources(server: Server, { resources }: Pick<Surface, 're
         resources.map(async (entry) =>
           (
             await entry.list({ signal: mcpReq.signal }).catch(protocolError)
-          ).map((uri) => described(entry, uri)),
+          ).map((uri) => listEntry(entry, uri)),
         ),
       )
     ).flat(),
@@ -41,7 +41,7 @@ export function answerResources(server: Server, { resources }: Pick<Surface, 're
   });
 }
 
-function described({ resource: { uri: own, name, title, mimeType } }: ServedResource, uri: string) {
+function listEntry({ resource: { uri: own, name, title, mimeType } }: ServedResource, uri: string) {
   // One of many is called by what tells it from the others.
   return { uri, name: uri === own ? name : uri.slice(uri.indexOf('://') + 3), title, mimeType };
 }

@@ -5,8 +5,8 @@ import { INSTRUCTIONS } from './instructions.js';
 import { answerPrompts } from './prompts.js';
 import { answerResources } from './resources.js';
 import { refusalOf, resultOf } from './results.js';
-import { shownTools } from './tool-descriptions.js';
-import { wholeTools } from './tool-schemas.js';
+import { describeTools } from './tool-descriptions.js';
+import { toolSchemas } from './tool-schemas.js';
 
 export interface McpOptions extends Surface {
   readonly version: string;
@@ -25,7 +25,7 @@ export interface Subscriber {
 /** One MCP server instance over what is loaded, for whichever protocol era a connection speaks. */
 export function mcpServer(options: McpOptions, subscribable: boolean, subscriber?: Subscriber): Server {
   const { tools, prompts, version } = options;
-  const resources = [...options.resources, wholeTools(tools)];
+  const resources = [...options.resources, toolSchemas(tools)];
   const instructions = 'instructions' in options ? options.instructions : INSTRUCTIONS;
   const server = new Server(
     { name: 'qmcp', title: 'Qubes OS', version },
@@ -57,8 +57,8 @@ export function mcpServer(options: McpOptions, subscribable: boolean, subscriber
 
 function answerTools(server: Server, { tools, log }: McpOptions): void {
   const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
-  const shown = shownTools(tools.map(({ tool }) => tool));
-  server.setRequestHandler('tools/list', () => ({ tools: shown }));
+  const descriptions = describeTools(tools.map(({ tool }) => tool));
+  server.setRequestHandler('tools/list', () => ({ tools: descriptions }));
 
   server.setRequestHandler('tools/call', async ({ params }, { mcpReq }) => {
     const entry = byName.get(params.name);

@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import { StdioServerTransport, serveStdio } from '../vendor/mcp.js';
-import { Watching } from './changes.js';
+import { ChangeWatcher } from './changes.js';
 import { type McpOptions, mcpServer } from './server.js';
 
 export interface McpConnection {
@@ -20,27 +20,28 @@ export function serveMcp(
     stdout.once('error', () => resolve());
   });
   /** What it has asked to hear of: addresses in the era of 2025, in the later one the streams that stand open. */
-  const wanted = { addresses: new Set<string>(), streams: new Set<unknown>() };
-  let tell = (_uri: string): void => {};
-  const watching = new Watching(options.changes, (uri) => tell(uri));
-  const consider = () => watching.wanted(wanted.addresses.size + wanted.streams.size > 0);
+  const subscriptions = { addresses: new Set<string>(), streams: new Set<unknown>() };
+  let notify = (_uri: string): void => {};
+  const watcher = new ChangeWatcher(options.changes, (uri) => notify(uri));
+  const updateWatcher = () =>
+    watcher.setActive(subscriptions.addresses.size + subscriptions.streams.size > 0);
 
   const transport = new StdioServerTransport(stdin, stdout);
   const handle = serveStdio(
     ({ era }) => {
       const server = mcpServer(options, true, {
         subscribed: (uri) => {
-          wanted.addresses.add(uri);
-          consider();
+          subscriptions.addresses.add(uri);
+          updateWatcher();
         },
         unsubscribed: (uri) => {
-          wanted.addresses.delete(uri);
-          consider();
+          subscriptions.addresses.delete(uri);
+          updateWatcher();
         },
       });
-      tell = (uri) => {
+      notify = (uri) => {
         // In the later era the SDK knows which stream asked for which address.
-        if (era === 'modern' || wanted.addresses.has(uri))
+        if (era === 'modern' || subscriptions.addresses.has(uri))
           server.sendResourceUpdated({ uri }).catch(() => {});
       };
       return server;
@@ -51,17 +52,18 @@ export function serveMcp(
   const deliver = transport.onmessage;
   transport.onmessage = (message) => {
     if ('method' in message) {
-      if (message.method === 'subscriptions/listen' && 'id' in message) wanted.streams.add(message.id);
-      if (message.method === 'notifications/cancelled') wanted.streams.delete(message.params?.requestId);
-      consider();
+      if (message.method === 'subscriptions/listen' && 'id' in message) subscriptions.streams.add(message.id);
+      if (message.method === 'notifications/cancelled')
+        subscriptions.streams.delete(message.params?.requestId);
+      updateWatcher();
     }
     deliver?.(message);
   };
-  closed.then(() => watching.wanted(false));
+  closed.then(() => watcher.setActive(false));
   return {
     closed,
     close: async () => {
-      watching.wanted(false);
+      watcher.setActive(false);
       await handle.close();
     },
   };

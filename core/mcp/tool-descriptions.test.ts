@@ -5,12 +5,12 @@ import { BUILT_IN } from '../../plugins/index.js';
 import { serviceOf, toolOf } from '../../test/support/plugins.js';
 import { valuesOf } from '../../test/support/values.js';
 import { type Tool, type TSchema, Type } from '../api/index.js';
-import { shownTools } from './tool-descriptions.js';
+import { describeTools } from './tool-descriptions.js';
 
 const exact = { additionalProperties: false };
 const service = serviceOf('a');
 const shown = (input: TSchema, output: TSchema) =>
-  shownTools([toolOf('a_say', service, { input, output })])[0]!;
+  describeTools([toolOf('a_say', service, { input, output })])[0]!;
 
 test('of an argument, what it must be to be useful is told, and no more', () => {
   const { inputSchema } = shown(
@@ -72,7 +72,7 @@ test('of a result, the fields are told in words, and what is inside of them', ()
 test('an output that an earlier tool has too is told by its name', () => {
   const state = Type.Object({ name: Type.String(), class: Type.String(), label: Type.String() }, exact);
   const of = (name: string, output: TSchema) => toolOf(name, service, { output });
-  const [first, second, small, smaller] = shownTools([
+  const [first, second, small, smaller] = describeTools([
     of('a_state', state),
     of('a_start', state),
     of('a_word_with_a_long_name', Type.Object({ a: Type.String() })),
@@ -86,7 +86,7 @@ test('an output that an earlier tool has too is told by its name', () => {
 test('what fits a whole schema fits what is shown of it, and so does a refusal', () => {
   for (const { tools } of BUILT_IN)
     for (const tool of tools as readonly Tool[]) {
-      const { inputSchema, outputSchema } = shownTools([tool])[0]!;
+      const { inputSchema, outputSchema } = describeTools([tool])[0]!;
       const drawn = new Map([
         [inputSchema, tool.input],
         [outputSchema, tool.output],

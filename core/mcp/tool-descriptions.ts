@@ -6,16 +6,16 @@ import { annotationsOf } from './annotations.js';
  * whole schemas, and what dom0 is asked against its contract; this is what a reader needs to make a call and to read the answer.
  */
 
-export interface ShownTool {
+export interface ToolDescription {
   [key: string]: unknown;
   readonly name: string;
   readonly description: string;
-  readonly inputSchema: Shown & { type: 'object' };
-  readonly outputSchema: Shown & { type: 'object' };
+  readonly inputSchema: DescribedSchema & { type: 'object' };
+  readonly outputSchema: DescribedSchema & { type: 'object' };
   readonly annotations: ReturnType<typeof annotationsOf>;
 }
 
-interface Shown {
+interface DescribedSchema {
   [key: string]: unknown;
 }
 
@@ -33,20 +33,20 @@ interface Schema {
 }
 
 /** Tools in their order. An output that one before has too is told by that one's name. */
-export function shownTools(tools: readonly Tool[]): ShownTool[] {
+export function describeTools(tools: readonly Tool[]): ToolDescription[] {
   const first = new Map<string, string>();
   return tools.map((tool) => {
     const output = outputOf(tool.output as Schema);
     const key = JSON.stringify(output);
     const before = first.get(key);
     if (before === undefined) first.set(key, tool.name);
-    const told = { type: 'object' as const, description: `as of ${before}` };
-    const shorter = before !== undefined && JSON.stringify(told).length < key.length;
+    const reference = { type: 'object' as const, description: `as of ${before}` };
+    const shorter = before !== undefined && JSON.stringify(reference).length < key.length;
     return {
       name: tool.name,
       description: tool.description,
-      inputSchema: inputOf(tool.input as Schema) as ShownTool['inputSchema'],
-      outputSchema: shorter ? told : output,
+      inputSchema: inputOf(tool.input as Schema) as ToolDescription['inputSchema'],
+      outputSchema: shorter ? reference : output,
       annotations: annotationsOf(tool),
     };
   });
@@ -56,9 +56,9 @@ export function shownTools(tools: readonly Tool[]): ShownTool[] {
 const BOUNDS = { least: 1, most: 65_535 };
 
 /** What can be asked for: its parts, which must be there, and the words and numbers that are possible. */
-function inputOf(schema: Schema): Shown {
+function inputOf(schema: Schema): DescribedSchema {
   const { type, anyOf, items, properties = {}, required = [], description, minimum, maximum } = schema;
-  const single = nullable(schema);
+  const single = nonNull(schema);
   if (single !== undefined) return { ...inputOf(single), type: [single.type, 'null'] };
   const parts = Object.entries(properties).map(([name, part]) => [name, inputOf(part)]);
   return {
@@ -79,18 +79,18 @@ function inputOf(schema: Schema): Shown {
  * before them. Nothing is required, because a refused call has an `error` in their place, and some clients hold that against this
  * schema too.
  */
-function outputOf(schema: Schema): Shown & { type: 'object' } {
-  const words = inWords(schema, wordsOf);
+function outputOf(schema: Schema): DescribedSchema & { type: 'object' } {
+  const words = describeFields(schema, wordsOf);
   return { type: 'object', ...(words !== '{}' && { description: words }) };
 }
 
 /** `[{name, state, rules?: [{to}]}]` */
-function inWords(schema: Schema, words = (_part: Schema) => ''): string {
-  const { items, properties, required = [] } = nullable(schema) ?? schema;
-  if (items !== undefined) return `[${inWords(items)}]`;
+function describeFields(schema: Schema, words = (_part: Schema) => ''): string {
+  const { items, properties, required = [] } = nonNull(schema) ?? schema;
+  if (items !== undefined) return `[${describeFields(items)}]`;
   if (properties === undefined) return '';
   const parts = Object.entries(properties).map(([name, part]) => {
-    const inside = words(part) || inWords(part);
+    const inside = words(part) || describeFields(part);
     const optional = required.includes(name) ? '' : '?';
     return `${name}${optional}${inside && inside !== '[]' ? `: ${inside}` : ''}`;
   });
@@ -98,13 +98,13 @@ function inWords(schema: Schema, words = (_part: Schema) => ''): string {
 }
 
 /** Words of an enumeration that are told of a result; of more, a reader sees which it is. */
-const WORDS_TOLD = 4;
+const MAX_WORDS = 4;
 
 const wordsOf = ({ enum: words, description }: Schema): string =>
-  words !== undefined && words.length <= WORDS_TOLD ? words.join('|') : (description ?? '');
+  words !== undefined && words.length <= MAX_WORDS ? words.join('|') : (description ?? '');
 
 /** What it is when it is not null, where it can be. */
-function nullable({ anyOf }: Schema): (Schema & { type: string }) | undefined {
+function nonNull({ anyOf }: Schema): (Schema & { type: string }) | undefined {
   const [one, other] = anyOf ?? [];
   if (anyOf?.length !== 2 || other?.type !== 'null' || one?.type === undefined) return undefined;
   return one as Schema & { type: string };

@@ -1,7 +1,7 @@
 import { Refused, type Resource, statementOf } from '../api/index.js';
 import type { ServedResource, ServedTool } from '../serve/served.js';
 
-const WHOLE: Resource = {
+const TOOL_RESOURCE: Resource = {
   uri: 'tool://{name}',
   name: 'tool',
   title: 'A tool in full',
@@ -13,11 +13,11 @@ const WHOLE: Resource = {
 /**
  * What `tools/list` leaves out, for whoever writes a program against a tool. Not listed one by one: the tools are, elsewhere.
  */
-export function wholeTools(tools: readonly ServedTool[]): ServedResource {
+export function toolSchemas(tools: readonly ServedTool[]): ServedResource {
   const byName = new Map(tools.map(({ tool }) => [tool.name, tool]));
   return {
     plugin: 'qmcp',
-    resource: WHOLE,
+    resource: TOOL_RESOURCE,
     match: (uri) => (/^tool:\/\/[a-z0-9_]+$/.test(uri) ? { name: uri.slice('tool://'.length) } : undefined),
     read: async ({ name }) => {
       const tool = byName.get(name!);

@@ -2,7 +2,7 @@ import type { Surface } from '../serve/served.js';
 import { Compile, type Static, Type } from '../vendor/typebox.js';
 
 /** What a client's model is shown of one tool, resource or prompt: JSON. */
-type Shown = Readonly<Record<string, unknown>>;
+type ReviewedText = Readonly<Record<string, unknown>>;
 
 const Names = Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown()));
 const closed = { additionalProperties: false };
@@ -24,7 +24,7 @@ export const KINDS = ['tools', 'resources', 'prompts'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** Undefined when the text is no lock. */
-export function lockIn(untrusted_text: string): Lock | undefined {
+export function parseLock(untrusted_text: string): Lock | undefined {
   try {
     const untrusted_lock: unknown = JSON.parse(untrusted_text);
     return Compile(Lock).Check(untrusted_lock) ? untrusted_lock : undefined;
@@ -34,13 +34,13 @@ export function lockIn(untrusted_text: string): Lock | undefined {
 }
 
 /** What there is now. `versions` by plugin id; a plugin that offers nothing is there, too. */
-export function lockOf(
+export function currentLock(
   { tools, resources, prompts }: Surface,
   versions: ReadonlyMap<string, string>,
   instructions: string,
 ): Lock {
   const plugins = new Map([...versions].map(([id, version]) => [id, { version, ...empty() }] as const));
-  const put = (id: string, kind: Kind, name: string, shown: Shown) => {
+  const put = (id: string, kind: Kind, name: string, shown: ReviewedText) => {
     const plugin = plugins.get(id);
     if (plugin === undefined) throw new Error(`the plugin ${id} has no version`);
     plugin[kind][name] = JSON.parse(JSON.stringify(shown)) as Record<string, unknown>;
@@ -110,7 +110,7 @@ export function differences(was: Lock, is: Lock): Difference[] {
  * What of the surface was reviewed as it is now. A changed or new thing is left out; of a plugin whose version is another,
  * everything is: its code may be, too. Calls and listeners of what is left are the ones it came with.
  */
-export function reviewed<S extends Surface>(surface: S, found: readonly Difference[]): S {
+export function keepReviewed<S extends Surface>(surface: S, found: readonly Difference[]): S {
   const touched = new Set(found.map(({ plugin, kind, name }) => JSON.stringify([plugin, kind, name])));
   const keeps = (plugin: string, kind: Kind, name: string) =>
     !touched.has(JSON.stringify([plugin, 'version', undefined])) &&
@@ -124,7 +124,7 @@ export function reviewed<S extends Surface>(surface: S, found: readonly Differen
 }
 
 /** In words, without saying what the texts are: those are for `qmcp pin --review`, escaped. */
-export function inWords({ plugin, kind, name, was, is }: Difference): string {
+export function describeDifference({ plugin, kind, name, was, is }: Difference): string {
   if (kind === 'instructions') return 'the instructions of the server are others';
   if (kind === 'version') {
     if (was === undefined) return `plugin ${plugin} ${is} is new`;
@@ -134,7 +134,7 @@ export function inWords({ plugin, kind, name, was, is }: Difference): string {
   const what = `${kind.slice(0, -1)} ${name} of plugin ${plugin}`;
   if (was === undefined) return `${what} is new`;
   if (is === undefined) return `${what} is gone`;
-  const [before, after] = [was as Shown, is as Shown];
+  const [before, after] = [was as ReviewedText, is as ReviewedText];
   const parts = union(before, after).filter((part) => !same(before[part], after[part]));
   return `${what}: another ${parts.join(', ')}`;
 }

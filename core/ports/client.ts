@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import type { Qrexec, QrexecRequest, QrexecResult } from './qrexec.js';
 
 /** Bytes of standard error kept: enough for a person to read, too few to hurt. */
-const STDERR_KEPT = 8192;
+const MAX_STDERR = 8192;
 /** What a shell, and qrexec itself, report for something that cannot be executed. */
 const CANNOT_RUN = 125;
 
@@ -14,15 +14,24 @@ export class QrexecClient implements Qrexec {
   constructor(private readonly client: string) {}
 
   call(request: QrexecRequest): Promise<QrexecResult> {
-    const { target, service, stdin, holdsStdin, signal, timeout, maxBytes, onStdout } = request;
+    const {
+      target,
+      service,
+      stdin,
+      keepStdinOpen: holdsStdin,
+      signal,
+      timeout,
+      maxBytes,
+      onStdout,
+    } = request;
     return new Promise((resolve) => {
       if (signal?.aborted) {
         resolve({ ended: 'aborted', exit: null, stdout: new Uint8Array(), stderr: '' });
         return;
       }
       const child = spawn(this.client, [target, service], { stdio: 'pipe' });
-      const stdout = new Kept(maxBytes);
-      const stderr = new Kept(STDERR_KEPT);
+      const stdout = new BoundedBuffer(maxBytes);
+      const stderr = new BoundedBuffer(MAX_STDERR);
       let ended: QrexecResult['ended'] = 'exit';
 
       const stop = (why: QrexecResult['ended']) => {
@@ -68,7 +77,7 @@ export class QrexecClient implements Qrexec {
 }
 
 /** The beginning of a stream, bounded. */
-class Kept {
+class BoundedBuffer {
   private readonly chunks: Uint8Array[] = [];
   private left: number;
 

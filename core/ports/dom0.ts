@@ -1,7 +1,7 @@
 import { LIMITS } from '../api/generated/limits.js';
 import { type Port, Refused, type Service } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
-import { qubeName, requestOf, resultOf, secondsAsked } from './messages.js';
+import { qubeName, requestedSeconds, requestOf, resultOf } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { lazily } from './values.js';
 
@@ -19,7 +19,7 @@ export function dom0Port<S extends Dom0Service>(service: S, qrexec: Qrexec, time
       service: service.name,
       stdin: requestOf(params),
       signal,
-      timeout: timeout + secondsAsked(params),
+      timeout: timeout + requestedSeconds(params),
       maxBytes: LIMITS.reply_bytes,
     });
     const value = resultOf(result);

@@ -27,8 +27,8 @@ export class BrokenFraming extends Error {
 export class FrameDecoder {
   private readonly header = Buffer.alloc(HEADER);
   /** Bytes of the header that have come, and of the payload that have not. */
-  private known = 0;
-  private left = 0;
+  private headerBytes = 0;
+  private payloadLeft = 0;
   private readonly last: Uint8Array[] = [];
   private finished = false;
 
@@ -41,31 +41,31 @@ export class FrameDecoder {
     let rest = untrusted_bytes;
     while (rest.length > 0) {
       if (this.finished) throw new BrokenFraming('bytes after the last frame');
-      if (this.known < HEADER) rest = this.begin(rest);
-      if (this.known < HEADER) return;
+      if (this.headerBytes < HEADER) rest = this.readHeader(rest);
+      if (this.headerBytes < HEADER) return;
       const kind = this.kind();
-      const piece = rest.subarray(0, this.left);
+      const piece = rest.subarray(0, this.payloadLeft);
       rest = rest.subarray(piece.length);
-      this.left -= piece.length;
-      if (this.left === 0) this.known = 0;
+      this.payloadLeft -= piece.length;
+      if (this.payloadLeft === 0) this.headerBytes = 0;
       if (kind === 'stdout' || kind === 'stderr') {
         if (piece.length > 0) yield { kind, bytes: piece };
         continue;
       }
       this.last.push(piece);
-      this.finished = this.left === 0;
+      this.finished = this.payloadLeft === 0;
       if (this.finished) yield { kind, bytes: Buffer.concat(this.last) };
     }
   }
 
   /** Takes what there is of a header; the rest. */
-  private begin(bytes: Uint8Array): Uint8Array {
-    const taken = bytes.subarray(0, HEADER - this.known);
-    this.header.set(taken, this.known);
-    this.known += taken.length;
+  private readHeader(bytes: Uint8Array): Uint8Array {
+    const taken = bytes.subarray(0, HEADER - this.headerBytes);
+    this.header.set(taken, this.headerBytes);
+    this.headerBytes += taken.length;
     this.kind();
-    if (this.known === HEADER) this.left = this.header.readUInt32BE(1);
-    if (this.left > LIMITS.frame_bytes) throw new BrokenFraming('frame too long');
+    if (this.headerBytes === HEADER) this.payloadLeft = this.header.readUInt32BE(1);
+    if (this.payloadLeft > LIMITS.frame_bytes) throw new BrokenFraming('frame too long');
     return bytes.subarray(taken.length);
   }
 

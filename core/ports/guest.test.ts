@@ -49,7 +49,7 @@ describe('a call into a qube', () => {
     expect(Buffer.from(qrexec.calls[0]!.stdin).toString()).toBe(
       '{"command":"cat"}\nI\0\0\0\u0004\0in\nI\0\0\0\0',
     );
-    expect(qrexec.calls[0]!.holdsStdin).toBe(true);
+    expect(qrexec.calls[0]!.keepStdinOpen).toBe(true);
     expect(qrexec.calls[0]).toMatchObject({ target: 'ai-one', service: 'qmcp.guests.Run', timeout: 65 });
   });
 

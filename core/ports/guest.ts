@@ -2,7 +2,7 @@ import { LIMITS } from '../api/generated/limits.js';
 import { type GuestIo, type GuestProblems, type GuestService, type Port, Refused } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import { type Frame, FrameDecoder, inputFrames } from './frames.js';
-import { qubeName, requestOf, secondsAsked } from './messages.js';
+import { qubeName, requestOf, requestedSeconds } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { isObject, lazily, own } from './values.js';
 
@@ -26,11 +26,11 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
       target,
       service: service.name,
       stdin,
-      holdsStdin: true,
+      keepStdinOpen: true,
       signal,
-      timeout: io.timeout ?? timeout + (secondsAsked(params) || DEFAULT_SECONDS),
+      timeout: io.timeout ?? timeout + (requestedSeconds(params) || DEFAULT_SECONDS),
       maxBytes: MAX_OUTPUT,
-      onStdout: (bytes) => conversation.hear(bytes),
+      onStdout: (bytes) => conversation.receive(bytes),
     });
     const value = conversation.result();
     if (!reply().Check(value)) throw new Refused('failed');
@@ -63,7 +63,7 @@ class Conversation {
     return this.breaker.signal;
   }
 
-  hear(bytes: Uint8Array): void {
+  receive(bytes: Uint8Array): void {
     this.silent = false;
     try {
       for (const frame of this.decoder.push(bytes)) {
@@ -84,7 +84,7 @@ class Conversation {
     const { code: untrusted_code, problem: untrusted_problem } = isObject(untrusted_value)
       ? untrusted_value
       : {};
-    const code = OF_A_QUBE.find((one) => one === untrusted_code) ?? 'failed';
+    const code = GUEST_CODES.find((one) => one === untrusted_code) ?? 'failed';
     // Of the qube's own words only one that the service names counts: it stands for a sentence of the plugin.
     const found = typeof untrusted_problem === 'string' ? own(this.problems, untrusted_problem) : undefined;
     if (found === undefined) throw new Refused(code);
@@ -94,7 +94,7 @@ class Conversation {
 }
 
 /** What a qube can refuse. The other codes are dom0's: what is frozen, or spent, no qube can say. */
-const OF_A_QUBE = ['invalid-request', 'not-found', 'not-permitted', 'conflict'] as const;
+const GUEST_CODES = ['invalid-request', 'not-found', 'not-permitted', 'conflict'] as const;
 
 function parse(bytes: Uint8Array): unknown {
   try {

@@ -14,7 +14,7 @@ export function requestOf(params: unknown): Uint8Array {
 }
 
 /** A parameter called `timeout` or `seconds` is, by convention, seconds that the call itself may take. */
-export function secondsAsked(params: unknown): number {
+export function requestedSeconds(params: unknown): number {
   const { timeout, seconds } = (params ?? {}) as { timeout?: unknown; seconds?: unknown };
   const asked = timeout ?? seconds;
   return typeof asked === 'number' && asked > 0 ? asked : 0;

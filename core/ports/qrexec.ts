@@ -5,7 +5,7 @@ export interface QrexecRequest {
   readonly service: string;
   readonly stdin: Uint8Array;
   /** The callee's input does not end with `stdin`: its end is how the callee learns that the caller has gone. */
-  readonly holdsStdin?: boolean;
+  readonly keepStdinOpen?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Seconds until the call is given up; there is always a limit, because the other side may never answer. */
   readonly timeout: number;

@@ -1,6 +1,6 @@
 import { type Port, Refused, type StreamService } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
-import { parseLine, requestOf, resultIn, secondsAsked } from './messages.js';
+import { parseLine, requestedSeconds, requestOf, resultIn } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { lazily } from './values.js';
 
@@ -16,21 +16,21 @@ const NEWLINE = 10;
 export function streamPort<S extends StreamService>(service: S, qrexec: Qrexec, timeout: number): Port<S> {
   const reply = lazily(() => Compile(service.reply));
   const port = async function* (params: unknown, signal?: AbortSignal) {
-    const over = new AbortController();
-    const heard = new Lines();
+    const controller = new AbortController();
+    const lines = new Lines();
     const call = qrexec.call({
       target: '@adminvm',
       service: service.name,
       stdin: requestOf(params),
-      signal: signal ? AbortSignal.any([over.signal, signal]) : over.signal,
-      timeout: timeout + secondsAsked(params),
+      signal: signal ? AbortSignal.any([controller.signal, signal]) : controller.signal,
+      timeout: timeout + requestedSeconds(params),
       maxBytes: MAX_STREAM,
-      onStdout: (bytes) => heard.push(bytes),
+      onStdout: (bytes) => lines.push(bytes),
     });
-    call.then(() => heard.end());
+    call.then(() => lines.end());
     try {
       let silent = true;
-      for await (const line of heard) {
+      for await (const line of lines) {
         const untrusted_reply = parseLine(line);
         if (untrusted_reply === undefined) throw new Refused(silent ? 'not-found' : 'failed');
         silent = false;
@@ -42,7 +42,7 @@ export function streamPort<S extends StreamService>(service: S, qrexec: Qrexec, 
       if (silent) throw new Refused('not-found');
       if (ended !== 'exit' || exit !== 0) throw new Refused('failed');
     } finally {
-      over.abort();
+      controller.abort();
       await call;
     }
   };

@@ -5,7 +5,7 @@ const URI = /^[a-z][a-z0-9+.-]*:\/\/(?:[A-Za-z0-9_.~/-]|\{[a-z]+\})*$/;
 export const isUri = (uri: unknown): uri is string => typeof uri === 'string' && URI.test(uri);
 
 /** The variables of an address with holes, and how to find them in one without. */
-export function addressOf(template: string) {
+export function parseTemplate(template: string) {
   const variables = [...template.matchAll(/\{([a-z]+)\}/g)].map(([, name]) => name!);
   const literal = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const pattern = new RegExp(

@@ -34,7 +34,7 @@ const SHARED: Readonly<Record<string, object>> = {
 const { ownKeys, getOwnPropertyDescriptor, defineProperty, deleteProperty } = Reflect;
 const { is } = Object;
 
-interface Kept {
+interface BuiltinSnapshot {
   readonly name: string;
   readonly object: object;
   readonly keys: readonly PropertyKey[];
@@ -43,17 +43,17 @@ interface Kept {
 
 /** How they are when it is made. */
 export class Builtins {
-  private readonly kept: readonly Kept[] = Object.entries(SHARED).map(([name, object]) => {
+  private readonly snapshots: readonly BuiltinSnapshot[] = Object.entries(SHARED).map(([name, object]) => {
     const keys = ownKeys(object);
     return { name, object, keys, properties: keys.map((key) => getOwnPropertyDescriptor(object, key)!) };
   });
 
   /** Undoes what was changed since, and says what it was: `Array.prototype.map`. */
-  putBack(): string[] {
+  restore(): string[] {
     const changed: string[] = [];
     // Without iterators and without methods of arrays: those are among what may have been changed.
-    for (let index = 0; index < this.kept.length; index++) {
-      const { name, object, keys, properties } = this.kept[index]!;
+    for (let index = 0; index < this.snapshots.length; index++) {
+      const { name, object, keys, properties } = this.snapshots[index]!;
       for (let at = 0; at < keys.length; at++) {
         const now = getOwnPropertyDescriptor(object, keys[at]!);
         if (now !== undefined && same(now, properties[at]!)) continue;
@@ -64,7 +64,7 @@ export class Builtins {
       if (present.length === keys.length) continue;
       for (let at = 0; at < present.length; at++) {
         const key = present[at]!;
-        if (among(key, keys)) continue;
+        if (includes(key, keys)) continue;
         changed[changed.length] = `${name}.${String(key)}`;
         deleteProperty(object, key);
       }
@@ -77,7 +77,7 @@ function same(a: PropertyDescriptor, b: PropertyDescriptor): boolean {
   return is(a.value, b.value) && a.get === b.get && a.set === b.set;
 }
 
-function among(key: PropertyKey, keys: readonly PropertyKey[]): boolean {
+function includes(key: PropertyKey, keys: readonly PropertyKey[]): boolean {
   for (let at = 0; at < keys.length; at++) if (keys[at] === key) return true;
   return false;
 }

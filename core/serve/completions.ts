@@ -1,6 +1,6 @@
 /** Completions shown at most: what the protocol allows. */
-const SHOWN = 100;
+const MAX_COMPLETIONS = 100;
 
-export function startingWith(typed: string, words: readonly string[]): string[] {
-  return words.filter((word) => word.startsWith(typed)).slice(0, SHOWN);
+export function completionsFor(typed: string, words: readonly string[]): string[] {
+  return words.filter((word) => word.startsWith(typed)).slice(0, MAX_COMPLETIONS);
 }

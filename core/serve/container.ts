@@ -12,10 +12,10 @@ import { guestPort } from '../ports/guest.js';
 import type { Qrexec } from '../ports/qrexec.js';
 import { streamPort } from '../ports/stream.js';
 import { type DependencyContainer, container as registry } from '../vendor/tsyringe.js';
-import { whyOf } from './failure.js';
+import { errorSummary } from './failure.js';
 
 /** A tool whose handler cannot be constructed, and the reason. */
-export interface Unmade {
+export interface FailedHandler {
   readonly tool: string;
   readonly why: string;
 }
@@ -46,22 +46,22 @@ export class PluginContainer {
   ) {
     this.container = root.createChildContainer();
     for (const service of plugin.services)
-      this.container.register(portOf(service), { useValue: portTo(service, qrexec, timeout) });
+      this.container.register(portOf(service), { useValue: makePort(service, qrexec, timeout) });
     for (const part of plugin.parts ?? []) this.container.registerSingleton(part as never);
   }
 
   /** What each tool does, by name; every handler is made now, so that a mistake in one is found before anybody calls it. */
-  behaviours(): { behaviours: Map<string, Behaviour>; unmade: Unmade[] } {
+  behaviours(): { behaviours: Map<string, Behaviour>; failed: FailedHandler[] } {
     const behaviours = new Map<string, Behaviour>();
-    const unmade: Unmade[] = [];
+    const failed: FailedHandler[] = [];
     for (const tool of this.plugin.tools) {
       try {
         behaviours.set(tool.name, this.behaviour(tool));
       } catch (error) {
-        unmade.push({ tool: tool.name, why: whyOf(error) });
+        failed.push({ tool: tool.name, why: errorSummary(error) });
       }
     }
-    return { behaviours, unmade };
+    return { behaviours, failed };
   }
 
   async dispose(): Promise<void> {
@@ -94,7 +94,7 @@ export class PluginContainer {
   }
 }
 
-function portTo(service: Service, qrexec: Qrexec, timeout: number): unknown {
+function makePort(service: Service, qrexec: Qrexec, timeout: number): unknown {
   if (service.kind === 'guest') return guestPort(service, qrexec, timeout);
   if (service.kind === 'stream') return streamPort(service, qrexec, timeout);
   return dom0Port(service, qrexec, timeout);

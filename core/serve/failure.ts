@@ -1,5 +1,5 @@
 /** What went wrong in somebody else's code, on one line. */
-export function whyOf(error: unknown): string {
+export function errorSummary(error: unknown): string {
   try {
     return (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ').slice(0, 300);
   } catch {
@@ -8,6 +8,6 @@ export function whyOf(error: unknown): string {
 }
 
 /** The same, with the stack if there is one. */
-export function traceOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : whyOf(error);
+export function errorTrace(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : errorSummary(error);
 }

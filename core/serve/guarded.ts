@@ -1,8 +1,8 @@
 import { Refused } from '../api/index.js';
-import { traceOf } from './failure.js';
+import { errorTrace } from './failure.js';
 
 /** Whatever a plugin throws leaves here as a refusal, and the reason goes to the operator. */
-export async function guarded<T>(
+export async function refuseOnError<T>(
   name: string,
   log: (line: string) => void,
   act: () => Promise<T>,
@@ -11,7 +11,7 @@ export async function guarded<T>(
     return await act();
   } catch (error) {
     if (error instanceof Refused) throw error;
-    log(`${name}: ${traceOf(error)}`);
+    log(`${name}: ${errorTrace(error)}`);
     throw new Refused('failed');
   }
 }

@@ -1,10 +1,10 @@
 import type { Plugin, Prompt } from '../api/index.js';
-import { startingWith } from './completions.js';
+import { completionsFor } from './completions.js';
 import type { PluginContainer } from './container.js';
-import { guarded } from './guarded.js';
-import type { Looking, ServedPrompt } from './served.js';
+import { refuseOnError } from './guarded.js';
+import type { ReadContext, ServedPrompt } from './served.js';
 
-export function servedPrompt(
+export function servePrompt(
   plugin: Plugin,
   prompt: Prompt,
   container: PluginContainer,
@@ -14,10 +14,10 @@ export function servedPrompt(
   return Object.freeze({
     plugin: plugin.id,
     prompt,
-    complete: (argument: string, typed: string, context: Looking) =>
-      guarded(prompt.name, log, async () => {
+    complete: (argument: string, typed: string, context: ReadContext) =>
+      refuseOnError(prompt.name, log, async () => {
         const complete = prompt.arguments.find(({ name }) => name === argument)?.complete;
-        return startingWith(typed, complete ? await complete(ports, typed, context) : []);
+        return completionsFor(typed, complete ? await complete(ports, typed, context) : []);
       }),
   });
 }

@@ -12,9 +12,9 @@ import {
   step,
 } from '../api/index.js';
 import { boot } from '../boot/boot.js';
-import { dom0Through } from '../boot/catalog.js';
+import { connectDom0 } from '../boot/catalog.js';
 import { graphOf } from '../boot/order.js';
-import { addressOf } from './addresses.js';
+import { parseTemplate } from './addresses.js';
 
 const look = defineTargetService('qmcp.a.Look', {
   effect: 'read',
@@ -64,7 +64,7 @@ async function loaded(plugin: Plugin, catalog = [plugin]) {
     service === 'qmcp.Catalog' ? ok(catalogOf(catalog)) : ok({ word: 'hello' }),
   );
   const candidates = [{ origin: plugin.id, plugin }];
-  return boot({ candidates, ...dom0Through(qrexec, 5), onRefusal: 'skip', log: (line) => log.push(line) });
+  return boot({ candidates, ...connectDom0(qrexec, 5), onRefusal: 'skip', log: (line) => log.push(line) });
 }
 const { signal } = new AbortController();
 
@@ -160,11 +160,11 @@ describe('a plugin is refused', () => {
 });
 
 test('an address is taken apart by its template, and by nothing like it', () => {
-  const { match } = addressOf('qube://{name}');
+  const { match } = parseTemplate('qube://{name}');
   expect(match('qube://ai-one')).toEqual({ name: 'ai-one' });
   expect(match('qube://a%20b')).toEqual({ name: 'a b' });
   for (const uri of ['qube://', 'qube://a/b', 'xqube://a', 'qube://a?b', 'qube://%E0%A4%A', 'qube:ai-one'])
     expect(match(uri)).toBeUndefined();
-  expect(addressOf('qube://').match('qube://')).toEqual({});
-  expect(addressOf('a://b.c/{d}/e').match('a://bxc/1/e')).toBeUndefined();
+  expect(parseTemplate('qube://').match('qube://')).toEqual({});
+  expect(parseTemplate('a://b.c/{d}/e').match('a://bxc/1/e')).toBeUndefined();
 });

@@ -9,7 +9,7 @@ export interface ServedTool {
   call(untrusted_input: unknown, context: ToolContext): Promise<Record<string, unknown>>;
 }
 
-export type Looking = Pick<ToolContext, 'signal'>;
+export type ReadContext = Pick<ToolContext, 'signal'>;
 
 /** A resource that passed every check. What it does rejects with `Refused` and with nothing else. */
 export interface ServedResource {
@@ -17,16 +17,16 @@ export interface ServedResource {
   readonly resource: Resource;
   /** The variables in an address, when it is one of this resource. */
   match(uri: string): Variables | undefined;
-  read(variables: Variables, context: Looking): Promise<Content>;
+  read(variables: Variables, context: ReadContext): Promise<Content>;
   /** Addresses: its own, or those its variables can have right now. */
-  list(context: Looking): Promise<readonly string[]>;
-  complete(variable: string, typed: string, context: Looking): Promise<readonly string[]>;
+  list(context: ReadContext): Promise<readonly string[]>;
+  complete(variable: string, typed: string, context: ReadContext): Promise<readonly string[]>;
 }
 
 export interface ServedPrompt {
   readonly plugin: string;
   readonly prompt: Prompt;
-  complete(argument: string, typed: string, context: Looking): Promise<readonly string[]>;
+  complete(argument: string, typed: string, context: ReadContext): Promise<readonly string[]>;
 }
 
 /** All that the loaded plugins offer. */
@@ -35,5 +35,5 @@ export interface Surface {
   readonly resources: readonly ServedResource[];
   readonly prompts: readonly ServedPrompt[];
   /** Addresses as their contents change, one source after the other running side by side. */
-  readonly changes: readonly ((context: Looking) => AsyncIterable<string>)[];
+  readonly changes: readonly ((context: ReadContext) => AsyncIterable<string>)[];
 }

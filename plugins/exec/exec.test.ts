@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { Refused } from '../../core/api/index.js';
 import { boot } from '../../core/boot/boot.js';
-import { dom0Through } from '../../core/boot/catalog.js';
+import { connectDom0 } from '../../core/boot/catalog.js';
 import type { QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { catalogOf, denied, exited, FakeQrexec, frame, ok, refused } from '../../test/support/fake-host.js';
 import { eventually, gate, turn } from '../../test/support/waiting.js';
@@ -23,7 +23,7 @@ async function tools(answers: Record<string, Answer>) {
   });
   const host = await boot({
     candidates: [{ origin: 'exec', plugin: exec }],
-    ...dom0Through(qrexec, 5),
+    ...connectDom0(qrexec, 5),
     onRefusal: 'exit',
     log: () => {},
   });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Service } from '../../core/api/index.js';
 import { PRESETS } from '../../core/config/defaults.js';
 import { resolveConfig } from '../../core/config/resolve.js';
-import { selected } from '../../core/config/select.js';
+import { selectTools } from '../../core/config/select.js';
 import { load } from '../../core/main.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { type SimHost, startHost } from '../../sim/index.js';
@@ -43,7 +43,7 @@ describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
     const config = await resolveConfig({ flags, env: {}, directory: dir });
     // It does not start at all when dom0 lacks one of its plugins.
     const host = await load(config);
-    const tools = selected(host.tools, config).map(({ tool }) => tool);
+    const tools = selectTools(host.tools, config).map(({ tool }) => tool);
     const services = tools.flatMap(({ uses }) => Object.values(uses).map(({ name }) => name));
     served = { names: tools.map(({ name }) => name), services: new Set(services) };
     await host.dispose();

@@ -61,7 +61,7 @@ describe('a world that the operator freezes', () => {
         target,
         service,
         stdin,
-        holdsStdin: true,
+        keepStdinOpen: true,
         timeout: 600,
         maxBytes: 4096,
       });

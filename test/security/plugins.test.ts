@@ -5,9 +5,9 @@ import { container, inject, injectable, singleton } from 'tsyringe';
 import { describe, expect, it } from 'vitest';
 import { defineTool, type Plugin, type Port, portOf, type ToolContext } from '../../core/api/index.js';
 import { boot } from '../../core/boot/boot.js';
-import { dom0Through } from '../../core/boot/catalog.js';
+import { connectDom0 } from '../../core/boot/catalog.js';
 import { graphOf } from '../../core/boot/order.js';
-import { served } from '../../core/serve/tools.js';
+import { serveTool } from '../../core/serve/tools.js';
 import { catalogOf, FakeQrexec, ok } from '../support/fake-host.js';
 import { kept, OneQube, pluginOf, serviceOf, toolOf, Word } from '../support/plugins.js';
 import { turn } from '../support/waiting.js';
@@ -21,7 +21,7 @@ function hostOf(plugins: readonly unknown[], installed = plugins as readonly Plu
   );
   const loading = boot({
     candidates: plugins.map((plugin, index) => ({ origin: `./plugin-${index}.js`, plugin })),
-    ...dom0Through(qrexec, 5),
+    ...connectDom0(qrexec, 5),
     onRefusal: 'skip',
     log: (line) => logged.push(line),
   });
@@ -197,7 +197,7 @@ describe('a plugin that fails while it serves', () => {
   it('one that never ends holds up nobody, and is given up when its caller goes', async () => {
     const leave = new AbortController();
     const tool = toolOf('own_tool', own, { run: () => new Promise(() => {}) } as never);
-    const stuck = served(
+    const stuck = serveTool(
       'own',
       tool,
       () => new Promise(() => {}),
@@ -217,7 +217,7 @@ describe('a plugin that fails while it serves', () => {
     const never = new Promise((_, reject) => {
       fail = reject;
     });
-    const stuck = served(
+    const stuck = serveTool(
       'own',
       toolOf('own_tool', own),
       () => never,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { type Plugin, Refused, type Rule, type Tool } from '../../core/api/index.js';
 import { boot, type Loaded } from '../../core/boot/boot.js';
-import { dom0Through } from '../../core/boot/catalog.js';
+import { connectDom0 } from '../../core/boot/catalog.js';
 import type { Qrexec, QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import type { WorldSnapshot } from '../../model/snapshot.js';
 import { BUILT_IN } from '../../plugins/index.js';
@@ -80,7 +80,7 @@ export class Agent {
     const candidates = plugins.map((plugin) => ({ origin: plugin.id, plugin }));
     const host = await boot({
       candidates,
-      ...dom0Through(qrexec, 30),
+      ...connectDom0(qrexec, 30),
       onRefusal: 'exit',
       log: (line) => log.push(line),
     });

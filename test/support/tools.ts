@@ -1,6 +1,6 @@
 import { type Plugin, Refused, type ToolContext } from '../../core/api/index.js';
 import { boot } from '../../core/boot/boot.js';
-import { dom0Through } from '../../core/boot/catalog.js';
+import { connectDom0 } from '../../core/boot/catalog.js';
 import type { QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { catalogOf, denied, FakeQrexec, ok } from './fake-host.js';
 
@@ -23,7 +23,7 @@ export async function toolsOf(plugin: Plugin, answers: Answers) {
   const log: string[] = [];
   const host = await boot({
     candidates,
-    ...dom0Through(qrexec, 5),
+    ...connectDom0(qrexec, 5),
     onRefusal: 'exit',
     log: (line) => log.push(line),
   });

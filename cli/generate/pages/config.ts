@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DEFAULTS, PRESETS } from '../../../core/config/defaults.js';
 import { VARIABLES } from '../../../core/config/environment.js';
-import { PLACES } from '../../../core/config/file.js';
+import { FILE_NAMES } from '../../../core/config/file.js';
 import { FLAGS } from '../../../core/config/resolve.js';
 import { ConfigFile } from '../../../core/config/schema.js';
-import { expected } from '../../../core/config/validate.js';
+import { describeExpected } from '../../../core/config/validate.js';
 import { toolsOf } from '../ceilings.js';
 import { code, codes, HEADING, tableOf } from './markdown.js';
 
@@ -25,7 +25,7 @@ Everything here only narrows what dom0 allows; nothing in it can widen that. Not
 
 ## Where it is looked for
 
-In the working directory, and in no folder above it: ${PLACES.map(code).join(', ')}
+In the working directory, and in no folder above it: ${FILE_NAMES.map(code).join(', ')}
 (its key \`qmcp\`). Two of them is a fault: keep one. \`--config FILE\` or \`QMCP_CONFIG\` names another file, and then that is the only one.
 Files called \`qmcp.config.js\`, \`.ts\` and the like are not read.
 
@@ -106,7 +106,7 @@ function keys(schema: Schema, path: readonly string[] = []): string[][] {
     return [
       [
         code(dotted),
-        expected(value).replace(/^expected /, ''),
+        describeExpected(value).replace(/^expected /, ''),
         standard === undefined ? '' : code(JSON.stringify(standard)),
         variable === undefined ? '' : code(variable),
         FLAGS[dotted] === undefined ? '' : code(FLAGS[dotted]),

@@ -1,5 +1,5 @@
 import type { Plugin, Service, Tool } from '../../../core/api/index.js';
-import { expected } from '../../../core/config/validate.js';
+import { describeExpected } from '../../../core/config/validate.js';
 import { BUILT_IN } from '../../../plugins/index.js';
 import { code, codes, HEADING, tableOf } from './markdown.js';
 
@@ -79,7 +79,7 @@ function words(schema: Schema): string {
     return `an object with ${codes(Object.keys(schema.properties))}`;
   if (schema.const !== undefined) return code(JSON.stringify(schema.const));
   if (typeof schema.pattern === 'string') return `text that matches ${code(schema.pattern)}`;
-  return expected(schema, 'expected any value')
+  return describeExpected(schema, 'expected any value')
     .replace(/^expected /, '')
     .replace('text in quotes', 'text');
 }
