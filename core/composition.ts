@@ -156,7 +156,7 @@ export async function serve(config: Config, dom0: Dom0): Promise<void> {
   await loaded.dispose();
 }
 
-/** Serves MCP over HTTP until it is told to stop. Throws as `load` does, and Unguarded, and whatever keeps it from listening. */
+/** Serves MCP over HTTP until it is told to stop. Throws as `load` does, and TokenRequired, and whatever keeps it from listening. */
 export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAddress): Promise<void> {
   reserveStdout();
   const { serveHttp } = await import('./mcp/http.js');

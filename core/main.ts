@@ -42,7 +42,7 @@ export function serve(config: Config): Promise<void> {
   return withEarlyCatalog(config, ({ serve }, dom0) => serve(config, dom0));
 }
 
-/** Serves MCP over HTTP until the process is told to stop. Throws as `load` does, and Unguarded. */
+/** Serves MCP over HTTP until the process is told to stop. Throws as `load` does, and TokenRequired. */
 export function serveOverHttp(config: Config, address: HttpAddress): Promise<void> {
   return withEarlyCatalog(config, ({ serveOverHttp }, dom0) => serveOverHttp(config, dom0, address));
 }

@@ -47,7 +47,7 @@ interface Drawn extends Omit<Partial<QubeSnapshot>, 'properties'> {
 }
 const qube = (name: string, { properties = {}, ...facts }: Drawn = {}): QubeSnapshot => ({
   name,
-  klass: 'AppVM',
+  class: 'AppVM',
   state: 'Halted',
   tags: [],
   features: {},
@@ -86,13 +86,13 @@ const DOM0: Dom0Snapshot = {
 
 const HOST: HostSnapshot = {
   qubes: [
-    qube('dom0', { klass: 'AdminVM' }),
+    qube('dom0', { class: 'AdminVM' }),
     qube('sys-ai-net', { properties: { provides_network: 'True', netvm: 'sys-firewall' } }),
     qube('mcp-control', { properties: { netvm: 'sys-firewall' } }),
     qube('vault', { attached: [{ devclass: 'usb', backend: 'sys-usb', port: '2-1' }] }),
-    qube('debian', { klass: 'TemplateVM' }),
+    qube('debian', { class: 'TemplateVM' }),
     qube('ai-sealed', { tags: ['ai-managed', 'ai-full'] }),
-    qube('ai-debian', { klass: 'TemplateVM', tags: ['ai-managed', 'ai-full'] }),
+    qube('ai-debian', { class: 'TemplateVM', tags: ['ai-managed', 'ai-full'] }),
     child('ai-one', { tags: ['ai-full'] }),
     child('ai-dvm', { tags: ['anon-vm', 'operators-note'], properties: { template_for_dispvms: 'True' } }),
     qube('ai-disk', { tags: ['ai-managed', 'ai-full'], state: 'Running' }),
@@ -156,7 +156,7 @@ const HOST_OF_NOTE = after('ai-debian', tagged('operators-note'));
 
 /** A disposable as a call makes it: it has every tag of its template but its mark, and is narrowed. */
 const disposable = child('disp7', {
-  klass: 'DispVM',
+  class: 'DispVM',
   state: 'Running',
   tags: ['disp-created-by-mcp-control', 'ai-disp-net', 'anon-vm', 'operators-note'],
   properties: { template: 'ai-dvm' },
@@ -312,8 +312,8 @@ const BROKEN: Readonly<
     ['a disposable of another name', HOST, with_({ ...disposable, name: 'vault2' })],
   ],
   'birth.class': [
-    ['a template', HOST, with_(child('ai-two', { klass: 'TemplateVM' }))],
-    ['a standalone', HOST, with_(child('ai-two', { klass: 'StandaloneVM' }))],
+    ['a template', HOST, with_(child('ai-two', { class: 'TemplateVM' }))],
+    ['a standalone', HOST, with_(child('ai-two', { class: 'StandaloneVM' }))],
   ],
   'birth.egress-inherited': [
     [

@@ -13,9 +13,19 @@ import {
   LIMITS,
   TIERS,
 } from '../core/api/index.js';
-import { born, changed, isDown, Marks, possibleSources, same, settings, sourcesOf, stayed } from './marks.js';
 import { ruleOf } from './rule.js';
 import type { HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
+import {
+  changedKeys,
+  createdQubes,
+  isDown,
+  isEqual,
+  possibleSources,
+  settings,
+  sourcesOf,
+  survivingQubes,
+  WorldTags,
+} from './world-tags.js';
 
 /** A statement about the host, and a check that a step from `before` to `after` kept it true. */
 export interface Check {
@@ -24,10 +34,10 @@ export interface Check {
   holds(before: HostSnapshot, after: HostSnapshot, world: WorldSnapshot): boolean;
 }
 
-type Holds = (
+type Predicate = (
   before: HostSnapshot,
   after: HostSnapshot,
-  marks: Marks,
+  worldTags: WorldTags,
   parameters: Invariant['with'],
 ) => boolean;
 
@@ -37,54 +47,60 @@ const MAX_LINES = LIMITS.firewall_rules + 1;
 const DEVICE_CLASSES: readonly string[] = NAMES.device_classes;
 
 /** What a qube needs of dom0 to boot. */
-const BOOT: readonly string[] = [...NAMES.boot_services, SERVICE.date];
+const BOOT_SERVICES: readonly string[] = [...NAMES.boot_services, SERVICE.date];
 
 /** A line of policy that lets something through. */
-const allowing = (line: string) => {
+const allowingLine = (line: string) => {
   const [service = '', argument = '', source = '', target = '', ...action] = line.trim().split(/\s+/);
   return action[0] === 'deny' ? [] : [{ service, argument, source, target, action }];
 };
 
-const HOLDS: Readonly<Record<InvariantId, Holds>> = {
+const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   // ---- who may be seen
 
   'scope.existence-hidden':
     // About replies. The host shows that nothing outside the world comes into being or ends by asking for it.
-    (before, after, marks) => {
+    (before, after, worldTags) => {
       const outside = ({ qubes }: HostSnapshot) =>
-        qubes.filter((qube) => !marks.concerns(qube)).map(({ name, klass }) => `${klass} ${name}`);
-      return same(outside(before).sort(), outside(after).sort());
+        qubes.filter((qube) => !worldTags.isRelated(qube)).map((qube) => `${qube.class} ${qube.name}`);
+      return isEqual(outside(before).sort(), outside(after).sort());
     },
 
   'scope.values-redacted':
     // About replies. The host shows that what is outside stays as it was, so that nothing of it can be learned by its reaction.
-    (before, after, marks) =>
-      stayed(before, after).every(([was, is]) => marks.concerns(was) || unmoved(was, is)),
+    (before, after, worldTags) =>
+      survivingQubes(before, after).every(([was, is]) => worldTags.isRelated(was) || isUnchanged(was, is)),
 
   'scope.self-excluded': (before, after, { excluded }) => {
     const look = ({ qubes }: HostSnapshot) =>
       qubes.filter(({ name }) => excluded.has(name)).map((qube) => [qube.name, settings(qube)]);
-    return same(look(before), look(after));
+    return isEqual(look(before), look(after));
   },
 
   // ---- tags and tiers
 
-  'tags.operator-only': (before, after, marks) => {
-    const ladder = [marks.umbrella, ...marks.tiers];
+  'tags.operator-only': (before, after, worldTags) => {
+    const ladder = [worldTags.umbrella, ...worldTags.tierTags];
     const only = (tags: string[], allowed: readonly string[]) => tags.every((tag) => allowed.includes(tag));
-    const stay = stayed(before, after)
-      .filter(([was]) => marks.isFinished(was))
+    const stay = survivingQubes(before, after)
+      .filter(([was]) => worldTags.isFinished(was))
       .every(([was, is]) => {
         const added = settings(is).tags.filter((tag) => !was.tags.includes(tag));
         const removed = settings(was).tags.filter((tag) => !is.tags.includes(tag));
         const changed = [...added, ...removed];
-        return changed.length === 0 || same(changed, [marks.tombstone]);
+        return changed.length === 0 || isEqual(changed, [worldTags.tombstone]);
       });
-    const ofBirth = [...ladder, marks.born, ...marks.disposable, ...marks.stamps, ...marks.restrictions];
+    const ofBirth = [
+      ...ladder,
+      worldTags.bornTag,
+      ...worldTags.disposableTags,
+      ...worldTags.ownerStamps,
+      ...worldTags.restrictionTags,
+    ];
     return (
       stay &&
-      born(before, after).every((qube) => {
-        const sources = qube.klass === 'DispVM' ? possibleSources(qube, before) : [];
+      createdQubes(before, after).every((qube) => {
+        const sources = qube.class === 'DispVM' ? possibleSources(qube, before) : [];
         return only(settings(qube).tags, [...ofBirth, ...sources.flatMap(({ tags }) => tags)]);
       })
     );
@@ -92,11 +108,11 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
 
   'tiers.unreadable':
     // About replies. The host shows that no such tag gets to where an agent reads: the features listed for its world.
-    (before, after, marks) => {
-      const secrets = [...marks.tiers, ...marks.restrictions];
+    (before, after, worldTags) => {
+      const secrets = [...worldTags.tierTags, ...worldTags.restrictionTags];
       const shown = ({ qubes }: HostSnapshot) =>
         qubes.flatMap(({ name, features }) =>
-          marks.world.features
+          worldTags.world.features
             .filter((feature) => secrets.includes(features[feature] ?? ''))
             .map((feature) => `${name} ${feature}`),
         );
@@ -104,37 +120,37 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
       return shown(after).every((one) => then.includes(one));
     },
 
-  'tiers.no-escalation': (before, after, marks) => {
-    const ceiling = TIERS.indexOf(marks.world.birthCeiling);
+  'tiers.no-escalation': (before, after, worldTags) => {
+    const ceiling = TIERS.indexOf(worldTags.world.birthCeiling);
     return (
-      stayed(before, after).every(
-        ([was, is]) => !marks.isFinished(was) || marks.rank(is) <= marks.rank(was),
+      survivingQubes(before, after).every(
+        ([was, is]) => !worldTags.isFinished(was) || worldTags.rank(is) <= worldTags.rank(was),
       ) &&
-      born(before, after).every((qube) => {
-        const most = Math.max(-1, ...possibleSources(qube, before).map((source) => marks.rank(source)));
-        return marks.rank(qube) <= Math.min(most, ceiling);
+      createdQubes(before, after).every((qube) => {
+        const most = Math.max(-1, ...possibleSources(qube, before).map((source) => worldTags.rank(source)));
+        return worldTags.rank(qube) <= Math.min(most, ceiling);
       })
     );
   },
 
   'restrictions.inherit':
     // Being taken off it included, though any other qube may leave its network.
-    (before, after, marks) => {
-      const locked = stayed(before, after).filter(([was]) => was.tags.includes(marks.egressLock));
+    (before, after, worldTags) => {
+      const locked = survivingQubes(before, after).filter(([was]) => was.tags.includes(worldTags.egressLock));
       const kept = locked.every(
-        ([was, is]) => was.properties.netvm === is.properties.netvm && same(was.firewall, is.firewall),
+        ([was, is]) => was.properties.netvm === is.properties.netvm && isEqual(was.firewall, is.firewall),
       );
       // What is half made is nobody's yet.
-      const children = born(before, after).filter((child) => marks.isFinished(child));
+      const children = createdQubes(before, after).filter((child) => worldTags.isFinished(child));
       return (
         kept &&
         children.every((child) => {
           const carries = (source: QubeSnapshot) =>
-            marks.restrictionsOf(source).every((tag) => child.tags.includes(tag));
+            worldTags.restrictionsOf(source).every((tag) => child.tags.includes(tag));
           const named = sourcesOf(child, before, after);
           if (named.length > 0) return named.every(carries);
           // Where the log does not say whose child it is, it may be that of any.
-          const sources = possibleSources(child, before).filter((qube) => marks.inScope(qube));
+          const sources = possibleSources(child, before).filter((qube) => worldTags.inScope(qube));
           return sources.length === 0 || sources.some(carries);
         })
       );
@@ -142,34 +158,35 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
 
   // ---- birth
 
-  'birth.tagged-before-named': (before, after, marks) =>
-    born(before, after).every(
-      (qube) => qube.tags.includes(marks.umbrella) && marks.isOurs(qube) && marks.isFinished(qube),
+  'birth.tagged-before-named': (before, after, worldTags) =>
+    createdQubes(before, after).every(
+      (qube) =>
+        qube.tags.includes(worldTags.umbrella) && worldTags.isMadeByWorld(qube) && worldTags.isFinished(qube),
     ),
 
   'birth.namespace': (before, after, { world }) =>
-    born(before, after).every(({ name, klass }) =>
+    createdQubes(before, after).every((qube) =>
       // A disposable's name is the platform's choice.
-      klass === 'DispVM' ? /^disp\d+$/.test(name) : name.startsWith(world.prefix),
+      qube.class === 'DispVM' ? /^disp\d+$/.test(qube.name) : qube.name.startsWith(world.prefix),
     ),
 
   /** A contract says which of the classes it makes. */
-  'birth.class': (before, after, _marks, { classes }) =>
-    born(before, after).every(({ klass, properties }) => {
-      const made = properties.template_for_dispvms === 'True' ? 'DispVMTemplate' : klass;
-      return (classes as string[]).includes(made) && ['AppVM', 'DispVM'].includes(klass);
+  'birth.class': (before, after, _worldTags, { classes }) =>
+    createdQubes(before, after).every((qube) => {
+      const made = qube.properties.template_for_dispvms === 'True' ? 'DispVMTemplate' : qube.class;
+      return (classes as string[]).includes(made) && ['AppVM', 'DispVM'].includes(qube.class);
     }),
 
-  'birth.egress-inherited': (before, after, marks) =>
-    born(before, after).every((child) => {
-      const workloads = possibleSources(child, before).filter(({ klass }) => klass !== 'TemplateVM');
+  'birth.egress-inherited': (before, after, worldTags) =>
+    createdQubes(before, after).every((child) => {
+      const workloads = possibleSources(child, before).filter((source) => source.class !== 'TemplateVM');
       const inherited = workloads.map((source) => source.properties.netvm ?? '');
       const { netvm = '' } = child.properties;
-      return ['', marks.world.birthGateway ?? '', ...inherited].includes(netvm);
+      return ['', worldTags.world.birthGateway ?? '', ...inherited].includes(netvm);
     }),
 
   'birth.no-escape-hatch': (before, after) =>
-    born(before, after).every(
+    createdQubes(before, after).every(
       ({ properties, features }) =>
         NAMES.escape_hatches.every((property) => (properties[property] ?? '') === '') &&
         properties.autostart !== 'True' &&
@@ -179,7 +196,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
   // ---- network
 
   'egress.never-widens': (before, after) =>
-    stayed(before, after).every(([was, is]) => {
+    survivingQubes(before, after).every(([was, is]) => {
       const network = was.properties.netvm ?? '';
       // What is not born by a call has as its home what it was on when a call first took it off.
       const home = was.features[FEATURE.birth_network] ?? network;
@@ -188,20 +205,20 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
         [was.features[FEATURE.birth_network], home].includes(is.features[FEATURE.birth_network])
       );
     }) &&
-    born(before, after).every(
+    createdQubes(before, after).every(
       ({ properties, features }) =>
         features[FEATURE.birth_network] === undefined ||
         features[FEATURE.birth_network] === (properties.netvm ?? ''),
     ),
 
-  'egress.gateways-only': (before, after, marks) => {
+  'egress.gateways-only': (before, after, worldTags) => {
     const then = new Map(before.qubes.map((qube) => [qube.name, qube]));
     return after.qubes.every((is) => {
       const was = then.get(is.name);
       const { netvm = '' } = is.properties;
       const asBefore =
         was?.properties.netvm === is.properties.netvm && (was?.state === is.state || isDown(is));
-      return !marks.concerns(is) || netvm === '' || asBefore || marks.world.gateways.includes(netvm);
+      return !worldTags.isRelated(is) || netvm === '' || asBefore || worldTags.world.gateways.includes(netvm);
     });
   },
 
@@ -220,7 +237,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
   'egress.within-ceiling': (before, after, { world }) => {
     const then = new Map(before.qubes.map(({ name, firewall }) => [name, firewall]));
     return after.qubes
-      .filter(({ name, firewall }) => !same(then.get(name), firewall))
+      .filter(({ name, firewall }) => !isEqual(then.get(name), firewall))
       .every(({ firewall }) => {
         const rules = firewall.slice(0, -1).map(ruleOf);
         return (
@@ -235,14 +252,15 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
 
   'budget.hard':
     // The rates and the calls under way are not on the host. What was beyond a limit before (the operator lowered it) may stay.
-    (before, after, marks) => {
-      const { budget } = marks.world;
-      const [was, is] = [marks.usage(before), marks.usage(after)];
+    (before, after, worldTags) => {
+      const { budget } = worldTags.world;
+      const [was, is] = [worldTags.usage(before), worldTags.usage(after)];
       const lines = Object.keys(was) as (keyof typeof was)[];
       const then = new Map(before.qubes.map(({ name, disk }) => [name, disk]));
       // A qube runs with what it had when it started: were that written lower, it would be counted for less than it has.
-      const running = stayed(before, after).filter(
-        ([was, is]) => (marks.isOurs(was) || marks.inScope(was)) && !isDown(was) && !isDown(is),
+      const running = survivingQubes(before, after).filter(
+        ([was, is]) =>
+          (worldTags.isMadeByWorld(was) || worldTags.inScope(was)) && !isDown(was) && !isDown(is),
       );
       return (
         lines.every((line) => is[line] <= Math.max(budget[line], was[line])) &&
@@ -251,8 +269,8 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
         ) &&
         after.qubes.every(
           (qube) =>
-            !marks.isOurs(qube) ||
-            qube.klass === 'DispVM' ||
+            !worldTags.isMadeByWorld(qube) ||
+            qube.class === 'DispVM' ||
             qube.disk <= Math.max(budget.private_size, then.get(qube.name) ?? 0),
         )
       );
@@ -260,9 +278,9 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
 
   'budget.numbers-private':
     // About replies. The host shows the prediction: no line grows by more than the budget service said was left of it.
-    (before, after, marks) => {
-      const { budget } = marks.world;
-      const [was, is] = [marks.usage(before), marks.usage(after)];
+    (before, after, worldTags) => {
+      const { budget } = worldTags.world;
+      const [was, is] = [worldTags.usage(before), worldTags.usage(after)];
       return (Object.keys(was) as (keyof typeof was)[]).every((line) => {
         const left = Math.max(budget[line] - was[line], 0);
         return is[line] - was[line] <= left;
@@ -271,26 +289,26 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
 
   // ---- settings and devices
 
-  'props.allowlist': (before, after, marks) => {
-    const { world } = marks;
+  'props.allowlist': (before, after, worldTags) => {
+    const { world } = worldTags;
     // The network has verbs of its own; a limit of memory that nobody set follows the memory.
     const properties = new Set([...world.properties, 'netvm']);
     if (properties.has('memory')) properties.add('maxmem');
     const features = new Set([...world.features, FEATURE.birth_network, FEATURE.entombed]);
-    return stayed(before, after)
-      .filter(([was]) => marks.isFinished(was))
+    return survivingQubes(before, after)
+      .filter(([was]) => worldTags.isFinished(was))
       .map(([was, is]) => [settings(was), settings(is)] as const)
       .every(
         ([was, is]) =>
-          changed(was.properties, is.properties).every((name) => properties.has(name)) &&
-          changed(was.features, is.features).every((name) => features.has(name)),
+          changedKeys(was.properties, is.properties).every((name) => properties.has(name)) &&
+          changedKeys(was.features, is.features).every((name) => features.has(name)),
       );
   },
 
-  'devices.both-ends': (before, after, marks) => {
+  'devices.both-ends': (before, after, worldTags) => {
     const full = new Set(
       before.qubes
-        .filter((qube) => marks.inScope(qube) && marks.tier(qube) === 'full')
+        .filter((qube) => worldTags.inScope(qube) && worldTags.tier(qube) === 'full')
         .map(({ name }) => name),
     );
     const uses = ({ qubes }: HostSnapshot) =>
@@ -301,7 +319,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
     const up = new Set(after.qubes.filter((qube) => !isDown(qube)).map(({ name }) => name));
     const [then, now] = [uses(before), uses(after)];
     const without = (some: typeof then, others: typeof then) =>
-      some.filter((one) => !others.some((other) => same(one, other)));
+      some.filter((one) => !others.some((other) => isEqual(one, other)));
     const moved = [
       ...without(now, then),
       ...without(then, now).filter(({ name, backend }) => up.has(name) && up.has(backend)),
@@ -314,15 +332,17 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
 
   // ---- end
 
-  'remove.is-a-tombstone': (before, after, marks) => {
+  'remove.is-a-tombstone': (before, after, worldTags) => {
     const left = new Set(after.qubes.map(({ name }) => name));
     return (
       before.qubes.every(
         (qube) =>
-          left.has(qube.name) || qube.klass === 'DispVM' || (marks.isOurs(qube) && !marks.isFinished(qube)),
+          left.has(qube.name) ||
+          qube.class === 'DispVM' ||
+          (worldTags.isMadeByWorld(qube) && !worldTags.isFinished(qube)),
       ) &&
-      stayed(before, after).every(([was, is]) => {
-        if (!is.tags.includes(marks.tombstone)) return true;
+      survivingQubes(before, after).every(([was, is]) => {
+        if (!is.tags.includes(worldTags.tombstone)) return true;
         return isDown(is) && is.disk === was.disk && is.features[FEATURE.entombed] !== undefined;
       })
     );
@@ -333,55 +353,58 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
   'audit.complete': (before, after) => {
     if (before.dom0 === undefined || after.dom0 === undefined) return true;
     const [then, now] = [before.dom0.audit, after.dom0.audit];
-    if (!same(now.slice(0, then.length), then)) return false;
+    if (!isEqual(now.slice(0, then.length), then)) return false;
     const added = now.slice(then.length);
     const acted = added.some(
       ({ kind, call }, index) =>
         kind === 'intent' &&
         added.slice(index).some((later) => later.kind === 'outcome' && later.call === call),
     );
-    return acted || same(before.qubes, after.qubes);
+    return acted || isEqual(before.qubes, after.qubes);
   },
 
   'crash.no-residue':
     // What remains is whole: no birth without its last mark, no removal without its time, and no time without the removal.
-    (_before, after, marks) =>
+    (_before, after, worldTags) =>
       after.qubes
-        .filter((qube) => marks.concerns(qube))
+        .filter((qube) => worldTags.isRelated(qube))
         .every((qube) => {
-          const removed = qube.tags.includes(marks.tombstone);
-          return marks.isFinished(qube) && removed === (qube.features[FEATURE.entombed] !== undefined);
+          const removed = qube.tags.includes(worldTags.tombstone);
+          return worldTags.isFinished(qube) && removed === (qube.features[FEATURE.entombed] !== undefined);
         }),
 
-  'frozen.means-frozen': (before, after, { world }) => !world.frozen || same(before.qubes, after.qubes),
+  'frozen.means-frozen': (before, after, { world }) => !world.frozen || isEqual(before.qubes, after.qubes),
 
   // ---- the policy
 
   'policy.closed':
     // Without dom0's files in sight, the host shows what a call past the policy would leave: a change of what is outside.
-    (before, after, marks) => {
-      const untouched = stayed(before, after).every(([was, is]) => marks.concerns(was) || unmoved(was, is));
+    (before, after, worldTags) => {
+      const untouched = survivingQubes(before, after).every(
+        ([was, is]) => worldTags.isRelated(was) || isUnchanged(was, is),
+      );
       if (before.dom0 === undefined || after.dom0 === undefined) return untouched;
-      const { principals } = marks.world;
-      const qubes = [`@tag:${marks.umbrella}`, `@tag:${marks.tombstone}`];
-      const closed = after.dom0.policy.flatMap(allowing).every(({ service, source, target, action }) => {
+      const { principals } = worldTags.world;
+      const qubes = [`@tag:${worldTags.umbrella}`, `@tag:${worldTags.tombstone}`];
+      const closed = after.dom0.policy.flatMap(allowingLine).every(({ service, source, target, action }) => {
         const named = [target, ...action].join(' ');
-        if (principals.includes(source)) return service.startsWith('qmcp.') || BOOT.includes(service);
+        if (principals.includes(source))
+          return service.startsWith('qmcp.') || BOOT_SERVICES.includes(service);
         if (!qubes.includes(source)) return true;
         const dom0 = /@adminvm|\bdom0\b/.test(named);
         const out = /@dispvm/.test(named) || principals.includes(target);
-        return !out && (!dom0 || BOOT.includes(service));
+        return !out && (!dom0 || BOOT_SERVICES.includes(service));
       });
-      return untouched && closed && same(before.dom0.policy, after.dom0.policy);
+      return untouched && closed && isEqual(before.dom0.policy, after.dom0.policy);
     },
 
   'policy.consistent': (_before, { dom0 }) => {
     if (dom0 === undefined) return true;
     const granted = dom0.policy
-      .flatMap(allowing)
+      .flatMap(allowingLine)
       .map(({ service }) => service)
       .filter((service) => service.startsWith('qmcp.') && service !== SERVICE.catalog);
-    return same([...new Set(granted)].sort(), [...new Set(dom0.contracts)].sort());
+    return isEqual([...new Set(granted)].sort(), [...new Set(dom0.contracts)].sort());
   },
 };
 
@@ -389,7 +412,7 @@ const HOLDS: Readonly<Record<InvariantId, Holds>> = {
 export function checkOf({ id, with: parameters }: Invariant): Check {
   if (!isInvariantId(id)) throw new Error(`dom0 enforces no invariant ${id}`);
   const holds = (before: HostSnapshot, after: HostSnapshot, world: WorldSnapshot) =>
-    HOLDS[id](before, after, new Marks(world), parameters);
+    PREDICATES[id](before, after, new WorldTags(world), parameters);
   return { id, statement: INVARIANTS[id].statement, holds };
 }
 
@@ -399,16 +422,16 @@ export const CHECKS: readonly Check[] = (Object.keys(INVARIANTS) as InvariantId[
 );
 
 /** A command may change files inside its qube. It must not change which qubes exist and how they are connected. */
-export const structureKept: Check = {
+export const structureUnchanged: Check = {
   id: 'policy.closed',
   statement: INVARIANTS['policy.closed'].statement,
   holds: (before, after) => {
     const structure = ({ qubes }: HostSnapshot) =>
-      qubes.map(({ name, klass, tags, properties }) => [name, klass, tags, properties.netvm]);
-    return same(structure(before), structure(after));
+      qubes.map((qube) => [qube.name, qube.class, qube.tags, qube.properties.netvm]);
+    return isEqual(structure(before), structure(after));
   },
 };
 
-function unmoved(was: QubeSnapshot, is: QubeSnapshot): boolean {
-  return same(settings(was), settings(is));
+function isUnchanged(was: QubeSnapshot, is: QubeSnapshot): boolean {
+  return isEqual(settings(was), settings(is));
 }

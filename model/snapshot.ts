@@ -4,7 +4,7 @@ import type { Rule, Tier } from '../core/api/index.js';
 /** One qube as a model check sees it. */
 export interface QubeSnapshot {
   readonly name: string;
-  readonly klass: string;
+  readonly class: string;
   readonly state: string;
   readonly tags: readonly string[];
   readonly features: Readonly<Record<string, string>>;

@@ -40,8 +40,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     run: ({ host }) =>
       host
         .snapshot()
-        .qubes.map(({ name, klass, state, properties, tags }) =>
-          [name, klass, state, properties.netvm || '-', tags.join(',') || '-'].join('\t'),
+        .qubes.map((qube) =>
+          [qube.name, qube.class, qube.state, qube.properties.netvm || '-', qube.tags.join(',') || '-'].join(
+            '\t',
+          ),
         ),
   },
   tag: {

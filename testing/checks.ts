@@ -1,7 +1,7 @@
 import type { Invariant } from '../core/api/index.js';
 import { type Check, checkOf } from '../model/invariants.js';
-import { Marks } from '../model/marks.js';
 import type { HostSnapshot, WorldSnapshot } from '../model/snapshot.js';
+import { WorldTags } from '../model/world-tags.js';
 
 /** What was done broke what a plugin says holds. */
 export class InvariantBroken extends Error {
@@ -21,7 +21,7 @@ export function defineCheck(id: string, check: Omit<Check, 'id'>): Check {
   return { ...check, id };
 }
 
-export function mustHold(
+export function assertHolds(
   what: readonly (Invariant | Check)[],
   before: HostSnapshot,
   after: HostSnapshot,
@@ -34,6 +34,6 @@ export function mustHold(
 
 /** The qubes an agent must not be able to tell from nothing: every one of the host that is not of its world. */
 export function hiddenQubes({ qubes }: HostSnapshot, world: WorldSnapshot): string[] {
-  const marks = new Marks(world);
-  return qubes.filter((qube) => !marks.inScope(qube)).map(({ name }) => name);
+  const worldTags = new WorldTags(world);
+  return qubes.filter((qube) => !worldTags.inScope(qube)).map(({ name }) => name);
 }

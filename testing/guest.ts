@@ -53,14 +53,14 @@ export function program(
         stdio: ['pipe', 'pipe', 'inherit'],
         signal: AbortSignal.any([call.signal, AbortSignal.timeout(LIMIT * 1000)]),
       });
-      const said: Buffer[] = [];
-      child.stdout.on('data', (chunk: Buffer) => said.push(chunk));
+      const chunks: Buffer[] = [];
+      child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
       // A program that ends, or reads no further, takes the rest of its input along.
       pipeline(Readable.from(call.stdin), child.stdin).catch(() => {});
       child.once('error', (error) => {
         if (call.signal.aborted) resolve({ stdout: new Uint8Array(), exit: 1 });
         else reject(error);
       });
-      child.once('close', (code) => resolve({ stdout: Buffer.concat(said), exit: code ?? 1 }));
+      child.once('close', (code) => resolve({ stdout: Buffer.concat(chunks), exit: code ?? 1 }));
     });
 }

@@ -14,11 +14,11 @@ import { carryOut } from '../sim/control.js';
 import { dom0SnapshotOf } from '../sim/dom0.js';
 import type { MemoryService } from '../sim/guests/memory-guest.js';
 import { type SimHost, startHost } from '../sim/index.js';
-import { CallsOf } from './calls.js';
-import { hiddenQubes, mustHold, NotHidden } from './checks.js';
+import { assertHolds, hiddenQubes, NotHidden } from './checks.js';
 import type { GuestProgram } from './guest.js';
 import { installContracts, qmcpAdmin } from './operator.js';
-import type { Ran } from './run.js';
+import type { ProcessResult } from './run.js';
+import { SimulatedCalls } from './simulated-calls.js';
 import { worldOf } from './truth.js';
 
 export interface SimulationOptions {
@@ -63,9 +63,9 @@ export function simulatedHost(options: SimulationOptions): Promise<SimulatedHost
 
 export class SimulatedHost {
   private loaded: Loaded | undefined;
-  private readonly logged: string[] = [];
+  private readonly logLines: string[] = [];
   /** Qubes made to be removed. */
-  private removed = 0;
+  private removedCount = 0;
 
   private constructor(
     private readonly sim: SimHost,
@@ -93,7 +93,7 @@ export class SimulatedHost {
         await sim.client(principal),
       );
       if (options.installed !== false) for (const plugin of options.plugins) await host.install(plugin);
-      else await host.loadAnew();
+      else await host.reload();
       return host;
     } catch (error) {
       await sim?.close();
@@ -109,17 +109,17 @@ export class SimulatedHost {
 
   /** What was said for the operator so far. */
   get log(): readonly string[] {
-    return this.logged;
+    return this.logLines;
   }
 
   /** The names of the tools an agent has. */
   get tools(): string[] {
-    return this.now.tools.map(({ tool }) => tool.name);
+    return this.current.tools.map(({ tool }) => tool.name);
   }
 
   /** Why plugins are not loaded, as `qmcp plugins` says it. */
   get problems(): readonly { readonly code: string; readonly plugin: string; readonly message: string }[] {
-    return this.now.problems;
+    return this.current.problems;
   }
 
   /** The world as the operator configured it. */
@@ -138,7 +138,7 @@ export class SimulatedHost {
     input: Readonly<Record<string, unknown>> = {},
     context: Partial<ToolContext> = {},
   ): Promise<Record<string, unknown>> {
-    const served = this.now.tools.find((each) => each.tool.name === tool);
+    const served = this.current.tools.find((each) => each.tool.name === tool);
     if (served === undefined)
       throw new Error(`there is no tool ${tool}\n${report(this.problems as readonly Problem[])}`.trim());
     return served.call(input, { signal: new AbortController().signal, progress: () => {}, ...context });
@@ -157,7 +157,10 @@ export class SimulatedHost {
 
   /** A real MCP client, connected. */
   async connect(): Promise<McpClient> {
-    const server = mcpServer({ ...this.now, version: '0', log: (line) => this.logged.push(line) }, false);
+    const server = mcpServer(
+      { ...this.current, version: '0', log: (line) => this.logLines.push(line) },
+      false,
+    );
     const [near, far] = InMemoryTransport.createLinkedPair();
     await server.connect(far);
     const client = new Client({ name: 'qmcp-testing', version: '0' });
@@ -188,7 +191,7 @@ export class SimulatedHost {
   ): Promise<T> {
     const before = this.snapshot();
     const result = await act();
-    mustHold(what, before, this.snapshot(), this.world);
+    assertHolds(what, before, this.snapshot(), this.world);
     return result;
   }
 
@@ -200,8 +203,8 @@ export class SimulatedHost {
     tool: string,
     inputFor: (qube: string) => Readonly<Record<string, unknown>>,
   ): Promise<void> {
-    this.removed += 1;
-    const removed = `${this.world.prefix}was-here-${this.removed}`;
+    this.removedCount += 1;
+    const removed = `${this.world.prefix}was-here-${this.removedCount}`;
     await this.call('qube_spawn', { name: removed, template: this.template() });
     await this.call('qube_remove', { qube: removed });
     const qubes = () => JSON.stringify(this.sim.host.snapshot());
@@ -216,7 +219,7 @@ export class SimulatedHost {
   }
 
   /** The operator's command in dom0. */
-  admin(...words: string[]): Promise<Ran> {
+  admin(...words: string[]): Promise<ProcessResult> {
     return qmcpAdmin(this.root, ...words);
   }
 
@@ -240,17 +243,17 @@ export class SimulatedHost {
   /** Starts dom0's daemon anew, so that it goes by what an operator has put in place, and then `qmcp serve`, which asks it. */
   async load(): Promise<void> {
     await this.sim.qmcpd.restart();
-    await this.loadAnew();
+    await this.reload();
   }
 
-  private async loadAnew(): Promise<void> {
+  private async reload(): Promise<void> {
     await this.loaded?.dispose();
     this.loaded = await boot({
       candidates: [...BUILT_IN, ...this.plugins].map((plugin) => ({ origin: plugin.id, plugin })),
-      ...connectDom0(new CallsOf(this.sim, this.principal), 30),
+      ...connectDom0(new SimulatedCalls(this.sim, this.principal), 30),
       onRefusal: 'skip',
       options: this.options,
-      log: (line) => this.logged.push(line),
+      log: (line) => this.logLines.push(line),
     });
   }
 
@@ -260,7 +263,7 @@ export class SimulatedHost {
     rmSync(this.sim.dir, { recursive: true, force: true });
   }
 
-  private get now(): Loaded {
+  private get current(): Loaded {
     if (this.loaded === undefined) throw new Error('the plugins are not loaded');
     return this.loaded;
   }
@@ -272,7 +275,7 @@ export class SimulatedHost {
   private template(): string {
     const { world } = this;
     const ours = this.snapshot().qubes.find(
-      ({ klass, tags }) => klass === 'TemplateVM' && tags.includes(`${world.name}-managed`),
+      (qube) => qube.class === 'TemplateVM' && qube.tags.includes(`${world.name}-managed`),
     );
     if (ours === undefined) throw new Error(`the world ${world.name} has no template`);
     return ours.name;

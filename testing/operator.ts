@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Plugin } from '../core/api/index.js';
 import { contractOf } from '../core/boot/contract.js';
 import { packageFile } from '../sim/root.js';
-import { type Ran, runPython } from './run.js';
+import { type ProcessResult, runPython } from './run.js';
 
 /** The contracts of a plugin as files: `SERVICE.json` and what is in it. */
 export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
@@ -17,7 +17,7 @@ export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
 }
 
 /** `qmcp-admin`, in the dom0 whose root this is. */
-export function qmcpAdmin(root: string, ...words: readonly string[]): Promise<Ran> {
+export function qmcpAdmin(root: string, ...words: readonly string[]): Promise<ProcessResult> {
   return runPython(['-B', packageFile('dom0/operator/qmcp-admin'), '--root', root, ...words]);
 }
 

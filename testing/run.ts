@@ -2,23 +2,23 @@ import { spawn } from 'node:child_process';
 import { type PythonProcess, startPython } from '../sim/python.js';
 
 /** How a program ended, and what it said. */
-export interface Ran {
+export interface ProcessResult {
   readonly code: number | null;
   readonly out: string;
   readonly err: string;
 }
 
 /** A program, to its end; `stdin` is what it reads there. */
-export function run(command: string, words: readonly string[], stdin = ''): Promise<Ran> {
-  return ended(spawn(command, words), stdin);
+export function run(command: string, words: readonly string[], stdin = ''): Promise<ProcessResult> {
+  return waitForExit(spawn(command, words), stdin);
 }
 
 /** The same of a Python program: `words` are what follows `python3` on a command line. */
-export function runPython(words: readonly string[], stdin = ''): Promise<Ran> {
-  return ended(startPython(words, { stdio: ['pipe', 'pipe', 'pipe'] }), stdin);
+export function runPython(words: readonly string[], stdin = ''): Promise<ProcessResult> {
+  return waitForExit(startPython(words, { stdio: ['pipe', 'pipe', 'pipe'] }), stdin);
 }
 
-function ended(child: PythonProcess, input: string): Promise<Ran> {
+function waitForExit(child: PythonProcess, input: string): Promise<ProcessResult> {
   const { stdin, stdout, stderr } = child;
   return new Promise((resolve, reject) => {
     let out = '';

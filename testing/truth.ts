@@ -6,7 +6,7 @@ import { TIER_NAMES, TIERS } from '../core/api/generated/names.js';
 import type { Rule } from '../core/api/index.js';
 import type { WorldSnapshot } from '../model/snapshot.js';
 
-interface Configured {
+interface WorldSettings {
   readonly prefix: string;
   readonly birth_ceiling?: string;
   readonly gateways?: string[];
@@ -22,21 +22,21 @@ interface Configured {
 /** A world as qmcp.toml has it. What is left out there is the least authority. */
 export function worldOf(root: string, name: string): WorldSnapshot {
   const { world } = parse(readFileSync(join(root, 'etc/qmcp/qmcp.toml'), 'utf8'));
-  const found = (world as unknown as Record<string, Configured>)[name];
-  if (found === undefined) throw new Error(`qmcp.toml has no world ${name}`);
+  const settings = (world as unknown as Record<string, WorldSettings>)[name];
+  if (settings === undefined) throw new Error(`qmcp.toml has no world ${name}`);
   const nothing = { qubes: 0, disk: 0, private_size: 0, running: 0, memory: 0, vcpus: 0 };
   return {
     name,
-    prefix: found.prefix,
-    principals: Object.keys(found.principal),
-    gateways: found.gateways ?? [],
-    birthGateway: found.birth_gateway ?? null,
-    birthCeiling: TIERS.find((tier) => TIER_NAMES[tier] === found.birth_ceiling) ?? TIERS[0],
-    guarded: found.guarded ?? [],
-    egress: found.egress ?? [],
-    properties: found.properties ?? [],
-    features: found.features ?? [],
-    budget: { ...nothing, ...found.budget },
+    prefix: settings.prefix,
+    principals: Object.keys(settings.principal),
+    gateways: settings.gateways ?? [],
+    birthGateway: settings.birth_gateway ?? null,
+    birthCeiling: TIERS.find((tier) => TIER_NAMES[tier] === settings.birth_ceiling) ?? TIERS[0],
+    guarded: settings.guarded ?? [],
+    egress: settings.egress ?? [],
+    properties: settings.properties ?? [],
+    features: settings.features ?? [],
+    budget: { ...nothing, ...settings.budget },
     frozen: [name, 'all'].some((each) => existsSync(join(root, 'var/lib/qmcp/frozen', each))),
   };
 }

@@ -73,9 +73,7 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
     prefix: string;
     qubes: { name: string; class: string; state: string }[];
   };
-  narrator.gets(
-    before.qubes.map(({ name, class: klass, state }) => `${name} (${klass}, ${state})`).join(', '),
-  );
+  narrator.gets(before.qubes.map((qube) => `${qube.name} (${qube.class}, ${qube.state})`).join(', '));
 
   narrator.scene('It makes a qube, starts it and runs a command in it');
   const born = await call('qube_spawn', { name: 'ai-one', template: 'ai-debian' });

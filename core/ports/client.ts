@@ -14,16 +14,7 @@ export class QrexecClient implements Qrexec {
   constructor(private readonly client: string) {}
 
   call(request: QrexecRequest): Promise<QrexecResult> {
-    const {
-      target,
-      service,
-      stdin,
-      keepStdinOpen: holdsStdin,
-      signal,
-      timeout,
-      maxBytes,
-      onStdout,
-    } = request;
+    const { target, service, stdin, keepStdinOpen, signal, timeout, maxBytes, onStdout } = request;
     return new Promise((resolve) => {
       if (signal?.aborted) {
         resolve({ ended: 'aborted', exit: null, stdout: new Uint8Array(), stderr: '' });
@@ -70,7 +61,7 @@ export class QrexecClient implements Qrexec {
       // A callee that answers without reading everything closes its end early; that is its right.
       child.stdin.on('error', () => {});
       // Held open, it ends when the client does, or when we do: were we killed, that is all a callee would hear of it.
-      if (holdsStdin) child.stdin.write(stdin);
+      if (keepStdinOpen) child.stdin.write(stdin);
       else child.stdin.end(stdin);
     });
   }

@@ -11,7 +11,7 @@ const Listing = Type.Object(
 );
 
 /** A device describes itself in words of its own; what of them cannot be seen is left out. */
-const told = <D extends { description: string }>(device: D): D => ({
+const withVisibleDescription = <D extends { description: string }>(device: D): D => ({
   ...device,
   description: visible(device.description).replace(/\s+/g, ' '),
 });
@@ -34,7 +34,10 @@ export default definePlugin({
       upholds: list.invariants,
       run: async ({ qubes, list }, { qube }, { signal }) => {
         const of = async (name: string) =>
-          (await list(name, {}, signal)).devices.map((device) => ({ qube: name, ...told(device) }));
+          (await list(name, {}, signal)).devices.map((device) => ({
+            qube: name,
+            ...withVisibleDescription(device),
+          }));
         if (qube !== undefined) return { devices: await of(qube) };
         const listed = await qubes({}, signal);
         return { devices: (await eachOf(listed.qubes, ({ name }) => of(name))).flat() };
@@ -50,7 +53,7 @@ export default definePlugin({
       uses: { attach },
       upholds: attach.invariants,
       run: async ({ attach }, { qube, ...device }, { signal }) => ({
-        devices: (await attach(qube, device, signal)).devices.map(told),
+        devices: (await attach(qube, device, signal)).devices.map(withVisibleDescription),
       }),
     }),
     defineTool({
@@ -63,7 +66,7 @@ export default definePlugin({
       uses: { detach },
       upholds: detach.invariants,
       run: async ({ detach }, { qube, ...device }, { signal }) => ({
-        devices: (await detach(qube, device, signal)).devices.map(told),
+        devices: (await detach(qube, device, signal)).devices.map(withVisibleDescription),
       }),
     }),
   ],

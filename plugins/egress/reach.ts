@@ -13,12 +13,12 @@ export type Verdict =
 
 /** Whether these rules let it through, and which decides: the first that does, else the first that may. */
 export function reach(rules: readonly Rule[], question: Question): Verdict {
-  const whole = rules.findIndex((rule) => covers(rule, question));
-  if (whole >= 0) return { passes: 'yes', rule: whole };
-  const some = rules.findIndex((rule) => meets(rule, question) === true);
-  if (some >= 0) return { passes: 'partly', rule: some };
-  const perhaps = rules.findIndex((rule) => meets(rule, question) === undefined);
-  return perhaps >= 0 ? { passes: 'unknown', rule: perhaps } : { passes: 'no' };
+  const covering = rules.findIndex((rule) => covers(rule, question));
+  if (covering >= 0) return { passes: 'yes', rule: covering };
+  const overlapping = rules.findIndex((rule) => meets(rule, question) === true);
+  if (overlapping >= 0) return { passes: 'partly', rule: overlapping };
+  const possible = rules.findIndex((rule) => meets(rule, question) === undefined);
+  return possible >= 0 ? { passes: 'unknown', rule: possible } : { passes: 'no' };
 }
 
 /** Whether there is a packet that both are about; undefined when that depends on what a name stands for. */

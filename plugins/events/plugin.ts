@@ -1,13 +1,21 @@
 import { defineChanges, definePlugin, defineTool, QubeName, Type } from '../../core/api/index.js';
 import { KINDS, watch } from './services.js';
-import { type Kind, Starts } from './told.js';
+import { type Kind, StartFilter } from './start-filter.js';
 
 /** Events told at most; of more, the last ones. */
-const TOLD = 100;
+const MAX_EVENTS = 100;
 /** Seconds of one call that listens for changes; the next one follows. */
-const LISTENING = 600;
+const STREAM_SECONDS = 600;
 /** What shows in a list of qubes. */
-const LISTED: readonly Kind[] = ['appeared', 'left', 'starting', 'started', 'halted', 'paused', 'resumed'];
+const LISTING_KINDS: readonly Kind[] = [
+  'appeared',
+  'left',
+  'starting',
+  'started',
+  'halted',
+  'paused',
+  'resumed',
+];
 
 export default definePlugin({
   id: 'events',
@@ -17,10 +25,10 @@ export default definePlugin({
   changes: defineChanges({
     uses: { watch },
     async *of({ watch }, { signal }) {
-      for await (const { event, qube } of watch({ seconds: LISTENING }, signal)) {
+      for await (const { event, qube } of watch({ seconds: STREAM_SECONDS }, signal)) {
         if (qube === null || event === 'watching' || event === 'nothing') continue;
         yield `qube://${qube}`;
-        if (LISTED.includes(event)) yield 'qube://';
+        if (LISTING_KINDS.includes(event)) yield 'qube://';
       }
     },
   }),
@@ -52,17 +60,17 @@ export default definePlugin({
       upholds: watch.invariants,
       run: async ({ watch }, { seconds, qube: wanted, kinds }, { signal, progress }) => {
         const events: { event: Kind; qube: string }[] = [];
-        const starts = new Starts();
+        const filter = new StartFilter();
         for await (const { event, qube } of watch({ seconds }, signal)) {
           // A client that hears something now and then does not take the call for dead.
           if (qube === null || event === 'watching' || event === 'nothing') progress('waiting');
-          else if ((wanted === undefined || wanted === qube) && starts.tells(event, qube)) {
+          else if ((wanted === undefined || wanted === qube) && filter.keeps(event, qube)) {
             events.push({ event, qube });
             if (kinds === undefined || kinds.includes(event))
-              return { came: true, events: events.slice(-TOLD) };
+              return { came: true, events: events.slice(-MAX_EVENTS) };
           }
         }
-        return { came: false, events: events.slice(-TOLD) };
+        return { came: false, events: events.slice(-MAX_EVENTS) };
       },
     }),
   ],

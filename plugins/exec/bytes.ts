@@ -48,7 +48,7 @@ export function isText(bytes: Uint8Array): boolean {
 }
 
 /** How many bytes of this page end with a whole character; all of them when they do not look like UTF-8. */
-export function wholeCharacters(bytes: Uint8Array): number {
+export function completeCharacters(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back]!;
     if (byte < 0x80) break;
@@ -60,7 +60,7 @@ export function wholeCharacters(bytes: Uint8Array): number {
 }
 
 /** Collects what a call may send, and refuses to hold more: a qube that sends more than was asked for is not believed. */
-export class Collected {
+export class BoundedBuffer {
   private readonly bytes: Uint8Array;
   private size = 0;
   overflow = false;

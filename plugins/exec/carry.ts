@@ -13,7 +13,7 @@ import { Runner, resultOf } from './runner.js';
 import { fileCopy, packageInstall } from './services.js';
 
 /** Bytes of a stream of a package manager that a result shows. */
-const SHOWN = 8192;
+const MAX_SHOWN = 8192;
 
 interface Copy {
   source: string;
@@ -30,7 +30,7 @@ export class FileCopy implements ToolHandler {
   ) {}
 
   async run({ source, ...params }: Copy, context: ToolContext) {
-    const { kept, outcome } = await this.runner.follow(source, context, (io) =>
+    const { record, outcome } = await this.runner.follow(source, context, (io) =>
       this.copy(source, { ...params, timeout: LIMITS.command_seconds }, io),
     );
     const name = 'name' in outcome ? String(outcome.name) : '';
@@ -38,7 +38,7 @@ export class FileCopy implements ToolHandler {
       copied: outcome.exit === 0,
       // Where the platform puts what comes from another qube.
       to: `QubesIncoming/${source}/${visible(name)}`,
-      message: seen(kept.stderr.last(SHOWN)).text,
+      message: seen(record.stderr.last(MAX_SHOWN)).text,
       untrusted: ['to', 'message'],
     };
   }
@@ -58,9 +58,9 @@ export class PackageInstall implements ToolHandler {
   ) {}
 
   async run({ qube, timeout = 900, packages }: Install, context: ToolContext) {
-    const { kept, outcome } = await this.runner.follow(qube, context, (io) =>
+    const { record, outcome } = await this.runner.follow(qube, context, (io) =>
       this.install(qube, { packages, timeout }, io),
     );
-    return resultOf(kept, outcome, SHOWN);
+    return resultOf(record, outcome, MAX_SHOWN);
   }
 }

@@ -9,10 +9,10 @@ import {
 } from '../../core/api/index.js';
 import { type Command, inputOf } from './run.js';
 import { Runner, type RunResult, resultOf } from './runner.js';
-import { disposable, gone, run } from './services.js';
+import { disposable, killDisposable, run } from './services.js';
 
 /** Milliseconds to wait before asking again that it go; then the caller is told that it has not gone. */
-const PATIENCE = [100, 300, 1000, 3000];
+const RETRY_DELAYS = [100, 300, 1000, 3000];
 
 interface Input extends Command {
   template: string;
@@ -21,31 +21,34 @@ interface Input extends Command {
 /** A qube for one command. Whatever becomes of the command, of the caller or of us, the qube goes. */
 @injectable()
 export class DisposableRun implements ToolHandler {
-  private readonly living = new Set<Promise<unknown>>();
+  private readonly running = new Set<Promise<unknown>>();
 
   constructor(
     @inject(portOf(disposable)) private readonly make: Port<typeof disposable>,
     @inject(portOf(run)) private readonly start: Port<typeof run>,
-    @inject(portOf(gone)) private readonly end: Port<typeof gone>,
+    @inject(portOf(killDisposable)) private readonly end: Port<typeof killDisposable>,
     @inject(Runner) private readonly runner: Runner,
   ) {}
 
   async run(input: Input, context: ToolContext): Promise<RunResult> {
-    const life = this.life(input, context);
-    this.living.add(life);
+    const finished = this.runInDisposable(input, context);
+    this.running.add(finished);
     try {
-      return await life;
+      return await finished;
     } finally {
-      this.living.delete(life);
+      this.running.delete(finished);
     }
   }
 
   /** The server ends only when nothing that it made is left. */
   async dispose(): Promise<void> {
-    await Promise.allSettled(this.living);
+    await Promise.allSettled(this.running);
   }
 
-  private async life({ template, stdin, ...params }: Input, context: ToolContext): Promise<RunResult> {
+  private async runInDisposable(
+    { template, stdin, ...params }: Input,
+    context: ToolContext,
+  ): Promise<RunResult> {
     if (context.signal.aborted) throw new Refused('failed');
     // Not to be cut off: a birth of which we do not hear the name could not be ended.
     const { name } = await this.make({ template });
@@ -54,20 +57,20 @@ export class DisposableRun implements ToolHandler {
     try {
       context.progress('the disposable runs');
       if (context.signal.aborted) throw new Refused('failed');
-      const { kept, outcome } = await this.runner.follow(name, context, (io) =>
+      const { record, outcome } = await this.runner.follow(name, context, (io) =>
         this.start(name, params, { ...io, ...inputOf(stdin) }),
       );
-      result = resultOf(kept, outcome);
+      result = resultOf(record, outcome);
     } catch (error) {
       problem = error;
     }
-    const left = (await this.goes(name)) ? {} : { left_behind: name };
+    const left = (await this.kill(name)) ? {} : { left_behind: name };
     if (result !== undefined) return { ...result, ...left };
     throw problem instanceof Refused ? new Refused(problem.code, { ...problem.data, ...left }) : problem;
   }
 
-  private async goes(name: string): Promise<boolean> {
-    for (const pause of [...PATIENCE, 0]) {
+  private async kill(name: string): Promise<boolean> {
+    for (const pause of [...RETRY_DELAYS, 0]) {
       try {
         await this.end(name, {});
         return true;

@@ -6,7 +6,7 @@ import type { QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { catalogOf, denied, exited, FakeQrexec, frame, ok, refused } from '../../test/support/fake-host.js';
 import { eventually, gate, turn } from '../../test/support/waiting.js';
 import { visits } from '../../test/support/work.js';
-import { KeptOutput } from './kept.js';
+import { OutputStore } from './output-store.js';
 import exec from './plugin.js';
 import { OutputProgress } from './progress.js';
 
@@ -351,9 +351,9 @@ describe('what is kept', () => {
   const bytes = (count: number, value = 120) => new Uint8Array(count).fill(value);
 
   test('is the beginning of a stream, its last bytes, and a count of all', () => {
-    const kept = new KeptOutput({ stream: 1000, total: 1 << 20 });
-    const one = kept.open('ai-one');
-    for (let at = 0; at < 500; at += 1) kept.add(one, 'stdout', Uint8Array.of(97, 98, 99, 48 + (at % 10)));
+    const store = new OutputStore({ stream: 1000, total: 1 << 20 });
+    const one = store.open('ai-one');
+    for (let at = 0; at < 500; at += 1) store.add(one, 'stdout', Uint8Array.of(97, 98, 99, 48 + (at % 10)));
     expect(one.stdout).toMatchObject({ size: 1000, printed: 2000 });
     expect(Buffer.from(one.stdout.page(996, 100)).toString()).toBe('abc9');
     expect(Buffer.from(one.stdout.last(8)).toString()).toBe('abc8abc9');
@@ -361,34 +361,34 @@ describe('what is kept', () => {
   });
 
   test('costs no more than its limits, however small the pieces, and the oldest goes first', () => {
-    const kept = new KeptOutput({ stream: 10_000, total: 25_000 });
-    const all = Array.from({ length: 4 }, () => kept.open('ai-one'));
+    const store = new OutputStore({ stream: 10_000, total: 25_000 });
+    const all = Array.from({ length: 4 }, () => store.open('ai-one'));
     for (const one of all) {
-      for (let at = 0; at < 40_000; at += 1) kept.add(one, 'stdout', bytes(1));
+      for (let at = 0; at < 40_000; at += 1) store.add(one, 'stdout', bytes(1));
       one.finish(ended);
     }
-    expect(all.map(({ handle }) => kept.find(handle) !== undefined)).toEqual([false, false, false, true]);
+    expect(all.map(({ handle }) => store.find(handle) !== undefined)).toEqual([false, false, false, true]);
     expect(all[3]!.held).toBeLessThan(20_000);
   });
 
   test('of a command that runs is there for as long as it runs, whatever others print: by it, it is stopped', () => {
-    const kept = new KeptOutput({ stream: 10_000, total: 25_000 });
-    const running = kept.open('ai-one');
+    const store = new OutputStore({ stream: 10_000, total: 25_000 });
+    const running = store.open('ai-one');
     for (let at = 0; at < 4; at += 1) {
-      const other = kept.open('ai-one');
-      kept.add(other, 'stdout', bytes(10_000));
+      const other = store.open('ai-one');
+      store.add(other, 'stdout', bytes(10_000));
       other.finish(ended);
     }
-    expect(kept.find(running.handle)).toBe(running);
+    expect(store.find(running.handle)).toBe(running);
   });
 
   test('costs a piece no look at what else is kept: one may be a byte, and there may be thousands in a chunk', async () => {
     const among = (many: number) => {
-      const kept = new KeptOutput();
-      const all = Array.from({ length: many }, () => kept.open('ai-one'));
-      for (const one of all) kept.add(one, 'stdout', bytes(1));
+      const store = new OutputStore();
+      const all = Array.from({ length: many }, () => store.open('ai-one'));
+      for (const one of all) store.add(one, 'stdout', bytes(1));
       return visits(() => {
-        for (let at = 0; at < 100; at += 1) kept.add(all.at(-1)!, 'stdout', bytes(1));
+        for (let at = 0; at < 100; at += 1) store.add(all.at(-1)!, 'stdout', bytes(1));
       });
     };
     expect(await among(2000)).toBe(await among(2));

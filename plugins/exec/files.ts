@@ -1,5 +1,13 @@
 import { LIMITS, type Port, Refused, type Static, type ToolContext, visible } from '../../core/api/index.js';
-import { base64, Collected, contentOf, type Encoding, fromBase64, isText, wholeCharacters } from './bytes.js';
+import {
+  BoundedBuffer,
+  base64,
+  completeCharacters,
+  contentOf,
+  type Encoding,
+  fromBase64,
+  isText,
+} from './bytes.js';
 import type { fileList, fileRead, fileWrite } from './services.js';
 
 /** Bytes of a page when nobody says: what a model reads at once. */
@@ -7,13 +15,13 @@ const PAGE = 32_768;
 /** Bytes of a page of a directory. */
 const MAX_LISTING = 4 << 20;
 
-interface Where {
+interface FileAddress {
   qube: string;
   path: string;
   user?: string;
 }
 
-export interface ReadInput extends Where {
+export interface ReadInput extends FileAddress {
   offset?: number;
   length?: number;
   encoding?: Static<typeof Encoding>;
@@ -25,12 +33,12 @@ export async function readFile(
   { signal }: ToolContext,
 ) {
   const length = Math.min(Math.max(asked, 1), LIMITS.page_bytes);
-  const bytes = new Collected(length);
+  const bytes = new BoundedBuffer(length);
   const io = { signal, onOutput: (_stream: string, piece: Uint8Array) => bytes.add(piece) };
   const { path, size, end, mode, mtime } = await read(qube, { ...where, offset, length }, io);
   if (bytes.overflow) throw new Refused('failed');
   const page = bytes.all();
-  const whole = end || encoding === 'base64' ? page.length : wholeCharacters(page);
+  const whole = end || encoding === 'base64' ? page.length : completeCharacters(page);
   const text = encoding ?? (isText(page.subarray(0, whole)) ? 'text' : 'base64');
   const taken = text === 'text' ? page.subarray(0, whole) : page;
   const next = offset + taken.length;
@@ -45,7 +53,7 @@ export async function readFile(
   };
 }
 
-export interface WriteInput extends Where {
+export interface WriteInput extends FileAddress {
   content: string;
   encoding?: Static<typeof Encoding>;
   mode?: string;
@@ -66,7 +74,7 @@ export async function writeFile(
   return { path: visible(path), size, untrusted: ['path'] };
 }
 
-interface ListInput extends Partial<Where> {
+interface ListInput extends Partial<FileAddress> {
   qube: string;
   offset?: number;
   limit?: number;
@@ -78,7 +86,7 @@ export async function listFiles(
   { signal }: ToolContext,
 ) {
   const limit = Math.min(Math.max(asked, 1), LIMITS.list_entries);
-  const bytes = new Collected(MAX_LISTING);
+  const bytes = new BoundedBuffer(MAX_LISTING);
   const io = { signal, onOutput: (_stream: string, piece: Uint8Array) => bytes.add(piece) };
   const { path, total } = await list(qube, { ...where, offset, limit }, io);
   const lines = new TextDecoder().decode(bytes.all()).split('\n').slice(0, -1);
@@ -96,12 +104,12 @@ export async function listFiles(
 const TYPES = ['file', 'directory', 'link', 'other'] as const;
 
 function entryOf(untrusted_line: string) {
-  const { name, type, size, mode, mtime, target } = parsed(untrusted_line);
-  const known = TYPES.find((one) => one === type);
+  const { name, type, size, mode, mtime, target } = parseEntry(untrusted_line);
+  const entryType = TYPES.find((one) => one === type);
   const numbers = Number.isSafeInteger(size) && Number.isSafeInteger(mtime);
   if (
     typeof name !== 'string' ||
-    known === undefined ||
+    entryType === undefined ||
     !numbers ||
     typeof mode !== 'string' ||
     !/^[0-7]{3,4}$/.test(mode)
@@ -111,7 +119,7 @@ function entryOf(untrusted_line: string) {
   return {
     name: shown,
     ...(shown !== name && { name_base64: base64(bytesOfName(name)) }),
-    type: known,
+    type: entryType,
     size: size as number,
     mode,
     mtime: mtime as number,
@@ -119,7 +127,7 @@ function entryOf(untrusted_line: string) {
   };
 }
 
-function parsed(line: string): Record<string, unknown> {
+function parseEntry(line: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(line);
     if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;

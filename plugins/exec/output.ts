@@ -9,8 +9,8 @@ import {
   type ToolContext,
   type ToolHandler,
 } from '../../core/api/index.js';
-import { Collected, contentOf, type Encoding, wholeCharacters } from './bytes.js';
-import { KeptOutput } from './kept.js';
+import { BoundedBuffer, completeCharacters, contentOf, type Encoding } from './bytes.js';
+import { OutputStore } from './output-store.js';
 import { output, stop } from './services.js';
 
 /** A handle of a background command: the qube, and the name it has there. */
@@ -19,7 +19,7 @@ const JOB = /^([^:]+):([0-9a-f]{16})$/;
 const PAGE = 16_384;
 const MAX_PAGE = 262_144;
 
-interface Page {
+interface PageRequest {
   handle: string;
   stream?: 'stdout' | 'stderr';
   offset?: number;
@@ -31,31 +31,31 @@ const isRunning = { running: true, exit: null, signal: null, timed_out: false };
 
 /** What this server kept of it, or what the qube keeps of a background command. A handle of neither is of nothing. */
 @injectable()
-export class Pages {
+export class OutputReader {
   constructor(
-    @inject(portOf(output)) private readonly page: Port<typeof output>,
-    @inject(KeptOutput) private readonly kept: KeptOutput,
+    @inject(portOf(output)) private readonly askGuest: Port<typeof output>,
+    @inject(OutputStore) private readonly store: OutputStore,
   ) {}
 
   async read(
-    { handle, stream = 'stdout', offset = 0, wait: patience = 0, encoding = 'text' }: Page,
+    { handle, stream = 'stdout', offset = 0, wait: patience = 0, encoding = 'text' }: PageRequest,
     signal: AbortSignal,
   ): Promise<{ readonly bytes: Uint8Array; readonly state: State }> {
     const limit = encoding === 'text' ? PAGE : MAX_PAGE;
     const wait = Math.min(patience, LIMITS.output_wait_seconds);
-    const kept = this.kept.find(handle);
-    if (kept !== undefined) {
-      const { size, printed } = kept[stream];
-      const state = kept.outcome ? { running: false, ...kept.outcome } : isRunning;
+    const record = this.store.find(handle);
+    if (record !== undefined) {
+      const { size, printed } = record[stream];
+      const state = record.outcome ? { running: false, ...record.outcome } : isRunning;
       return {
-        bytes: kept[stream].page(offset, limit),
+        bytes: record[stream].page(offset, limit),
         state: { ...state, size, dropped: printed - size },
       };
     }
     const [, qube, job] = JOB.exec(handle) ?? [];
     if (qube === undefined || job === undefined) throw new Refused('not-found');
-    const bytes = new Collected(limit);
-    const state = await this.page(
+    const bytes = new BoundedBuffer(limit);
+    const state = await this.askGuest(
       qube,
       { job, stream, offset, limit, wait },
       { signal, timeout: 30 + wait, onOutput: (_stream, piece) => bytes.add(piece) },
@@ -67,11 +67,11 @@ export class Pages {
 
 @injectable()
 export class ExecOutput implements ToolHandler {
-  constructor(@inject(Pages) private readonly pages: Pages) {}
+  constructor(@inject(OutputReader) private readonly reader: OutputReader) {}
 
-  async run(page: Page, { signal }: ToolContext) {
-    const { bytes, state } = await this.pages.read(page, signal);
-    return shown(page.encoding ?? 'text', page.offset ?? 0, bytes, state);
+  async run(page: PageRequest, { signal }: ToolContext) {
+    const { bytes, state } = await this.reader.read(page, signal);
+    return describePage(page.encoding ?? 'text', page.offset ?? 0, bytes, state);
   }
 }
 
@@ -85,10 +85,15 @@ interface State {
 }
 
 /** A page as a model gets it. */
-export function shown(encoding: Static<typeof Encoding>, offset: number, page: Uint8Array, state: State) {
+export function describePage(
+  encoding: Static<typeof Encoding>,
+  offset: number,
+  page: Uint8Array,
+  state: State,
+) {
   const atEnd = offset + page.length >= state.size;
   // A character that the page cuts in two begins the next one.
-  const whole = encoding === 'text' && !(atEnd && !state.running) ? wholeCharacters(page) : page.length;
+  const whole = encoding === 'text' && !(atEnd && !state.running) ? completeCharacters(page) : page.length;
   const next = offset + whole;
   const { encoding: _encoding, ...content } = contentOf(page.subarray(0, whole), encoding);
   return {
@@ -102,18 +107,18 @@ export function shown(encoding: Static<typeof Encoding>, offset: number, page: U
 @injectable()
 export class ExecStop implements ToolHandler {
   constructor(
-    @inject(portOf(stop)) private readonly end: Port<typeof stop>,
-    @inject(KeptOutput) private readonly kept: KeptOutput,
+    @inject(portOf(stop)) private readonly stopJob: Port<typeof stop>,
+    @inject(OutputStore) private readonly store: OutputStore,
   ) {}
 
   async run({ handle }: { handle: string }, { signal }: ToolContext) {
-    const kept = this.kept.find(handle);
-    if (kept !== undefined) {
-      kept.stopping.abort();
-      return { running: false, ...(await kept.ended) };
+    const record = this.store.find(handle);
+    if (record !== undefined) {
+      record.stopping.abort();
+      return { running: false, ...(await record.ended) };
     }
     const [, qube, job] = JOB.exec(handle) ?? [];
     if (qube === undefined || job === undefined) throw new Refused('not-found');
-    return this.end(qube, { job }, { signal, timeout: 30 });
+    return this.stopJob(qube, { job }, { signal, timeout: 30 });
   }
 }

@@ -12,15 +12,25 @@ import { Encoding } from './bytes.js';
 import { FileCopy, PackageInstall } from './carry.js';
 import { DisposableRun } from './disposable.js';
 import { listFiles, readFile, writeFile } from './files.js';
-import { KeptOutput } from './kept.js';
-import { ExecOutput, ExecStop, Pages } from './output.js';
+import { ExecOutput, ExecStop, OutputReader } from './output.js';
+import { OutputStore } from './output-store.js';
 import { RESOURCES } from './resources.js';
 import { ExecRun } from './run.js';
 import { Runner, RunResult } from './runner.js';
 import * as services from './services.js';
 
-const { run, output, stop, fileRead, fileWrite, fileList, fileCopy, packageInstall, disposable, gone } =
-  services;
+const {
+  run,
+  output,
+  stop,
+  fileRead,
+  fileWrite,
+  fileList,
+  fileCopy,
+  packageInstall,
+  disposable,
+  killDisposable: gone,
+} = services;
 const { budgetHard, bornTagged, egressInherited, policyClosed, selfExcluded } = axioms;
 
 const closed = { additionalProperties: false };
@@ -53,7 +63,7 @@ export default definePlugin({
   apiVersion: 1,
   title: 'Run commands inside qubes',
   services: [run, output, stop, fileRead, fileWrite, fileList, fileCopy, packageInstall, disposable, gone],
-  parts: [KeptOutput, Runner, Pages],
+  parts: [OutputStore, Runner, OutputReader],
   resources: RESOURCES,
   tools: [
     defineTool({

@@ -9,29 +9,29 @@ import {
   type ToolContext,
   type Variables,
 } from '../../core/api/index.js';
-import { KeptOutput } from './kept.js';
-import { Pages, shown } from './output.js';
+import { describePage, OutputReader } from './output.js';
+import { OutputStore } from './output-store.js';
 import { output } from './services.js';
 
-type Looking = Pick<ToolContext, 'signal'>;
+type ReadContext = Pick<ToolContext, 'signal'>;
 
 /** Commands whose output is listed at most: the latest. */
-const LISTED = 100;
+const MAX_LISTED = 100;
 /** A name that no qube gives to a command. */
-const NO_JOB = '0'.repeat(16);
+const UNUSED_JOB = '0'.repeat(16);
 /** Seconds a qube may take to say that it is there. */
-const PATIENCE = 5;
+const REACH_SECONDS = 5;
 
 const STREAMS = ['stdout', 'stderr'] as const;
 
 function partsOf({ handle, stream }: Variables) {
-  const known = STREAMS.find((name) => name === stream);
-  if (handle === undefined || known === undefined) throw new Refused('not-found');
-  return { handle, stream: known };
+  const name = STREAMS.find((name) => name === stream);
+  if (handle === undefined || name === undefined) throw new Refused('not-found');
+  return { handle, stream: name };
 }
 
 /** Of a command that is not there, there is nothing by this address, whoever says so. */
-const read = (pages: Pages, page: Parameters<Pages['read']>[0], signal: AbortSignal) =>
+const read = (pages: OutputReader, page: Parameters<OutputReader['read']>[0], signal: AbortSignal) =>
   pages.read(page, signal).catch((error: unknown) => {
     throw error instanceof Refused && error.code === 'conflict' ? new Refused('not-found') : error;
   });
@@ -39,26 +39,26 @@ const read = (pages: Pages, page: Parameters<Pages['read']>[0], signal: AbortSig
 @injectable()
 class OutputPage implements ResourceHandler {
   constructor(
-    @inject(Pages) private readonly pages: Pages,
-    @inject(KeptOutput) private readonly kept: KeptOutput,
+    @inject(OutputReader) private readonly reader: OutputReader,
+    @inject(OutputStore) private readonly store: OutputStore,
     @inject(portOf(output)) private readonly ask: Port<typeof output>,
   ) {}
 
-  async read(variables: Variables, { signal }: Looking) {
-    const { bytes, state } = await read(this.pages, partsOf(variables), signal);
-    return { text: JSON.stringify(shown('text', 0, bytes, state)) };
+  async read(variables: Variables, { signal }: ReadContext) {
+    const { bytes, state } = await read(this.reader, partsOf(variables), signal);
+    return { text: JSON.stringify(describePage('text', 0, bytes, state)) };
   }
 
-  async list({ signal }: Looking) {
-    const latest = this.kept.latest(LISTED).filter((kept) => !kept.silent);
+  async list({ signal }: ReadContext) {
+    const latest = this.store.latest(MAX_LISTED).filter((record) => !record.isEmpty);
     const reached = new Map<string, boolean>();
     const listed: string[] = [];
-    for (const kept of latest) {
-      const [qube] = kept.handle.split(':') as [string];
+    for (const record of latest) {
+      const [qube] = record.handle.split(':') as [string];
       if (!reached.has(qube)) reached.set(qube, await this.reaches(qube, signal));
       if (!reached.get(qube)) continue;
-      const printed = STREAMS.filter((stream) => kept[stream].printed > 0);
-      listed.push(...printed.map((name) => `exec-output://${encodeURIComponent(kept.handle)}/${name}`));
+      const printed = STREAMS.filter((stream) => record[stream].printed > 0);
+      listed.push(...printed.map((name) => `exec-output://${encodeURIComponent(record.handle)}/${name}`));
     }
     return listed;
   }
@@ -66,7 +66,11 @@ class OutputPage implements ResourceHandler {
   /** Asked of the qube itself, so that the policy answers for one that is out of reach by now. */
   private async reaches(qube: string, signal: AbortSignal): Promise<boolean> {
     try {
-      await this.ask(qube, { job: NO_JOB, limit: 1 }, { signal, timeout: PATIENCE, onOutput: () => {} });
+      await this.ask(
+        qube,
+        { job: UNUSED_JOB, limit: 1 },
+        { signal, timeout: REACH_SECONDS, onOutput: () => {} },
+      );
     } catch (error) {
       // `conflict` is a qube's own word: it has no such command.
       return error instanceof Refused && error.code === 'conflict';
@@ -77,9 +81,9 @@ class OutputPage implements ResourceHandler {
 
 @injectable()
 class OutputBytes implements ResourceHandler {
-  constructor(@inject(Pages) private readonly pages: Pages) {}
+  constructor(@inject(OutputReader) private readonly pages: OutputReader) {}
 
-  async read(variables: Variables, { signal }: Looking) {
+  async read(variables: Variables, { signal }: ReadContext) {
     const page = { ...partsOf(variables), encoding: 'base64' as const };
     return { bytes: (await read(this.pages, page, signal)).bytes };
   }

@@ -31,10 +31,10 @@ export class ExecRun implements ToolHandler {
   ) {}
 
   async run({ qube, stdin, ...params }: Input, context: ToolContext): Promise<RunResult> {
-    const { kept, outcome } = await this.runner.follow(qube, context, (io) =>
+    const { record, outcome } = await this.runner.follow(qube, context, (io) =>
       this.start(qube, params, { ...io, ...inputOf(stdin) }),
     );
-    const result = resultOf(kept, outcome);
+    const result = resultOf(record, outcome);
     return 'job' in outcome && outcome.job !== undefined
       ? { ...result, running: true, handle: `${qube}:${outcome.job}` }
       : result;

@@ -10,15 +10,15 @@ import {
   Type,
   Untrusted,
 } from '../../core/api/index.js';
-import { type Kept, KeptOutput, type KeptStream, type Outcome } from './kept.js';
+import { type CommandRecord, type Outcome, OutputStore, type StreamBuffer } from './output-store.js';
 import { OutputProgress } from './progress.js';
 import { Outcome as OutcomeShape } from './services.js';
 
 export const Handle = Type.String({ pattern: '^[a-zA-Z][a-zA-Z0-9_.-]*:[a-z0-9]+$', maxLength: 64 });
 
 /** Bytes of a stream that a result shows: its beginning, and of a longer one its end as well. */
-const SHOWN = 16_384;
-const SHOWN_END = 4096;
+const MAX_SHOWN = 16_384;
+const MAX_SHOWN_END = 4096;
 
 const Fields = {
   ...OutcomeShape,
@@ -44,46 +44,50 @@ export type RunResult = Static<typeof RunResult>;
 /** Follows a command in a qube: keeps what it prints, tells of it while it runs, and says how it ended. */
 @injectable()
 export class Runner {
-  constructor(@inject(KeptOutput) private readonly output: KeptOutput) {}
+  constructor(@inject(OutputStore) private readonly store: OutputStore) {}
 
   async follow<O extends Outcome>(
     qube: string,
     { signal, progress }: ToolContext,
     call: (io: GuestIo) => Promise<O>,
-  ): Promise<{ readonly kept: Kept; readonly outcome: O | Outcome }> {
-    const kept = this.output.open(qube);
-    const told = new OutputProgress(progress);
-    progress(`handle ${kept.handle}`);
+  ): Promise<{ readonly record: CommandRecord; readonly outcome: O | Outcome }> {
+    const record = this.store.open(qube);
+    const output = new OutputProgress(progress);
+    progress(`handle ${record.handle}`);
     try {
       const outcome = await call({
-        signal: AbortSignal.any([signal, kept.stopping.signal]),
+        signal: AbortSignal.any([signal, record.stopping.signal]),
         onOutput: (stream, bytes) => {
-          this.output.add(kept, stream, bytes);
-          told.add(stream, bytes);
+          this.store.add(record, stream, bytes);
+          output.add(stream, bytes);
         },
       });
-      kept.finish({ exit: outcome.exit, signal: outcome.signal, timed_out: outcome.timed_out });
-      return { kept, outcome };
+      record.finish({ exit: outcome.exit, signal: outcome.signal, timed_out: outcome.timed_out });
+      return { record: record, outcome };
     } catch (error) {
       const outcome = { exit: null, signal: 'SIGKILL', timed_out: false };
-      kept.finish(outcome);
-      if (kept.stopping.signal.aborted && !signal.aborted) return { kept, outcome };
+      record.finish(outcome);
+      if (record.stopping.signal.aborted && !signal.aborted) return { record: record, outcome };
       // What broke off may be worth reading. What was refused is refused: of a qube that nobody may see, nothing else is told.
-      if (error instanceof Refused && error.code === 'failed' && !kept.silent)
-        throw new Refused('failed', { ...error.data, handle: kept.handle });
-      this.output.forget(kept);
+      if (error instanceof Refused && error.code === 'failed' && !record.isEmpty)
+        throw new Refused('failed', { ...error.data, handle: record.handle });
+      this.store.forget(record);
       throw error;
     } finally {
-      told.end();
-      if (kept.silent) this.output.forget(kept);
+      output.end();
+      if (record.isEmpty) this.store.forget(record);
     }
   }
 }
 
 /** What a command printed, as much as is read at once. */
-export function resultOf(kept: Kept, { exit, signal, timed_out }: Outcome, shown = SHOWN): RunResult {
-  const out = partsOf(kept.stdout, shown);
-  const err = partsOf(kept.stderr, shown);
+export function resultOf(
+  record: CommandRecord,
+  { exit, signal, timed_out }: Outcome,
+  shown = MAX_SHOWN,
+): RunResult {
+  const out = partsOf(record.stdout, shown);
+  const err = partsOf(record.stderr, shown);
   const altered = [...Object.values(out), ...Object.values(err)].some((part) => part?.altered);
   const fields = { stdout: out.begin, stdout_end: out.end, stderr: err.begin, stderr_end: err.end };
   const given = Object.entries(fields).filter(([, part]) => part !== undefined);
@@ -96,12 +100,12 @@ export function resultOf(kept: Kept, { exit, signal, timed_out }: Outcome, shown
       stderr: string;
     }),
     ...(altered && { altered }),
-    ...(!kept.silent && { handle: kept.handle }),
+    ...(!record.isEmpty && { handle: record.handle }),
     untrusted: given.map(([name]) => name),
   };
 }
 
-function partsOf(stream: KeptStream, shown: number) {
+function partsOf(stream: StreamBuffer, shown: number) {
   if (stream.printed <= shown) return { begin: seen(stream.page(0, shown)), end: undefined };
-  return { begin: seen(stream.page(0, shown - SHOWN_END)), end: seen(stream.last(SHOWN_END)) };
+  return { begin: seen(stream.page(0, shown - MAX_SHOWN_END)), end: seen(stream.last(MAX_SHOWN_END)) };
 }

@@ -196,7 +196,7 @@ export const disposable = defineHostService('qmcp.exec.Disposable', {
   reply: Type.Object({ name: QubeName }, closed),
 });
 
-export const gone = defineTargetService('qmcp.exec.Gone', {
+export const killDisposable = defineTargetService('qmcp.exec.Gone', {
   effect: 'destroy',
   capability: 'exec',
   params: NoParams,

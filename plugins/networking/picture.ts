@@ -9,8 +9,8 @@ export function mermaid(places: readonly Place[]): string {
   const ids = new Map<string, string>();
   const lines: string[] = [];
   const node = (name: string): string => {
-    const known = ids.get(name);
-    if (known !== undefined) return known;
+    const existing = ids.get(name);
+    if (existing !== undefined) return existing;
     const id = `q${ids.size}`;
     ids.set(name, id);
     lines.push(`  ${id}["${label(name)}"]`);

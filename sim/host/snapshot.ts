@@ -17,7 +17,7 @@ export function snapshotOf(host: HostState) {
       }
       return {
         name: qube.name,
-        klass: qube.klass,
+        class: qube.klass,
         state: powerState(host, qube),
         tags: [...qube.tags].sort(),
         features: Object.fromEntries(qube.features),

@@ -17,7 +17,7 @@ import { packed } from '../../cli/commands/bundle.js';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
-import { type Ran, run } from '../../testing/run.js';
+import { type ProcessResult, run } from '../../testing/run.js';
 import { qmcp } from '../support/qmcp.js';
 
 export const INSTALLER = packageFile('dom0/packaging/qmcp-dom0');
@@ -119,7 +119,7 @@ export class Dom0 {
   }
 
   /** The installer, `qmcp-dom0 --root ROOT …`, without a terminal. */
-  run(...words: string[]): Promise<Ran> {
+  run(...words: string[]): Promise<ProcessResult> {
     return run(python(), ['-IB', INSTALLER, '--root', this.root, ...words]);
   }
 
@@ -145,7 +145,7 @@ export class Dom0 {
   }
 
   /** Installs it, as an operator who has its digest from elsewhere. */
-  install(bundle: Buffer): Promise<Ran> {
+  install(bundle: Buffer): Promise<ProcessResult> {
     return this.run('install', this.fetched(bundle), '--sha256', sha256(bundle), '--yes');
   }
 }

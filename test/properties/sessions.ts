@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import type { Tool } from '../../core/api/index.js';
-import { CHECKS, type Check, checkOf, structureKept } from '../../model/invariants.js';
+import { CHECKS, type Check, checkOf, structureUnchanged } from '../../model/invariants.js';
 import type { HostSnapshot, WorldSnapshot } from '../../model/snapshot.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import type { Fault } from '../../sim/host/faults.js';
@@ -230,7 +230,7 @@ export class Stage {
     const world = { ...this.world, frozen: this.frozen };
     const { upholds } = this.agent.tool(tool);
     // Only tools that run something inside a qube declare this one.
-    const inside = upholds.some(({ id }) => id === structureKept.id) ? [structureKept] : [];
+    const inside = upholds.some(({ id }) => id === structureUnchanged.id) ? [structureUnchanged] : [];
     const checks: readonly Check[] = [...CHECKS, ...upholds.map(checkOf), ...inside];
     const broken = checks.filter(({ id, holds }) => !except.has(id) && !holds(before, after, world));
     return [...new Set(broken.map(({ id }) => id))];

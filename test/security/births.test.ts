@@ -114,7 +114,7 @@ describe('a disposable', () => {
   it('is made and started, with its own mark, no more tier than its template, and no way out', async () => {
     const { result } = await disposable('ai-dvm');
     const born = seat.qube(result.name)!;
-    expect(born.klass).toBe('DispVM');
+    expect(born.class).toBe('DispVM');
     expect(born.state).toBe('Running');
     expect(tags(result.name)).toEqual([
       'ai-disp-full',
@@ -213,7 +213,7 @@ describe('a disposable', () => {
     await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'supported-rpc.qubes.WaitForSession', '1');
     await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'supported-rpc.qubes.WaitForRunningSystem', '1');
     await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'preload-dispvm-max', '1');
-    const ready = () => seat.sim.host.snapshot().qubes.filter(({ klass }) => klass === 'DispVM');
+    const ready = () => seat.sim.host.snapshot().qubes.filter((qube) => qube.class === 'DispVM');
     await eventually(() => ready().length).toBe(1);
     const { name } = ready()[0]!;
     expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain(name);
@@ -248,7 +248,7 @@ describe('a disposable', () => {
   it('of many at once, each has a name of its own and none is left over', async () => {
     const answers = await Promise.all(Array.from({ length: 6 }, () => disposable('ai-dvm')));
     const names = answers.filter(({ code }) => code === 'ok').map(({ result }) => result.name);
-    const there = seat.sim.host.snapshot().qubes.filter(({ klass }) => klass === 'DispVM');
+    const there = seat.sim.host.snapshot().qubes.filter((qube) => qube.class === 'DispVM');
     expect(there.map(({ name }) => name).sort()).toEqual(names.sort());
     expect(names.length).toBe(6);
   });

@@ -75,7 +75,7 @@ describe('a budget', () => {
       Array.from({ length: 12 }, () => seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' })),
     );
     expect(all.filter(({ code }) => code === 'ok')).toHaveLength(3);
-    expect(made().filter(({ klass }) => klass === 'DispVM')).toHaveLength(3);
+    expect(made().filter((qube) => qube.class === 'DispVM')).toHaveLength(3);
   });
 
   it('of memory and of vcpus counts what a qube may grow to, a disposable of an inflated template included', async () => {

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CallsOf } from '../../testing/calls.js';
 import { qmcpAdmin } from '../../testing/operator.js';
+import { SimulatedCalls } from '../../testing/simulated-calls.js';
 import { Seat } from './host.js';
 
 let seat: Seat;
@@ -53,7 +53,7 @@ describe('a world that is frozen while a call is under way', () => {
 describe('a world that the operator freezes', () => {
   it('has no command run and no file written in its qubes either, from then on until it is thawed', async () => {
     await create({ start: true });
-    const calls = new CallsOf(seat.sim, 'mcp-control');
+    const calls = new SimulatedCalls(seat.sim, 'mcp-control');
     const stdin = Buffer.from(`${JSON.stringify({ path: 'note', size: 0 })}\nI\0\0\0\0`);
     const write = async (target = 'ai-one') => {
       const service = 'qmcp.exec.FileWrite';

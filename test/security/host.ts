@@ -152,7 +152,7 @@ export class Seat {
 
   /** The name of the first disposable there is: qubesd draws them. */
   disposable(): string | undefined {
-    return this.sim.host.snapshot().qubes.find(({ klass }) => klass === 'DispVM')?.name;
+    return this.sim.host.snapshot().qubes.find((qube) => qube.class === 'DispVM')?.name;
   }
 
   /** A call that gets past the policy, or never met it: straight to qmcpd's socket. */

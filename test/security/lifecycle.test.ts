@@ -27,7 +27,7 @@ describe('a qube an agent makes', () => {
     expect((await spawn('ai-one')).ok).toBe(true);
     const born = qube('ai-one')!;
     expect([...born.tags].sort()).toEqual(['ai-born', 'ai-full', 'ai-managed', 'created-by-mcp-control']);
-    expect(born.klass).toBe('AppVM');
+    expect(born.class).toBe('AppVM');
     expect(born.properties.netvm).toBe('sys-ai-net');
     for (const hatch of ['default_dispvm', 'guivm', 'audiovm', 'management_dispvm']) {
       expect(born.properties[hatch] ?? '').toBe('');

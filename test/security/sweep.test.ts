@@ -102,7 +102,7 @@ function powers(at: Seat): Map<string, ReadonlySet<string>> {
     const has = (tag: string) => qube.tags.includes(tag);
     // A disposable has all tags of its template from the start: its own mark counts, for the kernel and for the policy.
     const finished =
-      qube.klass === 'DispVM'
+      qube.class === 'DispVM'
         ? qube.tags.some((tag) => tag.startsWith('ai-disp-'))
         : has('ai-born') || !has('created-by-mcp-control');
     const ours = has('ai-managed') && !has('ai-tombstone') && finished;

@@ -9,7 +9,7 @@ import type { Qrexec, QrexecRequest, QrexecResult } from '../../core/ports/qrexe
 import type { WorldSnapshot } from '../../model/snapshot.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import type { SimHost } from '../../sim/index.js';
-import { CallsOf } from '../../testing/calls.js';
+import { SimulatedCalls } from '../../testing/simulated-calls.js';
 
 /** What came of a call: a tool's result, or the code of its refusal. */
 export interface Came {
@@ -20,7 +20,7 @@ export interface Came {
 
 /** Calls of the control qube without a process for each. */
 class InProcess implements Qrexec {
-  private readonly calls: CallsOf;
+  private readonly calls: SimulatedCalls;
   /** Straight to qmcpd's socket with what is dom0's to answer, as if the policy had let everything through. */
   pastPolicy = false;
 
@@ -28,7 +28,7 @@ class InProcess implements Qrexec {
     private readonly sim: SimHost,
     private readonly principal: string,
   ) {
-    this.calls = new CallsOf(sim, principal);
+    this.calls = new SimulatedCalls(sim, principal);
   }
 
   call(request: QrexecRequest): Promise<QrexecResult> {

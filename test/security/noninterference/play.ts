@@ -182,8 +182,14 @@ export class Stage {
     return this.seat.sim.host
       .snapshot()
       .qubes.filter(({ tags }) => tags.includes('ai-managed') || tags.includes('ai-tombstone'))
-      .map(({ name, klass, state, tags, firewall }) =>
-        JSON.stringify({ name, klass, state, tags, firewall }),
+      .map((qube) =>
+        JSON.stringify({
+          name: qube.name,
+          class: qube.class,
+          state: qube.state,
+          tags: qube.tags,
+          firewall: qube.firewall,
+        }),
       );
   }
 }

@@ -15,7 +15,7 @@ export interface Outcome {
 }
 
 /** One stream. It costs as many bytes as it holds, however small the pieces were in which they came. */
-export class KeptStream {
+export class StreamBuffer {
   /** Bytes that came, kept or not. */
   printed = 0;
   /** Bytes that can be read. */
@@ -66,9 +66,9 @@ export class KeptStream {
 }
 
 /** One command in the foreground, and what it has printed so far. */
-export class Kept {
-  readonly stdout: KeptStream;
-  readonly stderr: KeptStream;
+export class CommandRecord {
+  readonly stdout: StreamBuffer;
+  readonly stderr: StreamBuffer;
   /** Aborted to end the command. */
   readonly stopping = new AbortController();
   /** Settled when the command has ended, however it did. */
@@ -80,14 +80,14 @@ export class Kept {
     readonly handle: string,
     limit: number,
   ) {
-    this.stdout = new KeptStream(limit);
-    this.stderr = new KeptStream(limit);
+    this.stdout = new StreamBuffer(limit);
+    this.stderr = new StreamBuffer(limit);
     this.ended = new Promise((resolve) => {
       this.end = resolve;
     });
   }
 
-  get silent(): boolean {
+  get isEmpty(): boolean {
     return this.stdout.printed + this.stderr.printed === 0;
   }
 
@@ -101,8 +101,8 @@ export class Kept {
   }
 }
 
-export class KeptOutput {
-  private readonly kept = new Map<string, Kept>();
+export class OutputStore {
+  private readonly records = new Map<string, CommandRecord>();
   private count = 0;
   /** Bytes of all of them. */
   private held = 0;
@@ -115,35 +115,35 @@ export class KeptOutput {
   ) {}
 
   /** A handle names the qube, so that it reads as whose it is; its number is never given twice. */
-  open(qube: string): Kept {
+  open(qube: string): CommandRecord {
     this.count += 1;
-    const kept = new Kept(`${qube}:run${this.count}`, this.limits.stream);
-    this.kept.set(kept.handle, kept);
-    return kept;
+    const record = new CommandRecord(`${qube}:run${this.count}`, this.limits.stream);
+    this.records.set(record.handle, record);
+    return record;
   }
 
-  add(to: Kept, stream: Stream, bytes: Uint8Array): void {
+  add(to: CommandRecord, stream: Stream, bytes: Uint8Array): void {
     const before = to.held;
     to[stream].add(bytes);
-    if (this.kept.has(to.handle)) this.held += to.held - before;
+    if (this.records.has(to.handle)) this.held += to.held - before;
     // A qube chooses how small its pieces are: no piece may cost a look at everything that is kept.
-    for (const kept of this.kept.values()) {
+    for (const record of this.records.values()) {
       if (this.held <= this.limits.total) return;
       // What runs is stopped by its handle.
-      if (kept.outcome !== undefined) this.forget(kept);
+      if (record.outcome !== undefined) this.forget(record);
     }
   }
 
-  find(handle: string): Kept | undefined {
-    return this.kept.get(handle);
+  find(handle: string): CommandRecord | undefined {
+    return this.records.get(handle);
   }
 
   /** The latest first. */
-  latest(count: number): Kept[] {
-    return [...this.kept.values()].slice(-count).reverse();
+  latest(count: number): CommandRecord[] {
+    return [...this.records.values()].slice(-count).reverse();
   }
 
-  forget(kept: Kept): void {
-    if (this.kept.delete(kept.handle)) this.held -= kept.held;
+  forget(record: CommandRecord): void {
+    if (this.records.delete(record.handle)) this.held -= record.held;
   }
 }

@@ -20,16 +20,16 @@ const tagOf = (role: Role, world: string, tier: Tier | undefined, principal: str
     .replace('{principal}', principal);
 
 /** How dom0 marks the qubes of a world, and so what a snapshot says of them. */
-export class Marks {
+export class WorldTags {
   readonly umbrella: string;
   readonly tombstone: string;
-  readonly born: string;
+  readonly bornTag: string;
   /** Tags that give a tier beyond `read`. */
-  readonly tiers: readonly string[];
-  readonly disposable: readonly string[];
-  readonly stamps: readonly string[];
+  readonly tierTags: readonly string[];
+  readonly disposableTags: readonly string[];
+  readonly ownerStamps: readonly string[];
   /** Tags that narrow a qube, and every child of it. */
-  readonly restrictions: readonly string[];
+  readonly restrictionTags: readonly string[];
   /** With this tag a qube's rules and its network are the operator's alone. */
   readonly egressLock: string;
   /** With this tag an agent may look, whatever the tier. */
@@ -42,27 +42,27 @@ export class Marks {
     const tag = (role: Role, tier?: Tier, principal = '') => tagOf(role, name, tier, principal);
     this.umbrella = tag('umbrella');
     this.tombstone = tag('tombstone');
-    this.born = tag('born');
-    this.tiers = TIERS.slice(1).map((tier) => tag('tier', tier));
-    this.disposable = TIERS.map((tier) => tag('disposable', tier));
-    this.stamps = principals.flatMap((who) =>
+    this.bornTag = tag('born');
+    this.tierTags = TIERS.slice(1).map((tier) => tag('tier', tier));
+    this.disposableTags = TIERS.map((tier) => tag('disposable', tier));
+    this.ownerStamps = principals.flatMap((who) =>
       (['stamp', 'disposable_stamp'] as const).map((role) => tag(role, undefined, who)),
     );
     this.egressLock = tag('egress_lock');
     this.guard = tag('guard');
-    this.restrictions = ROLES.filter((role) => 'narrows' in TAGS[role]).map((role) => tag(role));
+    this.restrictionTags = ROLES.filter((role) => 'narrows' in TAGS[role]).map((role) => tag(role));
     this.excluded = new Set([...principals, ...gateways, ...guarded, 'dom0']);
   }
 
   /** One of the world's principals made it: qubesd stamps that. */
-  isOurs({ tags }: QubeSnapshot): boolean {
-    return this.stamps.some((stamp) => tags.includes(stamp));
+  isMadeByWorld({ tags }: QubeSnapshot): boolean {
+    return this.ownerStamps.some((stamp) => tags.includes(stamp));
   }
 
   /** Its birth came to its end. A disposable has every tag of its template, so its mark is one no template has. */
   isFinished(qube: QubeSnapshot): boolean {
-    if (qube.klass === 'DispVM') return this.disposable.some((mark) => qube.tags.includes(mark));
-    return qube.tags.includes(this.born) || !this.isOurs(qube);
+    if (qube.class === 'DispVM') return this.disposableTags.some((mark) => qube.tags.includes(mark));
+    return qube.tags.includes(this.bornTag) || !this.isMadeByWorld(qube);
   }
 
   inScope(qube: QubeSnapshot): boolean {
@@ -75,13 +75,13 @@ export class Marks {
   }
 
   /** Of the world in any way: living, removed, or half made. */
-  concerns(qube: QubeSnapshot): boolean {
+  isRelated(qube: QubeSnapshot): boolean {
     const marked = [this.umbrella, this.tombstone].some((tag) => qube.tags.includes(tag));
-    return (marked || this.isOurs(qube)) && !this.excluded.has(qube.name);
+    return (marked || this.isMadeByWorld(qube)) && !this.excluded.has(qube.name);
   }
 
   tier({ tags }: QubeSnapshot): Tier {
-    const held = this.tiers.findLastIndex((tag) => tags.includes(tag)) + 1;
+    const held = this.tierTags.findLastIndex((tag) => tags.includes(tag)) + 1;
     return tags.includes(this.guard) ? TIERS[0] : TIERS[held]!;
   }
 
@@ -91,18 +91,18 @@ export class Marks {
   }
 
   restrictionsOf({ tags }: QubeSnapshot): string[] {
-    return this.restrictions.filter((tag) => tags.includes(tag));
+    return this.restrictionTags.filter((tag) => tags.includes(tag));
   }
 
   /** What the world uses, as the gate counts it. */
   usage({ qubes }: HostSnapshot): Omit<BudgetSnapshot, 'private_size'> {
-    const made = qubes.filter((qube) => this.isOurs(qube));
-    const up = qubes.filter((qube) => (this.isOurs(qube) || this.inScope(qube)) && !isDown(qube));
+    const made = qubes.filter((qube) => this.isMadeByWorld(qube));
+    const up = qubes.filter((qube) => (this.isMadeByWorld(qube) || this.inScope(qube)) && !isDown(qube));
     const sum = (some: readonly QubeSnapshot[], of: (qube: QubeSnapshot) => number) =>
       some.reduce((total, qube) => total + of(qube), 0);
     return {
       qubes: made.length,
-      disk: sum(made, (qube) => (qube.klass === 'DispVM' ? 0 : qube.disk)),
+      disk: sum(made, (qube) => (qube.class === 'DispVM' ? 0 : qube.disk)),
       running: up.length,
       memory: sum(up, (qube) => Math.max(numberOf(qube, 'memory'), numberOf(qube, 'maxmem'))),
       vcpus: sum(up, (qube) => numberOf(qube, 'vcpus')),
@@ -117,13 +117,13 @@ export function isDown({ state }: QubeSnapshot): boolean {
 }
 
 /** The qubes that came into being. */
-export function born(before: HostSnapshot, after: HostSnapshot): QubeSnapshot[] {
+export function createdQubes(before: HostSnapshot, after: HostSnapshot): QubeSnapshot[] {
   const known = new Set(before.qubes.map(({ name }) => name));
   return after.qubes.filter(({ name }) => !known.has(name));
 }
 
 /** The qubes that are there in both, as they were and as they are. */
-export function stayed(before: HostSnapshot, after: HostSnapshot): [QubeSnapshot, QubeSnapshot][] {
+export function survivingQubes(before: HostSnapshot, after: HostSnapshot): [QubeSnapshot, QubeSnapshot][] {
   const now = new Map(after.qubes.map((qube) => [qube.name, qube]));
   return before.qubes.flatMap((was): [QubeSnapshot, QubeSnapshot][] => {
     const is = now.get(was.name);
@@ -136,7 +136,7 @@ export function possibleSources(child: QubeSnapshot, before: HostSnapshot): Qube
   const { template } = child.properties;
   return before.qubes.filter(
     ({ name, properties }) =>
-      name === template || (child.klass !== 'DispVM' && template !== '' && properties.template === template),
+      name === template || (child.class !== 'DispVM' && template !== '' && properties.template === template),
   );
 }
 
@@ -148,9 +148,10 @@ export function sourcesOf(child: QubeSnapshot, before: HostSnapshot, after: Host
 }
 
 /** What somebody set on a qube: neither its power, its disk and its devices, nor what follows from those. */
-export function settings({ klass, tags, features, properties, firewall }: QubeSnapshot) {
+export function settings(qube: QubeSnapshot) {
+  const { tags, features, properties, firewall } = qube;
   return {
-    klass,
+    class: qube.class,
     tags: tags.filter((tag) => !PLATFORM_TAG.test(tag)).sort(),
     features: filtered(features, (name) => !PLATFORM_FEATURE.test(name)),
     properties: filtered(properties, (name) => !DERIVED.test(name)),
@@ -159,14 +160,14 @@ export function settings({ klass, tags, features, properties, firewall }: QubeSn
 }
 
 /** Keys whose values differ. */
-export function changed(
+export function changedKeys(
   was: Readonly<Record<string, string>>,
   is: Readonly<Record<string, string>>,
 ): string[] {
   return Object.keys({ ...was, ...is }).filter((key) => was[key] !== is[key]);
 }
 
-export function same(a: unknown, b: unknown): boolean {
+export function isEqual(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
