@@ -2,7 +2,7 @@ import { LIMITS } from '../api/generated/limits.js';
 import { type GuestIo, type GuestProblems, type GuestService, type Port, Refused } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import { type Frame, FrameDecoder, inputFrames } from './frames.js';
-import { qubeName, requestOf, requestedSeconds } from './messages.js';
+import { qubeName, requestedSeconds, requestOf } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { isObject, lazily, own } from './values.js';
 
