@@ -39,7 +39,7 @@ function insist(holds, claim) {
 
 /** What the person in front of the machine does. */
 async function person(...words) {
-  narrator.prints(`(the operator: ${words.join(' ')})`);
+  narrator.note(`(the operator: ${words.join(' ')})`);
   await promisify(execFile)(process.execPath, [QMCP, 'sim', 'ctl', '--dir', host.dir, ...words]);
 }
 
@@ -104,7 +104,7 @@ async function session() {
     {
       shows: ran,
       onProgress: (message) => {
-        for (const line of message.split('\n')) narrator.prints(`… ${line}`);
+        for (const line of message.split('\n')) narrator.note(`… ${line}`);
         // It waits for this before it goes on.
         if (message.includes('stdout| step 1'))
           answer = call('file_write', { qube: 'ai-worker', path: 'go-on', content: '' });
@@ -194,7 +194,7 @@ try {
   const args = [QMCP, 'serve', '--host', 'qubes', '--client', host.client];
   await client.connect(new StdioClientTransport({ command: process.execPath, args, stderr: 'inherit' }));
   await session();
-  narrator.prints('');
+  narrator.note('');
   narrator.says(true, 'everything was as it should be');
 } catch (error) {
   process.stderr.write(`session: ${error.message}\n`);

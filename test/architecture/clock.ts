@@ -1,14 +1,14 @@
 /**
- * What in a test's source makes its outcome a matter of time. Nothing is followed from a clock to a comparison: in a test no
- * clock may be read and no timer set at all, so that no new name for one of them hides it.
+ * Finds what makes the outcome of a test depend on time. A test may not read a clock or set a timer at all, whatever it does with
+ * it, so a new name or a helper function cannot hide one.
  */
 import { parseSync } from 'oxc-parser';
 
-/** Milliseconds: what a test has that says nothing of it (vitest.config.ts). Fewer decide an outcome on a busy machine. */
+/** Milliseconds: the default limit of a test (vitest.config.ts). A shorter limit can fail on a busy machine. */
 export const LIMIT = 300_000;
-/** Seconds that a command has to sleep to be one that never ends by itself. */
+/** A command that sleeps this many seconds or more stands for one that never ends. */
 const FOREVER = 3600;
-/** How a shell waits for something, be it long or short. */
+/** A shell loop that waits for an event. */
 const UNTIL = /\b(until|while) [^;]+; do sleep [\d.]+; done/g;
 
 const MODULES: Readonly<Record<string, string>> = {
@@ -16,29 +16,29 @@ const MODULES: Readonly<Record<string, string>> = {
   timers: 'sets a timer',
   'timers/promises': 'sets a timer',
 };
-/** By the name alone, whoever has it: as a variable, as a member, in a pattern. */
+/** Rejected wherever the name appears: as a variable, as a member, in a pattern. */
 const NAMES: Readonly<Record<string, string>> = {
   ...{ performance: 'reads a clock', hrtime: 'reads a clock', Temporal: 'reads a clock' },
-  ...{ setTimeout: 'sets a timer', setInterval: 'sets a timer', setImmediate: 'waits for a turn of its own' },
+  ...{ setTimeout: 'sets a timer', setInterval: 'sets a timer', setImmediate: 'sets a timer' },
 };
-/** Members of these, and they themselves under another name. */
+/** Rejected members. The object itself may not get another name. */
 const MEMBERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   process: { uptime: 'reads a clock', cpuUsage: 'reads a clock', resourceUsage: 'reads a clock' },
   console: { time: 'reads a clock' },
   AbortSignal: { timeout: 'sets a timer' },
   Atomics: { wait: 'sleeps', waitAsync: 'sleeps' },
-  vi: { waitFor: 'waits by a limit of its own', waitUntil: 'waits by a limit of its own' },
-  expect: { poll: 'waits by a limit of its own' },
+  vi: { waitFor: 'waits with its own limit', waitUntil: 'waits with its own limit' },
+  expect: { poll: 'waits with its own limit' },
 };
-/** What of Date reads no clock. */
+/** The members of Date that read no clock. */
 const OF_A_DATE = ['parse', 'UTC'];
 
-/** Of vitest, what takes a limit. */
+/** Names from vitest that take a limit. */
 const TESTS = [
   ...['it', 'test', 'describe', 'suite', 'bench', 'vi', 'beforeAll', 'beforeEach', 'afterAll', 'afterEach'],
   ...['onTestFinished', 'onTestFailed', 'aroundAll', 'aroundEach'],
 ];
-/** Whose option `timeout` is in milliseconds, and ends what it is given to. */
+/** Functions whose option `timeout` is in milliseconds. */
 const CALLS = [
   ...['spawn', 'spawnSync', 'exec', 'execSync', 'execFile', 'execFileSync', 'fork', 'callTool', 'listTools'],
   ...['readResource', 'getPrompt'],
@@ -51,7 +51,7 @@ interface Node {
   readonly [key: string]: any;
 }
 
-/** Each is `line: what is wrong`; none for a test that time has no part in. */
+/** Returns `line: problem` for each problem in the source. */
 export function wallClock(path: string, source: string): string[] {
   const { program, errors } = parseSync(path, source);
   if (errors.length > 0) throw new Error(`${path}: ${errors[0]!.message}`);
@@ -60,11 +60,11 @@ export function wallClock(path: string, source: string): string[] {
 
 class Reading {
   private readonly found: { readonly line: number; readonly what: string }[] = [];
-  /** What an import is called where it comes from, by what it is called here. */
+  /** Local name of an import → its name in the module. */
   private readonly imported = new Map<string, string>();
-  /** Constants of the file, by name; undefined for a name that stands for more than one. */
+  /** Constants by name; undefined when two declarations share the name. */
   private readonly constants = new Map<string, Node | undefined>();
-  /** Names of what takes a limit: of vitest's, and what was made of one of them. */
+  /** Names that take a limit: vitest's own, and constants made from them. */
   private readonly tests = new Set<string>(TESTS);
 
   constructor(
@@ -129,7 +129,7 @@ class Reading {
     if (name && MODULES[name]) this.say(source, `${MODULES[name]}: ${name}`);
   }
 
-  /** A name that stands for a value: not the key of a property, a member's, a type's, or a label of an import. */
+  /** Judges a name that stands for a value. Keys, members and types are not values. */
   private name(node: Node, parent: Node | undefined): void {
     if (parent === undefined || /^(TS(?!As|NonNull|Satisfies|TypeAssertion|Instantiation))/.test(parent.type))
       return;
@@ -142,7 +142,7 @@ class Reading {
     if (Object.hasOwn(MEMBERS, this.meant(node.name))) this.renamed(node, parent);
   }
 
-  /** Of what has members that are not for tests: another name for it, or for one of them. */
+  /** Rejects another name for an object with rejected members, or for one of these members. */
   private renamed(node: Node, parent: Node): void {
     const target =
       parent.type === 'VariableDeclarator' && parent.init === node
@@ -151,12 +151,11 @@ class Reading {
           ? parent.left
           : undefined;
     if (target === undefined) return;
-    if (target.type !== 'ObjectPattern')
-      this.say(node, `hides what it does: another name for ${this.meant(node.name)}`);
+    if (target.type !== 'ObjectPattern') this.say(node, `gives another name to ${this.meant(node.name)}`);
     else
       for (const { type, key } of target.properties) {
         const name = type === 'RestElement' ? undefined : nameOf(key);
-        const why = name === undefined ? 'hides what it does' : MEMBERS[this.meant(node.name)]![name];
+        const why = name === undefined ? 'takes unknown members' : MEMBERS[this.meant(node.name)]![name];
         if (why !== undefined) this.say(node, `${why}: ${this.meant(node.name)}.${name ?? '…'}`);
       }
   }
@@ -167,7 +166,7 @@ class Reading {
       object.type === 'MemberExpression' ? nameOf(object.property) : this.meant(nameOf(object) ?? '');
     if (name !== undefined) this.forbid(property, name);
     else if (of !== undefined && (of in MEMBERS || of === 'globalThis'))
-      this.say(object, `hides what it does: ${of}[…]`);
+      this.say(object, `takes an unknown member: ${of}[…]`);
     const why = of === undefined || name === undefined ? undefined : MEMBERS[of]?.[name];
     if (why !== undefined) this.say(property, `${why}: ${of}.${name}`);
   }
@@ -182,14 +181,13 @@ class Reading {
       if (options.type === 'ObjectExpression')
         for (const { key, value } of options.properties)
           if (key && /^(timeout|testTimeout|hookTimeout)$/.test(nameOf(key) ?? '')) this.limit(value);
-      // After the function, or in its place where there are options.
       if (isTest && at > 0 && this.isNumber(argument)) this.limit(argument);
     }
   }
 
   private limit(value: Node): void {
     if (this.atLeast(value) < LIMIT)
-      this.say(value, `has a limit of its own that is, or may be, less than ${LIMIT / 1000} s`);
+      this.say(value, `has a limit that may be shorter than ${LIMIT / 1000} s`);
   }
 
   private text(node: Node, parts: readonly string[]): void {
@@ -198,7 +196,7 @@ class Reading {
         if (Number.parseFloat(seconds || '0') < FOREVER) this.say(node, `sleeps for a time: ${found}`);
   }
 
-  /** Is this one of vitest's, or made of one: `it.each(…)`, `describe.skipIf(…)`? */
+  /** True for vitest's functions and what is made from them: `it.each(…)`, `describe.skipIf(…)`. */
   private isTest(node: Node): boolean {
     const name = root(node);
     return name !== undefined && this.tests.has(name);
@@ -212,7 +210,7 @@ class Reading {
     return value !== undefined && value !== node && this.isNumber(value);
   }
 
-  /** What a number is at the least; what nobody can know from the file may be 0. */
+  /** The least value the expression can have; 0 when the file does not tell. */
   private atLeast(node: Node, seen: readonly string[] = []): number {
     switch (node.type) {
       case 'Literal':
@@ -275,13 +273,13 @@ const textOf = (node: Node): string | undefined =>
 
 const nameOf = (node: Node): string | undefined => (node.type === 'Identifier' ? node.name : textOf(node));
 
-/** The variable that a callee begins with: `it` of `it.skipIf(x).each(y)`. */
+/** The first name of a callee: `it` of `it.skipIf(x).each(y)`. */
 function root(node: Node): string | undefined {
   if (node.type === 'Identifier') return node.name;
   const inner = node.object ?? node.callee ?? node.tag;
   return inner === undefined ? undefined : root(inner);
 }
 
-/** The name by which something is called: `callTool` of `client.callTool`. */
+/** The last name of a callee: `callTool` of `client.callTool`. */
 const last = (node: Node): string | undefined =>
   node.type === 'MemberExpression' ? nameOf(node.property) : nameOf(node);

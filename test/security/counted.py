@@ -1,5 +1,5 @@
-"""qmcpd, and what each call costs it: the instructions of dom0's own code that are executed for it, whatever the machine. They
-are counted in ROOT/var/log/work.
+"""qmcpd that counts the instructions of dom0's code that each call executes. The count does not depend on the machine. Each call
+adds a line to ROOT/var/log/work.
 
     cd dom0; python3 -B counted.py --root ROOT
 """
@@ -12,7 +12,7 @@ import sys
 from collections import defaultdict
 
 HERE = os.getcwd()
-# What a coroutine does more when it has to wait: how often that is depends on who is scheduled first.
+# A coroutine executes these more often when it has to wait, which depends on the scheduler.
 WAITS = {
     dis.opmap[name]
     for name in ("RESUME", "SEND", "YIELD_VALUE", "JUMP_BACKWARD_NO_INTERRUPT")
@@ -24,7 +24,7 @@ from qmcpd.kernel import Kernel  # noqa: E402
 
 
 def begin(path):
-    """From now on; a line in this file for each call that has ended."""
+    """Counts every call from now on."""
     executed, bytecode, answer = defaultdict(int), {}, Kernel.answer
 
     def ended(task):

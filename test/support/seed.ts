@@ -1,4 +1,4 @@
 import { randomInt } from 'node:crypto';
 
-/** What a run draws, it draws from this; it is printed with it. QMCP_SEED=… repeats a run. */
+/** The seed of every random choice. Tests print it; QMCP_SEED=… repeats the run. */
 export const SEED = Number(process.env.QMCP_SEED ?? randomInt(2 ** 31));

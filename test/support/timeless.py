@@ -1,5 +1,5 @@
-"""qmcpd, for which no time goes by: the minute in which it counts calls does not end, and what it could not settle it looks at
-when it starts and not again after a while. What it does then depends on what it is told, and not on how long that takes.
+"""qmcpd with a clock that stands still. Its rate limits never reset, and it retries unfinished work only when it starts. So its
+behaviour depends on the calls it gets, not on how long they take.
 
     python3 -B timeless.py --root ROOT
 """

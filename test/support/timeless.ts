@@ -3,7 +3,7 @@ import { packageFile } from '../../sim/root.js';
 
 const SCRIPT = packageFile('test/support/timeless.py');
 
-/** For the simulated hosts that are started from now on no time goes by: timeless.py. Returns what lets it go by for others. */
+/** Stops the clock of every qmcpd that starts after this call: see timeless.py. Returns a function that ends this. */
 export function timeless(): () => void {
   const plain = startPythonWith((words, options) => {
     const at = words.indexOf('qmcpd');

@@ -1,18 +1,18 @@
 /**
- * How tests wait: for something that comes, never for a time. The one limit is far beyond what anything takes on the slowest
- * machine, and only catches what would hang. test/architecture/clock.test.ts keeps every other wait out of the tests.
+ * The only waits in the tests. Each waits for an event. The limit is far longer than any event takes on a busy machine; it only
+ * catches a hang. test/architecture/clock.test.ts rejects every other wait.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 
-/** Milliseconds after which whatever a test waits for is not going to come. */
+/** Milliseconds after which a wait counts as a hang. */
 export const HANGS = 90_000;
 const BETWEEN = 10;
 
-/** `await eventually(() => value).toBe(…)`: reads it again and again until it is so. */
+/** `await eventually(() => value).toBe(…)` reads the value until the expectation holds. */
 export const eventually = <T>(read: () => T) => expect.poll(read, { timeout: HANGS, interval: BETWEEN });
 
-/** Resolves when this holds. For hooks and helpers, which `eventually` is not for. */
+/** Resolves when the condition holds. `eventually` works in tests only; this works in hooks and helpers too. */
 export async function until(holds: () => unknown, what: () => string = () => `${holds}`): Promise<void> {
   for (let [waited, pause] = [0, 1]; !(await holds()); waited += pause) {
     if (waited >= HANGS) throw new Error(`waited in vain for ${what()}`);
@@ -21,7 +21,7 @@ export async function until(holds: () => unknown, what: () => string = () => `${
   }
 }
 
-/** What this promise comes to; rejects when it hangs, and says what did. */
+/** Returns the promise's value. Rejects with the given name when the promise hangs. */
 export async function ends<T>(what: string, promise: Promise<T>): Promise<T> {
   const over = new AbortController();
   const hung = sleep(HANGS, undefined, { signal: over.signal }).then(
@@ -35,7 +35,7 @@ export async function ends<T>(what: string, promise: Promise<T>): Promise<T> {
   }
 }
 
-/** A promise, and what lets it go: for one side of a test to wait until the other has come so far. */
+/** Lets one side of a test wait until the other side has reached a point. */
 export function gate(): { readonly opened: Promise<void>; open(): void } {
   let open = () => {};
   const opened = new Promise<void>((resolve) => {
@@ -44,14 +44,14 @@ export function gate(): { readonly opened: Promise<void>; open(): void } {
   return { opened, open };
 }
 
-/** Everything that is due in this process by now has happened. */
+/** Resolves after everything that is due in this process now. */
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** For a shell: what goes on until it is ended. */
+/** A shell command that runs until it is killed. */
 export const FOREVER = 'sleep 3600';
 
-/** For a shell: goes on until there is this file. */
+/** A shell command that waits for a file. */
 export const untilThere = (file: string): string => `until [ -e ${file} ]; do sleep 0.02; done`;
 
-/** For a shell: as long as ten others of `untilThere` beside it take to see that their file has come. */
+/** A shell command that takes as long as ten looks of `untilThere`. */
 export const TEN_LOOKS = 'n=0; until [ $n = 10 ]; do sleep 0.02; n=$((n+1)); done';

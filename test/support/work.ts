@@ -1,9 +1,9 @@
-/** Work that is counted, so that what grows is shown without a clock: the same on every machine, however busy. */
+/** Counts work. The count is the same on every machine, however busy, so it can show how cost grows. */
 
 const ITERATORS = [[], new Map(), new Set()].map(
   (collection) => Object.getPrototypeOf(collection[Symbol.iterator]()) as { next(): IteratorResult<unknown> },
 );
-/** Those that look at every element, or may. */
+/** Methods that visit every element, or may. */
 const METHODS = [
   ...[
     'concat',
@@ -32,7 +32,7 @@ const METHODS = [
   ...['sort', 'splice', 'toReversed', 'toSorted', 'unshift', 'shift'],
 ];
 
-/** Elements of arrays, maps and sets that are visited in the course of this, in a loop or by a method. */
+/** Counts the elements of arrays, maps and sets that the function visits, in loops and by methods. */
 export async function visits(act: () => unknown): Promise<number> {
   let count = 0;
   const undo = [
