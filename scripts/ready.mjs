@@ -66,8 +66,10 @@ export function isInstalled(present, wanted) {
 
 const packagesOf = (path) => JSON.parse(readFileSync(path, 'utf8')).packages;
 
+/** In one thread: each further one would check the types of all libraries once more. */
 function compile() {
-  run(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']);
+  const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
+  run(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--singleThreaded']);
 }
 
 async function flattened() {
