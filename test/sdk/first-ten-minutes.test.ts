@@ -25,17 +25,20 @@ const host = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let tarball: string;
 const done = new Set<string>();
 
+/**
+ * An author's `npm install`, for this machine. Libraries that the sources have need not be unpacked again; npm takes away what
+ * the author does not ask for.
+ */
+const install = () => `mkdir node_modules
+cp -R '${ROOT}node_modules'/* node_modules
+npm install --ignore-scripts --prefer-offline --no-audit --no-fund ${tarball} typescript@${typescript} vite@${vite} vitest@${vitest} @types/node@${manifest.devDependencies['@types/node']}`;
+
 /** The commands of a step of the tutorial, for this machine. */
 function commands(step: string): string {
   const found = new RegExp(`^\`\`\`sh ${step}\n([\\s\\S]*?)^\`\`\``, 'm').exec(TUTORIAL)?.[1];
   if (found === undefined) throw new Error(`the tutorial has no step ${step}`);
   done.add(step);
-  return found
-    .replaceAll('/tmp/host', host)
-    .replace(
-      'npm install qmcp typescript vitest',
-      `npm install --ignore-scripts --prefer-offline --no-audit --no-fund ${tarball} typescript@${typescript} vite@${vite} vitest@${vitest} @types/node@${manifest.devDependencies['@types/node']}`,
-    );
+  return found.replaceAll('/tmp/host', host).replace('npm install qmcp typescript vitest', install());
 }
 
 interface Ran {
@@ -117,6 +120,10 @@ describe('the first ten minutes of an author', () => {
     const installed = readdirSync(join(home, 'node_modules/qmcp'));
     expect(installed).not.toContain('scripts');
     expect(installed).not.toContain('core');
+    const libraries = readdirSync(join(home, 'node_modules'));
+    expect(libraries).toEqual(expect.arrayContaining(['typebox', 'typescript', 'vitest']));
+    for (const ours of ['fast-check', 'gpt-tokenizer', 'oxc-parser', 'pyright'])
+      expect(libraries).not.toContain(ours);
   });
 
   test('a new plugin passes its tests untouched, and its contracts are up to date', async () => {
