@@ -1,4 +1,5 @@
 /** The `qmcp` command: what it takes, and which file does it. Completion and the reference are made from this. */
+import { DEBUG_CHANNELS } from '../core/config/debug.js';
 import { Argument, Command, Option } from '../core/vendor/commander.js';
 import { VERSION } from '../core/version.js';
 import { config, configured, http, onRefusal, world } from './arguments/options.js';
@@ -19,7 +20,9 @@ Exit codes:
 
 QMCP_HOST, QMCP_WORLD and QMCP_CONFIG stand for --host, --world and --config;
 a flag wins. QMCP_PYTHON names the interpreter that a simulated host uses; otherwise
-it is the python3 in PATH. Colour only on a terminal, and not when NO_COLOR is set.`;
+it is the python3 in PATH. Colour only on a terminal, and not when NO_COLOR is set.
+QMCP_DEBUG=${Object.keys(DEBUG_CHANNELS).join(',')} (or *) writes what qmcp does to standard error,
+one line each, without the contents of calls.`;
 
 /** A fresh one, with nothing parsed yet. */
 export function program(): Command {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { BUILT_IN } from '../plugins/index.js';
 import type { Plugin } from './api/index.js';
 import { boot, type Loaded } from './boot/boot.js';
-import { parseCatalog } from './boot/catalog.js';
+import { type CatalogAnswer, parseCatalog } from './boot/catalog.js';
 import { requestCatalog } from './boot/catalog-request.js';
 import { type DiscoveredPlugins, findPlugins } from './boot/import.js';
 import { type Candidate, graphOf } from './boot/order.js';
@@ -27,6 +27,8 @@ import {
 import { versionOf } from './pin/version.js';
 import type { Qrexec, QrexecResult } from './ports/qrexec.js';
 import {
+  debug,
+  debugChannels,
   log,
   logStrayErrors,
   reserveStdout,
@@ -34,6 +36,7 @@ import {
   stopRequested,
   workingDirectory,
 } from './process.js';
+import { tracedTools } from './trace.js';
 import { VERSION } from './version.js';
 
 /** The connection to dom0. */
@@ -67,7 +70,8 @@ export async function load(config: Config, dom0: Dom0, { quiet = false } = {}): 
     log(`not as it was reviewed (${path}), and not served until you look: qmcp pin --review\n${lines}`);
   }
   const left = keepReviewed(loaded, unreviewed);
-  return { ...left, tools: selectTools(left.tools, config), unreviewed };
+  const tools = selectTools(left.tools, config);
+  return { ...left, tools: debugChannels().has('calls') ? tracedTools(tools, debug) : tools, unreviewed };
 }
 
 /** For whoever reviews. Throws as `load` does. */
@@ -85,18 +89,21 @@ async function loadEverything(
 ): Promise<{ loaded: Loaded; versions: () => Promise<Map<string, string>> }> {
   const { timeout } = config.qrexec;
   const { candidates, problems } = await candidatesOf(config);
+  for (const { origin } of candidates) debug('boot', `plugin found: ${origin}`);
   await checkAgainstPlugins(config, candidates.flatMap(declaredBy));
   const catalog = asked ?? requestCatalog(qrexec, timeout);
   const loaded = await boot({
     candidates,
     problems,
     qrexec,
-    catalog: catalog.then((reply) => parseCatalog(reply, timeout)),
+    catalog: catalog.then((reply) => debugCatalog(parseCatalog(reply, timeout))),
     timeout,
     onRefusal: config.onRefusal,
     options: config.options,
     log,
   });
+  for (const { id, tools } of loaded.plugins) debug('boot', `plugin loaded: ${id}, ${tools.length} tools`);
+  for (const { plugin, code } of loaded.problems) debug('boot', `plugin refused: ${plugin}, ${code}`);
   const origins = new Map(candidates.flatMap((each) => declaredBy(each).map(({ id }) => [id, each.origin])));
   const versions = async () => {
     const version = (origin: string) =>
@@ -105,6 +112,15 @@ async function loadEverything(
     return new Map(await Promise.all(found));
   };
   return { loaded, versions };
+}
+
+function debugCatalog(answer: CatalogAnswer): CatalogAnswer {
+  const line =
+    'catalog' in answer
+      ? `dom0 answered: world ${answer.catalog.world}, ${Object.keys(answer.catalog.services).length} services`
+      : `no catalog from dom0: qmcp.Catalog ${answer.why}`;
+  debug('boot', line);
+  return answer;
 }
 
 const folderOf = ({ file }: Config): string => (file === undefined ? workingDirectory() : dirname(file));

@@ -7,7 +7,8 @@ import { resolveConfig, type Sources } from './config/resolve.js';
 import type { HttpAddress } from './mcp/http.js';
 import { QrexecClient } from './ports/client.js';
 import type { Qrexec } from './ports/qrexec.js';
-import { environment, workingDirectory } from './process.js';
+import { debug, debugChannels, environment, workingDirectory } from './process.js';
+import { TracedQrexec } from './trace.js';
 
 export type { Pins, Reviewed } from './composition.js';
 export type { Config } from './config/defaults.js';
@@ -17,8 +18,16 @@ export type { Qrexec, QrexecResult } from './ports/qrexec.js';
 export type ConfigSources = Pick<Sources, 'flags' | 'file'>;
 
 /** Resolves the configuration from the flags, the environment and the working directory. Throws BadConfig. */
-export function configuration({ flags, file }: ConfigSources): Promise<Config> {
-  return resolveConfig({ flags, file, env: environment(), directory: workingDirectory() });
+export async function configuration({ flags, file }: ConfigSources): Promise<Config> {
+  // An unknown channel is an error here, before anything writes to one.
+  const channels = debugChannels();
+  const config = await resolveConfig({ flags, file, env: environment(), directory: workingDirectory() });
+  if (channels.has('config')) {
+    debug('config', `file: ${config.file ?? `none in ${workingDirectory()}`}`);
+    // Not the values: options of plugins can hold secrets. `qmcp config show` prints those.
+    for (const [path, { text }] of config.origins) debug('config', `${path}: from ${text}`);
+  }
+  return config;
 }
 
 /**
@@ -53,7 +62,10 @@ export async function configuredPlugins(config: Config): Promise<readonly Plugin
 }
 
 /** The qrexec client, for `doctor`. */
-export const qrexecClient = ({ qrexec: { client } }: Config): Qrexec => new QrexecClient(client);
+export function qrexecClient({ qrexec: { client } }: Config): Qrexec {
+  const qrexec = new QrexecClient(client);
+  return debugChannels().has('qrexec') ? new TracedQrexec(qrexec, debug) : qrexec;
+}
 
 /** Asks dom0 for its catalog while the rest of the program is still loading. */
 async function withEarlyCatalog<T>(

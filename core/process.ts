@@ -1,5 +1,6 @@
 /** The process the server runs in: the one place in core that reads `process`. */
 import { printable } from './boot/problems.js';
+import { type DebugChannel, parseDebugChannels } from './config/debug.js';
 import { errorTrace } from './serve/failure.js';
 
 export const environment = (): Readonly<Record<string, string | undefined>> => process.env;
@@ -9,6 +10,16 @@ export const standardInput = (): NodeJS.ReadStream => process.stdin;
 /** Lines for the operator go to standard error, escaped: an agent may have chosen some of them. */
 export function log(line: string): void {
   process.stderr.write(`qmcp: ${printable(line)}\n`);
+}
+
+/** The channels that QMCP_DEBUG names. Throws BadConfig for an unknown one. */
+export const debugChannels = (): ReadonlySet<DebugChannel> =>
+  parseDebugChannels(environment().QMCP_DEBUG ?? '');
+
+/** Writes one line to standard error, escaped, if QMCP_DEBUG names the channel. */
+export function debug(channel: DebugChannel, line: string): void {
+  if (!debugChannels().has(channel)) return;
+  process.stderr.write(`qmcp [${channel}]: ${printable(line).replaceAll('\n', '\\n')}\n`);
 }
 
 /** Resolves when the process is told to stop. */

@@ -19,7 +19,7 @@ export const VARIABLES: Readonly<Record<string, { readonly path: string; readonl
   },
 };
 /** Read by the command and by what it starts, not by the configuration. */
-const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_HOST', 'QMCP_PYTHON', 'QMCP_WORLD'];
+const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_DEBUG', 'QMCP_HOST', 'QMCP_PYTHON', 'QMCP_WORLD'];
 
 /** What each variable of qmcp says. One that nobody reads is a fault: it was meant for something. */
 export async function fromEnvironment(

@@ -81,7 +81,7 @@ const LAYERS: readonly {
   {
     // The composition root, the process it runs in, and the door for the command line.
     layer: 'core/main.ts',
-    files: /^core\/(main|composition|process|version)\.ts$/,
+    files: /^core\/(main|composition|process|trace|version)\.ts$/,
     looksAt: [
       'core/api',
       'core/boot',

@@ -63,6 +63,31 @@ describe('qmcp call', () => {
   });
 });
 
+test('QMCP_DEBUG writes lines of the channels it names to standard error, and nothing that a call carries', async () => {
+  const words = ['call', '--client', client, 'file_read', 'qube=ai-debian', 'path=/etc/s3cret\u001b[2J'];
+  const { code, stderr } = await qmcpInProcess(words, { cwd: dir, env: { QMCP_DEBUG: '*' } });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^qmcp \[config\]: plugins: from .*qmcp\.config\.yaml:1$/m);
+  expect(stderr).toMatch(/^qmcp \[boot\]: dom0 answered: world ai, \d+ services$/m);
+  expect(stderr).toMatch(/^qmcp \[boot\]: plugin loaded: exec, 9 tools$/m);
+  expect(stderr).toMatch(/^qmcp \[qrexec\]: #2 qmcp\.exec\.FileRead on ai-debian: /m);
+  expect(stderr).toMatch(/^qmcp \[calls\]: #1 file_read: refused, not-found$/m);
+  expect(stderr).not.toContain('s3cret');
+  const one = await qmcpInProcess(words, { cwd: dir, env: { QMCP_DEBUG: 'calls' } });
+  expect(one.stderr.match(/^qmcp \[\w+\]/gm)).toEqual(['qmcp [calls]', 'qmcp [calls]']);
+});
+
+test('an unknown channel in QMCP_DEBUG is an error that lists the channels, and nothing is started', async () => {
+  const { code, stdout, stderr } = await qmcpInProcess(['call', '--client', client, 'qube_list'], {
+    cwd: dir,
+    env: { QMCP_DEBUG: 'call' },
+  });
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toContain(
+    'QMCP_DEBUG: unknown channel "call"; did you mean "calls"? the channels are config, boot, qrexec, calls',
+  );
+});
+
 test('qmcp tools says which are served, and of the others why not', async () => {
   const args = ['tools', '--client', client, '--read-only', '--all'];
   const { code, stdout } = await qmcpInProcess(args, { cwd: dir });

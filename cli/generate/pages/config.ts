@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEBUG_CHANNELS } from '../../../core/config/debug.js';
 import { DEFAULTS, PRESETS } from '../../../core/config/defaults.js';
 import { VARIABLES } from '../../../core/config/environment.js';
 import { FILE_NAMES } from '../../../core/config/file.js';
@@ -51,6 +52,17 @@ ${tableOf(['key', 'value', 'default', 'variable', 'flag', 'what it does'], keys(
 A variable's list has commas in it. \`QMCP_CONFIG\`, \`QMCP_HOST\` and \`QMCP_WORLD\` stand for \`--config\`, \`--host\` and \`--world\`;
 \`QMCP_PYTHON\` names the interpreter that a simulated host uses, which is otherwise the \`python3\` in PATH. A variable that starts with
 \`QMCP_\` and is none of these is a fault.
+
+## Debugging
+
+\`QMCP_DEBUG\` names channels, separated by commas; \`*\` names all of them. Each line goes to standard error and starts with its channel, as in
+\`qmcp [qrexec]: …\`. No line has the value of a setting, or the arguments, the result or the output of a call. Names in a line are escaped.
+An unknown channel is a fault.
+
+${tableOf(
+  ['channel', 'what its lines say'],
+  Object.entries(DEBUG_CHANNELS).map(([name, about]) => [code(name), about]),
+)}
 
 ## Filters
 
