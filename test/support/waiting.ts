@@ -2,6 +2,7 @@
  * The only waits in the tests. Each waits for an event. The limit is far longer than any event takes on a busy machine; it only
  * catches a hang. test/architecture/clock.test.ts rejects every other wait.
  */
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 
@@ -50,8 +51,9 @@ export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(r
 /** A shell command that runs until it is killed. */
 export const FOREVER = 'sleep 3600';
 
-/** A shell command that waits for a file. */
-export const untilThere = (file: string): string => `until [ -e ${file} ]; do sleep 0.02; done`;
+/** A shell command that waits for a file. It gives up when the folder is gone, so that a test that failed leaves nothing behind. */
+export const untilThere = (file: string): string =>
+  `until [ -e ${file} ] || [ ! -d ${dirname(file)} ]; do sleep 0.02; done`;
 
 /** A shell command that takes as long as ten looks of `untilThere`. */
 export const TEN_LOOKS = 'n=0; until [ $n = 10 ]; do sleep 0.02; n=$((n+1)); done';
