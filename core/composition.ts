@@ -1,4 +1,4 @@
-/** The composition root: the one place in core that knows which parts there are. */
+/** The composition root: the one place in core that knows all of its parts. */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BUILT_IN } from '../plugins/index.js';
@@ -67,14 +67,14 @@ export async function load(config: Config, dom0: Dom0, { quiet = false } = {}): 
   const unreviewed = lock && now ? differences(lock, now) : [];
   if (unreviewed.length > 0 && !quiet) {
     const lines = unreviewed.map((each) => `  ${describeDifference(each)}`).join('\n');
-    log(`not as it was reviewed (${path}), and not served until you look: qmcp pin --review\n${lines}`);
+    log(`changed since the review in ${path}, and not served until you run qmcp pin --review:\n${lines}`);
   }
   const left = keepReviewed(loaded, unreviewed);
   const tools = selectTools(left.tools, config);
   return { ...left, tools: debugChannels().has('calls') ? tracedTools(tools, debug) : tools, unreviewed };
 }
 
-/** For whoever reviews. Throws as `load` does. */
+/** See `pins` in main.ts. */
 export async function pins(config: Config, dom0: Dom0): Promise<Pins> {
   const { path, lock: was } = lockFile({ ...config, pinned: false });
   const { loaded, versions } = await loadEverything(config, dom0);
@@ -125,7 +125,7 @@ function debugCatalog(answer: CatalogAnswer): CatalogAnswer {
 
 const folderOf = ({ file }: Config): string => (file === undefined ? workingDirectory() : dirname(file));
 
-/** The lock file beside the configuration. Throws BadConfig when it is no lock, or is not there and should be. */
+/** The lock file beside the configuration. Throws BadConfig if it is malformed, or required and missing. */
 function lockFile(config: Config): { path: string; lock: Lock | undefined } {
   const path = join(folderOf(config), 'qmcp.lock.json');
   let text: string;
@@ -136,17 +136,15 @@ function lockFile(config: Config): { path: string; lock: Lock | undefined } {
     if (code !== 'ENOENT') throw new BadConfig(`${path}: ${message}`);
     if (!config.pinned) return { path, lock: undefined };
     const who = originIn(config, ['pinned']);
-    throw new BadConfig(`${path}: no such file, and ${who} says that it must be: qmcp pin writes it`);
+    throw new BadConfig(`${path}: no such file, but ${who} requires it; qmcp pin writes it`);
   }
   const lock = parseLock(text);
   if (lock === undefined)
-    throw new BadConfig(
-      `${path}: is not what qmcp pin writes: take the file away, and qmcp pin writes it anew`,
-    );
+    throw new BadConfig(`${path}: not a valid lock file; delete it, then run qmcp pin to write a new one`);
   return { path, lock };
 }
 
-/** What the configuration names, looked at and not run; no dom0 is asked. Throws BootError when any of it is no plugin. */
+/** See `configuredPlugins` in main.ts. */
 export async function configuredPlugins(config: Config): Promise<readonly Plugin[]> {
   const { candidates, problems: absent } = await candidatesOf(config);
   const { plugins, problems } = graphOf(candidates);
@@ -159,7 +157,7 @@ function candidatesOf(config: Config): Promise<DiscoveredPlugins> {
   return findPlugins({ names: config.plugins, builtIn: BUILT_IN, folder: folderOf(config) });
 }
 
-/** Serves MCP on standard input and output until the client goes. Throws as `load` does. */
+/** Serves MCP on standard input and output until the client disconnects. Throws as `load` does. */
 export async function serve(config: Config, dom0: Dom0): Promise<void> {
   const stdout = reserveStdout();
   // Loads while dom0 answers; commands that do not serve never load it.
@@ -172,14 +170,14 @@ export async function serve(config: Config, dom0: Dom0): Promise<void> {
   await loaded.dispose();
 }
 
-/** Serves MCP over HTTP until it is told to stop. Throws as `load` does, and TokenRequired, and whatever keeps it from listening. */
+/** Serves MCP over HTTP until the process is told to stop. Throws as `load` does, TokenRequired, and errors of listening. */
 export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAddress): Promise<void> {
   reserveStdout();
   const { serveHttp } = await import('./mcp/http.js');
   const { loaded, options } = await loadToServe(config, dom0);
   try {
     const { url, close } = await serveHttp({ ...options, ...address });
-    log(`serving MCP at ${url}${address.token === undefined ? ', to whoever is on this machine' : ''}`);
+    log(`serving MCP at ${url}${address.token === undefined ? ' to every process on this machine' : ''}`);
     await stopRequested();
     await close();
   } finally {
@@ -189,10 +187,10 @@ export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAdd
 
 async function loadToServe(config: Config, dom0: Dom0) {
   const loaded = await load(config, dom0);
-  if (loaded.problems.length > 0) log(`going on without\n${report(loaded.problems)}`);
+  if (loaded.problems.length > 0) log(`started without these plugins:\n${report(loaded.problems)}`);
   const options = {
     ...loaded,
-    // Instructions that nobody has reviewed are not given.
+    // Instructions that nobody has reviewed are not sent.
     ...(loaded.unreviewed.some(({ kind }) => kind === 'instructions') && { instructions: undefined }),
     version: VERSION,
     log,
@@ -200,7 +198,7 @@ async function loadToServe(config: Config, dom0: Dom0) {
   return { loaded, options };
 }
 
-/** What a plugin says of itself, as far as it can be read; what is wrong with it, the graph says. */
+/** The parts of a plugin that a configuration can refer to, as far as they can be read. `graphOf` reports what is wrong. */
 function declaredBy({ plugin: untrusted_plugin }: Candidate): ConfigurablePlugin[] {
   try {
     const { id, tools, options } = untrusted_plugin as Plugin;

@@ -31,22 +31,22 @@ export async function configuration({ flags, file }: ConfigSources): Promise<Con
 }
 
 /**
- * Loads the plugins that the configuration names. Keeps the tools that the configuration lets through and the lock file
- * knows, and logs everything unreviewed, unless `quiet`. Throws BadConfig, and BootError when a plugin is refused and
- * `onRefusal` is `exit`.
+ * Loads the plugins that the configuration names. Keeps the tools that the configuration serves and the lock file records,
+ * and logs everything unreviewed, unless `quiet`. Throws BadConfig, and BootError if a plugin is refused and `onRefusal` is
+ * `exit`.
  */
 export async function load(config: Config, options?: { readonly quiet?: boolean }): Promise<Reviewed> {
   const { load } = await import('./composition.js');
   return load(config, { qrexec: qrexecClient(config) }, options);
 }
 
-/** Loads everything, and returns the lock file beside it. Throws as `load` does. */
+/** Loads everything; returns the lock file and the current state of what it covers. Throws as `load` does. */
 export async function pins(config: Config): Promise<Pins> {
   const { pins } = await import('./composition.js');
   return pins(config, { qrexec: qrexecClient(config) });
 }
 
-/** Serves MCP on standard input and output until the client goes. Throws as `load` does. */
+/** Serves MCP on standard input and output until the client disconnects. Throws as `load` does. */
 export function serve(config: Config): Promise<void> {
   return withEarlyCatalog(config, ({ serve }, dom0) => serve(config, dom0));
 }
@@ -56,7 +56,7 @@ export function serveOverHttp(config: Config, address: HttpAddress): Promise<voi
   return withEarlyCatalog(config, ({ serveOverHttp }, dom0) => serveOverHttp(config, dom0, address));
 }
 
-/** Reads the plugins that the configuration names; runs nothing of theirs and does not ask dom0. Throws BootError when one is malformed. */
+/** Reads the plugins that the configuration names, without running their tools or asking dom0. Throws BootError if one is malformed. */
 export async function configuredPlugins(config: Config): Promise<readonly Plugin[]> {
   return (await import('./composition.js')).configuredPlugins(config);
 }

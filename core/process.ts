@@ -1,4 +1,4 @@
-/** The process the server runs in: the one place in core that reads `process`. */
+/** The process that the server runs in: the one place in core that reads `process`. */
 import { printable } from './boot/problems.js';
 import { type DebugChannel, parseDebugChannels } from './config/debug.js';
 import { errorTrace } from './serve/failure.js';
@@ -7,7 +7,7 @@ export const environment = (): Readonly<Record<string, string | undefined>> => p
 export const workingDirectory = (): string => process.cwd();
 export const standardInput = (): NodeJS.ReadStream => process.stdin;
 
-/** Lines for the operator go to standard error, escaped: an agent may have chosen some of them. */
+/** Writes lines for the operator to standard error, escaped: parts of them may come from an agent. */
 export function log(line: string): void {
   process.stderr.write(`qmcp: ${printable(line)}\n`);
 }
@@ -30,7 +30,7 @@ export function stopRequested(): Promise<void> {
 }
 
 /**
- * Takes standard output for MCP alone. A plugin's `console.log` would break a message, so from here on it goes to standard
+ * Reserves standard output for MCP. A plugin's `console.log` would break a message, so from here on it goes to standard
  * error.
  */
 export function reserveStdout(): NodeJS.WriteStream {
@@ -39,7 +39,7 @@ export function reserveStdout(): NodeJS.WriteStream {
   return stdout;
 }
 
-/** Logs errors that nobody awaits, such as one that a plugin throws from a timer, and keeps the server running. */
+/** Logs errors that nobody handles, such as one that a plugin throws in a timer, and keeps the server running. */
 export function logStrayErrors(): void {
   if (process.listenerCount('unhandledRejection') > 0) return;
   // A closed standard error must not end the server, either.

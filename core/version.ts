@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Of the package this runs in, compiled (dist/core) or not (core). */
+/** The version of this package; works compiled (dist/core) and from source (core). */
 export const VERSION: string = packageVersion();
 
 function packageVersion(): string {

@@ -15,39 +15,39 @@ import { optionProblems } from './options.js';
 import { type Candidate, graphOf } from './order.js';
 import { BootError, type Problem, problem } from './problems.js';
 
-/** Seconds a plugin has to let go of what it holds. */
+/** Seconds a plugin has to release its resources. */
 const DISPOSE_SECONDS = 5;
 
 export interface BootOptions {
   readonly candidates: readonly Candidate[];
-  /** Problems found on the way to the candidates: a plugin that could not be imported. */
+  /** Problems found before: plugins that could not be imported. */
   readonly problems?: readonly Problem[];
   readonly qrexec: Qrexec;
-  /** dom0's answer, which may have been asked for already. */
+  /** dom0's answer; the request may already be under way. */
   readonly catalog: Promise<CatalogAnswer>;
-  /** Seconds a call may take beyond what it asks for. */
+  /** Seconds a call may take, besides the time its parameters ask for. */
   readonly timeout: number;
-  /** `exit`: any problem keeps the server from starting. `skip`: a plugin with one is left out. */
+  /** `exit`: do not start if any plugin has a problem. `skip`: start without the plugins that have one. */
   readonly onRefusal: 'exit' | 'skip';
-  /** What the configuration gives each plugin, by id. */
+  /** The plugins' options from the configuration, by plugin id. */
   readonly options?: Readonly<Record<string, unknown>>;
   /** Lines for the operator. */
   readonly log: (line: string) => void;
 }
 
-/** What is offered comes in the order of the plugins, and of each plugin's lists. */
+/** The loaded plugins and what they offer, in the order of the plugins and of each plugin's lists. */
 export interface Loaded extends Surface {
   readonly plugins: readonly Plugin[];
-  /** Why the plugins that are not here are not here. */
+  /** Why the other plugins are not loaded. */
   readonly problems: readonly Problem[];
   readonly catalog: CatalogAnswer;
-  /** Lets go of every plugin, the last loaded first. */
+  /** Disposes every plugin, the last loaded first. */
   dispose(): Promise<void>;
 }
 
 /**
- * From candidates to tools: what the plugins say of themselves, then what dom0 says of them, then a container for each
- * that is left. A plugin that fails at any of these contributes nothing. Throws BootError with every problem at once.
+ * Turns candidates into tools: checks what the plugins declare, compares it with dom0's catalog, then makes a container for
+ * each accepted plugin. A plugin that fails at any point contributes nothing. Throws BootError with every problem at once.
  */
 export async function boot(options: BootOptions): Promise<Loaded> {
   const { candidates, qrexec, timeout, onRefusal, log, options: given = {} } = options;
@@ -104,7 +104,7 @@ export async function boot(options: BootOptions): Promise<Loaded> {
   };
 }
 
-/** All that one plugin offers, made ready; or why it cannot be. */
+/** Makes everything that one plugin offers ready to be called, or returns why that failed. */
 function startPlugin(
   plugin: Plugin,
   container: PluginContainer,
@@ -135,7 +135,7 @@ function startPlugin(
   }
 }
 
-/** A plugin that cannot end, or does not, keeps no other from ending. */
+/** Disposes one plugin. An error or a delay is logged and does not keep the other plugins from being disposed. */
 async function disposePlugin(
   { id }: Plugin,
   container: PluginContainer,
@@ -144,14 +144,14 @@ async function disposePlugin(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new Error(`it did not end within ${DISPOSE_SECONDS} s`)),
+      () => reject(new Error(`not finished after ${DISPOSE_SECONDS} s`)),
       DISPOSE_SECONDS * 1000,
     );
   });
   try {
     await Promise.race([container.dispose(), late]);
   } catch (error) {
-    log(`plugin ${id}: while it was let go of: ${errorSummary(error)}`);
+    log(`plugin ${id}: error while it was closed: ${errorSummary(error)}`);
   } finally {
     clearTimeout(timer);
   }

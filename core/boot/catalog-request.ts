@@ -2,7 +2,7 @@ import type { Qrexec, QrexecResult } from '../ports/qrexec.js';
 
 const MAX_CATALOG = 4_194_304;
 
-/** Asks dom0 what it enforces. Apart from the code that reads the answer, so that a start can ask first. `timeout` is seconds. */
+/** Asks dom0 what it enforces. In its own file, so that a start can send the request before it loads the rest. `timeout` is seconds. */
 export const requestCatalog = (
   qrexec: Qrexec,
   timeout: number,

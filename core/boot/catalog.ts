@@ -3,7 +3,7 @@ import type { Qrexec, QrexecResult } from '../ports/qrexec.js';
 import { Compile, type Static, Type } from '../vendor/typebox.js';
 import { requestCatalog } from './catalog-request.js';
 
-/** dom0's own answer to "what do you enforce for me?". Keys this release does not know are left alone. */
+/** What dom0 enforces for this qube, as dom0 itself reports it. Unknown keys are ignored. */
 const Catalog = Type.Object({
   format: Type.Literal(1),
   world: Type.String(),
@@ -19,13 +19,13 @@ const Catalog = Type.Object({
       ),
     }),
   ),
-  /** Contracts dom0 has and does not carry out, each with the reason. */
+  /** Contracts that dom0 has but does not accept, each with the reason. */
   unusable: Type.Record(Type.String(), Type.String()),
   invariants: Type.Record(Type.String(), Type.Object({ enforcedBy: Type.Enum(['dom0', 'policy']) })),
 });
 export type Catalog = Static<typeof Catalog>;
 
-/** The catalog, or why there is none, as the end of a sentence that starts with the service's name. */
+/** The catalog; or why there is none, as the end of a sentence that starts with the service's name. */
 export type CatalogAnswer = { readonly catalog: Catalog } | { readonly why: string };
 
 /** Asks dom0 for its catalog at once, and returns the connection and the answer for `boot`. `timeout` is seconds. */
@@ -44,7 +44,7 @@ export function parseCatalog(result: QrexecResult, timeout: number): CatalogAnsw
     const said = result.stderr.trim().split('\n')[0];
     return { why: `failed with exit code ${result.exit}${said ? ` (${said})` : ''}` };
   }
-  if (result.stdout.length === 0) return { why: 'was allowed, and nobody answered' };
+  if (result.stdout.length === 0) return { why: 'was allowed, but nobody answered' };
   try {
     const untrusted_catalog = resultOf(result);
     if (Compile(Catalog).Check(untrusted_catalog)) return { catalog: untrusted_catalog };

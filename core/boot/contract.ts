@@ -14,7 +14,7 @@ export const CONTRACT_FORMAT = 1;
 
 /**
  * A service as dom0 reads it: data, never code. `route` says who answers: `dom0` (the kernel interprets `steps`) or
- * `qube` (a guest service, which policy alone admits). `target` is null for a service called on `@adminvm`.
+ * `qube` (a guest service; only the policy decides about it). `target` is null for a service called on `@adminvm`.
  */
 export interface Contract {
   readonly format: typeof CONTRACT_FORMAT;
@@ -53,7 +53,7 @@ export function contractOf(plugin: Plugin, service: Service): Contract {
 const tiersOf = (qubes: Readonly<Record<string, Tier>>): Record<string, string> =>
   Object.fromEntries(Object.entries(qubes).map(([name, tier]) => [name, TIER_NAMES[tier]]));
 
-/** RFC 8785: the one spelling of a JSON value, so that dom0 and the plugin's author digest the same bytes. */
+/** The canonical JSON of RFC 8785, so that dom0 and the plugin's author digest the same bytes. */
 export function canonical(value: unknown): string {
   const text = jcs(value);
   if (text === undefined) throw new TypeError('a contract must be JSON');

@@ -6,8 +6,8 @@ import { canonical, contractOf, digestOf } from './contract.js';
 import { type Problem, problem } from './problems.js';
 
 /**
- * Holds what plugins declare against what dom0 says it enforces, and names every difference of every plugin. A plugin
- * with one is refused. dom0 is asked, never the plugin and never a file here.
+ * Compares what plugins declare with what dom0 says it enforces, and returns every difference of every plugin. A plugin
+ * with a difference is refused. Only dom0's answer counts, not the plugin's and not a file in this qube.
  */
 export function handshakeProblems(plugins: readonly Plugin[], answer: CatalogAnswer): Problem[] {
   if (!('catalog' in answer))
@@ -55,7 +55,7 @@ function differences(plugin: Plugin, service: Service, catalog: Catalog): Proble
   return problems;
 }
 
-/** What keeps dom0's entry from being the counterpart of a declared invariant; empty when it is. */
+/** The differences between a declared invariant and dom0's entry for it; empty if they match. */
 function invariantProblems(
   plugin: Plugin,
   service: Service,

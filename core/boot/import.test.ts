@@ -78,7 +78,7 @@ describe('a plugin named in a configuration', () => {
     ['throws while it is imported', 'throw new Error("boom\\nat line 3");', /threw Error: boom\./],
     ['throws what is no error', 'throw null;', /threw null/],
     ['cannot be parsed', 'export default {', /threw \w*Error/],
-    ['waits for ever while it is imported', HANGS, /did not end within 600 s/],
+    ['waits for ever while it is imported', HANGS, /did not finish within 600 s/],
     ['imports what is not there', 'import "no-such-package";', /no-such-package.*built first/],
   ])('that %s is a problem of its own, and of no other', async (_what, text, why) => {
     const bad = join(folder, 'bad.mjs');

@@ -1,4 +1,4 @@
-/** From the names in a configuration to plugins: the only place that brings in code qmcp does not ship. */
+/** Imports the plugins that a configuration names: the only place that loads code qmcp does not ship. */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -8,7 +8,7 @@ import { errorSummary } from '../serve/failure.js';
 import type { Candidate } from './order.js';
 import { type Problem, problem } from './problems.js';
 
-/** Seconds a module has to be imported. One that waits for something that never comes keeps nobody else from starting. */
+/** Seconds an import may take, so that one plugin cannot keep the server from starting. */
 const IMPORT_SECONDS = 10;
 
 export interface DiscoveredPlugins {
@@ -17,15 +17,15 @@ export interface DiscoveredPlugins {
 }
 
 export interface PluginSearch {
-  /** Built-in ids, paths that are absolute, names of packages. */
+  /** Built-in ids, absolute paths, and names of packages. */
   readonly names: readonly string[];
   readonly builtIn: readonly Plugin[];
-  /** The folder from which packages are looked for: that of the file that names them. */
+  /** Where packages are looked up: the folder of the file that names them. */
   readonly folder: string;
   readonly seconds?: number;
 }
 
-/** One after the other, so that what one of them does to the process is known to be its doing. */
+/** Imports one plugin after the other, so that a change to the process can be attributed to the plugin that made it. */
 export async function findPlugins({
   names,
   builtIn,
@@ -57,7 +57,7 @@ type ImportResult = { readonly plugin: unknown } | { readonly why: string };
 async function importPlugin(name: string, folder: string, seconds: number): Promise<ImportResult> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<ImportResult>((resolve) => {
-    const why = `importing it did not end within ${seconds} s: something it waits for at its top level never comes`;
+    const why = `importing it did not finish within ${seconds} s; its top-level code waits for something that does not happen`;
     timer = setTimeout(() => resolve({ why }), seconds * 1000);
   });
   const module = import(locate(name, folder)).then(
@@ -71,7 +71,7 @@ async function importPlugin(name: string, folder: string, seconds: number): Prom
   }
 }
 
-/** Seen from `folder` first, as Node sees it from there; then from here, where a package may lie beside this one. */
+/** Looks the name up from `folder` first, then from here: the package may be installed beside this one. */
 function locate(name: string, folder: string): string {
   try {
     return pathToFileURL(createRequire(join(folder, 'qmcp.config')).resolve(name)).href;

@@ -3,7 +3,7 @@ import { errorSummary } from '../serve/failure.js';
 import { Compile } from '../vendor/typebox.js';
 import { type Problem, problem } from './problems.js';
 
-/** What a configuration gives one plugin, held to the plugin's own schema; without any, what the schema says of nothing. */
+/** Checks a plugin's options against its own schema. Missing options are checked as `{}`. */
 export function optionProblems({ id, options: schema }: Plugin, given: unknown = {}): Problem[] {
   if (schema === undefined) return [];
   try {

@@ -3,27 +3,27 @@ import { errorSummary } from '../serve/failure.js';
 import { type Problem, problem } from './problems.js';
 import { copyAndFreeze, declarationProblems, shapeProblems } from './shape.js';
 
-/** A plugin and where the configuration says it comes from: a built-in id, a package name or a path. */
+/** A plugin and its origin in the configuration: a built-in id, a package name or a path. */
 export interface Candidate {
   readonly origin: string;
   readonly plugin: unknown;
 }
 
 export interface Graph {
-  /** Each after the ones it needs, otherwise in the order given. Frozen all the way down. */
+  /** Each after the plugins it needs, otherwise in the order given. Deeply frozen. */
   readonly plugins: readonly Plugin[];
   readonly problems: readonly Problem[];
 }
 
 /**
- * Looks at what the plugins say of themselves and of each other; runs nothing of theirs. A plugin with a problem is
+ * Checks what the plugins declare about themselves and each other, without running their code. A plugin with a problem is
  * left out of `plugins`.
  */
 export function graphOf(candidates: readonly Candidate[]): Graph {
   const problems: Problem[] = [];
   const wellFormed: { origin: string; plugin: Plugin }[] = [];
   for (const { origin, plugin } of candidates) {
-    // A plugin may throw while it is looked at, by a getter or a proxy: that is its own problem and nobody else's.
+    // A getter or a proxy may throw while a plugin is read. Only that plugin is refused for it.
     try {
       const found = shapeProblems(origin, plugin);
       if (found.length > 0) problems.push(...found);
@@ -77,7 +77,7 @@ function surfaceNameProblems(plugins: readonly Plugin[]): Problem[] {
   );
 }
 
-/** Both sides of a collision are named, and neither is kept: which came first is an accident. */
+/** Names that several plugins use. All of these plugins are refused: the order in which they are listed must not decide. */
 function collisions(
   plugins: readonly Plugin[],
   named: (plugin: Plugin) => readonly string[],
@@ -106,7 +106,7 @@ function needsProblems(plugins: readonly Plugin[]): Problem[] {
   return [...missing, ...circles];
 }
 
-/** The way along `needs` from one plugin to another, without the first, or undefined when there is none. */
+/** The path along `needs` from one plugin to another, without the first; undefined if there is none. */
 function pathAlongNeeds(
   from: string,
   to: string,

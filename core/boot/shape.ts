@@ -21,15 +21,19 @@ export function shapeProblems(origin: string, untrusted_plugin: unknown): Proble
   if (apiVersion !== API_VERSION)
     return [problem('plugin-api-version', id, { declares: apiVersion, here: API_VERSION })];
   if (!Array.isArray(services) || !services.every(isService))
-    return malformed(id, 'services', 'a list of what defineTargetService and its siblings return');
+    return malformed(
+      id,
+      'services',
+      'a list of services, as defineTargetService and the other define functions return them',
+    );
   if (!Array.isArray(tools) || !tools.every(isTool))
-    return malformed(id, 'tools', 'a list of what defineTool returns');
+    return malformed(id, 'tools', 'a list of tools, as defineTool returns them');
   for (const [where, list] of Object.entries({ resources, prompts }))
     if (
       list !== undefined &&
       !(Array.isArray(list) && list.every((one) => isObject(one) && isObject(one.uses)))
     )
-      return malformed(id, where, 'a list of what defineResource or definePrompt returns');
+      return malformed(id, where, 'a list, as defineResource or definePrompt returns its entries');
   if (changes !== undefined && !(isObject(changes) && isObject(changes.uses)))
     return malformed(id, 'changes', 'what defineChanges returns');
   if (needs !== undefined && !(Array.isArray(needs) && needs.every((need) => typeof need === 'string')))
@@ -68,7 +72,7 @@ function isTool(tool: unknown): boolean {
   );
 }
 
-/** Of a plugin that has the shape of one. */
+/** Checks the declarations of a plugin that has passed `shapeProblems`. */
 export function declarationProblems(plugin: Plugin): Problem[] {
   return [
     ...serviceProblems(plugin),
@@ -120,7 +124,7 @@ function toolProblems(plugin: Plugin): Problem[] {
   });
 }
 
-/** What is no tool only looks, through the plugin's own services. */
+/** Everything but a tool may only read, and only through the plugin's own services. */
 function surfaceProblems(plugin: Plugin): Problem[] {
   const addresses = (plugin.resources ?? [])
     .filter(({ uri }) => !isUri(uri))
@@ -146,7 +150,7 @@ function isJson(value: unknown): boolean {
   }
 }
 
-/** Everything a plugin offers that is no tool, with the services it looks through. */
+/** Everything a plugin offers besides tools, with the services it reads from. */
 function readingParts(plugin: Plugin): { readonly what: string; readonly uses: Uses }[] {
   return [
     ...(plugin.resources ?? []).map(({ uri, uses }) => ({ what: `resource ${uri}`, uses: uses as Uses })),
@@ -156,8 +160,8 @@ function readingParts(plugin: Plugin): { readonly what: string; readonly uses: U
 }
 
 /**
- * A plugin nobody can change any more, its author included. Services and invariants keep their identity (it is their
- * authority), so they are frozen in place; the plugin and its tools are copies.
+ * Makes a plugin immutable, even for its author. Services and invariants are frozen in place, because their identity is
+ * their authority; the plugin and its tools are copied.
  */
 export function copyAndFreeze(plugin: Plugin): Plugin {
   return deepFreeze({
@@ -171,7 +175,7 @@ export function copyAndFreeze(plugin: Plugin): Plugin {
   });
 }
 
-/** Frozen all the way down. What answers anew each time it is asked could be one thing to dom0 and another to a call. */
+/** Freezes a value deeply. Refuses getters: one could return one value to the handshake and another to a call. */
 function deepFreeze<T extends object>(value: T): T {
   const seen = new Set<unknown>();
   const settle = (part: unknown): void => {
@@ -180,7 +184,7 @@ function deepFreeze<T extends object>(value: T): T {
     Object.freeze(part);
     for (const key of Reflect.ownKeys(part)) {
       const { get, value } = Object.getOwnPropertyDescriptor(part, key)!;
-      if (get !== undefined) throw new TypeError(`${String(key)} is computed anew each time it is read`);
+      if (get !== undefined) throw new TypeError(`${String(key)} is a getter; use a plain value`);
       if (typeof value === 'object') settle(value);
     }
   };

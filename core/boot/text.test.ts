@@ -31,7 +31,7 @@ describe('what a model is told of a tool', () => {
     expect(codes({ description })).toEqual({
       loaded: 0,
       problems: [
-        expect.stringContaining(`text-unseen: tool a_say.description has ${point}, which nobody sees`),
+        expect.stringContaining(`text-unseen: tool a_say.description contains the invisible character ${point}`),
       ],
     });
   });
@@ -75,9 +75,9 @@ describe('what a model is told of a tool', () => {
 
   test('is no longer than a person reads', () => {
     expect(codes({ description: 'x'.repeat(1001) }).problems[0]).toContain(
-      'has 1001 characters, and at most 1000',
+      'has 1001 characters; the limit is 1000',
     );
-    expect(codes({ title: 'x'.repeat(101) }).problems[0]).toContain('at most 100');
+    expect(codes({ title: 'x'.repeat(101) }).problems[0]).toContain('the limit is 100');
     const many = Object.fromEntries(
       Array.from({ length: 120 }, (_, index) => [`p${index}`, Type.String({ description: 'x'.repeat(990) })]),
     );

@@ -1,30 +1,30 @@
 import type { Plugin } from '../api/index.js';
 import { type Problem, problem } from './problems.js';
 
-/** Characters of a text that a client's model or a person is shown. */
+/** The most characters of one text that a model or a person reads, by key; other keys have `LIMIT`. */
 const LIMITS: Readonly<Record<string, number>> = { title: 100 };
 const LIMIT = 1000;
-/** Characters of everything one plugin says. */
+/** The most characters of all texts of one plugin. */
 const TOTAL_LIMIT = 100_000;
 
 /**
- * Controls, formats (bidi, zero width, tags), private and unassigned characters, blanks that are no space, and letters
- * without a shape: what a reviewer does not see and a model reads.
+ * Characters that a model reads and a reviewer does not see: controls, formats (bidi, zero width, tags), private and
+ * unassigned characters, blanks other than the space, and letters without a shape.
  */
 const INVISIBLE = /[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800]|(?! )\p{Zs}/u;
 
-/** Why a text may not be shown, as the end of a sentence that starts with what it is; undefined when it may. */
+/** What is wrong with a text, as the end of a sentence that starts with its place; undefined if nothing is. */
 export function textFault(text: string, limit = LIMIT): string | undefined {
   const unseen = INVISIBLE.exec(text.replaceAll('\n', ' '))?.[0];
   if (unseen !== undefined) {
     const point = unseen.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
-    return `has U+${point}, which nobody sees`;
+    return `contains the invisible character U+${point}`;
   }
   const { length } = [...text];
-  return length > limit ? `has ${length} characters, and at most ${limit} are shown` : undefined;
+  return length > limit ? `has ${length} characters; the limit is ${limit}` : undefined;
 }
 
-/** Every text of a plugin that somebody is shown: names, titles, descriptions, and all there is in its schemas. */
+/** Checks every text of a plugin that a model or a person reads: titles, descriptions, and everything in its schemas. */
 export function textProblems(plugin: Plugin): Problem[] {
   const problems: Problem[] = [];
   let all = 0;
@@ -48,7 +48,7 @@ export function textProblems(plugin: Plugin): Problem[] {
   };
   const checkAll = (kind: string, things: readonly object[]) => {
     for (const thing of things) {
-      // Names have rules of their own. What it uses is not shown; what it upholds is dom0's to say.
+      // Names have their own rules. Services are not shown, and the statements of invariants come from this package.
       const { name, uses: _, upholds: __, ...shown } = thing as Record<string, unknown>;
       check(shown, `${kind} ${String(name)}`, '');
     }
@@ -62,8 +62,8 @@ export function textProblems(plugin: Plugin): Problem[] {
   if (all > TOTAL_LIMIT)
     problems.push(
       problem('text-unseen', plugin.id, {
-        where: 'all it says',
-        fault: `has ${all} characters, and at most ${TOTAL_LIMIT} are shown`,
+        where: 'all its text together',
+        fault: `has ${all} characters; the limit is ${TOTAL_LIMIT}`,
       }),
     );
   return problems;

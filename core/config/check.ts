@@ -4,7 +4,7 @@ import { BadConfig, suggestion } from './fault.js';
 import { dotted, type Step } from './path.js';
 import { matches } from './select.js';
 
-/** What a configuration can say something of. */
+/** The parts of a plugin that a configuration can refer to. */
 export interface ConfigurablePlugin {
   readonly id: string;
   readonly options?: TSchema | undefined;
@@ -12,9 +12,9 @@ export interface ConfigurablePlugin {
 }
 
 /**
- * What can only be said once the plugins are at hand: options that nobody takes or that are not as their plugin wants
- * them, and names of tools that no plugin has. A filter that names nothing was meant to keep something out. Throws
- * BadConfig with every fault.
+ * The checks that need the plugins: options of plugins that are not loaded, options that do not fit their plugin's schema,
+ * and names of tools that no plugin has. A filter that matches nothing is an error, because it was meant to exclude
+ * something. Throws BadConfig with every fault.
  */
 export async function checkAgainstPlugins(
   config: Config,
@@ -24,7 +24,7 @@ export async function checkAgainstPlugins(
   if (lines.length > 0) throw new BadConfig(lines.join('\n'));
 }
 
-/** Where a value of a configuration came from; of what is around it, when nobody said just that. */
+/** The origin of a value of the configuration, or of the nearest value around it that has one. */
 export function originIn({ origins }: Config, path: readonly Step[]): string {
   for (let length = path.length; length > 0; length--) {
     const at = dotted(path.slice(0, length));
@@ -57,7 +57,7 @@ async function optionFaults(config: Config, plugins: readonly ConfigurablePlugin
   });
 }
 
-/** A pattern with a star may stand for nothing: it is made for whatever there will be. */
+/** A pattern with a star may match nothing: it can be meant for tools that do not exist yet. */
 function toolFaults(config: Config, plugins: readonly ConfigurablePlugin[]): string[] {
   const names = plugins.flatMap(({ tools }) => tools.map(({ name }) => name));
   return (['include', 'exclude'] as const).flatMap((which) => {

@@ -1,12 +1,12 @@
 /*
- * What a configuration is and what it is when nobody says anything. Apart from its schema, which takes a while to load and is
- * needed only when somebody says something.
+ * The shape and the defaults of a configuration. Its schema is in another file: it takes a while to load, and is needed only
+ * if something is configured.
  */
 
-/** The presets that ship, each a file in config/ of this package. */
+/** The shipped presets, each a file in config/ of this package. */
 export const PRESETS = ['read-only', 'developer', 'disposable-lab', 'audit'] as const;
 
-/** The configuration with every question answered. */
+/** A complete configuration. */
 export interface Config {
   readonly plugins: readonly string[];
   readonly options: Readonly<Record<string, unknown>>;
@@ -15,16 +15,16 @@ export interface Config {
   readonly pinned: boolean;
   readonly tools: { readonly include: readonly string[]; readonly exclude: readonly string[] };
   readonly qrexec: { readonly client: string; readonly timeout: number };
-  /** The file some of it came from, if any. */
+  /** The configuration file, if there is one. */
   readonly file: string | undefined;
-  /** Where each value came from, by its dotted path. */
+  /** The origin of each value, by its dotted path. */
   readonly origins: ReadonlyMap<string, Origin>;
 }
 
-/** Who said a value. */
+/** Where a value comes from. */
 export interface Origin {
   readonly kind: 'default' | 'preset' | 'file' | 'environment' | 'flag';
-  /** As a person would point at it: `qmcp.config.yaml:3`, `QMCP_READ_ONLY`, `--read-only`, `preset audit`. */
+  /** As shown to a person: `qmcp.config.yaml:3`, `QMCP_READ_ONLY`, `--read-only`, `preset audit`. */
   readonly text: string;
 }
 
@@ -35,6 +35,6 @@ export const DEFAULTS = {
   readOnly: false,
   pinned: false,
   tools: { include: ['*'], exclude: [] },
-  // A cold start of a qube takes up to a minute on a laptop; twice that is a machine in trouble.
+  // A cold start of a qube takes up to a minute on a laptop; twice that means that something is wrong.
   qrexec: { client: 'qrexec-client-vm', timeout: 120 },
 } as const satisfies Omit<Config, 'file' | 'origins'>;

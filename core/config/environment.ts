@@ -3,7 +3,7 @@ import type { ConfigFile } from './schema.js';
 
 type ToConfig = (text: string) => unknown;
 
-/** The environment's say, and what each variable is to the config file. Lists are separated by commas. */
+/** Each variable, and the key of the configuration file it stands for. Lists are separated by commas. */
 export const VARIABLES: Readonly<Record<string, { readonly path: string; readonly toConfig: ToConfig }>> = {
   QMCP_EXTENDS: { path: 'extends', toConfig: (text) => ({ extends: list(text) }) },
   QMCP_PLUGINS: { path: 'plugins', toConfig: (text) => ({ plugins: list(text) }) },
@@ -18,10 +18,10 @@ export const VARIABLES: Readonly<Record<string, { readonly path: string; readonl
     toConfig: (text) => ({ qrexec: { timeout: booleanOrNumber(text) } }),
   },
 };
-/** Read by the command and by what it starts, not by the configuration. */
+/** Read by the command and by the programs it starts; not part of the configuration. */
 const OTHER_VARIABLES = ['QMCP_CONFIG', 'QMCP_DEBUG', 'QMCP_HOST', 'QMCP_PYTHON', 'QMCP_WORLD'];
 
-/** What each variable of qmcp says. One that nobody reads is a fault: it was meant for something. */
+/** The configuration in the environment. An unknown QMCP_ variable is an error: it is probably misspelled. */
 export async function fromEnvironment(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<{ name: string; config: ConfigFile }[]> {
@@ -45,7 +45,7 @@ const list = (text: string): string[] =>
     .map((part) => part.trim())
     .filter((part) => part !== '');
 
-/** A boolean or a number as JSON spells it; anything else stays text, for the schema to turn down. */
+/** Parses a boolean or a number; leaves any other text for the schema to reject. */
 function booleanOrNumber(text: string): unknown {
   return /^(true|false|\d{1,9})$/.test(text) ? JSON.parse(text) : text;
 }

@@ -1,9 +1,9 @@
-/** A configuration nobody can start from. Each line of the message names the source, the path in it, and what to write. */
+/** The configuration is not valid. Each line of the message names the source, the path in it, and what to write. */
 export class BadConfig extends Error {
   override readonly name = 'BadConfig';
 }
 
-/** The known name a person most likely meant: at most two edits away, the beginning of it, or differing only in case. */
+/** The known name that a person most likely meant: at most two edits away, or starting with the given text. Ignores case. */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   const ranked = known
     .map((candidate) => ({ candidate, edits: distance(name.toLowerCase(), candidate.toLowerCase()) }))
@@ -14,7 +14,7 @@ export function nearestName(name: string, known: readonly string[]): string | un
     : known.find((each) => each.toLowerCase().startsWith(name.toLowerCase()));
 }
 
-/** `did you mean "x"?` when a name is near, else the names there are. */
+/** `did you mean "x"?` if a known name is near, else the list of known names. */
 export function suggestion(name: string, known: readonly string[]): string {
   const near = nearestName(name, known);
   return near === undefined ? `expected one of ${known.join(', ')}` : `did you mean ${JSON.stringify(near)}?`;

@@ -6,7 +6,7 @@ import { BadConfig } from './fault.js';
 import type { Parsed } from './parse.js';
 import type { ConfigFile } from './schema.js';
 
-/** Where a configuration may be. Data only: nothing here is executed. */
+/** The names of configuration files. All of them are data; none is executed. */
 export const FILE_NAMES = [
   'qmcp.config.yaml',
   'qmcp.config.yml',
@@ -18,21 +18,21 @@ export const FILE_NAMES = [
   'package.json',
 ];
 
-/** What other tools would run. Not read, and worth a word when somebody wonders. */
+/** Files that other tools would execute. qmcp does not read them; `doctor` mentions them. */
 export const EXECUTABLE = /^(qmcp\.config|\.qmcprc)\.[cm]?[jt]s$/;
 
 export interface LoadedConfig {
   readonly file: string;
   readonly config: ConfigFile;
-  /** The line that says the value at this path. */
+  /** The line of the value at this path. */
   readonly lineOf: Parsed['lineOf'];
 }
 
-/** The given file, or the one of the known places in `directory` that has a configuration, or undefined. Throws BadConfig. */
+/** Reads the given file, or else the configuration file in `directory`, if there is one. Throws BadConfig. */
 export async function findConfig(directory: string, file?: string): Promise<LoadedConfig | undefined> {
   if (file !== undefined) {
     const found = await load(file);
-    if (found === undefined) throw new BadConfig(`${file}:1: has no "qmcp" in it`);
+    if (found === undefined) throw new BadConfig(`${file}:1: has no key "qmcp"`);
     return found;
   }
   const here = await directoryEntries(directory);
@@ -45,12 +45,12 @@ export async function findConfig(directory: string, file?: string): Promise<Load
   const [first, second] = found;
   if (second !== undefined)
     throw new BadConfig(
-      `${second.file}:1: ${basename(first!.file)} beside it is a configuration, too: keep one of them`,
+      `${second.file}:1: ${basename(first!.file)} in the same folder is a configuration, too; keep only one of them`,
     );
   return first;
 }
 
-/** A package.json that says nothing of qmcp, as nearly all do: known without what reads a configuration, which takes time to load. */
+/** Whether a package.json has no key `qmcp`, as is usual. Checked here because the configuration reader takes time to load. */
 async function lacksConfig(path: string): Promise<boolean> {
   try {
     const whole: unknown = JSON.parse(await readFile(path, 'utf8'));
@@ -60,7 +60,7 @@ async function lacksConfig(path: string): Promise<boolean> {
   }
 }
 
-/** An empty file is no configuration when it was only come across; neither is a package.json without `qmcp`. */
+/** Undefined for an empty file, and for a package.json without the key `qmcp`. */
 async function load(file: string): Promise<LoadedConfig | undefined> {
   const result = await read(file);
   if (result === null || result === undefined) return undefined;
@@ -78,17 +78,17 @@ async function read(file: string): Promise<Parsed | null | undefined> {
     const { code, message } = error as NodeJS.ErrnoException;
     const why: Readonly<Record<string, string>> = {
       ENOENT: 'no such file',
-      EACCES: 'may not be read by you: see its permissions',
-      EISDIR: 'is a folder, and should be a file',
+      EACCES: 'permission denied; check who may read it',
+      EISDIR: 'is a folder, not a file',
     };
-    const kinds = 'a configuration is data, and never run: name it .yaml, .json or .toml';
+    const kinds = 'a configuration is data and is never executed; use a .yaml, .json or .toml file';
     throw new BadConfig(`${file}: ${why[code ?? ''] ?? (message.startsWith('No loader') ? kinds : message)}`);
   }
 }
 
 function explorer(): PublicExplorer {
-  // cosmiconfig() first reads a file of its own from the working directory and runs it when it is called
-  // .config/config.js. The explorer underneath does not; it is the same code without that step. Loaded when there is a file.
+  // cosmiconfig() also looks for its own settings in the working directory, and executes .config/config.js. The explorer class
+  // is the same code without that step. It is loaded only if there is a file to read.
   const { Explorer } = createRequire(import.meta.url)('cosmiconfig/dist/Explorer.js') as {
     Explorer: new (options: object) => PublicExplorer;
   };
@@ -103,7 +103,7 @@ function explorer(): PublicExplorer {
   });
 }
 
-/** What a file says; of a package.json, what its key `qmcp` does. */
+/** The content of a file; for a package.json, of its key `qmcp`. */
 async function loader(file: string, text: string): Promise<unknown> {
   const { parseData: parsed } = await import('./parse.js');
   const whole = parsed(file, text);

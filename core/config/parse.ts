@@ -5,16 +5,16 @@ import { BadConfig } from './fault.js';
 import type { Step } from './path.js';
 import { linesOfToml } from './toml.js';
 
-/** What a file says, and where it says it. */
+/** The content of a file, with line numbers. */
 export interface Parsed {
   readonly value: unknown;
-  /** The line, from 1, of the key or the list entry at that path; of the nearest thing around it when it has none. */
+  /** The line, from 1, of the key or list entry at that path, or of the nearest value around it that has one. */
   lineOf(path: readonly Step[]): number;
 }
 
 /**
- * Data out of the text of a file: JSON, TOML, or YAML when the name says nothing else. Nothing is executed, tags and
- * merge keys mean nothing, and a key said twice is a fault. Throws BadConfig with the line.
+ * Parses the text of a file as JSON or TOML by its name, otherwise as YAML. Nothing is executed, tags and merge keys are not
+ * interpreted, and a duplicate key is an error. Throws BadConfig with the line.
  */
 export function parseData(file: string, text: string): Parsed {
   const kind = extname(file);
@@ -22,7 +22,7 @@ export function parseData(file: string, text: string): Parsed {
   return yaml(file, text, kind === '.json');
 }
 
-/** JSON is read by the parser of YAML, of which it is a part, because that one knows lines; what is no JSON is turned down. */
+/** Parses JSON as YAML to get line numbers, then rejects what is not JSON. */
 function yaml(file: string, text: string, isJson: boolean): Parsed {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2' });
@@ -70,7 +70,7 @@ function rejectNonJson(file: string, text: string): void {
       return undefined;
     } catch (error) {
       const { message } = error as Error;
-      // Up to here it may be the beginning of something.
+      // An error at the very end means only that the text goes on.
       const atItsEnd = Number(/at position (\d+)/.exec(message)?.[1] ?? -1) >= part.length;
       return count < lines.length && (atItsEnd || /end of JSON input/.test(message)) ? undefined : message;
     }

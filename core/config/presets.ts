@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { PRESETS } from './defaults.js';
 
-/** The file of a preset that ships, or undefined when there is none of that name. */
+/** The file of a shipped preset, or undefined if there is no preset of that name. */
 export function presetFile(name: string): string | undefined {
   if (!PRESETS.includes(name as (typeof PRESETS)[number])) return undefined;
   // From the package this runs in, compiled (dist/core/config) or not (core/config).

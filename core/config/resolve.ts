@@ -8,7 +8,7 @@ import { presetFile } from './presets.js';
 import type { ConfigFile } from './schema.js';
 
 export interface Sources {
-  /** What the command line says, in the shape of the config file. */
+  /** The command line's flags, in the shape of the configuration file. */
   readonly flags: ConfigFile;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Where to look for a file. */
@@ -17,13 +17,13 @@ export interface Sources {
   readonly file?: string | undefined;
 }
 
-/** One voice among those that make a configuration. */
+/** One source of a configuration. */
 interface Layer {
   readonly config: ConfigFile;
   readonly origin: (path: readonly Step[]) => Origin;
 }
 
-/** What each flag is to the config file. */
+/** The flag for each key of the configuration file. */
 export const FLAGS: Readonly<Record<string, string>> = {
   extends: '--preset',
   plugins: '--plugins',
@@ -36,7 +36,8 @@ export const FLAGS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Flag over environment over file over default, key by key; each is itself over the presets it names. Throws BadConfig.
+ * Merges, key by key: a flag wins over the environment, the environment over the file, the file over the defaults. Each of
+ * them wins over the presets it names. Throws BadConfig.
  */
 export async function resolveConfig({ flags, env, directory, file }: Sources): Promise<Config> {
   const found = await findConfig(directory, file ?? env.QMCP_CONFIG);
@@ -53,7 +54,7 @@ export async function resolveConfig({ flags, env, directory, file }: Sources): P
     layers.push(...(await withPresets(layer, directory, [])));
   }
   const flag = (path: readonly Step[]) => FLAGS[dotted(path)] ?? 'command line';
-  // The schema takes a while to load, and most servers are started with a client or without a word.
+  // The schema takes a while to load, and most servers are started with --client or without flags.
   const config = isClientOnly(flags) ? flags : (await import('./validate.js')).validate(flag, flags);
   layers.push(
     ...(await withPresets({ config, origin: (path) => ({ kind: 'flag', text: flag(path) }) }, directory, [])),
@@ -66,7 +67,7 @@ function isClientOnly({ qrexec: { client, ...more } = {}, ...rest }: ConfigFile)
   return isText && Object.keys(more).length + Object.keys(rest).length === 0;
 }
 
-/** A layer after the presets it names, each after those that it names itself. Paths are seen from `folder`. */
+/** The presets that a layer names, with the presets they name, followed by the layer. Paths are relative to `folder`. */
 async function withPresets(layer: Layer, folder: string, chain: readonly string[]): Promise<Layer[]> {
   const { extends: named = [], ...rest } = layer.config;
   const layers: Layer[] = [];
@@ -79,7 +80,7 @@ async function withPresets(layer: Layer, folder: string, chain: readonly string[
         `${at}: extends: there is no preset ${JSON.stringify(name)}; ${suggestion(name, PRESETS)}, or start a path with ./`,
       );
     if (chain.includes(preset))
-      throw new BadConfig(`${at}: extends: ${[...chain, preset].join(' extends ')}: take one of them out`);
+      throw new BadConfig(`${at}: extends: ${[...chain, preset].join(' extends ')}: remove one of them`);
     const found = await findConfig(folder, preset).catch((error: Error) => {
       throw error instanceof BadConfig && /: no such file$/.test(error.message)
         ? new BadConfig(`${at}: extends: ${error.message}; a preset is one of ${PRESETS.join(', ')}`)
@@ -95,7 +96,7 @@ async function withPresets(layer: Layer, folder: string, chain: readonly string[
   return [...layers, { config: resolvePaths(rest, folder), origin: layer.origin }];
 }
 
-/** Every value from the last layer that says it. Lists are values; keys and values are merged. */
+/** Takes every value from the last layer that has it. Tables are merged; lists are replaced. */
 function mergeLayers(layers: readonly Layer[], file: string | undefined): Config {
   const origins = new Map<string, Origin>();
   const over = (below: unknown, above: unknown, path: readonly Step[], origin: Layer['origin']): unknown => {
@@ -130,7 +131,7 @@ function mergeLayers(layers: readonly Layer[], file: string | undefined): Config
 const isTable = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Paths in a file are seen from the file's folder. */
+/** Resolves paths relative to the folder of the file they are in. */
 function resolvePaths(config: ConfigFile, folder: string): ConfigFile {
   const fromFolder = (text: string) => (text.startsWith('.') ? resolve(folder, text) : text);
   return {

@@ -12,14 +12,14 @@ const Reference = Type.String({
   errorMessage: 'expected a name, or a path that starts with ./ or /',
 });
 
-/** The config file. Everything in it can only narrow what dom0 allows. */
+/** The configuration file. Everything in it can only narrow what dom0 allows. */
 export const ConfigFile = Type.Object(
   {
     $schema: Type.Optional(Type.String({ description: 'For editors.' })),
     extends: Type.Optional(
       Type.Union([Reference, Type.Array(Reference)], {
         errorMessage: 'expected the name of a preset, a path, or a list of those',
-        description: `What this file starts from: ${PRESETS.join(', ')}, or the path of another file. Of several the last wins, key by key; this file wins over all of them.`,
+        description: `Presets to start from: ${PRESETS.join(', ')}, or the path of another file. If several set a key, the last one wins; this file wins over all of them.`,
       }),
     ),
     plugins: Type.Optional(
@@ -31,20 +31,21 @@ export const ConfigFile = Type.Object(
     ),
     options: Type.Optional(
       Type.Record(Type.String(), Type.Object({}), {
-        description: 'Options of plugins, by the plugin’s id; each plugin says what it takes.',
+        description: 'Options of plugins, by plugin id; each plugin defines its own.',
         errorMessage: 'expected the ids of plugins, each with its options',
       }),
     ),
     onRefusal: Type.Optional(
       Type.Enum(['exit', 'skip'], {
-        description: 'When dom0 lacks what a plugin declares: do not start, or go on without that plugin.',
+        description:
+          'If dom0 lacks something that a plugin declares: do not start (exit), or start without that plugin (skip).',
       }),
     ),
     readOnly: Type.Optional(Type.Boolean({ description: 'Serve only the tools that change nothing.' })),
     pinned: Type.Optional(
       Type.Boolean({
         description:
-          'Start only with a qmcp.lock.json beside this file. Where there is one it is always gone by; this makes its absence a fault.',
+          'Start only with a qmcp.lock.json beside this file. A lock file is always used if it exists; with this setting, a missing one is an error.',
       }),
     ),
     tools: Type.Optional(
@@ -72,7 +73,7 @@ export const ConfigFile = Type.Object(
             Type.Integer({
               minimum: 1,
               maximum: 3600,
-              description: 'Seconds a call may take beyond what it asks for.',
+              description: 'Seconds a call may take, besides the time its parameters ask for.',
             }),
           ),
         },

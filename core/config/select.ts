@@ -1,7 +1,7 @@
 import type { Tool } from '../api/index.js';
 import type { Config } from './defaults.js';
 
-/** The tools a configuration lets through, in their order. Exclusion wins; `readOnly` leaves only reading tools. */
+/** The tools that a configuration serves, in their order. Exclusion wins; `readOnly` keeps only tools with effect `read`. */
 export function selectTools<T extends { readonly tool: Pick<Tool, 'name' | 'effect'> }>(
   tools: readonly T[],
   { readOnly, tools: { include, exclude } }: Pick<Config, 'readOnly' | 'tools'>,

@@ -5,8 +5,8 @@ const ASSIGNED =
   /^\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*=/;
 
 /**
- * Where a TOML text says what: its parser tells no lines. Finds the line that names the longest part of a path, then looks
- * for the rest of it (keys of an inline table, an entry of a list) on the lines that follow.
+ * Finds the line of a path in a TOML text, because the parser does not report lines. Finds the line that names the longest
+ * part of the path, then looks for the rest (keys of an inline table, an entry of a list) on the lines that follow.
  */
 export function linesOfToml(text: string): (path: readonly Step[]) => number {
   const lines = text.split('\n');
@@ -38,7 +38,7 @@ const keysOf = (dotted: string): string[] =>
     ([, double, single, bare]) => double ?? single ?? bare!,
   );
 
-/** The first line from there on that names the key; or that holds the entry of that number, one entry a line or all on one. */
+/** The first line from there on that names the key, or that holds the entry with that index. */
 function lineOfStep(lines: readonly string[], from: number, step: Step): number {
   if (typeof step === 'string') {
     const named = new RegExp(`(^|[\\s{,.])["']?${step.replace(/[^\w-]/g, '\\$&')}["']?\\s*=`);

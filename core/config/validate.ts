@@ -3,22 +3,22 @@ import { BadConfig, suggestion } from './fault.js';
 import { dotted, type Step } from './path.js';
 import { ConfigFile } from './schema.js';
 
-/** Says where a path of a value came from, as a message shall start: `qmcp.config.yaml:3`, `--read-only`. */
+/** Returns the origin of a path as a message starts with it: `qmcp.config.yaml:3`, `--read-only`. */
 export type Where = (path: readonly Step[]) => string;
 
-/** What a plugin takes that says nothing of options. */
+/** The options schema of a plugin that declares none. */
 export const NO_OPTIONS = Type.Object({}, { additionalProperties: false });
 
 let shape: ReturnType<typeof Compile<typeof ConfigFile>> | undefined;
 
-/** Throws BadConfig with every fault, a line each. */
+/** Throws BadConfig with every fault, one line each. */
 export function validate(where: Where, untrusted_value: unknown): ConfigFile {
   shape ??= Compile(ConfigFile);
   if (shape.Check(untrusted_value)) return untrusted_value;
   throw configError(where, ConfigFile, shape.Errors(untrusted_value)[1], untrusted_value, []);
 }
 
-/** The same for a part of a configuration that somebody else knows the shape of. `at` is where in the whole it is. */
+/** The same for a part of a configuration with a schema of its own. `at` is its path in the configuration. */
 export function validatePart(
   where: Where,
   schema: TSchema,
@@ -49,7 +49,7 @@ function configError(
     .filter(({ keyword }) => keyword === 'anyOf')
     .map(({ schemaPath }) => `${schemaPath}/anyOf/`);
   const lines = faults
-    // The branches of a union that did not match are said by the union, and what a closed object adds by the object.
+    // A union reports its branches itself, and a closed object its unknown keys.
     .filter(
       ({ keyword, schemaPath }) =>
         keyword !== 'boolean' && !unions.some((each) => schemaPath.startsWith(each)),
@@ -58,13 +58,13 @@ function configError(
       const steps = stepsOf(fault.instancePath, root);
       return describeFault(fault, schema, valueAt(root, steps)).map(({ more, text }) => {
         const path = [...at, ...steps, ...more];
-        return `${where(path)}: ${dotted(path) || 'the whole of it'}: ${text}`;
+        return `${where(path)}: ${dotted(path) || 'the whole configuration'}: ${text}`;
       });
     });
   return new BadConfig([...new Set(lines)].join('\n'));
 }
 
-/** What is wrong at one place, as what to write there instead. */
+/** Says what to write instead at one faulty place. */
 function describeFault(
   { keyword, schemaPath, message, params }: Fault,
   root: TSchema,
@@ -75,12 +75,12 @@ function describeFault(
     const known = Object.keys((schema.properties ?? {}) as object);
     return (params as { additionalProperties: string[] }).additionalProperties.map((key) => ({
       more: [key],
-      text: `unknown key; ${known.length > 0 ? suggestion(key, known) : 'there are none here: take it out'}`,
+      text: `unknown key; ${known.length > 0 ? suggestion(key, known) : 'no keys are allowed here; remove it'}`,
     }));
   }
   if (keyword === 'required') {
     const missing = (params as { requiredProperties?: string[] }).requiredProperties ?? [];
-    return missing.map((key) => ({ more: [key], text: 'is missing, and has no default: add it' }));
+    return missing.map((key) => ({ more: [key], text: 'is required and has no default; add it' }));
   }
   const { allowedValues } = params as { allowedValues?: unknown[] };
   const words = allowedValues?.filter((each) => typeof each === 'string') ?? [];
@@ -93,19 +93,19 @@ function describeFault(
   ];
 }
 
-/** What a schema wants, in words. */
+/** Says in words what a schema expects. */
 export function describeExpected(
   schema: Record<string, unknown>,
   otherwise = 'expected something else',
 ): string {
-  // A word of VS Code's, which shows it too.
+  // A keyword of VS Code, which shows it as well.
   if (typeof schema.errorMessage === 'string') return schema.errorMessage;
   if (Array.isArray(schema.enum))
     return `expected one of ${schema.enum.map((each) => JSON.stringify(each)).join(', ')}`;
   const { minimum, maximum } = schema as { minimum?: number; maximum?: number };
   const from = minimum === undefined ? '' : ` from ${minimum}`;
   const to = maximum === undefined ? '' : ` to ${maximum}`;
-  const unique = schema.uniqueItems === true ? ', none of it twice' : '';
+  const unique = schema.uniqueItems === true ? ' without duplicates' : '';
   const kinds: Readonly<Record<string, string>> = {
     boolean: 'true or false',
     integer: `a whole number${from}${to}`,

@@ -6,14 +6,14 @@ interface Hints {
   readonly openWorldHint?: false;
 }
 
-/** What the protocol takes for granted, and what has no meaning beside another hint, is not said. */
+/** Omits hints that equal the protocol's defaults, and hints that have no meaning beside another. */
 const HINTS: Readonly<Record<Effect, Hints>> = {
   read: { readOnlyHint: true },
   write: { destructiveHint: false },
   destroy: { destructiveHint: true },
 };
 
-/** What a client may tell a person about a tool. The one place where an effect becomes hints. */
+/** The hints that a client may show to a person. The only place where an effect becomes hints. */
 export function annotationsOf({ effect, openWorld }: { effect: Effect; openWorld?: boolean }): Hints {
   return { ...HINTS[effect], ...(!openWorld && { openWorldHint: false }) };
 }

@@ -1,11 +1,11 @@
 import type { Surface } from '../serve/served.js';
 
-/** Milliseconds before a source of changes that broke off is asked again. */
+/** Milliseconds to wait before a source of changes that failed is called again. */
 const RETRY_MILLISECONDS = 5_000;
 
 /**
- * Hears of changes for as long as somebody wants to know: a source of them is a call that goes on, and a world has a budget of
- * calls at once. `tell` is given addresses, also those nobody asked about.
+ * Follows changes only while a client has subscribed: each source is a running call, and a world has a budget of concurrent
+ * calls. Calls `notify` with every changed address, subscribed or not.
  */
 export class ChangeWatcher {
   private controller: AbortController | undefined;
@@ -15,7 +15,7 @@ export class ChangeWatcher {
     private readonly notify: (uri: string) => void,
   ) {}
 
-  /** Starts, goes on, or stops. */
+  /** Starts or stops following; does nothing if it is already in that state. */
   setActive(active: boolean): void {
     if (active === (this.controller !== undefined)) return;
     this.controller?.abort();
@@ -29,7 +29,7 @@ export class ChangeWatcher {
       try {
         for await (const uri of source({ signal })) if (!signal.aborted) this.notify(uri);
       } catch {
-        // A world that is frozen, or a dom0 that is away: nothing is told, and later it is tried again.
+        // The world is frozen or dom0 does not answer. Try again later.
         await pause(RETRY_MILLISECONDS, signal);
       }
     }

@@ -12,19 +12,19 @@ import {
 import { ChangeWatcher } from './changes.js';
 import { type McpOptions, mcpServer } from './server.js';
 
-/** The one path that is answered. */
+/** The only path that is served. */
 const PATH = '/mcp';
-/** Streams of changes that may stand open at once. */
+/** The most streams of changes that may be open at once. */
 const MAX_SUBSCRIPTIONS = 64;
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 
-/** Where MCP is served over HTTP, and to whom. */
+/** Where MCP is served over HTTP, and for whom. */
 export interface HttpAddress {
   /** An address of this machine. */
   readonly host: string;
-  /** 0 for any that is free. */
+  /** 0 for any free port. */
   readonly port: number;
-  /** What a client has to bring as `Authorization: Bearer …`. Without one only this machine itself is answered. */
+  /** The token that a client must send as `Authorization: Bearer …`. Without a token, only loopback addresses are allowed. */
   readonly token: string | undefined;
 }
 
@@ -35,21 +35,21 @@ export interface HttpListener {
   close(): Promise<void>;
 }
 
-/** It would answer anybody who reaches the machine. */
+/** Refuses to serve on an address that other machines can reach without a token. */
 export class TokenRequired extends Error {
   override readonly name = 'TokenRequired';
 }
 
 /**
- * Serves any number of clients over Streamable HTTP, in either era; each request stands for itself. A page in a browser gets
- * nowhere: requests for another host, or from another origin, are refused before anything looks at them.
+ * Serves any number of clients over Streamable HTTP, in either era of the protocol; each request is independent. Requests
+ * for another host name or from another origin are refused first, so that a web page cannot call the server.
  */
 export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
   const { host, port, token, log } = options;
   const name = host.includes(':') ? `[${host}]` : host;
   if (token === undefined && !LOOPBACK.includes(name))
     throw new TokenRequired(
-      `others can reach ${host}: say with --token-file what a client has to bring, or serve on 127.0.0.1`,
+      `other machines can reach ${host}; use --token-file to require a token, or serve on 127.0.0.1`,
     );
 
   const bus = new CountingEventBus((open) => watcher.setActive(open > 0));
@@ -88,7 +88,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
   };
 }
 
-/** Tells how many streams stand open: the SDK does not say which addresses they are about. */
+/** Reports how many streams are open: the SDK does not say which addresses they are about. */
 class CountingEventBus extends InMemoryServerEventBus {
   constructor(private readonly count: (open: number) => void) {
     super();
@@ -104,7 +104,7 @@ class CountingEventBus extends InMemoryServerEventBus {
   }
 }
 
-/** Compared in the same time, however much of it is right. */
+/** Compares in constant time. */
 function hasToken({ headers: { authorization = '' } }: IncomingMessage, token: string): boolean {
   const hash = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(hash(authorization), hash(`Bearer ${token}`));

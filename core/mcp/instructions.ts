@@ -1,4 +1,4 @@
-/** What the server tells a client's model of itself. */
+/** The server's instructions for a client's model. */
 export const INSTRUCTIONS = [
   'You work with a bounded set of qubes (virtual machines) on a Qubes OS host; qube_list shows them.',
   'A qube you may not use and a qube that does not exist give the same answer: not-found.',

@@ -4,7 +4,7 @@ import { protocolError } from './resources.js';
 
 const invalidParams = (what: string) => new ProtocolError(ProtocolErrorCode.InvalidParams, what);
 
-/** Prompts, and the words that could stand in their arguments or in an address. */
+/** Answers requests about prompts, and completes the arguments of prompts and the variables of addresses. */
 export function answerPrompts(
   server: Server,
   { prompts, resources }: Pick<Surface, 'prompts' | 'resources'>,

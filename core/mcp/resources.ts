@@ -2,7 +2,7 @@ import { type Content, REFUSALS, Refused } from '../api/index.js';
 import type { ServedResource, Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, ResourceNotFoundError, type Server } from '../vendor/mcp.js';
 
-/** Resources as a client sees them: those with one address, and those whose addresses a template describes. */
+/** Answers requests about resources: those with one address, and those with a template of addresses. */
 export function answerResources(server: Server, { resources }: Pick<Surface, 'resources'>): void {
   server.setRequestHandler('resources/list', async (_request, { mcpReq }) => ({
     resources: (
@@ -42,7 +42,7 @@ export function answerResources(server: Server, { resources }: Pick<Surface, 're
 }
 
 function listEntry({ resource: { uri: own, name, title, mimeType } }: ServedResource, uri: string) {
-  // One of many is called by what tells it from the others.
+  // One of several addresses of a template is named by the part after the scheme.
   return { uri, name: uri === own ? name : uri.slice(uri.indexOf('://') + 3), title, mimeType };
 }
 
@@ -51,8 +51,8 @@ function bodyOf(content: Content): { text: string } | { blob: string } {
 }
 
 /**
- * What is no tool has no error results, so a refusal is a protocol error: the code and its fixed sentence, and what was asked
- * for where the protocol has it repeated.
+ * Only tools have error results, so a refusal of anything else is a protocol error: the code and its fixed sentence, and the
+ * address where the protocol requires it.
  */
 export function protocolError(error: unknown, uri?: string): never {
   const { code } = error instanceof Refused ? error : new Refused('failed');

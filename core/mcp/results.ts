@@ -11,7 +11,7 @@ export function resultOf(output: Record<string, unknown>): ToolResult {
   return { content: [{ type: 'text', text: JSON.stringify(output) }], structuredContent: output };
 }
 
-/** A refusal says its code, its fixed sentence and its data. It never says what was asked for. */
+/** A refusal has its code, its fixed sentence and its data. It never repeats the request. */
 export function refusalOf({ code, data }: Refused): ToolResult {
   const error = data === undefined ? { code } : { code, data };
   return {

@@ -10,19 +10,19 @@ import { toolSchemas } from './tool-schemas.js';
 
 export interface McpOptions extends Surface {
   readonly version: string;
-  /** Other than the shipped ones, or none: undefined. */
+  /** Replaces the shipped instructions; undefined sends none. */
   readonly instructions?: string | undefined;
   /** Lines for the operator. */
   readonly log: (line: string) => void;
 }
 
-/** How a connection is told that the content of an address has changed, where it can be. */
+/** Receives a connection's subscriptions to addresses. */
 export interface Subscriber {
   subscribed(uri: string): void;
   unsubscribed(uri: string): void;
 }
 
-/** One MCP server instance over what is loaded, for whichever protocol era a connection speaks. */
+/** Makes an MCP server over the loaded plugins, for either era of the protocol. */
 export function mcpServer(options: McpOptions, subscribable: boolean, subscriber?: Subscriber): Server {
   const { tools, prompts, version } = options;
   const resources = [...options.resources, toolSchemas(tools)];

@@ -4,13 +4,13 @@ import { ChangeWatcher } from './changes.js';
 import { type McpOptions, mcpServer } from './server.js';
 
 export interface McpConnection {
-  /** Settled when the client has gone: its end of the input closed. */
+  /** Resolves when the client has closed its end of the input. */
   readonly closed: Promise<void>;
-  /** Tells the calls in flight to stop and lets go of the client. */
+  /** Aborts the calls in progress and closes the connection. */
   close(): Promise<void>;
 }
 
-/** Serves one client on a pair of streams, in either era. Nothing else may write to `stdout`. */
+/** Serves one client on a pair of streams, in either era of the protocol. Nothing else may write to `stdout`. */
 export function serveMcp(
   options: McpOptions & { readonly stdin: Readable; readonly stdout: Writable },
 ): McpConnection {
@@ -19,7 +19,7 @@ export function serveMcp(
     for (const event of ['end', 'close', 'error']) stdin.once(event, () => resolve());
     stdout.once('error', () => resolve());
   });
-  /** What it has asked to hear of: addresses in the era of 2025, in the later one the streams that stand open. */
+  /** The client's subscriptions: addresses in the era of 2025, open streams in the later one. */
   const subscriptions = { addresses: new Set<string>(), streams: new Set<unknown>() };
   let notify = (_uri: string): void => {};
   const watcher = new ChangeWatcher(options.changes, (uri) => notify(uri));
@@ -40,7 +40,7 @@ export function serveMcp(
         },
       });
       notify = (uri) => {
-        // In the later era the SDK knows which stream asked for which address.
+        // In the later era the SDK knows which stream subscribed to which address.
         if (era === 'modern' || subscriptions.addresses.has(uri))
           server.sendResourceUpdated({ uri }).catch(() => {});
       };
@@ -48,7 +48,7 @@ export function serveMcp(
     },
     { transport, onerror: (error) => log(`mcp: ${error.message}`) },
   );
-  // The SDK answers these itself and tells nobody, so we look as they pass.
+  // The SDK handles these messages itself and reports nothing, so read them before it does.
   const deliver = transport.onmessage;
   transport.onmessage = (message) => {
     if ('method' in message) {

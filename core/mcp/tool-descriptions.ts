@@ -2,8 +2,8 @@ import type { Tool } from '../api/index.js';
 import { annotationsOf } from './annotations.js';
 
 /*
- * Tools as a client's model is told of them: see docs/adr/008-what-a-model-is-shown.md. Every call is still held against the
- * whole schemas, and what dom0 is asked against its contract; this is what a reader needs to make a call and to read the answer.
+ * Tool descriptions for a client's model: see docs/adr/008-what-a-model-is-shown.md. They contain only what a reader needs to
+ * make a call and to read the answer. Every call is still checked against the complete schemas, and dom0 checks its contract.
  */
 
 export interface ToolDescription {
@@ -19,7 +19,7 @@ interface DescribedSchema {
   [key: string]: unknown;
 }
 
-/** JSON Schema as TypeBox writes it, of the part that tools use. */
+/** The part of JSON Schema that tools use, as TypeBox writes it. */
 interface Schema {
   readonly type?: string;
   readonly anyOf?: readonly Schema[];
@@ -32,7 +32,7 @@ interface Schema {
   readonly maximum?: number;
 }
 
-/** Tools in their order. An output that one before has too is told by that one's name. */
+/** The tools in their order. A repeated output schema becomes a reference to the first tool that has it. */
 export function describeTools(tools: readonly Tool[]): ToolDescription[] {
   const first = new Map<string, string>();
   return tools.map((tool) => {
@@ -52,10 +52,10 @@ export function describeTools(tools: readonly Tool[]): ToolDescription[] {
   });
 }
 
-/** Below and above these a bound tells a reader nothing. */
+/** Bounds outside this range do not help a reader. */
 const BOUNDS = { least: 1, most: 65_535 };
 
-/** What can be asked for: its parts, which must be there, and the words and numbers that are possible. */
+/** Describes an input: its properties, which of them are required, and the possible values. */
 function inputOf(schema: Schema): DescribedSchema {
   const { type, anyOf, items, properties = {}, required = [], description, minimum, maximum } = schema;
   const single = nonNull(schema);
@@ -75,9 +75,8 @@ function inputOf(schema: Schema): DescribedSchema {
 }
 
 /**
- * What comes back, in words: its fields, and what is inside of those. Types and bounds would tell nobody more who has the result
- * before them. Nothing is required, because a refused call has an `error` in their place, and some clients hold that against this
- * schema too.
+ * Describes an output in words: its fields and their contents. Types and bounds are omitted, because the reader has the
+ * result. No field is required, because a refused call has `error` instead, and some clients check that against this schema.
  */
 function outputOf(schema: Schema): DescribedSchema & { type: 'object' } {
   const words = describeFields(schema, wordsOf);
@@ -97,13 +96,13 @@ function describeFields(schema: Schema, words = (_part: Schema) => ''): string {
   return `{${parts.join(', ')}}`;
 }
 
-/** Words of an enumeration that are told of a result; of more, a reader sees which it is. */
+/** The most words of an enumeration that are listed for an output; a reader of the result sees the actual one. */
 const MAX_WORDS = 4;
 
 const wordsOf = ({ enum: words, description }: Schema): string =>
   words !== undefined && words.length <= MAX_WORDS ? words.join('|') : (description ?? '');
 
-/** What it is when it is not null, where it can be. */
+/** The other schema of a union with null; undefined for any other schema. */
 function nonNull({ anyOf }: Schema): (Schema & { type: string }) | undefined {
   const [one, other] = anyOf ?? [];
   if (anyOf?.length !== 2 || other?.type !== 'null' || one?.type === undefined) return undefined;

@@ -11,7 +11,8 @@ const TOOL_RESOURCE: Resource = {
 };
 
 /**
- * What `tools/list` leaves out, for whoever writes a program against a tool. Not listed one by one: the tools are, elsewhere.
+ * The parts of tools that `tools/list` leaves out, for people who write programs against a tool. The addresses are not listed,
+ * because `tools/list` lists the tools.
  */
 export function toolSchemas(tools: readonly ServedTool[]): ServedResource {
   const byName = new Map(tools.map(({ tool }) => [tool.name, tool]));

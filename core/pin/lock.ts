@@ -1,13 +1,13 @@
 import type { Surface } from '../serve/served.js';
 import { Compile, type Static, Type } from '../vendor/typebox.js';
 
-/** What a client's model is shown of one tool, resource or prompt: JSON. */
+/** The reviewed texts and schemas of one tool, resource or prompt: JSON. */
 type ReviewedText = Readonly<Record<string, unknown>>;
 
 const Names = Type.Record(Type.String(), Type.Record(Type.String(), Type.Unknown()));
 const closed = { additionalProperties: false };
 
-/** qmcp.lock.json: what a person has reviewed of the texts an agent's model reads. */
+/** qmcp.lock.json: the texts for an agent's model that a person has reviewed. */
 const Lock = Type.Object(
   {
     format: Type.Literal(1),
@@ -23,7 +23,7 @@ export type Lock = Static<typeof Lock>;
 export const KINDS = ['tools', 'resources', 'prompts'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** Undefined when the text is no lock. */
+/** Undefined if the text is not a valid lock file. */
 export function parseLock(untrusted_text: string): Lock | undefined {
   try {
     const untrusted_lock: unknown = JSON.parse(untrusted_text);
@@ -33,7 +33,7 @@ export function parseLock(untrusted_text: string): Lock | undefined {
   }
 }
 
-/** What there is now. `versions` by plugin id; a plugin that offers nothing is there, too. */
+/** The lock file for what is loaded now. `versions` is by plugin id, and includes plugins that offer nothing. */
 export function currentLock(
   { tools, resources, prompts }: Surface,
   versions: ReadonlyMap<string, string>,
@@ -77,14 +77,14 @@ const empty = (): Record<Kind, Record<string, Record<string, unknown>>> => ({
   prompts: {},
 });
 
-/** One thing that is not as it was reviewed. */
+/** One difference from the reviewed state. */
 export interface Difference {
   /** `undefined` for the server's own instructions. */
   readonly plugin?: string;
   readonly kind: Kind | 'version' | 'instructions';
   /** Of the tool, resource or prompt. */
   readonly name?: string;
-  /** Undefined: it was not there, or is there no more. */
+  /** `was` is undefined for something new, `is` for something removed. */
   readonly was?: unknown;
   readonly is?: unknown;
 }
@@ -107,8 +107,8 @@ export function differences(was: Lock, is: Lock): Difference[] {
 }
 
 /**
- * What of the surface was reviewed as it is now. A changed or new thing is left out; of a plugin whose version is another,
- * everything is: its code may be, too. Calls and listeners of what is left are the ones it came with.
+ * The part of the surface that was reviewed as it is now. Leaves out everything new or changed, and everything of a plugin
+ * with another version, because its code may have changed.
  */
 export function keepReviewed<S extends Surface>(surface: S, found: readonly Difference[]): S {
   const touched = new Set(found.map(({ plugin, kind, name }) => JSON.stringify([plugin, kind, name])));
@@ -123,9 +123,9 @@ export function keepReviewed<S extends Surface>(surface: S, found: readonly Diff
   };
 }
 
-/** In words, without saying what the texts are: those are for `qmcp pin --review`, escaped. */
+/** Describes a difference without its texts; `qmcp pin --review` shows those, escaped. */
 export function describeDifference({ plugin, kind, name, was, is }: Difference): string {
-  if (kind === 'instructions') return 'the instructions of the server are others';
+  if (kind === 'instructions') return 'the instructions of the server changed';
   if (kind === 'version') {
     if (was === undefined) return `plugin ${plugin} ${is} is new`;
     if (is === undefined) return `plugin ${plugin} ${was} is not loaded any more`;
@@ -133,10 +133,10 @@ export function describeDifference({ plugin, kind, name, was, is }: Difference):
   }
   const what = `${kind.slice(0, -1)} ${name} of plugin ${plugin}`;
   if (was === undefined) return `${what} is new`;
-  if (is === undefined) return `${what} is gone`;
+  if (is === undefined) return `${what} was removed`;
   const [before, after] = [was as ReviewedText, is as ReviewedText];
   const parts = union(before, after).filter((part) => !same(before[part], after[part]));
-  return `${what}: another ${parts.join(', ')}`;
+  return `${what}: changed ${parts.join(', ')}`;
 }
 
 const union = (a: object, b: object): string[] => [...new Set([...Object.keys(a), ...Object.keys(b)])];
@@ -145,7 +145,7 @@ function own<T>(record: Readonly<Record<string, T>>, key: string): T | undefined
   return Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
-/** Equal as JSON, whatever the order of keys. */
+/** Equal as JSON; the order of keys does not matter. */
 function same(a: unknown, b: unknown): boolean {
   return sorted(a) === sorted(b);
 }

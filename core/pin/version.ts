@@ -4,8 +4,8 @@ import { createRequire } from 'node:module';
 import { dirname, isAbsolute, join } from 'node:path';
 
 /**
- * Which state of a plugin this is: of a package or a folder the version in its package.json, of a single file its digest.
- * `folder` is where names of packages are looked up from.
+ * The version of a plugin: for a package or a folder the version in its package.json, for a single file its digest. Names of
+ * packages are looked up from `folder`.
  */
 export async function versionOf(origin: string, folder: string): Promise<string> {
   if (isAbsolute(origin)) {
@@ -22,7 +22,7 @@ export async function versionOf(origin: string, folder: string): Promise<string>
   return 'without a version';
 }
 
-/** Of the package of that name, as Node finds it from a file. */
+/** The version of the package of that name, as Node resolves it from a file. */
 async function versionAbove(from: string, name: string): Promise<string | undefined> {
   let at: string;
   try {

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import type { Qrexec, QrexecRequest, QrexecResult } from './qrexec.js';
 
-/** Bytes of standard error kept: enough for a person to read, too few to hurt. */
+/** Bytes of standard error to keep: enough for a person to read. */
 const MAX_STDERR = 8192;
-/** What a shell, and qrexec itself, report for something that cannot be executed. */
+/** The exit code of a shell, and of qrexec itself, for something that cannot be executed. */
 const CANNOT_RUN = 125;
 
 /**
- * Calls through an executable that behaves as `qrexec-client-vm TARGET SERVICE` does. `client` is a path, or a name to be
- * found in PATH. No shell is involved; the target and the service are arguments of their own.
+ * Calls through an executable that behaves like `qrexec-client-vm TARGET SERVICE`. `client` is a path, or a name in PATH. No
+ * shell is involved; the target and the service are separate arguments.
  */
 export class QrexecClient implements Qrexec {
   constructor(private readonly client: string) {}
@@ -29,7 +29,7 @@ export class QrexecClient implements Qrexec {
         if (ended !== 'exit') return;
         ended = why;
         child.kill('SIGKILL');
-        // A grandchild may hold the pipes open after the client is dead; nothing it says matters any more.
+        // A grandchild may keep the pipes open after the client is dead. Ignore what it still writes.
         for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
       };
       const onAbort = () => stop('aborted');
@@ -48,7 +48,7 @@ export class QrexecClient implements Qrexec {
       };
       child.once('error', (error) => settle(CANNOT_RUN, error.message));
       child.once('close', (code) => settle(code));
-      // With no descriptors left it has no streams either; why it did not start comes as its error.
+      // If no file descriptors are left, the child has no streams either. The error event says why.
       if (child.pid === undefined) return;
 
       child.stdout.on('data', (chunk: Buffer) => {
@@ -58,16 +58,16 @@ export class QrexecClient implements Qrexec {
         else stdout.keep(chunk);
       });
       child.stderr.on('data', (chunk: Buffer) => stderr.keep(chunk));
-      // A callee that answers without reading everything closes its end early; that is its right.
+      // A callee may answer and close its end without reading everything.
       child.stdin.on('error', () => {});
-      // Held open, it ends when the client does, or when we do: were we killed, that is all a callee would hear of it.
+      // An open input ends when the client or this process ends. If we are killed, that is how a callee learns of it.
       if (keepStdinOpen) child.stdin.write(stdin);
       else child.stdin.end(stdin);
     });
   }
 }
 
-/** The beginning of a stream, bounded. */
+/** Keeps the beginning of a stream, up to a limit. */
 class BoundedBuffer {
   private readonly chunks: Uint8Array[] = [];
   private left: number;

@@ -8,8 +8,8 @@ import { lazily } from './values.js';
 type Dom0Service = Extract<Service, { kind: 'target' | 'host' }>;
 
 /**
- * The port of a service that dom0's kernel answers: a function from parameters to the reply's `result`. A service of one
- * qube is called on that qube, every other on `@adminvm`. `timeout` is seconds, beyond what the parameters ask for.
+ * The port of a service that dom0's kernel answers: a function from parameters to the reply's `result`. A target service is
+ * called on its qube, every other service on `@adminvm`. `timeout` is seconds, besides the time the parameters ask for.
  */
 export function dom0Port<S extends Dom0Service>(service: S, qrexec: Qrexec, timeout: number): Port<S> {
   const reply = lazily(() => Compile(service.reply));

@@ -1,4 +1,4 @@
-/** What crosses between us and a guest service, frame by frame: see guest/PROTOCOL.md. */
+/** The frames between this server and a guest service: see guest/PROTOCOL.md. */
 
 import { LIMITS } from '../api/generated/limits.js';
 
@@ -15,24 +15,24 @@ const KINDS: Readonly<Record<string, Frame['kind']>> = {
   R: 'refusal',
 };
 
-/** The bytes are not frames: an unknown kind, a payload over the limit, or something after the last frame. */
+/** The bytes are not valid frames: an unknown kind, a payload over the limit, or bytes after the last frame. */
 export class BrokenFraming extends Error {
   override readonly name = 'BrokenFraming';
 }
 
 /**
- * Takes bytes in whatever pieces they come. Output is yielded as it comes, uncopied, a frame of it perhaps in several pieces;
- * the last frame is yielded whole. No more is held than a header and that frame.
+ * Decodes bytes in pieces of any size. Yields output at once and without a copy, so a frame of output may come in several
+ * pieces; yields the last frame complete. It holds at most one header and the last frame.
  */
 export class FrameDecoder {
   private readonly header = Buffer.alloc(HEADER);
-  /** Bytes of the header that have come, and of the payload that have not. */
+  /** Bytes of the header received so far, and bytes of the payload still to come. */
   private headerBytes = 0;
   private payloadLeft = 0;
   private readonly last: Uint8Array[] = [];
   private finished = false;
 
-  /** True when the last frame (`X` or `R`) has come whole. */
+  /** True once the last frame (`X` or `R`) is complete. */
   get complete(): boolean {
     return this.finished;
   }
@@ -58,7 +58,7 @@ export class FrameDecoder {
     }
   }
 
-  /** Takes what there is of a header; the rest. */
+  /** Reads bytes of the header; returns the rest. */
   private readHeader(bytes: Uint8Array): Uint8Array {
     const taken = bytes.subarray(0, HEADER - this.headerBytes);
     this.header.set(taken, this.headerBytes);
@@ -76,7 +76,7 @@ export class FrameDecoder {
   }
 }
 
-/** What a program in the qube is to read, in frames; an empty one is its end. */
+/** The standard input of a program in the qube as frames; an empty frame ends it. */
 export function inputFrames(bytes: Uint8Array): Uint8Array[] {
   const frames: Uint8Array[] = [];
   for (let start = 0; start < bytes.length; start += LIMITS.frame_bytes)

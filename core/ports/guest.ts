@@ -8,12 +8,12 @@ import { isObject, lazily, own } from './values.js';
 
 /** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
 const MAX_OUTPUT = 268_435_456;
-/** Seconds a service in a qube has when the call does not say. */
+/** Seconds a service in a qube may take if the call does not say. */
 const DEFAULT_SECONDS = 60;
 
 /**
- * The port of a service inside a qube. The policy alone decides whether the call gets there; a call that does not looks
- * like a call to a qube that does not exist. What the qube answers is believed only as far as its framing holds.
+ * The port of a service inside a qube. Only the policy decides whether the call arrives; a denied call looks like a call to a
+ * qube that does not exist. An answer with broken framing is not trusted.
  */
 export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, timeout: number): Port<S> {
   const reply = lazily(() => Compile(service.reply));
@@ -39,14 +39,14 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
   return port as unknown as Port<S>;
 }
 
-/** The request on one line, then the bytes for the program's own standard input in frames, an empty one at the end. */
+/** The request on one line, then the program's standard input in frames, with an empty frame at the end. */
 function messageOf(params: unknown, stdin: Uint8Array = new Uint8Array()): Uint8Array {
   const request = requestOf(params);
   if (request.length + 1 > LIMITS.request_bytes) throw new Refused('invalid-request');
   return Buffer.concat([request, Buffer.from('\n'), ...inputFrames(stdin)]);
 }
 
-/** What a qube has said so far in one call. */
+/** What a qube has sent so far in one call. */
 class Conversation {
   private readonly decoder = new FrameDecoder();
   private readonly breaker = new AbortController();
@@ -58,7 +58,7 @@ class Conversation {
     private readonly onOutput: GuestIo['onOutput'],
   ) {}
 
-  /** Aborted as soon as the framing breaks: nothing that follows could be believed. */
+  /** Aborted as soon as the framing breaks: nothing after that can be trusted. */
   get broken(): AbortSignal {
     return this.breaker.signal;
   }
@@ -75,7 +75,7 @@ class Conversation {
     }
   }
 
-  /** The reply's value, or the refusal: `not-found` for silence, `failed` for a conversation that broke off. */
+  /** The reply's value. Throws the refusal: `not-found` if nothing came, `failed` if the conversation broke off. */
   result(): unknown {
     if (this.silent) throw new Refused('not-found');
     if (this.broken.aborted || !this.decoder.complete || this.last === undefined) throw new Refused('failed');
@@ -85,7 +85,7 @@ class Conversation {
       ? untrusted_value
       : {};
     const code = GUEST_CODES.find((one) => one === untrusted_code) ?? 'failed';
-    // Of the qube's own words only one that the service names counts: it stands for a sentence of the plugin.
+    // The qube's own text is never passed on. A word that the service declares stands for a sentence of the plugin.
     const found = typeof untrusted_problem === 'string' ? own(this.problems, untrusted_problem) : undefined;
     if (found === undefined) throw new Refused(code);
     const [at, problem] = found;
@@ -93,7 +93,7 @@ class Conversation {
   }
 }
 
-/** What a qube can refuse. The other codes are dom0's: what is frozen, or spent, no qube can say. */
+/** The codes that a qube can refuse with. Only dom0 can use the others, such as `frozen` or `over-budget`. */
 const GUEST_CODES = ['invalid-request', 'not-found', 'not-permitted', 'conflict'] as const;
 
 function parse(bytes: Uint8Array): unknown {

@@ -6,29 +6,29 @@ import { isObject } from './values.js';
 
 const nameShape = Compile(QubeName);
 
-/** One JSON object, UTF-8. What is too long for the wire is refused here, on the bytes alone. */
+/** One JSON object as UTF-8. Refuses a request that is too long before it is sent. */
 export function requestOf(params: unknown): Uint8Array {
   const bytes = new TextEncoder().encode(JSON.stringify(params));
   if (bytes.length > LIMITS.request_bytes) throw new Refused('invalid-request');
   return bytes;
 }
 
-/** A parameter called `timeout` or `seconds` is, by convention, seconds that the call itself may take. */
+/** By convention, the parameter `timeout` or `seconds` is the number of seconds that the call itself may take. */
 export function requestedSeconds(params: unknown): number {
   const { timeout, seconds } = (params ?? {}) as { timeout?: unknown; seconds?: unknown };
   const asked = timeout ?? seconds;
   return typeof asked === 'number' && asked > 0 ? asked : 0;
 }
 
-/** A qube's name and nothing else: not `@adminvm`, not an option of the client. */
+/** Accepts only the name of a qube: not `@adminvm`, and not an option of the client. */
 export function qubeName(untrusted_name: unknown): string {
   if (!nameShape.Check(untrusted_name)) throw new Refused('invalid-request');
   return untrusted_name;
 }
 
 /**
- * The reply's result, or the refusal it carries. Whatever went wrong on the way (denied, no such qube, silence, noise)
- * is `not-found`: a caller cannot tell a wall from an absence.
+ * The reply's result. Throws the refusal it carries. Any failure on the way (denied, no such qube, no answer, a broken
+ * answer) is `not-found`, so that a caller cannot distinguish a denied qube from a missing one.
  */
 export function resultOf({ ended, exit, stdout }: QrexecResult): unknown {
   if (ended === 'overflow') throw new Refused('failed');
@@ -38,7 +38,7 @@ export function resultOf({ ended, exit, stdout }: QrexecResult): unknown {
   return resultIn(untrusted_reply);
 }
 
-/** What one reply says, or the refusal it carries. */
+/** The result of one reply. Throws the refusal it carries. */
 export function resultIn(untrusted_reply: Record<string, unknown>): unknown {
   if (untrusted_reply.ok === true && 'result' in untrusted_reply) return untrusted_reply.result;
   const untrusted_error = untrusted_reply.error as { code?: unknown; data?: unknown } | null | undefined;
@@ -47,7 +47,7 @@ export function resultIn(untrusted_reply: Record<string, unknown>): unknown {
   throw isObject(data) ? new Refused(untrusted_error.code, data) : new Refused(untrusted_error.code);
 }
 
-/** The one object of a one-line reply, or undefined when the bytes are anything else. */
+/** The object in a one-line reply, or undefined if the bytes are anything else. */
 export function parseLine(bytes: Uint8Array): Record<string, unknown> | undefined {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -1,17 +1,17 @@
-/** One qrexec call, as whoever makes it describes it. */
+/** A request for one qrexec call. */
 export interface QrexecRequest {
   /** The name of a qube, or `@adminvm`. */
   readonly target: string;
   readonly service: string;
   readonly stdin: Uint8Array;
-  /** The callee's input does not end with `stdin`: its end is how the callee learns that the caller has gone. */
+  /** Keep the callee's input open after `stdin`, so that its end tells the callee that the caller is gone. */
   readonly keepStdinOpen?: boolean;
   readonly signal?: AbortSignal | undefined;
-  /** Seconds until the call is given up; there is always a limit, because the other side may never answer. */
+  /** Seconds until the call is ended. There is always a limit, because the other side may never answer. */
   readonly timeout: number;
-  /** Bytes of standard output accepted, kept or streamed; beyond it the call is ended. */
+  /** The most bytes of standard output to accept, kept or streamed; more ends the call. */
   readonly maxBytes: number;
-  /** Given, standard output goes here as it comes, and is not kept. */
+  /** Receives standard output as it comes; it is then not kept. */
   readonly onStdout?: (bytes: Uint8Array) => void;
 }
 
@@ -24,7 +24,7 @@ export interface QrexecResult {
   readonly stderr: string;
 }
 
-/** The one way out of the control qube. Never rejects: a client that cannot be run is a call that exits 125. */
+/** The only way out of the control qube. Never rejects: if the client cannot be run, the call exits with 125. */
 export interface Qrexec {
   call(request: QrexecRequest): Promise<QrexecResult>;
 }

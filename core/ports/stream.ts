@@ -9,9 +9,8 @@ const MAX_STREAM = 4_194_304;
 const NEWLINE = 10;
 
 /**
- * The port of a service that answers again and again: each line of its output is a reply. Whoever stops listening ends the
- * call. What becomes of it on the way is as for any other: a call of which nothing was heard is `not-found`, one that broke
- * off is `failed`.
+ * The port of a stream service: each line of its output is a reply. The call ends when the caller stops reading. It fails like
+ * any other call: without any reply it is `not-found`, and if it breaks off after one it is `failed`.
  */
 export function streamPort<S extends StreamService>(service: S, qrexec: Qrexec, timeout: number): Port<S> {
   const reply = lazily(() => Compile(service.reply));
@@ -49,7 +48,7 @@ export function streamPort<S extends StreamService>(service: S, qrexec: Qrexec, 
   return port as unknown as Port<S>;
 }
 
-/** Bytes in whatever pieces they come, as lines; what follows the last newline comes last. */
+/** Splits bytes that come in pieces of any size into lines. Bytes after the last newline become the last line. */
 class Lines implements AsyncIterable<Uint8Array> {
   private readonly ready: Uint8Array[] = [];
   private rest: Uint8Array = new Uint8Array();

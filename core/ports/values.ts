@@ -4,12 +4,12 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A key of the record, and not something every object has. */
+/** The record's own value for the key, never an inherited one. */
 export function own<T>(record: Readonly<Record<string, T>> | undefined, key: string): T | undefined {
   return record !== undefined && Object.hasOwn(record, key) ? record[key] : undefined;
 }
 
-/** A schema is compiled when it is first needed: most tools of a session are never called. */
+/** Makes a value on first use. Schemas are compiled this way, because most tools of a session are never called. */
 export function lazily<T>(make: () => T): () => T {
   let made: { value: T } | undefined;
   return () => {

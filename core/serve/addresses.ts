@@ -4,7 +4,7 @@ const URI = /^[a-z][a-z0-9+.-]*:\/\/(?:[A-Za-z0-9_.~/-]|\{[a-z]+\})*$/;
 
 export const isUri = (uri: unknown): uri is string => typeof uri === 'string' && URI.test(uri);
 
-/** The variables of an address with holes, and how to find them in one without. */
+/** The variables of an address template, and a function that finds their values in an address. */
 export function parseTemplate(template: string) {
   const variables = [...template.matchAll(/\{([a-z]+)\}/g)].map(([, name]) => name!);
   const literal = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');

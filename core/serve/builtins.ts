@@ -1,6 +1,6 @@
 /**
- * The objects of the language that every plugin shares with every other and with the core. One that changes them, meant or
- * not, changes what the others do; so what was changed is put back, and said.
+ * The built-in objects that all plugins share with each other and with the core. A plugin that changes one of them, on
+ * purpose or not, changes how the others work, so every change is undone and reported.
  */
 const SHARED: Readonly<Record<string, object>> = {
   'Object.prototype': Object.prototype,
@@ -30,7 +30,7 @@ const SHARED: Readonly<Record<string, object>> = {
   Math,
 };
 
-// As they were when this was loaded: what looks for changes must not go by what was changed.
+// Taken when this file is loaded: the code that looks for changes must not use a changed function.
 const { ownKeys, getOwnPropertyDescriptor, defineProperty, deleteProperty } = Reflect;
 const { is } = Object;
 
@@ -41,17 +41,17 @@ interface BuiltinSnapshot {
   readonly properties: readonly PropertyDescriptor[];
 }
 
-/** How they are when it is made. */
+/** Remembers the built-in objects as they are when it is constructed. */
 export class Builtins {
   private readonly snapshots: readonly BuiltinSnapshot[] = Object.entries(SHARED).map(([name, object]) => {
     const keys = ownKeys(object);
     return { name, object, keys, properties: keys.map((key) => getOwnPropertyDescriptor(object, key)!) };
   });
 
-  /** Undoes what was changed since, and says what it was: `Array.prototype.map`. */
+  /** Undoes every change since then, and returns what was changed: `Array.prototype.map`. */
   restore(): string[] {
     const changed: string[] = [];
-    // Without iterators and without methods of arrays: those are among what may have been changed.
+    // No iterators and no array methods here: they may have been changed.
     for (let index = 0; index < this.snapshots.length; index++) {
       const { name, object, keys, properties } = this.snapshots[index]!;
       for (let at = 0; at < keys.length; at++) {

@@ -1,4 +1,4 @@
-/** Completions shown at most: what the protocol allows. */
+/** The most completions that the protocol allows. */
 const MAX_COMPLETIONS = 100;
 
 export function completionsFor(typed: string, words: readonly string[]): string[] {

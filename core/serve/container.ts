@@ -20,20 +20,20 @@ export interface FailedHandler {
   readonly why: string;
 }
 
-/** What runs a tool once its arguments have been checked. */
+/** Runs a tool after its arguments have been checked. */
 export type Behaviour = (input: unknown, context: ToolContext) => Promise<unknown>;
 
 /**
- * The container above every plugin's. What it held, every plugin could resolve: so it holds nothing at all. It is no child
- * of the package's global container, into which `@singleton()` and the like register what any plugin imports.
+ * The parent of every plugin's container. Every plugin could resolve what it held, so it holds nothing. It is not a child of
+ * the package's global container, because `@singleton()` and similar decorators of any plugin register classes there.
  */
 export function rootContainer(): DependencyContainer {
   return Reflect.construct(registry.constructor, []);
 }
 
 /**
- * What one plugin is given: ports of the services it declared. The transport stays on this side of them, and the other
- * plugins' ports are in containers this one does not look into.
+ * Everything that one plugin can resolve: the ports of the services it declared. The transport is not in it, and the ports of
+ * other plugins are in their own containers.
  */
 export class PluginContainer {
   private readonly container: DependencyContainer;
@@ -50,7 +50,7 @@ export class PluginContainer {
     for (const part of plugin.parts ?? []) this.container.registerSingleton(part as never);
   }
 
-  /** What each tool does, by name; every handler is made now, so that a mistake in one is found before anybody calls it. */
+  /** The behaviour of each tool, by name. Every handler is constructed now, so that a mistake in one is found before a call. */
   behaviours(): { behaviours: Map<string, Behaviour>; failed: FailedHandler[] } {
     const behaviours = new Map<string, Behaviour>();
     const failed: FailedHandler[] = [];
@@ -68,13 +68,13 @@ export class PluginContainer {
     await this.container.dispose();
   }
 
-  /** The one instance of a class that this plugin has. */
+  /** The plugin's single instance of a class. */
   instance<T>(handler: new (...args: never[]) => T): T {
     if (!this.container.isRegistered(handler as never)) this.container.registerSingleton(handler as never);
     return this.container.resolve<T>(handler as never);
   }
 
-  /** Functions that call these services, under the names they are asked for by. */
+  /** The ports of these services, under the given names. */
   ports<U extends Uses>(uses: U): Ports<U> {
     const entries = Object.entries(uses).map(([name, service]) => [
       name,

@@ -1,7 +1,7 @@
 import { Refused } from '../api/index.js';
 import { errorTrace } from './failure.js';
 
-/** Whatever a plugin throws leaves here as a refusal, and the reason goes to the operator. */
+/** Turns every error of a plugin into a refusal, and logs the reason for the operator. */
 export async function refuseOnError<T>(
   name: string,
   log: (line: string) => void,

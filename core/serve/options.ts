@@ -2,7 +2,7 @@ import type { Plugin, RunContext } from '../api/index.js';
 import { frozen } from '../api/internal/frozen.js';
 import type { Static, TSchema } from '../vendor/typebox.js';
 
-/** How a tool of that plugin reads them: by the schema its plugin was defined with, which gives them their types. */
+/** Makes the function with which a plugin's tools read its options: by the schema of `definePlugin`, which types the values. */
 export function optionsOf(
   { id, options: own }: Pick<Plugin, 'id' | 'options'>,
   given: unknown = {},

@@ -11,14 +11,14 @@ export interface ServedTool {
 
 export type ReadContext = Pick<ToolContext, 'signal'>;
 
-/** A resource that passed every check. What it does rejects with `Refused` and with nothing else. */
+/** A resource that passed every check. Its functions reject with `Refused` and with nothing else. */
 export interface ServedResource {
   readonly plugin: string;
   readonly resource: Resource;
-  /** The variables in an address, when it is one of this resource. */
+  /** The variables of an address, or undefined if it does not belong to this resource. */
   match(uri: string): Variables | undefined;
   read(variables: Variables, context: ReadContext): Promise<Content>;
-  /** Addresses: its own, or those its variables can have right now. */
+  /** Its addresses: the only one, or those with the current values of its variables. */
   list(context: ReadContext): Promise<readonly string[]>;
   complete(variable: string, typed: string, context: ReadContext): Promise<readonly string[]>;
 }
@@ -29,11 +29,11 @@ export interface ServedPrompt {
   complete(argument: string, typed: string, context: ReadContext): Promise<readonly string[]>;
 }
 
-/** All that the loaded plugins offer. */
+/** Everything that the loaded plugins offer. */
 export interface Surface {
   readonly tools: readonly ServedTool[];
   readonly resources: readonly ServedResource[];
   readonly prompts: readonly ServedPrompt[];
-  /** Addresses as their contents change, one source after the other running side by side. */
+  /** Sources of changes: each yields addresses whose contents have changed. They run in parallel. */
   readonly changes: readonly ((context: ReadContext) => AsyncIterable<string>)[];
 }

@@ -7,9 +7,9 @@ import { errorTrace } from './failure.js';
 import { optionsOf } from './options.js';
 import type { ServedTool } from './served.js';
 
-/** Seconds a tool has to come to an end once its caller is gone. */
+/** Seconds a tool may go on after its call is cancelled. */
 const GRACE_SECONDS = 5;
-/** Faults of an agent's arguments that are named at once; more would not help it. */
+/** The most faults of an agent's arguments that one refusal names. */
 const MAX_FAULTS = 5;
 
 interface CallDependencies {
@@ -19,9 +19,9 @@ interface CallDependencies {
 }
 
 /**
- * A tool between its two schemas. An agent's arguments are judged before the tool sees them, by their own bytes alone;
- * what the tool returns is judged before the agent sees it. Whatever a tool throws leaves here as a refusal: the reason
- * goes to `log`, which is for the operator.
+ * Wraps a tool in checks of its two schemas. The arguments are checked before the tool sees them, by their form alone; the
+ * result is checked before the agent sees it. Every error of a tool becomes a refusal, and the reason goes to `log`, for the
+ * operator.
  */
 export function serveTool(
   plugin: string,
@@ -52,20 +52,20 @@ export function serveTool(
     } finally {
       const changed = builtins.restore();
       if (changed.length > 0)
-        log(`${tool.name}: during a call ${changed.join(', ')} was changed, and put back`);
+        log(`${tool.name}: the call changed ${changed.join(', ')}; the change was undone`);
     }
     throw new Refused('failed');
   };
   return Object.freeze({ plugin, tool, call });
 }
 
-/** What comes of the work, for as long as its caller wants it. Work that does not end when it should is left to itself. */
+/** The result of the work. Rejects if the work goes on for `grace` seconds after the signal; the work itself is not stopped. */
 async function raceWithAbort(work: Promise<unknown>, signal: AbortSignal, grace: number): Promise<unknown> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let onAbort = () => {};
   const left = new Promise<never>((_, reject) => {
     onAbort = () => {
-      const why = `goes on ${grace} s after its call was cancelled`;
+      const why = `still running ${grace} s after its call was cancelled`;
       timer = setTimeout(() => reject(new Error(why)), grace * 1000);
       timer.unref?.();
     };
@@ -87,7 +87,7 @@ interface Fault {
   readonly params: unknown;
 }
 
-/** `invalid-request` with where and what, in the schema's words: no value of the agent's, nothing of the host. */
+/** `invalid-request` with places and faults in the schema's words: no value from the agent, nothing about the host. */
 function invalidRequest(faults: readonly Fault[]): Refused {
   const problems = faults
     .filter(({ keyword }) => keyword !== 'boolean')

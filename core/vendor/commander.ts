@@ -1,2 +1,2 @@
-/** What reads the command line. */
+/** The parser of the command line. */
 export { Argument, Command, InvalidArgumentError, Option } from 'commander';

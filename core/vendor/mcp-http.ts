@@ -1,3 +1,3 @@
-/** The MCP SDK, as far as a server over HTTP uses more of it than one on a pipe. */
+/** The parts of the MCP SDK that only a server over HTTP needs. */
 export { hostHeaderValidation, originValidation, toNodeHandler } from '@modelcontextprotocol/node';
 export { createMcpHandler, InMemoryServerEventBus, type ServerEvent } from '@modelcontextprotocol/server';

@@ -1,4 +1,4 @@
-/** The MCP SDK, as far as a server on a pipe uses it. */
+/** The parts of the MCP SDK that a server on standard input and output needs. */
 export {
   ProtocolError,
   ProtocolErrorCode,

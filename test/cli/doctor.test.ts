@@ -167,7 +167,7 @@ const CASES: readonly [what: string, break_: () => unknown, id: string, what: Re
       writeFileSync('qmcp.lock.json', JSON.stringify(is));
     },
     'pin-mismatch',
-    /tool qube_list of plugin inspect: another title/,
+    /tool qube_list of plugin inspect: changed title/,
     /qmcp pin --review/,
   ],
 ];

@@ -85,7 +85,7 @@ describe('against the real dom0, the server does not start', () => {
       edit(contract(root, 'qmcp.spawn.Create'), (text) => text.replace('"AppVM",\n', '"TemplateVM",\n')),
     );
     expect(stderr).toContain(
-      'service-unusable: plugin "spawn": dom0 has a contract for qmcp.spawn.Create and does not carry it out: invariants: birth.class cannot be had with {"classes": ["TemplateVM", "DispVMTemplate"]}',
+      'service-unusable: plugin "spawn": dom0 has a contract for qmcp.spawn.Create but does not accept it: invariants: birth.class cannot be had with {"classes": ["TemplateVM", "DispVMTemplate"]}',
     );
   });
 
@@ -121,7 +121,7 @@ describe('against the real dom0, the server does not start', () => {
       edit(contract(root, 'qmcp.exec.Run'), (text) => text.replace('"maximum": 3600', '"maximum": 3601')),
     );
     expect(stderr).toMatch(
-      /service-unusable: plugin "exec": dom0 has a contract for qmcp\.exec\.Run and does not carry it out: the installed policy was not generated from this contract/,
+      /service-unusable: plugin "exec": dom0 has a contract for qmcp\.exec\.Run but does not accept it: the installed policy was not generated from this contract/,
     );
   });
 

@@ -211,7 +211,7 @@ describe('over HTTP', () => {
   test('nothing is served to others without a token, or with one that is none', async () => {
     const open = await qmcp(['serve', ...(await onHost()), '--http', '0.0.0.0:0']);
     expect(open).toMatchObject({ code: 1, stdout: '' });
-    expect(open.stderr).toContain('others can reach 0.0.0.0: say with --token-file');
+    expect(open.stderr).toContain('other machines can reach 0.0.0.0; use --token-file');
     writeFileSync(join(folder, 'short'), 'x\n');
     const short = await qmcpInProcess([
       ...['serve', ...(await onHost()), '--http', '0', '--token-file', join(folder, 'short')],

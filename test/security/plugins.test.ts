@@ -117,7 +117,7 @@ describe('a plugin that is not what it should be', () => {
     });
     const plugin = { ...pluginOf('own'), services: [service], tools: [toolOf('own_say', service as never)] };
     const { problems } = await beside(plugin);
-    expect(problems).toMatchObject([{ code: 'plugin-unreadable', message: /computed anew/ }]);
+    expect(problems).toMatchObject([{ code: 'plugin-unreadable', message: /is a getter/ }]);
   });
 });
 
@@ -191,7 +191,7 @@ describe('a plugin that fails while it serves', () => {
     const tool = host.tools.find(({ plugin }) => plugin === 'own')!;
     expect(await tool.call({ qube: 'ai-one' }, context)).toEqual({ word: 'mine' });
     expect('toJSON' in {}).toBe(false);
-    expect(logged.join()).toContain('own_tool: during a call Object.prototype.toJSON was changed');
+    expect(logged.join()).toContain('own_tool: the call changed Object.prototype.toJSON');
   });
 
   it('one that never ends holds up nobody, and is given up when its caller goes', async () => {
@@ -208,7 +208,7 @@ describe('a plugin that fails while it serves', () => {
     await beside(pluginOf('own'));
     leave.abort();
     await expect(call).rejects.toMatchObject({ code: 'failed' });
-    expect(logged.at(-1)).toContain('goes on 0.05 s after its call was cancelled');
+    expect(logged.at(-1)).toContain('still running 0.05 s after its call was cancelled');
   });
 
   it('one that fails after it was given up is not heard of any more', async () => {
@@ -260,8 +260,8 @@ describe('a plugin that fails while it serves', () => {
     await host.dispose();
     expect(order).toEqual(['d', 'c', 'b', 'a']);
     expect(logged).toEqual([
-      'plugin c: while it was let go of: will not',
-      'plugin b: while it was let go of: cannot',
+      'plugin c: error while it was closed: will not',
+      'plugin b: error while it was closed: cannot',
     ]);
   });
 });

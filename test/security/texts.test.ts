@@ -52,7 +52,7 @@ describe('what was pinned', () => {
     const pinned = readFileSync(lockFile, 'utf8');
     const told = await pin();
     expect(told.code).toBe(1);
-    expect(told.stdout).toContain('* tool qube_set of plugin inspect: another description\n');
+    expect(told.stdout).toContain('* tool qube_set of plugin inspect: changed description\n');
     expect(told.stdout).toContain('qmcp pin --review');
 
     const shown = await pin('--review');
@@ -120,7 +120,7 @@ describe('what was pinned', () => {
 
   test('can be made a condition: without the file, or with another one, nothing starts', async () => {
     writeFileSync(join(host.folder, 'qmcp.config.yaml'), 'pinned: true\nplugins: [inspect, storage]\n');
-    await expect(loaded()).rejects.toThrow(/qmcp\.lock\.json: no such file, and .*qmcp\.config\.yaml:1 says/);
+    await expect(loaded()).rejects.toThrow(/qmcp\.lock\.json: no such file, but .*qmcp\.config\.yaml:1 requires it/);
     expect((await pin()).code).toBe(0);
     expect(await loaded()).toEqual(ALL);
     for (const text of ['', '{}', '{"format":2}', '[1]']) {
@@ -137,7 +137,7 @@ describe('a plugin whose texts hide something', () => {
     writeFileSync(file, `export default ${JSON.stringify(sly)};\n`);
     writeFileSync(join(host.folder, 'qmcp.config.yaml'), 'plugins: [inspect, ./sly.mjs]\n');
     await expect(loaded()).rejects.toThrow(
-      /text-unseen: plugin "sly": its title has U\+200B, which nobody sees/,
+      /text-unseen: plugin "sly": its title contains the invisible character U\+200B/,
     );
   });
 });
