@@ -100,14 +100,14 @@ const sample = <T>(arbitrary: fc.Arbitrary<T>, count: number) =>
   fc.sample(arbitrary, { numRuns: count, seed: 20_240 });
 
 describe('a rule', () => {
-  test('is one exactly when dom0 says so, of a qube and of a ceiling', () => {
+  test('a rule, of a qube or of a ceiling, is valid exactly when dom0 accepts it', () => {
     const cases = sample(rule, 4000);
     expect(cases.map((one) => [isRule(one), isRule(one, true)])).toEqual(
       python('[egress.is_rule(case), egress.is_rule(case, True)]', cases),
     );
   });
 
-  test.each(ZONES)('with the zone of %j is none, here or in dom0', (to) => {
+  test.each(ZONES)('a rule with the address zone of %j is invalid here and in dom0', (to) => {
     const rule = { to };
     expect(networkOf(to)).toBeUndefined();
     expect([isRule(rule), isRule(rule, true)]).toEqual([false, false]);
@@ -115,7 +115,7 @@ describe('a rule', () => {
     expect(python('[egress.is_rule(case), egress.is_rule(case, True)]', [rule])).toEqual([[false, false]]);
   });
 
-  test('covers another exactly when dom0 says so', () => {
+  test('a rule covers another exactly when dom0 says so', () => {
     const cases = sample(
       fc.tuple(whole, whole, fc.boolean()).map(([a, b, alike]) => (alike ? [a, { ...b, to: a.to }] : [a, b])),
       8000,
@@ -126,12 +126,12 @@ describe('a rule', () => {
     expect(ours.filter(Boolean).length).toBeGreaterThan(200);
   });
 
-  test('covers itself, and what is covered by what it covers', () => {
+  test('a rule covers itself, and covering is transitive', () => {
     fc.assert(fc.property(whole, (one) => covers(one, one)));
     fc.assert(fc.property(whole, whole, whole, (a, b, c) => !(covers(a, b) && covers(b, c)) || covers(a, c)));
   });
 
-  test('survives the firewall it is written into', () => {
+  test('a rule is the same after it is written to the firewall and read back', () => {
     const rules = sample(
       rule.filter((one) => isRule(one)),
       500,
@@ -147,7 +147,7 @@ describe('a rule', () => {
   });
 });
 
-test('an address is its bits, however it is written', () => {
+test('two spellings of one address are the same network', () => {
   expect(networkOf('10.1.2.3/8')).toEqual({ version: 4, address: 10n << 24n, prefix: 8 });
   expect(networkOf('10.1.2.3/255.0.0.0')).toEqual(networkOf('10.0.0.0/8'));
   expect(networkOf('::ffff:1.2.3.4')).toEqual(networkOf('0:0:0:0:0:FFFF:102:304'));

@@ -10,8 +10,8 @@ function* reached(value: unknown, path: string, seen = new Set<unknown>()): Gene
     yield* reached(Reflect.get(value, key), `${path}.${String(key)}`, seen);
 }
 
-describe('what every plugin imports', () => {
-  test('none can change for another', () => {
+describe('objects that all plugins import', () => {
+  test('no plugin can change them for another', () => {
     const { Type: _, ...ours } = api;
     const open = Object.entries(ours)
       .flatMap(([name, value]) => [...reached(value, name)])
@@ -24,7 +24,7 @@ describe('what every plugin imports', () => {
     expect(() => Object.assign(api.axioms.selfExcluded.with, { anyone: true })).toThrow(TypeError);
   });
 
-  test('a refusal is one whichever copy of the package it comes from', () => {
+  test('a refusal from another copy of the package is recognised', () => {
     class Refused extends Error {
       override readonly name = 'Refused';
       constructor(readonly code: string) {

@@ -21,7 +21,7 @@ describe('the steps an author can write', () => {
     expect(Object.keys(step)).toEqual(Object.keys(dom0.step));
   });
 
-  test('are plain data', () => {
+  test('steps are plain data', () => {
     expect(step.power({ qube: '$name', to: 'running' }, { when: '$start' })).toEqual({
       do: 'power',
       with: { qube: '$name', to: 'running' },
@@ -30,7 +30,7 @@ describe('the steps an author can write', () => {
     expect(step.list()).toEqual({ do: 'list', with: {} });
   });
 
-  test('ask for the methods of all of them, each once', () => {
+  test('a service asks for the methods of all its steps, each once', () => {
     const { calls } = defineTargetService('qmcp.a.Look', {
       ...{ effect: 'read', capability: 'read', params: NoParams, reply: NoParams, invariants: [] },
       steps: [step.list(), step.rules({ qube: '$target' }), step.list()],

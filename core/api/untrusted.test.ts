@@ -34,8 +34,8 @@ const nasty = fc.oneof(
 const text = fc.array(nasty).map((parts) => parts.join(''));
 
 // ATTACK 27
-describe('text of a guest', () => {
-  test('has nothing in it that cannot be seen, whatever it was made of', () => {
+describe('text from a qube', () => {
+  test('text from a qube has no invisible characters after cleaning', () => {
     fc.assert(
       fc.property(text, (untrusted) => {
         expect(visible(untrusted).replace(/[\n\t]/g, '')).not.toMatch(
@@ -45,7 +45,7 @@ describe('text of a guest', () => {
     );
   });
 
-  test('is the same when it is looked at twice', () => {
+  test('cleaning a text twice is the same as once', () => {
     fc.assert(
       fc.property(text, (untrusted) => {
         expect(visible(visible(untrusted))).toBe(visible(untrusted));
@@ -53,7 +53,7 @@ describe('text of a guest', () => {
     );
   });
 
-  test('keeps every letter of a plain text, in any script', () => {
+  test('cleaning keeps every letter of plain text in any script', () => {
     fc.assert(
       fc.property(
         fc.array(fc.constantFrom('abc', 'äß', 'łó', '日本', 'שלום', '\n', '\t', ' ', '🙂', '{"ok":true}')),
@@ -73,24 +73,24 @@ describe('text of a guest', () => {
     ['a line that is written over', 'one\rtwo\r\nthree\n', 'one\ntwo\nthree\n'],
     ['turned-around text', 'a\u202eb\u2066c', 'abc'],
     ['letters without a shape', 'a\u200b\u3164\u{e0041}\u00ad\ufe0fb', 'ab'],
-  ])('loses %s', (_what, untrusted, left) => {
+  ])('cleaning removes %s', (_what, untrusted, left) => {
     expect(visible(untrusted)).toBe(left);
     expect(seen(Buffer.from(untrusted))).toEqual({ text: left, altered: true });
   });
 
-  test('says that it is not the whole truth when the bytes were no text', () => {
+  test('text is marked as altered when the bytes are not valid UTF-8', () => {
     expect(seen(Buffer.from([0x61, 0xff, 0x62]))).toEqual({ text: 'a\ufffdb', altered: true });
     expect(seen(Buffer.from('\ufeffa'))).toEqual({ text: 'a', altered: true });
   });
 
-  test('takes time in proportion to its length', () => {
+  test('the time of cleaning is proportional to the length of the text', () => {
     for (const untrusted of ['\u001b]', '\u001b[', '\u0090', '\r', '\u001b]0;a\u001b'])
       expect(visible(untrusted.repeat(200_000)).length).toBeLessThan(1_000_000);
   });
 });
 
-describe('text of a guest in a message of ours', () => {
-  test('has on every line whose it is', () => {
+describe('text from a qube inside our own messages', () => {
+  test('every line of quoted text starts with its source', () => {
     expect(quoted('stdout', 'a\nb\n')).toBe('stdout| a\nstdout| b');
     fc.assert(
       fc.property(text, (untrusted) => {

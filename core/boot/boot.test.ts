@@ -72,14 +72,14 @@ const withHandler = (id: string, service: ReturnType<typeof serviceOf>, handler:
     ],
   });
 
-describe('a host of plugins', () => {
-  test('serves the tools of the plugins dom0 backs, in order', async () => {
+describe('loading plugins', () => {
+  test('the tools of accepted plugins are served in order', async () => {
     const host = await hostOf([pluginOf('b'), pluginOf('a')]);
     expect(host.tools.map(({ tool }) => tool.name)).toEqual(['b_say', 'a_say']);
     expect(await host.tools[0]!.call({ qube: 'ai-one' }, context)).toEqual({ word: 'hello' });
   });
 
-  test('does not start when a plugin is refused, and says everything that is wrong', async () => {
+  test('the server does not start when a plugin is refused, and the error has every problem', async () => {
     const booting = hostOf([pluginOf('a'), pluginOf('b'), pluginOf('c', { apiVersion: 7 })], {
       installed: [],
     });
@@ -93,7 +93,7 @@ describe('a host of plugins', () => {
     });
   });
 
-  test('goes on without a refused plugin when it may, and that plugin contributes nothing', async () => {
+  test('with onRefusal skip, the server starts without a refused plugin, and that plugin contributes nothing', async () => {
     const host = await hostOf([pluginOf('a'), pluginOf('b')], {
       installed: [pluginOf('b')],
       onRefusal: 'skip',
@@ -103,13 +103,13 @@ describe('a host of plugins', () => {
     expect(host.problems.map(({ code, plugin }) => `${plugin} ${code}`)).toEqual(['a service-missing']);
   });
 
-  test('one that fails to start takes nothing else with it', async () => {
+  test('a plugin that fails to start does not affect the others', async () => {
     const host = await hostOf([withHandler('own', own, Thief), pluginOf('b')], { onRefusal: 'skip' });
     expect(host.plugins.map(({ id }) => id)).toEqual(['b']);
     expect(host.problems).toMatchObject([{ code: 'plugin-start-failed', plugin: 'own' }]);
   });
 
-  test('refuses what needs a refused plugin, however far down and whatever it was refused for', async () => {
+  test('a plugin that needs a refused plugin is refused, at any depth and for any reason', async () => {
     const chain = (first: Plugin) => [
       first,
       pluginOf('b', { needs: [first.id] }),
@@ -130,7 +130,7 @@ describe('a host of plugins', () => {
     expect(await reasons(broken, chain(broken))).toEqual(['own plugin-start-failed', ...rest]);
   });
 
-  test('the handlers of a plugin share its parts, and no other plugin does', async () => {
+  test('the handlers of a plugin share its parts, and no other plugin has them', async () => {
     class Counter {
       count = 0;
     }
@@ -158,7 +158,7 @@ describe('a host of plugins', () => {
     expect(words).toEqual(['1', '2', '1', '2']);
   });
 
-  test('a handler gets the ports of its own plugin, and is let go of at the end', async () => {
+  test('a handler gets the ports of its own plugin, and is disposed at the end', async () => {
     const host = await hostOf([withHandler('own', own, Sayer)]);
     expect(await host.tools[0]!.call({ qube: 'ai-one' }, context)).toEqual({ word: 'hello' });
     await host.dispose();
@@ -173,7 +173,7 @@ describe('a host of plugins', () => {
     });
   });
 
-  test('refuses every plugin when dom0 does not answer', async () => {
+  test('every plugin is refused when dom0 does not answer', async () => {
     const candidates = [{ origin: 'a', plugin: pluginOf('a') }];
     const withAnswer = (answer: ReturnType<typeof exited>) =>
       boot({
@@ -197,7 +197,7 @@ describe('a call of a tool', () => {
     return host.tools[0]!;
   };
 
-  test('with malformed arguments never reaches the tool, and is told their shape only', async () => {
+  test('a call with malformed arguments never reaches the tool, and the refusal describes only their form', async () => {
     let reached = false;
     const tool = await toolThat(() => {
       reached = true;
@@ -215,7 +215,7 @@ describe('a call of a tool', () => {
     expect(reached).toBe(false);
   });
 
-  test('that throws anything is `failed`, and the reason goes to the operator', async () => {
+  test('a call whose tool throws anything is `failed`, and the reason is logged for the operator', async () => {
     logged.length = 0;
     const tool = await toolThat(() => {
       throw new Error('vault is at 10.137.0.9');
@@ -227,12 +227,12 @@ describe('a call of a tool', () => {
     expect(logged.join()).toContain('vault is at 10.137.0.9');
   });
 
-  test('whose result does not fit its schema is `failed`', async () => {
+  test('a call whose result does not fit the output schema is `failed`', async () => {
     const tool = await toolThat(() => ({ word: 'x', host: 'vault' }));
     await expect(tool.call({ qube: 'x' }, context)).rejects.toMatchObject({ code: 'failed' });
   });
 
-  test('that is refused keeps its code', async () => {
+  test('a call that is refused keeps its code', async () => {
     const tool = await toolThat(() => {
       throw new Refused('conflict');
     });

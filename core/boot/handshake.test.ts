@@ -21,31 +21,31 @@ function changed(change: (catalog: Catalog) => void, plugins: readonly Plugin[] 
 
 // ATTACK 25
 describe('the refusal handshake', () => {
-  test('accepts a plugin whose every declaration has its counterpart', () => {
+  test("a plugin is accepted when dom0's catalog matches everything it declares", () => {
     expect(changed(() => {})).toEqual([]);
     expect(handshakeProblems(BUILT_IN, { catalog: catalogOf(BUILT_IN) })).toEqual([]);
   });
 
-  test('refuses a service dom0 has no contract for', () => {
+  test('a service without a contract in dom0 is refused', () => {
     const problems = changed(({ services }) => delete services[NAME]);
     expect(problems.map(({ code }) => code)).toEqual(['service-missing']);
     expect(report(problems)).toContain(`qmcp-admin contract install ${NAME}`);
     expect(report(problems)).toContain(digest.slice(0, 19));
   });
 
-  test('refuses a service that is installed and not granted to this qube', () => {
+  test('a service that is installed but not granted to this qube is refused', () => {
     const problems = changed(({ services }) => Object.assign(services[NAME]!, { granted: false }));
     expect(problems.map(({ code }) => code)).toEqual(['service-not-granted']);
     expect(report(problems)).toMatch(/add "a" to "plugins".*\[world\.ai\]/);
   });
 
-  test('refuses an invariant this dom0 does not know', () => {
+  test('an invariant that this dom0 does not know is refused', () => {
     const problems = changed(({ invariants }) => delete invariants['test.kept']);
     expect(problems.map(({ code }) => code)).toEqual(['invariant-unknown']);
     expect(report(problems)).toContain('test.kept');
   });
 
-  test('refuses an invariant dom0 knows and does not hold this service to', () => {
+  test('an invariant that dom0 knows but does not enforce for this service is refused', () => {
     const problems = changed(({ services }) => {
       services[NAME]!.invariants = [{ id: 'other', with: {} }];
     });
@@ -53,7 +53,7 @@ describe('the refusal handshake', () => {
     expect(report(problems)).toMatch(/test\.kept.*has other/);
   });
 
-  test('refuses other parameters, and shows both', () => {
+  test('an invariant with other parameters in dom0 is refused, and the message shows both', () => {
     const problems = changed(({ services }) => {
       services[NAME]!.invariants[0]!.with = { of: ['a', 'b'], limit: 4 };
     });
@@ -62,14 +62,14 @@ describe('the refusal handshake', () => {
     expect(report(problems)).toContain('{"limit":4,"of":["a","b"]}');
   });
 
-  test('parameters are the same whatever the order of their keys', () => {
+  test('the order of keys in parameters does not matter', () => {
     const problems = changed(({ services }) => {
       services[NAME]!.invariants[0]!.with = { of: ['a', 'b'], limit: 3 };
     });
     expect(problems).toEqual([]);
   });
 
-  test('refuses an invariant that dom0 enforces in another place than this release knows', () => {
+  test('an invariant that dom0 enforces in another place than this release expects is refused', () => {
     const storage = BUILT_IN.filter(({ id }) => id === 'storage');
     const problems = changed(({ invariants }) => {
       invariants['budget.hard'] = { enforcedBy: 'policy' };
@@ -78,7 +78,7 @@ describe('the refusal handshake', () => {
     expect(report(problems)).toMatch(/enforced by dom0; dom0 says it is enforced by policy/);
   });
 
-  test('refuses another digest, when nothing finer explains it', () => {
+  test('a contract with another digest is refused even if its invariants match', () => {
     const other = `sha256:${'0'.repeat(64)}`;
     const alone = changed(({ services }) => Object.assign(services[NAME]!, { digest: other }));
     expect(alone.map(({ code }) => code)).toEqual(['digest-mismatch']);
@@ -90,14 +90,14 @@ describe('the refusal handshake', () => {
     expect(explained.map(({ code }) => code)).toEqual(['invariant-unknown']);
   });
 
-  test('is not fooled by names every object has', () => {
+  test('names that every JavaScript object has are not taken for entries of the catalog', () => {
     const clever = pluginOf('a', { services: [{ ...serviceIn(plugin), name: 'constructor' as never }] });
     expect(handshakeProblems([clever], { catalog: catalogOf([]) }).map(({ code }) => code)).toEqual([
       'service-missing',
     ]);
   });
 
-  test('names every problem of every plugin at once', () => {
+  test('the handshake reports every problem of every plugin at once', () => {
     const plugins = [pluginOf('a'), pluginOf('b'), pluginOf('c')];
     const problems = changed((catalog) => {
       delete catalog.services['qmcp.a.Say'];
@@ -110,7 +110,7 @@ describe('the refusal handshake', () => {
     ]);
   });
 
-  test('without a catalog refuses every plugin, and says so once', () => {
+  test('without a catalog every plugin is refused, and the report says so once', () => {
     const problems = handshakeProblems([pluginOf('a'), pluginOf('b')], { why: 'gave no answer within 5 s' });
     expect(problems.map(({ code }) => code)).toEqual(['catalog-unavailable', 'catalog-unavailable']);
     expect(report(problems).split('\n')).toHaveLength(1);

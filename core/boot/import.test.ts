@@ -53,7 +53,7 @@ function hanging() {
 const HANGS = 'await new Promise((_, reject) => globalThis.hangs(reject));';
 
 describe('a plugin named in a configuration', () => {
-  test('is a built-in id, a file, a folder, or a package as the folder of the configuration sees it', async () => {
+  test("a plugin can be named by built-in id, file, folder, or package as resolved from the configuration's folder", async () => {
     const file = put('one.mjs', good('one'));
     put('two/package.json', '{"type":"module","main":"./dist/index.js"}');
     put('two/dist/index.js', good('two'));
@@ -74,13 +74,13 @@ describe('a plugin named in a configuration', () => {
   });
 
   test.each([
-    ['is not there', undefined, /Cannot find/],
+    ['does not exist', undefined, /Cannot find/],
     ['throws while it is imported', 'throw new Error("boom\\nat line 3");', /threw Error: boom\./],
-    ['throws what is no error', 'throw null;', /threw null/],
+    ['throws a value that is not an error', 'throw null;', /threw null/],
     ['cannot be parsed', 'export default {', /threw \w*Error/],
-    ['waits for ever while it is imported', HANGS, /did not finish within 600 s/],
-    ['imports what is not there', 'import "no-such-package";', /no-such-package.*built first/],
-  ])('that %s is a problem of its own, and of no other', async (_what, text, why) => {
+    ['never finishes its import', HANGS, /did not finish within 600 s/],
+    ['imports a missing package', 'import "no-such-package";', /no-such-package.*built first/],
+  ])('a plugin that %s is reported, and the other plugins load', async (_what, text, why) => {
     const bad = join(folder, 'bad.mjs');
     if (text !== undefined) put('bad.mjs', text);
     if (text === HANGS) hanging().timeIsUp();
@@ -91,7 +91,7 @@ describe('a plugin named in a configuration', () => {
     ]);
   });
 
-  test('that rejects a promise nobody waits for is no problem of the others', async () => {
+  test('a plugin that rejects a promise nobody handles does not disturb the others', async () => {
     const unheard: unknown[] = [];
     const hear = (error: unknown) => unheard.push(error);
     process.on('unhandledRejection', hear);
@@ -109,17 +109,21 @@ describe('a plugin named in a configuration', () => {
   });
 
   test.each([
-    ['adds to every object', 'Object.prototype.admin = true;', /Object\.prototype\.admin/],
-    ['replaces what others call', 'Array.prototype.map = () => [];', /Array\.prototype\.map/],
-    ['takes away', 'delete String.prototype.startsWith;', /String\.prototype\.startsWith/],
-    ['changes how values are written', 'JSON.stringify = () => "{}";', /JSON\.stringify/],
+    ['adds a property to every object', 'Object.prototype.admin = true;', /Object\.prototype\.admin/],
+    ['replaces a method that others call', 'Array.prototype.map = () => [];', /Array\.prototype\.map/],
+    ['deletes a method', 'delete String.prototype.startsWith;', /String\.prototype\.startsWith/],
+    ['replaces JSON.stringify', 'JSON.stringify = () => "{}";', /JSON\.stringify/],
     [
-      'reads what others compare',
+      'defines a getter on every object',
       'Object.defineProperty(Object.prototype, "then", { get() { return 1; }, configurable: true });',
       /Object\.prototype\.then/,
     ],
-    ['breaks the loop', 'Array.prototype[Symbol.iterator] = () => ({});', /Symbol\(Symbol\.iterator\)/],
-  ])('that %s is left out, and what it changed is as it was', async (_what, text, named) => {
+    [
+      'replaces the iterator of arrays',
+      'Array.prototype[Symbol.iterator] = () => ({});',
+      /Symbol\(Symbol\.iterator\)/,
+    ],
+  ])('a plugin that %s is left out, and its change is undone', async (_what, text, named) => {
     const before = [
       Array.prototype.map,
       String.prototype.startsWith,

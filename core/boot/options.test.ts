@@ -37,16 +37,16 @@ const said = async (plugin: Plugin, options?: Record<string, unknown>) => {
 describe('the options of a plugin', () => {
   const reading = greeter(Options, (told) => told.options(Options));
 
-  test('reach its tools, and those of no other plugin', async () => {
+  test("the options of a plugin reach its own tools and no other plugin's", async () => {
     const given = { own: { greeting: 'Hi' }, other: { greeting: 'secret' } };
     expect(await said(reading, given)).toBe('{"greeting":"Hi"}');
   });
 
   test.each([
-    ['are not what it takes', { own: { greeting: 3 } }, /greeting must be string/],
-    ['are more than it takes', { own: { greeting: 'Hi', colour: 'red' } }, /additional properties/],
-    ['are needed, and not given', undefined, /greeting/],
-  ])('that %s keep it out, and it alone', async (_what, given, why) => {
+    ['do not fit the schema', { own: { greeting: 3 } }, /greeting must be string/],
+    ['have an unknown key', { own: { greeting: 'Hi', colour: 'red' } }, /additional properties/],
+    ['are required and missing', undefined, /greeting/],
+  ])('options that %s keep that plugin out, and no other', async (_what, given, why) => {
     const host = await hostOf(reading, given);
     expect(host.plugins.map(({ id }) => id)).toEqual(['other']);
     expect(host.problems).toMatchObject([
@@ -54,7 +54,7 @@ describe('the options of a plugin', () => {
     ]);
   });
 
-  test('are read by the schema the plugin was defined with and no other, and never changed', async () => {
+  test("options can be read only with the schema of the plugin's definition, and cannot be changed", async () => {
     const other = greeter(Options, (told) => told.options(Type.Object({})));
     const host = await hostOf(other, { own: { greeting: 'Hi' } });
     await expect(host.tools[0]!.call({ qube: 'x' }, context)).rejects.toMatchObject({ code: 'failed' });

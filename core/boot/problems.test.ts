@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { printable, problem, report } from './problems.js';
 
-describe('what an operator reads', () => {
-  test('has one line for each problem, with its code and whom it keeps out', () => {
+describe('reports for the operator', () => {
+  test('a report has one line for each problem, with its code and the plugins it keeps out', () => {
     const text = report([
       problem('service-duplicate', 'a', { service: 'qmcp.a.Say' }),
       problem('tool-name', 'b', { tool: 'X' }),
@@ -13,7 +13,7 @@ describe('what an operator reads', () => {
     ]);
   });
 
-  test('cannot be made to move the cursor, hide or turn around by a name somebody chose', () => {
+  test('a name in a report cannot move the cursor, hide text or change its direction', () => {
     expect(printable('a\x1b[2Jb\u202ec\u200bd\re\nf')).toBe('a\\u{1b}[2Jb\\u{202e}c\\u{200b}d\\u{d}e\nf');
     const { message } = problem('tool-behaviour', 'a', { tool: 'x\x1b]0;' });
     expect(message).not.toContain('\x1b');

@@ -14,7 +14,7 @@ const messages = (...plugins: unknown[]) =>
 const ids = (...plugins: unknown[]) => graph(...plugins).plugins.map(({ id }) => id);
 
 describe('the plugin graph', () => {
-  test('keeps the order given, each plugin after the ones it needs', () => {
+  test('plugins keep the given order, each after the plugins it needs', () => {
     const [a, b, c] = [pluginOf('a', { needs: ['c'] }), pluginOf('b'), pluginOf('c')];
     expect(ids(a, b, c)).toEqual(['c', 'a', 'b']);
     expect(codes(a, b, c)).toEqual([]);
@@ -33,27 +33,27 @@ describe('the plugin graph', () => {
       'a problem without its argument',
       { ...pluginOf('a'), services: [{ ...guestService, problems: { full: ['is full'] } }] },
     ],
-  ])('turns down %s for a plugin, saying what was expected', (_what, plugin) => {
+  ])('a plugin that is or has %s is refused, and the message says what was expected', (_what, plugin) => {
     expect(graph(plugin).problems.map(({ code }) => code)).toEqual(['plugin-malformed']);
     expect(ids(plugin)).toEqual([]);
     expect(messages(plugin)).toMatch(/expected/);
   });
 
-  test('turns down a plugin for another version of the API, naming both versions', () => {
+  test('a plugin for another version of the API is refused, and the message names both versions', () => {
     expect(codes(pluginOf('a', { apiVersion: 2 }))).toEqual(['a: plugin-api-version']);
     expect(messages(pluginOf('a', { apiVersion: 2 }))).toMatch(/version 2.*version 1/);
   });
 
-  test('names both origins when two plugins have one id', () => {
+  test('when two plugins have the same id, the message names both origins', () => {
     expect(codes(pluginOf('a'), pluginOf('a'))).toEqual(['a: plugin-duplicate']);
     expect(messages(pluginOf('a'), pluginOf('a'))).toMatch(/plugin-0\.js.*plugin-1\.js/);
   });
 
-  test('names what is needed and not there', () => {
+  test('a missing plugin that another needs is named', () => {
     expect(codes(pluginOf('a', { needs: ['zz'] }))).toEqual(['a: plugin-needs-missing']);
   });
 
-  test('prints the path of a circle', () => {
+  test('when plugins need each other in a circle, the message shows the path', () => {
     const plugins = [
       pluginOf('a', { needs: ['b'] }),
       pluginOf('b', { needs: ['c'] }),
@@ -64,25 +64,25 @@ describe('the plugin graph', () => {
     expect(ids(...plugins)).toEqual([]);
   });
 
-  test('a plugin that only needs a circle is not itself one', () => {
+  test('a plugin that needs a plugin of a circle is not reported as part of the circle', () => {
     const plugins = [pluginOf('a', { needs: ['b'] }), pluginOf('b', { needs: ['b'] })];
     expect(codes(...plugins)).toEqual(['b: plugin-cycle']);
   });
 
-  test('a service outside its plugin’s namespace keeps the plugin out', () => {
+  test('a plugin with a service outside its namespace is refused', () => {
     for (const name of ['qmcp.spawn.Create', 'qubes.VMShell', 'qmcp.a.lower', 'qmcp.a.B.C', 'qmcp.a.']) {
       const service = { ...serviceOf('a'), name };
       expect(codes({ ...pluginOf('a'), services: [service], tools: [] })).toEqual(['a: service-namespace']);
     }
   });
 
-  test('a service declared twice keeps the plugin out', () => {
+  test('a plugin that declares a service twice is refused', () => {
     expect(codes(pluginOf('a', { services: [serviceOf('a'), serviceOf('a')], tools: [] }))).toEqual([
       'a: service-duplicate',
     ]);
   });
 
-  test('a tool of two plugins is kept from both, and each message names the other', () => {
+  test('when two plugins have a tool of the same name, both are refused, and each message names the other', () => {
     const [one, two] = [serviceOf('one'), serviceOf('two')];
     const plugins = [
       pluginOf('one', { services: [one], tools: [toolOf('same', one)] }),
@@ -92,7 +92,7 @@ describe('the plugin graph', () => {
     expect(messages(...plugins)).toMatch(/"two".*\n.*"one"/);
   });
 
-  test('a tool may use only what its own plugin declares', () => {
+  test('a tool may use only services that its own plugin declares', () => {
     const [own, other] = [serviceOf('a'), serviceOf('b')];
     expect(codes(pluginOf('a', { services: [own], tools: [toolOf('x', other)] }))).toEqual([
       'a: tool-uses-undeclared',
@@ -103,7 +103,7 @@ describe('the plugin graph', () => {
     ]);
   });
 
-  test('a tool that writes or destroys must uphold something its services declare', () => {
+  test('a tool that writes or destroys must uphold an invariant that its services declare', () => {
     const service = serviceOf('a');
     const withTool = (changes: object) =>
       codes(pluginOf('a', { services: [service], tools: [toolOf('x', service, changes)] }));
@@ -125,7 +125,7 @@ describe('the plugin graph', () => {
     expect(withTool('x', { run: undefined })).toEqual(['a: tool-behaviour']);
   });
 
-  test('names every problem of every plugin at once, and keeps the plugins without one', () => {
+  test('every problem of every plugin is reported at once, and plugins without a problem are kept', () => {
     const broken = pluginOf('a', { services: [serviceOf('b')], needs: ['zz'] });
     expect(codes(broken, pluginOf('c', { apiVersion: 9 }), pluginOf('d'))).toEqual([
       'c: plugin-api-version',
@@ -136,7 +136,7 @@ describe('the plugin graph', () => {
     expect(ids(broken, pluginOf('d'))).toEqual(['d']);
   });
 
-  test('nobody can change a plugin after it was looked at, its author included', () => {
+  test('nobody can change a plugin after it was checked, not even its author', () => {
     const original = { ...pluginOf('a') } as { -readonly [K in keyof Plugin]: Plugin[K] };
     const [loaded] = graph(original).plugins;
     original.id = 'b';

@@ -14,7 +14,7 @@ const codes = (changes: object) => {
 };
 
 // ATTACK 26
-describe('what a model is told of a tool', () => {
+describe('texts of a plugin', () => {
   test.each([
     ['a control character', 'Says\u0007 a word.', 'U+0007'],
     ['an escape sequence', 'Says \u001b[8mnothing\u001b[0m.', 'U+001B'],
@@ -27,11 +27,13 @@ describe('what a model is told of a tool', () => {
     ['a no-break space', 'Says\u00a0a word.', 'U+00A0'],
     ['a line separator', 'Says\u2028a word.', 'U+2028'],
     ['a tab', 'Says\ta word.', 'U+0009'],
-  ])('has no %s: its plugin does not load', (_what, description, point) => {
+  ])('a plugin with %s in a description does not load', (_what, description, point) => {
     expect(codes({ description })).toEqual({
       loaded: 0,
       problems: [
-        expect.stringContaining(`text-unseen: tool a_say.description contains the invisible character ${point}`),
+        expect.stringContaining(
+          `text-unseen: tool a_say.description contains the invisible character ${point}`,
+        ),
       ],
     });
   });
@@ -50,7 +52,7 @@ describe('what a model is told of a tool', () => {
       'a key of',
     ],
     ['a word of an enum', { input: Type.Object({ q: Type.Enum(['a', 'b\u00ad']) }) }, 'enum[1]'],
-  ])('has none in %s either', (_what, changes, where) => {
+  ])('a plugin with an invisible character in %s does not load', (_what, changes, where) => {
     const { loaded, problems } = codes(changes);
     expect([loaded, problems.length]).toEqual([0, 1]);
     expect(problems[0]).toContain(where);
@@ -58,7 +60,7 @@ describe('what a model is told of a tool', () => {
     expect(textFault(problems[0]!, 2000)).toBeUndefined();
   });
 
-  test('has none in what a service in a qube may say is in its way', () => {
+  test('a plugin with an invisible character in a guest problem does not load', () => {
     const asking = defineGuestService('qmcp.a.Ask', {
       ...{ effect: 'read', capability: 'read', params: NoParams, reply: NoParams, invariants: [] },
       problems: { full: ['/path', 'is\u200bfull'] },
@@ -73,7 +75,7 @@ describe('what a model is told of a tool', () => {
     expect(problems[0]!.message).toContain('service qmcp.a.Ask.full[1]');
   });
 
-  test('is no longer than a person reads', () => {
+  test('a plugin with a text that is too long for a reviewer does not load', () => {
     expect(codes({ description: 'x'.repeat(1001) }).problems[0]).toContain(
       'has 1001 characters; the limit is 1000',
     );
@@ -81,17 +83,17 @@ describe('what a model is told of a tool', () => {
     const many = Object.fromEntries(
       Array.from({ length: 120 }, (_, index) => [`p${index}`, Type.String({ description: 'x'.repeat(990) })]),
     );
-    expect(codes({ input: Type.Object(many) }).problems[0]).toContain('all it says');
+    expect(codes({ input: Type.Object(many) }).problems[0]).toContain('all its text together');
   });
 
-  test('may have paragraphs, and letters of any script', () => {
+  test('texts may have paragraphs and letters of any script', () => {
     expect(codes({ description: 'Says a word.\n\nБез слов, 言葉, “quoted” – and so on.' })).toEqual({
       loaded: 1,
       problems: [],
     });
   });
 
-  test('is clean in what ships, instructions included', () => {
+  test("the shipped plugins and the server's instructions have only texts that pass these checks", () => {
     const candidates = BUILT_IN.map((plugin) => ({ origin: plugin.id, plugin }));
     expect(graphOf(candidates).problems).toEqual([]);
     expect(textFault(INSTRUCTIONS)).toBeUndefined();

@@ -31,8 +31,8 @@ const complaint = async (changes: Partial<Sources> = {}): Promise<string> => {
   return error.message.replaceAll(directory, '.');
 };
 
-describe('a configuration', () => {
-  test('without any source is the default', async () => {
+describe('configuration', () => {
+  test('a configuration without any source has the default values', async () => {
     expect(await said()).toEqual({ ...DEFAULTS, file: undefined });
   });
 
@@ -45,12 +45,12 @@ describe('a configuration', () => {
     ['.qmcprc.json', '{"readOnly":true}'],
     ['.qmcprc.yaml', 'readOnly: true'],
     ['package.json', '{"name":"x","qmcp":{"readOnly":true}}'],
-  ])('is found in %s', async (name, text) => {
+  ])('the configuration is found in %s', async (name, text) => {
     put(name, text);
     expect(await said()).toEqual({ ...DEFAULTS, readOnly: true, file: join(directory, name) });
   });
 
-  test('a flag wins over the environment, that over the file, that over the default, key by key', async () => {
+  test('for each key, a flag wins over the environment, the environment over the file, and the file over the default', async () => {
     put('qmcp.config.yaml', 'onRefusal: skip\nplugins: [inspect]\nqrexec: { client: file, timeout: 7 }\n');
     const env = { QMCP_PLUGINS: 'inspect, spawn', QMCP_QREXEC_CLIENT: 'env', HOME: '/' };
     const flags = { qrexec: { client: 'flag' } };
@@ -62,7 +62,7 @@ describe('a configuration', () => {
     });
   });
 
-  test('a given file is the only one looked at, and must be there', async () => {
+  test('a file given by name must exist, and no other file is read', async () => {
     put('qmcp.config.yaml', 'readOnly: true');
     put('other.toml', 'onRefusal = "skip"');
     expect(await resolved({ file: join(directory, 'other.toml') })).toMatchObject({
@@ -72,17 +72,17 @@ describe('a configuration', () => {
     expect(await complaint({ file: join(directory, 'none.yaml') })).toBe('./none.yaml: no such file');
   });
 
-  test('sees relative paths from the folder of the file that says them', async () => {
+  test('relative paths in a file are relative to the folder of that file', async () => {
     put('qmcp.config.yaml', 'plugins: [./mine.js, inspect]');
     expect((await resolved()).plugins).toEqual([join(directory, 'mine.js'), 'inspect']);
   });
 
-  test('names every fault at once', async () => {
+  test('one error names every fault of a configuration', async () => {
     put('qmcp.config.json', '{"readOnly":1,"onRefusal":2}');
     expect((await complaint()).split('\n')).toHaveLength(2);
   });
 
-  test('a variable nobody reads is a fault, not silence', async () => {
+  test('an unknown QMCP_ variable is an error', async () => {
     expect(await complaint({ env: { QMCP_READONLY: '1' } })).toContain(
       'QMCP_READONLY is not a variable of qmcp; did you mean "QMCP_READ_ONLY"?',
     );
@@ -91,7 +91,7 @@ describe('a configuration', () => {
     );
   });
 
-  test('is never executed, whatever lies around', async () => {
+  test('no file in the working directory is executed as configuration', async () => {
     mkdirSync(join(directory, '.config'));
     const bomb = 'globalThis.exploded = true; module.exports = { readOnly: true };';
     for (const name of [
@@ -114,18 +114,18 @@ describe('a configuration', () => {
     expect(globalThis).not.toHaveProperty('exploded');
   });
 
-  test('is not looked for in the folders above', async () => {
+  test('the configuration is not looked for in the folders above', async () => {
     put('qmcp.config.yaml', 'readOnly: true');
     mkdirSync(join(directory, 'below'));
     expect((await resolved({ directory: join(directory, 'below') })).readOnly).toBe(false);
   });
 });
 
-describe('where a value came from', () => {
+describe('origin of a value', () => {
   const origin = async (path: string, changes: Partial<Sources> = {}) =>
     (await resolved(changes)).origins.get(path)?.text.replace(directory, '.');
 
-  test('is the one who said it last: flag, environment, file with its line, preset, default', async () => {
+  test('the origin of a value is the last source that sets it: flag, environment, file with its line, preset or default', async () => {
     put('qmcp.config.yaml', 'extends: [audit, ./team.yaml]\nqrexec:\n  timeout: 7\n');
     put('team.yaml', 'onRefusal: skip\n');
     expect(await origin('readOnly')).toBe('preset audit');
@@ -137,13 +137,13 @@ describe('where a value came from', () => {
     expect(await origin('readOnly', { env, flags: { readOnly: true } })).toBe('--read-only');
   });
 
-  test('a preset is under the one who names it: file under file, flag over file', async () => {
+  test('the source that names a preset wins over it: a file over its preset, a preset from a flag over the file', async () => {
     put('qmcp.config.yaml', 'extends: read-only\nreadOnly: false\n');
     expect(await resolved()).toMatchObject({ readOnly: false });
     expect(await resolved({ flags: { extends: ['audit'] } })).toMatchObject({ readOnly: true });
   });
 
-  test('of several presets the last wins, key by key', async () => {
+  test('of several presets, the last one wins for each key', async () => {
     put('qmcp.config.yaml', 'extends: [audit, developer]\n');
     expect(await resolved()).toMatchObject({
       readOnly: true,
@@ -152,7 +152,7 @@ describe('where a value came from', () => {
   });
 });
 
-test('the nearest name is one a typing mistake away, or none', () => {
+test('the suggested name is a typing mistake away, or there is none', () => {
   expect(nearestName('readonly', ['plugins', 'readOnly'])).toBe('readOnly');
   expect(nearestName('plugin', ['plugins', 'readOnly'])).toBe('plugins');
   expect(nearestName('zebra', ['plugins', 'readOnly'])).toBeUndefined();
@@ -176,16 +176,16 @@ describe('tool filters', () => {
   const left = (readOnly: boolean, include: string[], exclude: string[]) =>
     selectTools(tools, { readOnly, tools: { include, exclude } }).map(({ tool }) => tool.name);
 
-  test('let everything through by default', () => {
+  test('without filters, every tool is served', () => {
     expect(left(false, ['*'], [])).toEqual(['qube_list', 'qube_spawn', 'exec_run']);
   });
 
-  test('exclusion wins over inclusion, and patterns match whole names', () => {
+  test('exclusion wins over inclusion, and patterns match whole names of tools', () => {
     expect(left(false, ['qube_*'], ['*_spawn'])).toEqual(['qube_list']);
     expect(left(false, ['qube'], [])).toEqual([]);
   });
 
-  test('readOnly leaves only reading tools', () => {
+  test('readOnly serves only tools with effect read', () => {
     expect(left(true, ['*'], [])).toEqual(['qube_list']);
   });
 });
@@ -218,7 +218,7 @@ describe('every configuration', () => {
   );
   const names = (tools: readonly ServedTool[]) => tools.map(({ tool }) => tool.name);
 
-  test('only narrows: what is served with it is served without it', async () => {
+  test('a configuration only narrows: every tool served with it is also served without it', async () => {
     await fc.assert(
       fc.asyncProperty(some, some, some, async (file, env, flags) => {
         put('qmcp.config.json', JSON.stringify(file));

@@ -33,7 +33,7 @@ async function connected(...tools: ServedTool[]): Promise<Client> {
 }
 
 describe('tools as a client sees them', () => {
-  test('are listed in their order with schemas, hints and plain words', async () => {
+  test('tools are listed in their order with schemas, hints and descriptions', async () => {
     const client = await connected(
       served('b_say', async () => ({ word: '' })),
       served('a_say', async () => ({ word: '' }), { effect: 'read' }),
@@ -48,7 +48,7 @@ describe('tools as a client sees them', () => {
     });
   });
 
-  test('have hints that follow from the effect alone', () => {
+  test('the hints of a tool follow from its effect and openWorld alone', () => {
     const hints = (effect: Tool['effect'], openWorld?: boolean) =>
       annotationsOf({ effect, ...(openWorld === undefined ? {} : { openWorld }) });
     expect(hints('read')).toEqual({ readOnlyHint: true, openWorldHint: false });
@@ -58,7 +58,7 @@ describe('tools as a client sees them', () => {
 });
 
 describe('a tool call over MCP', () => {
-  test('answers with structured content and the same as text', async () => {
+  test('a call answers with structured content and the same as text', async () => {
     const client = await connected(served('say', async () => ({ word: 'hello' })));
     const result = await client.callTool({ name: 'say', arguments: { qube: 'x' } });
     expect(result).toMatchObject({
@@ -68,7 +68,7 @@ describe('a tool call over MCP', () => {
     expect(result.isError).toBeUndefined();
   });
 
-  test('that is refused is a result with the code, the fixed sentence and nothing of the call', async () => {
+  test('a refused call is an error result with the code, the fixed sentence and nothing from the call', async () => {
     const client = await connected(
       served('say', async () => {
         throw new Refused('not-found');
@@ -85,7 +85,7 @@ describe('a tool call over MCP', () => {
     });
   });
 
-  test('says where malformed arguments are malformed', async () => {
+  test('the refusal of malformed arguments says where they are wrong', async () => {
     const data = { problems: [{ at: '/qube', problem: 'must be string' }] };
     const client = await connected(
       served('say', async () => {
@@ -100,7 +100,7 @@ describe('a tool call over MCP', () => {
     });
   });
 
-  test('that ends in anything else is `failed`, and the reason is in the log only', async () => {
+  test('a call that throws any other error is `failed`, and the reason is only logged', async () => {
     logged.length = 0;
     const client = await connected(
       served('say', async () => {
@@ -113,12 +113,12 @@ describe('a tool call over MCP', () => {
     expect(logged.join()).toContain('secret');
   });
 
-  test('of an unknown tool is a protocol error', async () => {
+  test('a call of an unknown tool is a protocol error', async () => {
     const client = await connected(served('say', async () => ({ word: '' })));
     await expect(client.callTool({ name: 'shout', arguments: {} })).rejects.toMatchObject({ code: -32602 });
   });
 
-  test('reports progress to a client that asked for it', async () => {
+  test('a call reports progress to a client that asked for it', async () => {
     const client = await connected(
       served('say', async (_input, { progress }) => {
         progress('one');
@@ -135,7 +135,7 @@ describe('a tool call over MCP', () => {
     await client.callTool({ name: 'say', arguments: {} });
   });
 
-  test('is told to stop when the client cancels it', async () => {
+  test('a call is aborted when the client cancels it', async () => {
     const [begun, stopped] = [gate(), gate()];
     const client = await connected(
       served(

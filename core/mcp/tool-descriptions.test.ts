@@ -12,7 +12,7 @@ const service = serviceOf('a');
 const shown = (input: TSchema, output: TSchema) =>
   describeTools([toolOf('a_say', service, { input, output })])[0]!;
 
-test('of an argument, what it must be to be useful is told, and no more', () => {
+test('the description of an argument has only what a caller needs', () => {
   const { inputSchema } = shown(
     Type.Object(
       {
@@ -45,7 +45,7 @@ test('of an argument, what it must be to be useful is told, and no more', () => 
   });
 });
 
-test('of a result, the fields are told in words, and what is inside of them', () => {
+test('the description of a result lists its fields and their contents in words', () => {
   const rule = Type.Object({ to: Type.String(), ports: Type.Optional(Type.String()) }, exact);
   const { outputSchema } = shown(
     Type.Object({}),
@@ -69,7 +69,7 @@ test('of a result, the fields are told in words, and what is inside of them', ()
   });
 });
 
-test('an output that an earlier tool has too is told by its name', () => {
+test('a repeated output schema is described by a reference to the first tool that has it', () => {
   const state = Type.Object({ name: Type.String(), class: Type.String(), label: Type.String() }, exact);
   const of = (name: string, output: TSchema) => toolOf(name, service, { output });
   const [first, second, small, smaller] = describeTools([
@@ -83,7 +83,7 @@ test('an output that an earlier tool has too is told by its name', () => {
   expect(smaller!.outputSchema).toEqual(small!.outputSchema);
 });
 
-test('what fits a whole schema fits what is shown of it, and so does a refusal', () => {
+test('every value that fits the complete schema fits the described one, and so does a refusal', () => {
   for (const { tools } of BUILT_IN)
     for (const tool of tools as readonly Tool[]) {
       const { inputSchema, outputSchema } = describeTools([tool])[0]!;

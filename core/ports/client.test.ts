@@ -31,13 +31,13 @@ const request = (changes: Partial<QrexecRequest> = {}): QrexecRequest => ({
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
 
 describe('a qrexec call', () => {
-  test('hands over target and service as arguments, and the request on standard input', async () => {
+  test('a call passes target and service as arguments, and the request on standard input', async () => {
     const result = await client('echo "$#|$1|$2"; cat').call(request({ target: '$(id); x' }));
     expect(result).toMatchObject({ ended: 'exit', exit: 0 });
     expect(text(result.stdout)).toBe('2|$(id); x|qmcp.test.Say\n{"a":1}');
   });
 
-  test('that cannot be begun, for want of descriptors, has ended like one that cannot run', async () => {
+  test('a call that cannot start because no file descriptors are left ends like one whose client cannot run', async () => {
     const client = new URL('../../dist/core/ports/client.js', import.meta.url).href;
     const script = `
       import { openSync } from 'node:fs';
@@ -53,12 +53,12 @@ describe('a qrexec call', () => {
     expect(stdout).toBe('exit 125');
   });
 
-  test('reports the exit code and what was said on standard error', async () => {
+  test('a call reports the exit code and standard error', async () => {
     const result = await client('echo Request refused >&2; exit 126').call(request());
     expect(result).toMatchObject({ ended: 'exit', exit: 126, stderr: 'Request refused\n' });
   });
 
-  test('ends by its own clock when the other side never answers, even if a grandchild holds the pipes', async () => {
+  test('a call that is never answered ends after its timeout, even if a grandchild keeps the pipes open', async () => {
     const pid = join(folder, 'grandchild');
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     onTestFinished(() => {
@@ -72,7 +72,7 @@ describe('a qrexec call', () => {
     expect(process.kill(Number(readFileSync(pid, 'utf8')))).toBe(true);
   });
 
-  test('kills its client when it is aborted', async () => {
+  test('an aborted call kills its client', async () => {
     const controller = new AbortController();
     const pid = join(folder, 'pid');
     const pending = client(`echo $$ > ${pid}; echo ready; exec sleep 3600`).call(
@@ -83,33 +83,33 @@ describe('a qrexec call', () => {
     expect(() => process.kill(number, 0)).toThrow();
   });
 
-  test('does not start when it was aborted before', async () => {
+  test('a call that is already aborted does not start', async () => {
     const marker = join(folder, 'marker');
     const result = await client(`touch ${marker}`).call(request({ signal: AbortSignal.abort() }));
     expect(result.ended).toBe('aborted');
     expect(() => readFileSync(marker)).toThrow();
   });
 
-  test('keeps no more bytes than it was told to, and ends the call that sends more', async () => {
+  test('a call keeps at most maxBytes, and ends when more come', async () => {
     const result = await client('yes').call(request({ maxBytes: 100_000 }));
     expect(result.ended).toBe('overflow');
     expect(result.stdout.length).toBeLessThanOrEqual(100_000);
   });
 
-  test('streams instead of keeping when somebody listens', async () => {
+  test('with onStdout, output is streamed and not kept', async () => {
     const heard: Uint8Array[] = [];
     const result = await client('printf hello').call(request({ onStdout: (bytes) => heard.push(bytes) }));
     expect(text(Buffer.concat(heard))).toBe('hello');
     expect(result.stdout).toHaveLength(0);
   });
 
-  test('survives a callee that does not read its request', async () => {
+  test('a call survives a callee that does not read its request', async () => {
     const stdin = Buffer.alloc(1_000_000, 'x');
     const result = await client('exec <&-; echo done').call(request({ stdin }));
     expect(result).toMatchObject({ ended: 'exit', exit: 0 });
   });
 
-  test('a client that is not there is a call that exits 125', async () => {
+  test('a call whose client does not exist exits with 125', async () => {
     const result = await new QrexecClient(join(folder, 'nowhere')).call(request());
     expect(result).toMatchObject({ ended: 'exit', exit: 125 });
     expect(result.stderr).toContain('ENOENT');

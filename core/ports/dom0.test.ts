@@ -17,7 +17,7 @@ async function outcome(answer: QrexecResult): Promise<unknown> {
 }
 
 describe('a call to dom0', () => {
-  test('is made on the qube it is about, with one JSON object', async () => {
+  test('a target service is called on its qube, with one JSON object', async () => {
     const qrexec = new FakeQrexec(() => ok({ word: 'hello' }));
     expect(await dom0Port(service, qrexec, 5)('ai-one', {})).toEqual({ word: 'hello' });
     const [call] = qrexec.calls;
@@ -25,14 +25,14 @@ describe('a call to dom0', () => {
     expect(Buffer.from(call!.stdin).toString()).toBe('{}');
   });
 
-  test('waits as much longer as its parameters ask for', async () => {
+  test('a call may take the time its parameters ask for plus the usual timeout', async () => {
     const qrexec = new FakeQrexec(() => ok({ word: '' }));
     await dom0Port(service, qrexec, 5)('ai-one', { timeout: 60 } as never);
     expect(qrexec.calls[0]!.timeout).toBe(65);
   });
 
   test.each(['@adminvm', '@dispvm', '--help', '', 'a b', 'x'.repeat(32), 'ai-one\n'])(
-    'is never made on %j, which is no name',
+    "no call is made on %j, which is not a qube's name",
     async (name) => {
       const qrexec = new FakeQrexec(() => ok({ word: '' }));
       await expect(dom0Port(service, qrexec, 5)(name, {})).rejects.toMatchObject({ code: 'invalid-request' });
@@ -40,7 +40,7 @@ describe('a call to dom0', () => {
     },
   );
 
-  test('is not made when the request would not fit the wire', async () => {
+  test('no call is made when the request is too long', async () => {
     const qrexec = new FakeQrexec(() => ok({ word: '' }));
     const params = { text: 'x'.repeat(65_536) } as never;
     await expect(dom0Port(service, qrexec, 5)('ai-one', params)).rejects.toMatchObject({
@@ -50,13 +50,13 @@ describe('a call to dom0', () => {
   });
 
   test.each<[string, QrexecResult]>([
-    ['denied by policy', denied],
-    ['no such service', exited('', 127)],
-    ['a service that dies after a whole reply', exited('{"ok":true,"result":{"word":"x"}}\n', 1)],
-    ['silence', exited('')],
-    ['noise', exited('Traceback (most recent call last)\n')],
+    ['a call denied by policy', denied],
+    ['a missing service', exited('', 127)],
+    ['a service that fails after a complete reply', exited('{"ok":true,"result":{"word":"x"}}\n', 1)],
+    ['no output', exited('')],
+    ['text that is not a reply', exited('Traceback (most recent call last)\n')],
     ['half a line', exited('{"ok":true,"result":{"word"')],
-    ['a line without its end', exited('{"ok":true,"result":{"word":"x"}}')],
+    ['a line without a newline', exited('{"ok":true,"result":{"word":"x"}}')],
     ['two lines', exited('{"ok":true,"result":{"word":"x"}}\n{}\n')],
     ['bytes that are not UTF-8', exited(Uint8Array.of(0xff, 0xfe, 10))],
     ['a list', exited('[]\n')],
@@ -67,15 +67,15 @@ describe('a call to dom0', () => {
 
   test.each<[string, QrexecResult]>([
     ['a result that does not fit the reply schema', ok({ word: 3 })],
-    ['a result with a key more', ok({ word: 'x', host: 'secret' })],
+    ['a result with an unknown key', ok({ word: 'x', host: 'secret' })],
     ['a code outside the closed set', refused('vault-is-running')],
-    ['neither ok nor not', exited('{"result":{"word":"x"}}\n')],
-    ['a flood', { ended: 'overflow', exit: null, stdout: Buffer.alloc(9), stderr: '' }],
-  ])('%s is a failure, and nothing of it is shown', async (_what, answer) => {
+    ['a reply without `ok`', exited('{"result":{"word":"x"}}\n')],
+    ['too much output', { ended: 'overflow', exit: null, stdout: Buffer.alloc(9), stderr: '' }],
+  ])('%s is `failed`, and nothing of it is passed on', async (_what, answer) => {
     expect(await outcome(answer)).toBe('failed');
   });
 
-  test('a refusal of dom0 arrives with its code and data', async () => {
+  test('a refusal from dom0 arrives with its code and data', async () => {
     expect(await outcome(refused('conflict'))).toBe('conflict');
     expect(await outcome(refused('failed', { unfinished: true }))).toEqual(['failed', { unfinished: true }]);
   });

@@ -32,7 +32,7 @@ describe('a refusal in a qube', () => {
     return [error.code, error.data];
   };
 
-  test('is told in the words of the service, and with no other word of the qube', async () => {
+  test("a refusal from a qube is described in the words of the service, never in the qube's own", async () => {
     expect(await said({ code: 'conflict', problem: 'full' })).toEqual([
       'conflict',
       { problems: [{ at: '/path', problem: 'is full' }] },
@@ -43,7 +43,7 @@ describe('a refusal in a qube', () => {
 });
 
 describe('a call into a qube', () => {
-  test('sends one line of request, then the bytes for the program', async () => {
+  test("a guest call sends the request on one line, then the program's input in frames", async () => {
     const qrexec = new FakeQrexec(() => exited(done));
     await guestPort(guestService, qrexec, 5)('ai-one', { command: 'cat' }, { stdin: Buffer.from('\0in\n') });
     expect(Buffer.from(qrexec.calls[0]!.stdin).toString()).toBe(
@@ -53,12 +53,12 @@ describe('a call into a qube', () => {
     expect(qrexec.calls[0]).toMatchObject({ target: 'ai-one', service: 'qmcp.guests.Run', timeout: 65 });
   });
 
-  test('passes output on as it comes and ends with the reply', async () => {
+  test('a guest call passes output on as it comes, and ends with the reply', async () => {
     const answer = exited(Buffer.concat([frame('O', 'out'), frame('E', 'err'), done]));
     expect(await outcome(answer)).toEqual([{ exit: 0 }, 'stdout:out', 'stderr:err']);
   });
 
-  test('that policy denies, or that nobody answers, looks like a qube that does not exist', async () => {
+  test('a guest call that is denied or not answered looks like a call to a qube that does not exist', async () => {
     expect(await outcome(denied)).toBe('not-found');
     expect(await outcome(exited('', 127))).toBe('not-found');
     expect(await outcome(exited(''))).toBe('not-found');
@@ -67,7 +67,7 @@ describe('a call into a qube', () => {
     );
   });
 
-  test('ends with a code that is a qube’s to say, or with `failed`: none of dom0’s comes from a qube', async () => {
+  test("a refusal from a qube has one of the codes for qubes, or `failed`, and never a code of dom0's", async () => {
     const said = ['invalid-request', 'not-found', 'not-permitted', 'conflict'];
     for (const code of Object.keys(REFUSALS))
       expect([code, await outcome(exited(frame('R', JSON.stringify({ code }))))]).toEqual([
@@ -87,11 +87,11 @@ describe('a call into a qube', () => {
     ['has a reply that is not JSON', frame('X', '{')],
     ['has a reply outside the schema', frame('X', '{"exit":0,"as":"root"}')],
     ['is plain text', Buffer.from('Hello, I am a shell\n')],
-  ])('whose reply %s has failed', async (_what, bytes) => {
+  ])('a guest call whose output %s has failed', async (_what, bytes) => {
     expect([await outcome(exited(bytes))].flat()[0]).toBe('failed');
   });
 
-  test('stops listening as soon as the framing breaks', async () => {
+  test('a guest call is aborted as soon as the framing breaks', async () => {
     let aborted = false;
     const qrexec = new FakeQrexec((request) => {
       request.onStdout!(Buffer.from('?'));
@@ -120,7 +120,7 @@ describe('frames', () => {
     payload: fc.uint8Array({ maxLength: 200 }),
   });
 
-  test('are the same however the bytes are cut', () => {
+  test('frames decode the same however the bytes are cut', () => {
     fc.assert(
       fc.property(fc.array(anyFrame), fc.array(fc.nat({ max: 50 })), (frames, cuts) => {
         const bytes = Buffer.concat([...frames.map(({ kind, payload }) => frame(kind, payload)), done]);
@@ -142,7 +142,7 @@ describe('frames', () => {
     );
   });
 
-  test('are yielded as they come: of output nothing is held back, and of a reply all until it is whole', () => {
+  test('output is yielded at once, and a reply only when it is complete', () => {
     const decoder = new FrameDecoder();
     const pieces = [
       frame('O', 'output').subarray(0, 8),
@@ -158,7 +158,7 @@ describe('frames', () => {
     expect(decoder.complete).toBe(true);
   });
 
-  test('never come from arbitrary bytes by way of an unexpected error', () => {
+  test('arbitrary bytes decode to frames or to BrokenFraming, never to another error', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         try {

@@ -43,8 +43,8 @@ class Open implements Qrexec {
   }
 }
 
-describe('a service that answers again and again', () => {
-  test('is called on dom0, and given as long as it asks for and the usual beyond', async () => {
+describe('a stream service', () => {
+  test('a stream is called on dom0, and may take the time it asks for plus the usual timeout', async () => {
     const qrexec = new FakeQrexec(() => exited(said('one')));
     for await (const _ of streamPort(service, qrexec, 5)({ seconds: 9 }));
     expect(qrexec.calls[0]).toMatchObject({
@@ -54,11 +54,11 @@ describe('a service that answers again and again', () => {
     });
   });
 
-  test('yields a reply a line, and ends when the call does', async () => {
+  test('a stream yields one reply for each line, and ends with the call', async () => {
     expect(await heard(exited(said('one', 'two', 'three')))).toEqual(['one', 'two', 'three']);
   });
 
-  test('yields each as it comes, in whatever pieces', async () => {
+  test('a stream yields each reply at once, in whatever pieces the bytes come', async () => {
     const qrexec = new Open();
     const port = streamPort(service, qrexec, 5)({ seconds: 9 })[Symbol.asyncIterator]();
     const first = port.next();
@@ -70,7 +70,7 @@ describe('a service that answers again and again', () => {
     await port.return?.();
   });
 
-  test('ends the call when nobody listens any more', async () => {
+  test('the call ends when the caller stops reading the stream', async () => {
     const qrexec = new Open();
     const listening = (async () => {
       for await (const { word } of streamPort(service, qrexec, 5)({ seconds: 9 }))
@@ -82,7 +82,7 @@ describe('a service that answers again and again', () => {
     expect(qrexec.request.signal?.aborted).toBe(true);
   });
 
-  test('ends when the caller is told to stop', async () => {
+  test('a stream ends when its signal is aborted', async () => {
     const qrexec = new Open();
     const stop = new AbortController();
     const listening = (async () => {
@@ -95,26 +95,26 @@ describe('a service that answers again and again', () => {
   });
 
   test.each<[string, QrexecResult]>([
-    ['denied', denied],
-    ['silence', exited('')],
-    ['noise', exited('Traceback\n')],
+    ['a denied call', denied],
+    ['no output', exited('')],
+    ['text that is not a reply', exited('Traceback\n')],
     ['half a line', exited('{"ok":true')],
-    ['a timeout without a word', { ...exited(''), ended: 'timeout', exit: null }],
-  ])('%s looks like what does not exist', async (_what, answer) => {
+    ['a timeout without output', { ...exited(''), ended: 'timeout', exit: null }],
+  ])('%s looks like a service that does not exist', async (_what, answer) => {
     expect(await heard(answer)).toEqual([expect.objectContaining({ code: 'not-found' })]);
   });
 
   test.each<[string, QrexecResult]>([
-    ['breaks off', { ...exited(said('one')), ended: 'overflow', exit: null }],
-    ['ends with a failure', exited(said('one'), 1)],
-    ['turns into noise', exited(`${said('one')}what\n`)],
+    ['is cut off', { ...exited(said('one')), ended: 'overflow', exit: null }],
+    ['ends with an exit code', exited(said('one'), 1)],
+    ['continues with text that is not a reply', exited(`${said('one')}what\n`)],
     ['ends within a line', exited(`${said('one')}{"ok":true`)],
-    ['says what its contract does not', exited(said('one', 3))],
-  ])('one that %s has failed, and what was whole was heard', async (_what, answer) => {
+    ['has a reply outside its contract', exited(said('one', 3))],
+  ])('a stream that %s has failed, and its complete replies were yielded', async (_what, answer) => {
     expect(await heard(answer)).toEqual(['one', expect.objectContaining({ code: 'failed' })]);
   });
 
-  test('a refusal on the way arrives with its code', async () => {
+  test('a refusal in the middle of a stream arrives with its code', async () => {
     const frozen = `${JSON.stringify({ ok: false, error: { code: 'frozen' } })}\n`;
     expect(await heard(exited(said('one') + frozen))).toEqual([
       'one',

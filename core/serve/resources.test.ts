@@ -68,8 +68,8 @@ async function loaded(plugin: Plugin, catalog = [plugin]) {
 }
 const { signal } = new AbortController();
 
-describe('what a plugin offers besides tools', () => {
-  test('is served through its own services', async () => {
+describe('resources, prompts and changes of a plugin', () => {
+  test("resources, prompts and changes are served through the plugin's own services", async () => {
     const host = await loaded(offering({ resources: [word], prompts: [ask], changes }));
     const [resource] = host.resources;
     expect(resource!.match('word://one')).toEqual({ name: 'one' });
@@ -83,14 +83,14 @@ describe('what a plugin offers besides tools', () => {
     expect(told).toEqual(['word://one']);
   });
 
-  test('is not there at all when the plugin is refused', async () => {
+  test('a refused plugin contributes no resources, prompts or changes', async () => {
     const plugin = offering({ resources: [word], prompts: [ask], changes });
     const host = await loaded(plugin, []);
     expect(host.problems.map(({ code }) => code)).toContain('service-missing');
     expect([host.tools, host.resources, host.prompts, host.changes]).toEqual([[], [], [], []]);
   });
 
-  test('is a class where it has a state, made once with its plugin', async () => {
+  test('a resource handler is constructed once, when its plugin loads', async () => {
     class Counted {
       private times = 0;
       read = async () => ({ text: `${++this.times}` });
@@ -105,7 +105,7 @@ describe('what a plugin offers besides tools', () => {
     expect(await host.resources[1]!.read({}, { signal })).toEqual({ text: '2' });
   });
 
-  test('leaves as a refusal whatever goes wrong, and the reason is in the log only', async () => {
+  test('every error of a resource or prompt becomes a refusal, and its reason is only logged', async () => {
     const failing = (why: Error) => ({ ...word, read: () => Promise.reject(why) }) as never;
     const host = await loaded(offering({ resources: [failing(new Error('secret'))] }));
     await expect(host.resources[0]!.read({ name: 'x' }, { signal })).rejects.toMatchObject({
@@ -119,47 +119,55 @@ describe('what a plugin offers besides tools', () => {
   });
 });
 
-describe('a plugin is refused', () => {
+describe('checks of resources, prompts and changes', () => {
   test.each<[string, Partial<Plugin>, string]>([
-    ['for an address no client can use', { resources: [{ ...word, uri: 'word' } as never] }, 'resource-uri'],
     [
-      'for one with a hole that has no name',
+      'an address that clients cannot use',
+      { resources: [{ ...word, uri: 'word' } as never] },
+      'resource-uri',
+    ],
+    [
+      'a variable without a name in an address',
       { resources: [{ ...word, uri: 'word://{}' } as never] },
       'resource-uri',
     ],
     [
-      'for a resource that can change something',
+      'a resource that can change something',
       { resources: [{ ...word, uses: { write } } as never] },
       'surface-changes',
     ],
-    ['for a prompt that can', { prompts: [{ ...ask, uses: { write } }] }, 'surface-changes'],
-    ['for changes that can', { changes: { ...changes, uses: { write } } as never }, 'surface-changes'],
+    ['a prompt that can change something', { prompts: [{ ...ask, uses: { write } }] }, 'surface-changes'],
     [
-      'for a service it did not declare',
+      'a list of changes that can change something',
+      { changes: { ...changes, uses: { write } } as never },
+      'surface-changes',
+    ],
+    [
+      'a service that it did not declare',
       { resources: [{ ...word, uses: { other: serviceOf('b') } } as never] },
       'surface-uses-undeclared',
     ],
-    ['for two resources at one address', { resources: [word, word] }, 'surface-duplicate'],
-    ['for a list that is none', { prompts: {} as never }, 'plugin-malformed'],
-    ['for changes that are none', { changes: 'all' as never }, 'plugin-malformed'],
-  ])('%s', (_why, parts, code) => {
+    ['two resources with the same address', { resources: [word, word] }, 'surface-duplicate'],
+    ['prompts that are not a list', { prompts: {} as never }, 'plugin-malformed'],
+    ['changes that are not an object', { changes: 'all' as never }, 'plugin-malformed'],
+  ])('a plugin is refused for %s', (_why, parts, code) => {
     expect(problemsOf(offering(parts)).map(([, found]) => found)).toContain(code);
   });
 
-  test('along with the other one that has a prompt of the same name', () => {
+  test('two plugins with a prompt of the same name are both refused', () => {
     expect(problemsOf(offering({ prompts: [ask] }), pluginOf('b', { prompts: [ask] }))).toEqual([
       ['a', 'surface-duplicate'],
       ['b', 'surface-duplicate'],
     ]);
   });
 
-  test('for none of this when it is right', () => {
+  test('a plugin with correct resources, prompts and changes is accepted', () => {
     const tools = [toolOf('a_say', write)];
     expect(problemsOf(offering({ tools, resources: [word], prompts: [ask], changes }))).toEqual([]);
   });
 });
 
-test('an address is taken apart by its template, and by nothing like it', () => {
+test('only an address that fits the template exactly is parsed by it', () => {
   const { match } = parseTemplate('qube://{name}');
   expect(match('qube://ai-one')).toEqual({ name: 'ai-one' });
   expect(match('qube://a%20b')).toEqual({ name: 'a b' });

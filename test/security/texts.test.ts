@@ -120,7 +120,9 @@ describe('what was pinned', () => {
 
   test('can be made a condition: without the file, or with another one, nothing starts', async () => {
     writeFileSync(join(host.folder, 'qmcp.config.yaml'), 'pinned: true\nplugins: [inspect, storage]\n');
-    await expect(loaded()).rejects.toThrow(/qmcp\.lock\.json: no such file, but .*qmcp\.config\.yaml:1 requires it/);
+    await expect(loaded()).rejects.toThrow(
+      /qmcp\.lock\.json: no such file, but .*qmcp\.config\.yaml:1 requires it/,
+    );
     expect((await pin()).code).toBe(0);
     expect(await loaded()).toEqual(ALL);
     for (const text of ['', '{}', '{"format":2}', '[1]']) {
