@@ -5,38 +5,46 @@
  *     node scripts/python.mjs           report what is wrong; exit code 1 when anything is
  *     node scripts/python.mjs --write   format the files in place
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PositionEncoding, Workspace } from '@astral-sh/ruff-wasm-nodejs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+/** It reads pyrightconfig.json, which lists the folders it checks. */
+const PYRIGHT = join(ROOT, 'node_modules/pyright/index.js');
 const RULES = ['E4', 'E7', 'E9', 'F', 'B', 'C4', 'I', 'UP', 'SIM', 'PIE', 'RET', 'RUF'];
 
+const ANNOTATED = ['ANN0', 'ANN2'];
+
 /** dom0 has Python 3.11 or later; a template may have 3.9. */
-const settingsFor = (version) => ({
+const settingsFor = (version, rules) => ({
   'target-version': version,
   'line-length': 100,
   'indent-width': 4,
   format: { 'indent-style': 'space', 'quote-style': 'double' },
   lint: {
-    select: RULES,
+    select: rules,
     // RUF001-003: messages and tests hold other alphabets on purpose. RUF012: a class attribute that is never changed.
     // SIM115: files that outlive their function, in tests.
     ignore: ['RUF001', 'RUF002', 'RUF003', 'RUF012', 'SIM115', ...(version === 'py39' ? ['B905'] : [])],
   },
 });
 const IN_A_QUBE = /^(guest|examples\/vault\/guest)\//;
+/** Where every parameter and every result has a type. */
+const TYPED = /^(guest|examples\/vault\/guest|sim\/qrexec|scripts|dom0\/packaging)\//;
 
 const write = process.argv.includes('--write');
-const [older, newer] = ['py39', 'py311'].map(
-  (version) => new Workspace(settingsFor(version), PositionEncoding.Utf16),
+const [older, newer] = ['py39', 'py311'].map((version) =>
+  [RULES, [...RULES, ...ANNOTATED]].map(
+    (rules) => new Workspace(settingsFor(version, rules), PositionEncoding.Utf16),
+  ),
 );
 const problems = [];
 for (const file of pythonFiles()) {
   const path = join(ROOT, file);
-  const ruff = IN_A_QUBE.test(file) ? older : newer;
+  const ruff = (IN_A_QUBE.test(file) ? older : newer)[Number(TYPED.test(file))];
   const text = readFileSync(path, 'utf8');
   const formatted = ruff.format(text);
   if (formatted !== text) {
@@ -48,6 +56,14 @@ for (const file of pythonFiles()) {
 }
 for (const problem of problems) console.error(problem);
 if (problems.length > 0) process.exitCode = 1;
+if (!write) checkTypes();
+
+function checkTypes() {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [PYRIGHT], { cwd: ROOT, encoding: 'utf8' });
+  if (status === 0) return;
+  console.error(stdout + stderr);
+  process.exitCode = 1;
+}
 
 /** Those that git knows, and programs whose first line names python3. */
 function pythonFiles() {

@@ -1,10 +1,10 @@
-"""Finds the lines of dom0 marked `# INVARIANT id`, and says what dom0 is without each: one JSON object a line, with the
-whole text of the file so changed.
+"""Finds the lines of dom0 marked `# INVARIANT id`, and prints a mutation for each: one JSON object a line, with the text of the
+file without what that line enforces.
 
     python3 scripts/teeth.py dom0
 
-A line is taken out as little as leaves a program: an element of a row goes, a guard never guards, a check is never made, a
-value that was narrowed is the wider one. What cannot be done without is replaced by the neutral thing.
+A mutation removes as little as leaves a valid program: an element of a row, a guard, a check, or the narrowing of a value. An
+expression that the program needs is replaced by a neutral value.
 """
 
 import ast
@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 MARK = re.compile(r"# INVARIANT ([a-z]+(?:[.-][a-z]+)*)")
@@ -27,7 +28,7 @@ EMPTY = {
 }
 
 
-def sources(folder):
+def sources(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(folder.rglob("*")):
         if (
             path.is_dir()
@@ -40,8 +41,8 @@ def sources(folder):
             yield path, text.decode("utf-8")
 
 
-def marks(text):
-    """`(line, id)` of every mark that is a comment; one on a line of its own is about the next line."""
+def marks(text: str) -> Iterator[tuple[int, str]]:
+    """`(line, id)` of every mark in a comment. A mark on a line of its own belongs to the next line."""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             for identity in MARK.findall(token.string):
@@ -49,13 +50,13 @@ def marks(text):
 
 
 class Text:
-    """A source by lines, in which a node can be replaced. Columns of the syntax tree are bytes."""
+    """The lines of a source, in which a node can be replaced. The syntax tree counts columns in bytes."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.lines = [line.encode("utf-8") for line in text.split("\n")]
 
-    def replaced(self, node, words):
-        first, last = node.lineno - 1, node.end_lineno - 1
+    def replaced(self, node: ast.expr | ast.stmt, words: str) -> str:
+        first, last = node.lineno - 1, _last(node) - 1
         line = (
             self.lines[first][: node.col_offset]
             + words.encode("utf-8")
@@ -63,16 +64,16 @@ class Text:
         )
         return self._joined([*self.lines[:first], line, *self.lines[last + 1 :]])
 
-    def without(self, first, last):
+    def without(self, first: int, last: int) -> str:
         return self._joined(self.lines[: first - 1] + self.lines[last:])
 
     @staticmethod
-    def _joined(lines):
+    def _joined(lines: list[bytes]) -> str:
         return b"\n".join(lines).decode("utf-8")
 
 
-def without(text, line):
-    """`(how, the text without what that line does)`. The first way that leaves a program is taken."""
+def without(text: str, line: int) -> tuple[str, str]:
+    """`(how, the text without what that line does)`: the first mutation that leaves a valid program."""
     tree, lines = ast.parse(text), Text(text)
     for how, changed in [*_as_element(tree, lines, line), *_as_statement(tree, lines, line)]:
         try:
@@ -81,18 +82,18 @@ def without(text, line):
             continue
         return how, changed
     raise SystemExit(
-        f"teeth: line {line} is no line that can be taken out: {lines.lines[line - 1].decode().strip()}"
+        f"teeth: line {line} cannot be removed: {lines.lines[line - 1].decode().strip()}"
     )
 
 
-def _as_element(tree, lines, line):
-    """The line is one element of a row, or one word of a condition that spans lines."""
+def _as_element(tree: ast.Module, lines: Text, line: int) -> Iterator[tuple[str, str]]:
+    """Mutations for a line that is one element of a row, or one operand of a condition that spans lines."""
     for node in ast.walk(tree):
         if getattr(node, "end_lineno", None) == getattr(node, "lineno", None):
             continue
         if isinstance(node, ast.BoolOp):
             for word in node.values:
-                if word.lineno <= line <= word.end_lineno and word.lineno != node.values[0].lineno:
+                if word.lineno <= line <= _last(word) and word.lineno != node.values[0].lineno:
                     yield (
                         "condition taken out",
                         lines.replaced(word, str(isinstance(node.op, ast.And))),
@@ -105,27 +106,28 @@ def _as_element(tree, lines, line):
         if isinstance(node, (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Call)) and elements:
             ends = node.values if isinstance(node, ast.Dict) else elements
             for first, last in zip(elements, ends, strict=True):
-                whole = first is not None and first.lineno == line and line > node.lineno
-                if whole and not any(
-                    _between(other, first.lineno, last.end_lineno)
+                if first is None or first.lineno != line or line <= node.lineno:
+                    continue
+                if not any(
+                    _between(other, first.lineno, _last(last))
                     for other in elements
                     if other is not first
                 ):
-                    yield "element taken out", lines.without(first.lineno, last.end_lineno)
+                    yield "element taken out", lines.without(first.lineno, _last(last))
 
 
-def _between(node, first, last):
+def _between(node: ast.expr | ast.keyword | None, first: int, last: int) -> bool:
     return node is not None and first <= node.lineno <= last
 
 
-def _as_statement(tree, lines, line):
-    """The innermost statement the line is of."""
-    found = [
+def _as_statement(tree: ast.Module, lines: Text, line: int) -> Iterator[tuple[str, str]]:
+    """Mutations of the innermost statement that the line belongs to."""
+    statements = [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.stmt) and node.lineno <= line <= _head(node)
     ]
-    node = max(found, key=lambda each: (each.lineno, each.col_offset), default=None)
+    node = max(statements, key=lambda each: (each.lineno, each.col_offset), default=None)
     if isinstance(node, (ast.If, ast.While)):
         guards = isinstance(node.body[-1], ENDS)
         yield (
@@ -149,12 +151,18 @@ def _as_statement(tree, lines, line):
         yield "statement taken out", lines.replaced(node, "pass")
 
 
-def _head(node):
+def _head(node: ast.stmt) -> int:
     """The last line of a statement, without its body."""
-    return node.body[0].lineno - 1 if getattr(node, "body", None) else node.end_lineno
+    body: list[ast.stmt] | None = getattr(node, "body", None)
+    return body[0].lineno - 1 if body else _last(node)
 
 
-def _wider(value):
+def _last(node: ast.expr | ast.stmt | ast.keyword) -> int:
+    """Its last line, which is optional only for a tree that was not parsed from text."""
+    return node.end_lineno or node.lineno
+
+
+def _wider(value: ast.expr) -> Iterator[tuple[str, str]]:
     if isinstance(value, ast.IfExp):
         yield "always the first", ast.unparse(value.body)
     elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
@@ -170,7 +178,7 @@ def _wider(value):
         yield "not narrowed", ast.unparse(value.left)
 
 
-def main(folder):
+def main(folder: Path) -> None:
     for path, text in sources(folder):
         for line, identity in marks(text):
             how, changed = without(text, line)

@@ -1,53 +1,59 @@
-"""A change of dom0's files: all of it, or nothing, whenever the power goes. What was there is written down first."""
+"""Changes dom0's files completely or not at all, even when the power fails: the old contents are saved first."""
 
 import base64
 import json
 import os
 import re
 import subprocess
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from bundle import HOME, UNITS
 
 MANIFEST, UNDO = f"{HOME}/manifest.json", "var/lib/qmcp/install.undo"
 
+# The content of a path: None if it does not exist, the target of a link, or [mode, base64] of a file.
+Content = list[Any] | str | None
+# A step of a change: a path and its new content, a command of the running system, or a function to call.
+Step = tuple[str, Content] | list[str] | Callable[[], object]
 
-# ---- one path of the root. What is there is None, a link's target, or a file as [mode, base64]
+
+# ---- one path below the root
 
 
-def there(path):
+def there(path: Path) -> Content:
     if path.is_symlink():
         return os.readlink(path)
     return a_file(path.read_bytes(), path.stat().st_mode & 0o7777) if path.exists() else None
 
 
-def a_file(data, its_mode=0o644):
+def a_file(data: bytes, its_mode: int = 0o644) -> list[Any]:
     return [its_mode, base64.b64encode(data).decode()]
 
 
-def put(path, new):
-    """At no moment is half of it there. Nobody reads a file with the ending of the draft."""
+def put(path: Path, new: Content) -> None:
+    """Replace the content of the path atomically. Nothing reads a file with the draft's suffix."""
     draft = path.with_name(path.name + ".qmcp-draft")
     draft.unlink(missing_ok=True)
     if new is None:
         path.unlink(missing_ok=True)
-    if there(path) == new:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(new, str):
-        draft.symlink_to(new)
-    else:
-        draft.write_bytes(base64.b64decode(new[1]))
-        draft.chmod(new[0])
-    os.replace(draft, path)
+    elif there(path) != new:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(new, str):
+            draft.symlink_to(new)
+        else:
+            draft.write_bytes(base64.b64decode(new[1]))
+            draft.chmod(new[0])
+        os.replace(draft, path)
 
 
 # ---- all of a change, or nothing
 
 
-def change(root, steps):
-    """Take the steps in their order: `(path, what is to be there)`, a command of the running system, or what is to be called.
-    What fails is taken back at once; what is cut off, before the next change. Until then nothing is open that was not."""
+def change(root: Path, steps: list[Step]) -> None:
+    """Take the steps in order. If one fails, undo the change at once; if the process is killed, the next run undoes it. Until
+    then dom0 answers no call that it did not answer before."""
     was, undo = {}, []
     for path, new in (step for step in steps if isinstance(step, tuple)):
         undo.append((path, was[path] if path in was else there(root / path)))
@@ -67,37 +73,33 @@ def change(root, steps):
     (root / UNDO).unlink()
 
 
-def take_back(root):
-    """The last step first: what opened is closed before anything else, and what was open is opened at the end."""
+def take_back(root: Path) -> None:
+    """Undo the steps in reverse order: close what the change opened first, and reopen what was open at the end."""
     undo, folders = json.loads((root / UNDO).read_bytes())
     units = [
         Path(path).name for path, _ in undo if path.startswith(UNITS) and ".wants/" not in path
     ]
-    for words in [["systemctl", "stop", *units]] if units else []:
-        command(root, words, check=False)
+    if units:
+        command(root, ["systemctl", "stop", *units], check=False)
     for path, before in reversed(undo):
         put(root / path, before)
-    started = (
-        [["systemctl", "start", *wanted(installed_units(root))]]
-        if wanted(installed_units(root))
-        else []
-    )
+    started = [["systemctl", "start", *units]] if (units := wanted(installed_units(root))) else []
     for words in [["systemctl", "daemon-reload"], *started, ["sync"]]:
         command(root, words, check=False)
     (root / UNDO).unlink()
     prune(root, folders)
-    print("qmcp-dom0: what was begun is taken back: all is as it was before.")
+    print("qmcp-dom0: the unfinished change was undone: everything is as it was before.")
 
 
-def command(root, words, check=True):
-    """A command of the running system, whose root is /."""
+def command(root: Path, words: list[str], check: bool = True) -> None:
+    """Run a command of the running system, whose root is /."""
     if root == Path("/"):
         subprocess.run(words, check=check)
     else:
-        print("  not run, for the root is not /:", *words)
+        print("  not run, because the root is not /:", *words)
 
 
-def missing(root, paths):
+def missing(root: Path, paths: Iterable[str]) -> list[str]:
     return sorted(
         {
             str(folder)
@@ -108,7 +110,7 @@ def missing(root, paths):
     )
 
 
-def prune(root, folders):
+def prune(root: Path, folders: Iterable[str]) -> None:
     for folder in sorted(folders, reverse=True):
         if (root / folder).is_dir() and not any((root / folder).iterdir()):
             (root / folder).rmdir()
@@ -117,7 +119,7 @@ def prune(root, folders):
 # ---- what is installed
 
 
-def manifest(root):
+def manifest(root: Path) -> dict[str, Any]:
     path = root / MANIFEST
     return (
         json.loads(path.read_bytes())
@@ -126,7 +128,7 @@ def manifest(root):
     )
 
 
-def installed_units(root):
+def installed_units(root: Path) -> dict[str, bytes]:
     return {
         path: (root / path).read_bytes()
         for path in manifest(root)["paths"]
@@ -134,15 +136,15 @@ def installed_units(root):
     }
 
 
-def wanted(files):
+def wanted(files: dict[str, bytes]) -> dict[str, str]:
     """`{unit: the target that wants it}` of the unit files among these."""
-    found = {
+    targets = {
         path: re.search(rb"^WantedBy=(\S+)$", data, re.MULTILINE)
         for path, data in files.items()
         if path.startswith(UNITS)
     }
     return {
         Path(path).name: target[1].decode()
-        for path, target in found.items()
+        for path, target in targets.items()
         if target and ".wants/" not in path
     }

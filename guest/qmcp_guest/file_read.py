@@ -1,27 +1,30 @@
 """qmcp.exec.FileRead: a range of a file's bytes."""
 
+from __future__ import annotations
+
 import os
 import stat
 import sys
 
+from .frames import Frames, Input
 from .generated import limits
-from .service import PATH, USER, Problem, become, fields, main, whole
+from .service import PATH, USER, Problem, Reply, Request, become, fields, integer, main
 
 
-def read(request, _received, frames):
+def read(request: Request, _received: Input, frames: Frames) -> Reply:
     path, offset, length, user = fields(
         request,
         path=PATH,
-        offset=(whole(0, 1 << 53), 0),
-        length=(whole(1, limits.PAGE_BYTES), limits.DEFAULT_PAGE_BYTES),
+        offset=(integer(0, 1 << 53), 0),
+        length=(integer(1, limits.PAGE_BYTES), limits.DEFAULT_PAGE_BYTES),
         user=USER,
     )
     become(user)
-    # Not to wait for the other end of a pipe; of devices, which may have no end, nothing is read.
+    # O_NONBLOCK: do not wait for the other end of a pipe. Devices are refused below, because reading one may never end.
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
-        raise Problem("is-a-directory" if stat.S_ISDIR(found.st_mode) else "not-a-file")
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise Problem("is-a-directory" if stat.S_ISDIR(status.st_mode) else "not-a-file")
     at = offset
     while at < offset + length:
         chunk = os.pread(fd, min(limits.FRAME_BYTES, offset + length - at), at)
@@ -29,13 +32,13 @@ def read(request, _received, frames):
             break
         frames.send(b"O", chunk)
         at += len(chunk)
-    # The kernel's own files say that they are empty, and are not.
+    # Files in /proc and /sys report size 0, but have content.
     return {
         "path": os.path.realpath(path),
-        "size": max(found.st_size, at),
+        "size": max(status.st_size, at),
         "end": not os.pread(fd, 1, at),
-        "mode": f"{stat.S_IMODE(found.st_mode):04o}",
-        "mtime": int(found.st_mtime),
+        "mode": f"{stat.S_IMODE(status.st_mode):04o}",
+        "mtime": int(status.st_mtime),
     }
 
 

@@ -1,25 +1,40 @@
-"""qmcp.exec.FileWrite: a whole file, or nothing of it; or bytes at a place in one that is there.
+"""qmcp.exec.FileWrite: writes a whole file or nothing, or writes bytes at a position in an existing file.
 
-The request says how many bytes follow it: a caller that goes before the last one has changed nothing.
+The request says how many bytes follow it: a caller that leaves before the last one has changed nothing.
 """
+
+from __future__ import annotations
 
 import os
 import secrets
 import stat
 import sys
+from typing import Any
 
-from .frames import BadRequest
+from .frames import BadRequest, Frames, Input
 from .generated import limits
-from .service import PATH, REQUIRED, USER, Problem, become, fields, is_flag, main, whole
+from .service import (
+    PATH,
+    REQUIRED,
+    USER,
+    Problem,
+    Reply,
+    Request,
+    become,
+    fields,
+    integer,
+    is_flag,
+    main,
+)
 
 
-def write(request, received, _frames):
+def write(request: Request, received: Input, _frames: Frames) -> Reply:
     path, size, mode, offset, append, parents, user = fields(
         request,
         path=PATH,
-        size=(whole(0, limits.WRITE_BYTES), REQUIRED),
+        size=(integer(0, limits.WRITE_BYTES), REQUIRED),
         mode=(is_mode, None),
-        offset=(whole(0, 1 << 53), None),
+        offset=(integer(0, 1 << 53), None),
         append=(is_flag, False),
         parents=(is_flag, False),
         user=USER,
@@ -27,22 +42,22 @@ def write(request, received, _frames):
     if append and offset is not None:
         raise BadRequest
     become(user)
-    # Through links to the file they lead to: replacing the link itself would tear it from where it belongs.
+    # Write to the file that a link points to: replacing the link itself would leave that file unchanged.
     path = os.path.realpath(path)
     if os.path.isdir(path):
         raise Problem("is-a-directory")
     folder = os.path.dirname(path)
     if parents:
         os.makedirs(folder, exist_ok=True)
-    found = os.stat(path) if os.path.exists(path) else None
-    if found and not stat.S_ISREG(found.st_mode):
+    old = os.stat(path) if os.path.exists(path) else None
+    if old and not stat.S_ISREG(old.st_mode):
         raise Problem("not-a-file")
     draft = _draft(folder, received, size)
     try:
         if append or offset is not None:
             _splice(draft, path, offset)
         else:
-            _replace(draft, path, folder, found, mode)
+            _replace(draft, path, folder, old, mode)
     finally:
         if os.path.exists(draft):
             os.unlink(draft)
@@ -50,12 +65,12 @@ def write(request, received, _frames):
     return {"path": path, "size": written.st_size, "mode": f"{stat.S_IMODE(written.st_mode):04o}"}
 
 
-def is_mode(value):
+def is_mode(value: Any) -> bool:
     return isinstance(value, str) and len(value) in (3, 4) and set(value) <= set("01234567")
 
 
-def _draft(folder, received, size):
-    """A new file beside the one to be written, with all that follows the request."""
+def _draft(folder: str, received: Input, size: int) -> str:
+    """The path of a new file in the same folder that holds all bytes after the request."""
     draft = os.path.join(folder, f".qmcp-{secrets.token_hex(8)}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
@@ -77,21 +92,23 @@ def _draft(folder, received, size):
     return draft
 
 
-def _replace(draft, path, folder, found, mode):
-    """The draft becomes the file, with the owner and mode it had."""
-    if found and os.geteuid() == 0:
-        os.chown(draft, found.st_uid, found.st_gid)
-    elif found and found.st_uid != os.geteuid():
+def _replace(
+    draft: str, path: str, folder: str, old: os.stat_result | None, mode: str | None
+) -> None:
+    """Replace the file with the draft, keeping its owner and, unless a mode is given, its mode."""
+    if old and os.geteuid() == 0:
+        os.chown(draft, old.st_uid, old.st_gid)
+    elif old and old.st_uid != os.geteuid():
         raise Problem("access-denied")
-    os.chmod(draft, int(mode, 8) if mode else stat.S_IMODE(found.st_mode) if found else 0o644)
+    os.chmod(draft, int(mode, 8) if mode else stat.S_IMODE(old.st_mode) if old else 0o644)
     os.replace(draft, path)
     directory = os.open(folder, os.O_RDONLY)
     os.fsync(directory)
     os.close(directory)
 
 
-def _splice(draft, path, offset):
-    """The draft's bytes into the file, at its end or at a place that it has."""
+def _splice(draft: str, path: str, offset: int | None) -> None:
+    """Write the draft's bytes into the file: at its end, or at an offset that it reaches."""
     with open(draft, "rb") as source, open(path, "ab" if offset is None else "r+b") as target:
         if offset is not None:
             if offset > os.fstat(target.fileno()).st_size:

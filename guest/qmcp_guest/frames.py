@@ -1,32 +1,37 @@
-"""What crosses between a tool and a service: PROTOCOL.md."""
+"""The frames that a tool and a service exchange. PROTOCOL.md specifies them."""
+
+from __future__ import annotations
 
 import json
 import os
 import select
 import time
+from typing import Any
 
 from .generated import limits
 
 HEADER = 5
+Request = dict[str, Any]
+Reply = dict[str, Any]
 
 
 class CallerGone(Exception):
-    """Nobody reads what we write any more, or waits for it."""
+    """The caller has closed its end: nobody reads our output or waits for it."""
 
 
 class BadRequest(Exception):
-    """The first line is not a request, or what follows it is no frame."""
+    """The first line is not a request, or the bytes after it are not frames."""
 
 
 class Input:
-    """What follows the request: frames of kind `I`, of which an empty one is the last. `ended` says that it was here. The
-    caller keeps its side open after that: the end of file is a caller that has gone."""
+    """The input after the request: frames of kind `I`, ended by an empty one. `ended` is true once that one has arrived. The
+    caller keeps its side open after it: end of file means that the caller has gone."""
 
-    def __init__(self, fd, received=b""):
+    def __init__(self, fd: int, received: bytes = b"") -> None:
         self.fd, self.ended, self._received = fd, False, bytearray(received)
 
-    def take(self):
-        """The bytes of the next frame; none when it is not here yet, or was the last."""
+    def take(self) -> bytes:
+        """The bytes of the next frame; empty when the frame is incomplete, or is the last."""
         if self.ended or len(self._received) < HEADER:
             return b""
         length = int.from_bytes(self._received[1:HEADER], "big")
@@ -34,40 +39,39 @@ class Input:
             raise BadRequest
         if len(self._received) < HEADER + length:
             return b""
-        taken = bytes(self._received[HEADER : HEADER + length])
+        payload = bytes(self._received[HEADER : HEADER + length])
         del self._received[: HEADER + length]
         self.ended = length == 0
-        return taken
+        return payload
 
-    def ignore(self):
-        """Nobody takes the rest; that the caller goes is heard all the same."""
+    def ignore(self) -> None:
+        """Discard the rest of the input, but still notice when the caller goes."""
         self.ended = True
         self._received.clear()
 
-    def register(self, poll):
-        """To be told when there is something to hear: the end always, bytes as long as there is room for them. Bytes are
-        taken, read or not: while there are some that nobody takes, qrexec says nothing of what is behind them, the end of
-        the caller least of all, were it killed."""
+    def register(self, poll: select.poll) -> None:
+        """Wake the poll when the caller's end closes and, while there is room, when bytes come. Bytes are read even if nobody
+        has asked for them: qrexec does not report that a killed caller has gone while unread bytes are in front of that."""
         room = len(self._received) < limits.AHEAD_BYTES
         poll.register(self.fd, select.POLLRDHUP | (select.POLLIN if room else 0))
 
-    def hear(self):
-        """Wait for bytes of the caller; whatever comes after the last frame is nothing."""
+    def receive(self) -> None:
+        """Wait for bytes from the caller. Bytes after the last frame are ignored."""
         chunk = os.read(self.fd, limits.FRAME_BYTES)
         if not chunk:
             raise CallerGone
         if not self.ended:
             self._received += chunk
 
-    def read(self):
-        """The next bytes, waited for; none when that was all."""
-        while not (taken := self.take()) and not self.ended:
-            self.hear()
-        return taken
+    def read(self) -> bytes:
+        """Wait for the next bytes; empty at the end of the input."""
+        while not (payload := self.take()) and not self.ended:
+            self.receive()
+        return payload
 
 
-def read_request(fd):
-    """`(request, input)`: the JSON object of the first line, and what comes after it."""
+def read_request(fd: int) -> tuple[Request, Input]:
+    """`(request, input)`: the JSON object of the first line, and the input after it."""
     data = b""
     while b"\n" not in data:
         chunk = os.read(fd, limits.FRAME_BYTES)
@@ -87,28 +91,29 @@ def read_request(fd):
 
 
 class Frames:
-    """Writes frames to a file descriptor that may be slow or gone; meanwhile it listens to the caller's `received`, if it is
-    given that. A frame that has begun when the time is up is finished before the next."""
+    """Writes frames to a file descriptor whose reader may be slow or gone. While it waits, it reads `received`, the caller's
+    input, if there is one. A frame that is half written at a deadline is finished before the next."""
 
-    def __init__(self, fd):
-        self._fd, self._unsent, self.received = fd, b"", None
+    def __init__(self, fd: int) -> None:
+        self._fd, self._unsent = fd, b""
+        self.received: Input | None = None
         os.set_blocking(fd, False)
 
-    def send(self, kind, payload, deadline=None):
+    def send(self, kind: bytes, payload: bytes, deadline: float | None = None) -> None:
         """Raises CallerGone when nobody listens, TimeoutError when the deadline (monotonic) passes first."""
         for start in range(0, max(len(payload), 1), limits.FRAME_BYTES):
             piece = payload[start : start + limits.FRAME_BYTES]
             self._write(kind + len(piece).to_bytes(4, "big") + piece, deadline)
 
-    def reply(self, value):
+    def reply(self, value: Reply) -> None:
         self.send(b"X", json.dumps(value, separators=(",", ":")).encode())
 
-    def refuse(self, code, problem=None):
+    def refuse(self, code: str, problem: str | None = None) -> None:
         self.send(
             b"R", json.dumps({"code": code, **({"problem": problem} if problem else {})}).encode()
         )
 
-    def _write(self, data, deadline):
+    def _write(self, data: bytes, deadline: float | None) -> None:
         self._unsent += data
         while self._unsent:
             try:
@@ -118,7 +123,7 @@ class Frames:
             except OSError:
                 raise CallerGone from None
 
-    def _wait(self, deadline):
+    def _wait(self, deadline: float | None) -> None:
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
         if self.received is not None:
@@ -129,10 +134,10 @@ class Frames:
         if self._fd not in events and deadline is not None and time.monotonic() >= deadline:
             raise TimeoutError
         if self.received is not None and self.received.fd in events:
-            self.received.hear()
+            self.received.receive()
 
 
-def caller_gone(seconds):
+def caller_gone(seconds: float) -> bool:
     """Wait that long, or until the caller's end of our standard input or output is closed; True in that case."""
     poll = select.poll()
     poll.register(0, select.POLLRDHUP)

@@ -1,8 +1,10 @@
 """One command as a process: how it starts, how its bytes move, how it ends.
 
-It has a session of its own, so that everything it started can be ended with it, whatever groups a shell made of it.
-Memory is bounded: no more is read from a command than whoever takes its output has taken.
+It has a session of its own, so that everything it started can be ended with it, whatever process groups a shell made.
+Memory is bounded: no more is read from a command than its reader has taken.
 """
+
+from __future__ import annotations
 
 import contextlib
 import os
@@ -10,8 +12,10 @@ import select
 import signal
 import subprocess
 import time
+from collections.abc import Callable
+from typing import Any
 
-from .frames import CallerGone
+from .frames import CallerGone, Frames, Input
 from .generated import limits
 from .service import Problem, account_of, environment_of
 
@@ -19,27 +23,26 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 
 
 class CannotStart(Exception):
-    """The command did not start; the exit code a shell would give, and why."""
+    """The command did not start: the exit code that a shell would give, and why."""
 
-    def __init__(self, exit_code, why):
+    def __init__(self, exit_code: int, why: str) -> None:
         super().__init__(why)
         self.exit_code = exit_code
 
 
 class Stopped(Exception):
-    """Somebody asked for the command to be ended."""
+    """A SIGTERM asked for the command to be ended."""
 
 
-def start(command, cwd, env, user):
-    """A list is executed as it is, a string by a shell. Raises CannotStart."""
+def start(
+    command: str | list[str], cwd: str | None, env: dict[str, str], user: str
+) -> subprocess.Popen[bytes]:
+    """Execute a list as it is, or a string with a shell. Raises CannotStart."""
     try:
         account = account_of(user)
     except Problem:
         raise CannotStart(NOT_EXECUTABLE, f"{user}: no such user") from None
-    become = {}
-    if os.geteuid() == 0:
-        groups = os.getgrouplist(user, account.pw_gid)
-        become = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
+    is_root = os.geteuid() == 0
     where = os.path.join(account.pw_dir, cwd or "")
     if not os.path.isdir(where):
         raise CannotStart(NOT_EXECUTABLE, f"{where}: no such directory")
@@ -54,7 +57,9 @@ def start(command, cwd, env, user):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **become,
+            user=account.pw_uid if is_root else None,
+            group=account.pw_gid if is_root else None,
+            extra_groups=os.getgrouplist(user, account.pw_gid) if is_root else None,
         )
     except FileNotFoundError:
         raise CannotStart(NOT_FOUND, f"{words[0]}: not found") from None
@@ -62,8 +67,8 @@ def start(command, cwd, env, user):
         raise CannotStart(NOT_EXECUTABLE, f"{words[0]}: {error.strerror}") from None
 
 
-def send_signal(process, number):
-    """To every process of the command's session; how many there were. A zombie is one no more."""
+def send_signal(process: subprocess.Popen[bytes], number: int) -> int:
+    """Signal every process of the command's session, and return how many there were. Zombies do not count."""
     members = [
         pid
         for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
@@ -75,7 +80,7 @@ def send_signal(process, number):
     return len(members)
 
 
-def _session(pid):
+def _session(pid: int) -> int | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             state, _, _, session = file.read().rpartition(b") ")[2].split()[:4]
@@ -84,8 +89,8 @@ def _session(pid):
     return None if state == b"Z" else int(session)
 
 
-def end(process):
-    """Every process of the command's session, at once; again for those that were being born meanwhile."""
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill every process of the command's session, and repeat for those that were forked meanwhile."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     while send_signal(process, signal.SIGKILL):
@@ -93,7 +98,7 @@ def end(process):
     process.wait()
 
 
-def outcome(returncode, timed_out):
+def outcome(returncode: int, timed_out: bool) -> dict[str, Any]:
     if returncode >= 0:
         return {"exit": returncode, "signal": None, "timed_out": timed_out}
     try:
@@ -104,19 +109,27 @@ def outcome(returncode, timed_out):
 
 
 class Pump:
-    """Moves bytes until the command is over: `pending`, then what is `received`, to its standard input if that `feeds` it; its
-    output to `send(kind, bytes, deadline)`. The end of what is received, or of `caller_out`, is CallerGone; where there is a
-    `wake`, a byte from it is Stopped.
+    """Moves bytes until the command is over: `pending`, then the bytes of `received`, to its standard input if `feeds`; its
+    output to `send(kind, bytes, deadline)`. Raises CallerGone when `received` or `caller_out` closes, and Stopped when a byte
+    comes from the descriptor `wake`.
     """
 
     def __init__(
-        self, process, send, pending=b"", received=None, feeds=True, caller_out=None, wake=None
-    ):
+        self,
+        process: subprocess.Popen[bytes],
+        send: Callable[[bytes, bytes, float | None], None],
+        pending: bytes = b"",
+        received: Input | None = None,
+        feeds: bool = True,
+        caller_out: int | None = None,
+        wake: int | None = None,
+    ) -> None:
         self._process, self._send = process, send
         self._pending, self._received = pending, received
-        self._caller_in = None if received is None else received.fd
         self._caller_out, self._wake = caller_out, wake
-        self._feed = process.stdin.fileno()
+        assert process.stdin and process.stdout and process.stderr  # pipes: `start` made them
+        self._stdin = process.stdin
+        self._feed: int | None = self._stdin.fileno()
         self._outputs = {process.stdout.fileno(): b"O", process.stderr.fileno(): b"E"}
         self._exit = os.pidfd_open(process.pid)
         for fd in (self._feed, *self._outputs):
@@ -124,8 +137,8 @@ class Pump:
         if not feeds:
             self._close_feed()
 
-    def run(self, deadline=None):
-        """Until the command has ended and what it wrote is sent. Raises TimeoutError, CallerGone or Stopped."""
+    def run(self, deadline: float | None = None) -> None:
+        """Run until the command has ended and its output is sent. Raises TimeoutError, CallerGone or Stopped."""
         over = False
         while not (over and not self._outputs):
             left = None if deadline is None else deadline - time.monotonic()
@@ -135,24 +148,24 @@ class Pump:
             events = dict(self._poll().poll(0 if over else left and left * 1000))
             if self._caller_out in events:
                 raise CallerGone
-            if self._wake in events:
+            if self._wake is not None and self._wake in events:
                 os.read(self._wake, limits.FRAME_BYTES)
                 raise Stopped
-            if self._caller_in in events:
-                self._received.hear()
-            if self._feed in events:
-                self._feed_command()
+            if self._received is not None and self._received.fd in events:
+                self._received.receive()
+            if self._feed is not None and self._feed in events:
+                self._feed_command(self._feed)
             for fd in [fd for fd in self._outputs if fd in events]:
                 self._forward(fd, deadline)
-            # A process the command left behind may hold its output open for ever: what is there is taken, no more.
+            # A process that the command left behind may hold its output open forever: take only what is there now.
             if over and not any(fd in events for fd in self._outputs):
                 break
             over = over or self._exit in events
 
-    def _poll(self):
+    def _poll(self) -> select.poll:
         poll = select.poll()
         if self._caller_out is not None:
-            poll.register(self._caller_out, 0)  # errors only: nobody reads any more
+            poll.register(self._caller_out, 0)  # errors only: the reader is gone
         if self._wake is not None:
             poll.register(self._wake, select.POLLIN)
         poll.register(self._exit, select.POLLIN)
@@ -160,33 +173,33 @@ class Pump:
             poll.register(fd, select.POLLIN)
         if self._feed is not None and self._pending:
             poll.register(self._feed, select.POLLOUT)
-        if self._caller_in is not None:
+        if self._received is not None:
             self._received.register(poll)
         return poll
 
-    def _refill(self):
-        """The next of what has come for the command's standard input; the end of it when that was the last."""
+    def _refill(self) -> None:
+        """Take the next bytes for the command's standard input, or close it after the last."""
         if self._received and not self._pending:
             self._pending = self._received.take()
         if not self._pending and (not self._received or self._received.ended):
             self._close_feed()
 
-    def _feed_command(self):
+    def _feed_command(self, feed: int) -> None:
         try:
-            self._pending = self._pending[os.write(self._feed, self._pending) :]
+            self._pending = self._pending[os.write(feed, self._pending) :]
         except BlockingIOError:
             pass
         except OSError:
             self._close_feed()
 
-    def _close_feed(self):
+    def _close_feed(self) -> None:
         if self._received:
             self._received.ignore()
         if self._feed is not None:
-            self._process.stdin.close()
+            self._stdin.close()
             self._feed = None
 
-    def _forward(self, fd, deadline):
+    def _forward(self, fd: int, deadline: float | None) -> None:
         try:
             chunk = os.read(fd, limits.FRAME_BYTES)
         except BlockingIOError:
@@ -197,9 +210,15 @@ class Pump:
             del self._outputs[fd]
 
 
-def run(process, frames, deadline, received, feeds=False):
-    """The whole of a command in the foreground; its outcome. Whoever leaves early leaves nothing running. The caller's input
-    is the command's only where it `feeds` it."""
+def run(
+    process: subprocess.Popen[bytes],
+    frames: Frames,
+    deadline: float,
+    received: Input,
+    feeds: bool = False,
+) -> dict[str, Any]:
+    """Run a command in the foreground and return its outcome. Nothing keeps running when this ends early. The command reads
+    the caller's input only if `feeds`."""
     try:
         Pump(process, frames.send, received=received, feeds=feeds, caller_out=1).run(deadline)
         process.wait()

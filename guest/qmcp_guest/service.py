@@ -1,14 +1,18 @@
-"""What every service does before and after its own work: read the request, become its user, answer in band."""
+"""The frame of every service: read the request, become its user, send the reply or the refusal."""
+
+from __future__ import annotations
 
 import errno
 import os
 import pwd
 import signal
+from collections.abc import Callable
+from typing import Any
 
-from .frames import BadRequest, CallerGone, Frames, read_request
+from .frames import BadRequest, CallerGone, Frames, Input, Reply, Request, read_request
 
-# What an error of the operating system is called in a refusal: PROTOCOL.md.
-WORDS = {
+# The name of an operating system error in a refusal: PROTOCOL.md.
+PROBLEMS = {
     errno.ENOENT: "no-such-file",
     errno.ENOTDIR: "not-a-directory",
     errno.EISDIR: "is-a-directory",
@@ -25,15 +29,15 @@ REQUIRED = object()
 
 
 class Problem(Exception):
-    """What was asked for cannot be done here: the word for it, or another code than `conflict`."""
+    """The request cannot be carried out here: its name in the refusal, or another code than `conflict`."""
 
-    def __init__(self, word=None, code="conflict"):
+    def __init__(self, word: str | None = None, code: str = "conflict") -> None:
         super().__init__(word or code)
         self.word, self.code = word, code
 
 
-def main(handle):
-    """Serve one call: `handle(request, received, frames)` sends frames and returns the reply. The exit code of the process."""
+def main(handle: Callable[[Request, Input, Frames], Reply]) -> int:
+    """Serve one call: `handle(request, received, frames)` sends frames and returns the reply. Returns the exit code of the process."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     frames = Frames(1)
     try:
@@ -46,7 +50,7 @@ def main(handle):
         except Problem as problem:
             frames.refuse(problem.code, problem.word)
         except OSError as error:
-            frames.refuse("conflict", WORDS.get(error.errno, "failed"))
+            frames.refuse("conflict", PROBLEMS.get(error.errno or 0, "failed"))
         else:
             frames.reply(reply)
     except CallerGone:
@@ -54,8 +58,8 @@ def main(handle):
     return 0
 
 
-def fields(request, **shapes):
-    """The request's values in the order of `shapes`, each `(check, default)`; BadRequest for anything else."""
+def fields(request: Request, **shapes: tuple[Callable[[Any], object], Any]) -> list[Any]:
+    """The request's values in the order of `shapes`, each `(check, default)`. Raises BadRequest for any other request."""
     if not set(request) <= set(shapes):
         raise BadRequest
     values = []
@@ -67,7 +71,7 @@ def fields(request, **shapes):
     return values
 
 
-def is_text(value):
+def is_text(value: Any) -> bool:
     if not isinstance(value, str) or "\0" in value:
         return False
     try:
@@ -77,16 +81,16 @@ def is_text(value):
     return True
 
 
-def is_name(value):
+def is_name(value: Any) -> bool:
     return is_text(value) and value != ""
 
 
-def is_flag(value):
+def is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def whole(low, high):
-    """A check for an integer in this range, both ends included."""
+def integer(low: int, high: int) -> Callable[[Any], bool]:
+    """A check for an integer from `low` to `high`, both included."""
     return lambda value: type(value) is int and low <= value <= high
 
 
@@ -94,8 +98,8 @@ USER = (is_name, "user")
 PATH = (is_name, REQUIRED)
 
 
-def account_of(user):
-    """Its entry in passwd; Problem when there is none, or we could not become it."""
+def account_of(user: str) -> pwd.struct_passwd:
+    """The user's entry in passwd. Raises Problem when there is none, or this process cannot become that user."""
     try:
         account = pwd.getpwnam(user)
     except KeyError:
@@ -105,8 +109,8 @@ def account_of(user):
     return account
 
 
-def become(user):
-    """This process, from here on, is that user's, and in its home directory: what it may open, the kernel decides."""
+def become(user: str) -> None:
+    """Run as that user from here on, in its home directory, so that Linux checks the user's own rights."""
     account = account_of(user)
     if os.geteuid() == 0:
         os.setgroups(os.getgrouplist(user, account.pw_gid))
@@ -117,7 +121,9 @@ def become(user):
     os.chdir(account.pw_dir if os.path.isdir(account.pw_dir) else "/")
 
 
-def environment_of(account, extra=None):
+def environment_of(
+    account: pwd.struct_passwd, extra: dict[str, str] | None = None
+) -> dict[str, str]:
     return {
         "HOME": account.pw_dir,
         "USER": account.pw_name,

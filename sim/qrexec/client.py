@@ -1,10 +1,10 @@
 """Behaves as qrexec-client-vm does inside a qube: qrexec-client-vm [options] TARGET SERVICE[+ARGUMENT] [PROGRAM [ARGUMENT...]].
 
-Which qube that is, the socket beside this file decides: a call that comes in on it *is* that qube's. What crosses it is
-written down at its other end, endpoint.ts. A connection that ends before the exit code is a call that was dropped.
+The socket beside this file decides which qube calls: every call on it is that qube's. endpoint.ts, at the other end,
+documents the protocol. A connection that ends before the exit code is a call that was dropped.
 """
 
-# Not `socket`: importing what it adds to this takes nearly as long as the whole call.
+# Not `socket`: importing the rest of that module takes nearly as long as the whole call.
 import _socket
 import os
 import select
@@ -24,8 +24,8 @@ ACCEPTED, OUT, ERR, EXIT = b"A", b"O", b"E", b"X"
 REFUSED = 126
 
 
-def options(words):
-    """`(words after the options, bytes to send before standard input)`; None for what is no call."""
+def options(words: list[str]) -> tuple[list[str], bytes] | None:
+    """`(words after the options, bytes to send before standard input)`, or None if the usage is wrong."""
     prefix = b""
     while words and words[0].startswith("-") and len(words[0]) > 1:
         word, words = words[0], words[1:]
@@ -46,19 +46,20 @@ def options(words):
 class Call:
     """One call over the socket; `stdin` and `stdout` are descriptors, of this process or of its local program."""
 
-    def __init__(self, words, prefix):
+    def __init__(self, words: list[str], prefix: bytes) -> None:
         self.program = words[2:]
         self.prefix, self.pending = prefix, b""
-        self.stdin, self.stdout, self.child = 0, 1, None
+        self.stdin, self.stdout = 0, 1
+        self.child: int | None = None
         self.peer = _socket.socket(_socket.AF_UNIX)
         self.peer.connect(os.path.join(os.path.dirname(os.path.abspath(__file__)), "socket"))
         self.peer.sendall(
             os.fsencode(words[0].replace("$", "@")) + b"\0" + os.fsencode(words[1]) + b"\0"
         )
 
-    def run(self):
+    def run(self) -> int:
         """The exit code of the service, or of the local program where there is one."""
-        sources = [self.peer] if self.program else [self.peer, 0]
+        sources: list[_socket.socket | int] = [self.peer] if self.program else [self.peer, 0]
         self.send(self.prefix)
         while True:
             for ready in select.select(sources, [], [])[0]:
@@ -75,11 +76,11 @@ class Call:
                         self.start()
                         sources.append(self.stdin)
                     elif kind == OUT:
-                        self.hand_over(payload)
+                        self.deliver(payload)
                     elif kind == ERR:
                         write(2, payload)
 
-    def send(self, chunk, end=False):
+    def send(self, chunk: bytes, end: bool = False) -> bool:
         if not chunk and not end:
             return True
         try:
@@ -88,21 +89,21 @@ class Call:
             return False
         return True
 
-    def frames(self):
+    def frames(self) -> list[tuple[bytes, bytes]]:
         chunk = self.peer.recv(65536)
         if not chunk:
             return [(EXIT, b"%d" % REFUSED)]
         self.pending += chunk
-        found = []
+        complete = []
         while len(self.pending) >= 5 and len(self.pending) >= 5 + int.from_bytes(
             self.pending[1:5], "big"
         ):
             end = 5 + int.from_bytes(self.pending[1:5], "big")
-            found.append((self.pending[:1], self.pending[5:end]))
+            complete.append((self.pending[:1], self.pending[5:end]))
             self.pending = self.pending[end:]
-        return found
+        return complete
 
-    def start(self):
+    def start(self) -> None:
         """The local program: its standard input is what the service writes, its output what the service reads."""
         theirs_in, self.stdout = os.pipe()
         self.stdin, theirs_out = os.pipe()
@@ -122,15 +123,15 @@ class Call:
         os.close(theirs_in)
         os.close(theirs_out)
 
-    def hand_over(self, payload):
+    def deliver(self, payload: bytes) -> None:
         try:
             write(self.stdout, payload)
         except BrokenPipeError:
             if self.child is None:
                 raise
-            # A local program that does not listen may still have something to say.
+            # A local program that has closed its input may still write output.
 
-    def end(self, code):
+    def end(self, code: int) -> int:
         if self.child is None:
             return code
         os.close(self.stdout)
@@ -138,17 +139,17 @@ class Call:
         return local if local >= 0 else 128 - local
 
 
-def write(fd, data):
+def write(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
 
 
-def main():
-    found = options(sys.argv[1:])
-    if found is None:
+def main() -> int:
+    call = options(sys.argv[1:])
+    if call is None:
         sys.stderr.write(USAGE)
         return 2
-    return Call(*found).run()
+    return Call(*call).run()
 
 
 try:

@@ -267,7 +267,7 @@ describe('from a bundle made to harm dom0', () => {
 
   test.each(HOSTILE.map(([what]) => what))('nothing is installed: %s', (what) => {
     const { code, out, err, changed } = tried.get(what)!;
-    expect(err).toMatch(/^qmcp-dom0: this is no bundle of ours: [ -~]+ Nothing was changed\.\n$/);
+    expect(err).toMatch(/^qmcp-dom0: this is not a bundle of qmcp: [ -~]+ Nothing was changed\.\n$/);
     expect({ code, out, changed }).toEqual({ code: 1, out: '', changed: false });
   });
 

@@ -90,7 +90,7 @@ describe('install', () => {
     const before = { tree: dom0.tree(), written: written() };
     const again = await dom0.run('install', dom0.fetched(bundle));
     expect(again).toMatchObject({ code: 0, err: '' });
-    expect(again.out).toContain('Nothing changes: all of this is in place.');
+    expect(again.out).toContain('Nothing to change: this bundle is already installed.');
     expect({ tree: dom0.tree(), written: written() }).toEqual(before);
   });
 
@@ -107,12 +107,12 @@ describe('install', () => {
     const dom0 = fresh();
     const { out } = await dom0.install(bundle);
     expect(out.split('\n').filter((line) => line.includes('not run'))).toEqual([
-      '  not run, for the root is not /: sync',
-      '  not run, for the root is not /: systemd-sysusers /usr/lib/sysusers.d/qmcp.conf',
-      '  not run, for the root is not /: systemd-tmpfiles --create /usr/lib/tmpfiles.d/qmcp.conf',
-      '  not run, for the root is not /: systemctl daemon-reload',
-      '  not run, for the root is not /: systemctl start qmcp-expire.timer qmcp-reap.timer qmcpd.service qmcpd.socket',
-      '  not run, for the root is not /: sync',
+      '  not run, because the root is not /: sync',
+      '  not run, because the root is not /: systemd-sysusers /usr/lib/sysusers.d/qmcp.conf',
+      '  not run, because the root is not /: systemd-tmpfiles --create /usr/lib/tmpfiles.d/qmcp.conf',
+      '  not run, because the root is not /: systemctl daemon-reload',
+      '  not run, because the root is not /: systemctl start qmcp-expire.timer qmcp-reap.timer qmcpd.service qmcpd.socket',
+      '  not run, because the root is not /: sync',
     ]);
   });
 });
@@ -150,7 +150,7 @@ describe('before anything changes, the operator', () => {
     });
     const { code, out } = await dom0.run('install', dom0.fetched(other));
     expect(code).toBe(1);
-    expect(out).toContain('The installed qmcp-admin cannot judge all of them.');
+    expect(out).toContain('The installed qmcp-admin cannot judge all of these contracts.');
     expect(out).toContain('"do":"teleport\\u001b[2J"');
   });
 
@@ -161,7 +161,7 @@ describe('before anything changes, the operator', () => {
     for (const words of [[], ['--yes'], ['--sha256', sha256(bundle)]]) {
       const { code, out } = await dom0.run('install', file, ...words);
       expect(code).toBe(1);
-      expect(out).toContain('Not done: to agree takes a terminal, or --yes and --sha256.');
+      expect(out).toContain('Not done: to agree, run it on a terminal or with --yes and --sha256.');
     }
     expect(dom0.tree()).toEqual(before);
   });
@@ -198,7 +198,7 @@ describe('before anything changes, the operator', () => {
       dom0.fetched(other),
     ]);
     expect(code).toBe(1);
-    expect(out).toContain('in the words of the qmcp-admin that is installed');
+    expect(out).toContain('according to the installed qmcp-admin');
     expect(out).toMatch(/^ +\+ is called on a qube that has at least the tier exec$/m);
     expect(readdirSync(dom0.folder)).not.toContain('was-run');
     expect(dom0.tree()).toEqual(before);
@@ -247,7 +247,9 @@ describe('an upgrade', () => {
     await dom0.operatorInstalls('qmcp.other.See', textOf(bundle, STATE_CONTRACT));
     const before = dom0.tree();
     expect(before).toHaveProperty([link], '-> ../../run/qmcp/qmcpd.sock');
-    expect((await dom0.install(bundle)).out).toContain('Nothing changes: all of this is in place.');
+    expect((await dom0.install(bundle)).out).toContain(
+      'Nothing to change: this bundle is already installed.',
+    );
     expect(dom0.tree()).toEqual(before);
     expect(await dom0.run('uninstall', '--yes')).toMatchObject({ code: 0, err: '' });
     expect(dom0.tree()).not.toHaveProperty([link]);
@@ -273,7 +275,7 @@ describe('an upgrade', () => {
     dom0.write(TOML, own);
     const shipped = `${textOf(bundle, `${HOME}/qmcp.toml`)}# more\n`;
     const { out } = await dom0.install(rebundled(bundle, { [`${HOME}/qmcp.toml`]: shipped }));
-    expect(out).toContain('Your /etc/qmcp/qmcp.toml stays as it is');
+    expect(out).toContain('Your /etc/qmcp/qmcp.toml is unchanged');
     expect(dom0.read(TOML)).toBe(own);
     expect(dom0.read(`${TOML}.new`)).toBe(shipped);
     rmSync(join(dom0.root, `${TOML}.new`));
@@ -318,11 +320,11 @@ describe('not installed, and nothing is changed, is', () => {
   test('an older version while effects wait to be taken back, which the newer one began', async () => {
     const dom0 = await installed();
     dom0.write('var/lib/qmcp/journal/0123456789abcdef.intent', '{}');
-    await refused(dom0, rebundled(bundle, version({ version: '0.0.9' })), /1 effects wait.*0\.1\.0/);
+    await refused(dom0, rebundled(bundle, version({ version: '0.0.9' })), /1 unfinished changes.*0\.1\.0/);
     await refused(
       dom0,
       rebundled(bundle, version({ version: '0.2.0', formats: { audit: 1, journal: 2, tombstone: 1 } })),
-      /1 effects wait/,
+      /1 unfinished changes/,
     );
   });
 
@@ -331,13 +333,13 @@ describe('not installed, and nothing is changed, is', () => {
       bundle,
       version({ version: '0.2.0', formats: { audit: 2, journal: 1, tombstone: 1 } }),
     );
-    await refused(await installed(newer), bundle, /0\.1\.0 does not read what 0\.2\.0 writes: audit/);
+    await refused(await installed(newer), bundle, /0\.1\.0 cannot read the audit format of 0\.2\.0/);
   });
 
   test('anything on a root that is no dom0’s', async () => {
     const dom0 = fresh();
     rmSync(join(dom0.root, 'etc/qubes'), { recursive: true });
-    await refused(dom0, bundle, /is the root of no dom0/);
+    await refused(dom0, bundle, /is not the root of a dom0/);
   });
 });
 
@@ -354,7 +356,7 @@ describe('a downgrade', () => {
     const back = await dom0.install(bundle);
     expect(back).toMatchObject({ code: 0, err: '' });
     expect(back.out).toContain(
-      'Back from 0.10.0 to 0.1.0: the journal is empty, and the formats are the same.',
+      'Downgrade from 0.10.0 to 0.1.0: the journal is empty, and the formats are the same.',
     );
     expect(dom0.tree()).toEqual(before);
   });

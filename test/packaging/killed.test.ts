@@ -99,7 +99,7 @@ describe('a power cut in the middle of', () => {
       expect(dom0.tree()).not.toEqual(before.tree());
       const ran = words.length > 0 ? await dom0.run(...words) : await dom0.install(bundle);
       expect(ran).toMatchObject({ code: 0, err: '' });
-      expect(ran.out).toContain('what was begun is taken back');
+      expect(ran.out).toContain('the unfinished change was undone');
       expect(dom0.tree()).toEqual(want.tree());
       dom0.remove();
     }

@@ -1,8 +1,10 @@
 """The services of a vault qube: qmcp_vault.py keys|sign|verify [FOLDER]. Standard library, and OpenSSH's ssh-keygen.
 
-FOLDER holds, for each key NAME: NAME (the private key, without a passphrase), NAME.pub, and perhaps NAME.namespaces, what it
-may sign for, one a line (only `qmcp` when there is no such file). A private key is read by ssh-keygen and by nothing here.
+FOLDER holds, for each key NAME: NAME (the private key, without a passphrase), NAME.pub, and optionally NAME.namespaces, the
+namespaces it may sign for, one a line (only `qmcp` without that file). Only ssh-keygen reads a private key.
 """
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -12,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FOLDER = "/rw/config/qmcp-vault"
 KEY = re.compile(r"[a-z0-9-]{1,32}")
@@ -23,24 +27,29 @@ SECONDS = 10
 
 
 class Refused(Exception):
-    """A code of qmcp's closed set."""
+    """The call is refused, with a code of qmcp's closed set."""
 
 
-def request():
+def read_request() -> dict[str, Any]:
     line = sys.stdin.buffer.readline(MAX_REQUEST + 1)
     if not line.endswith(b"\n") or len(line) > MAX_REQUEST:
         raise Refused("invalid-request")
     try:
-        asked = json.loads(line.decode("utf-8"))
+        request = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Refused("invalid-request") from None
-    if not isinstance(asked, dict):
+    if not isinstance(request, dict):
         raise Refused("invalid-request")
-    return asked
+    return request
 
 
-def taken(asked, name, pattern=None, most=MAX_MESSAGE):
-    value = asked.get(name)
+def text_of(
+    request: dict[str, Any],
+    name: str,
+    pattern: re.Pattern[str] | None = None,
+    most: int = MAX_MESSAGE,
+) -> str:
+    value = request.get(name)
     if (
         not isinstance(value, str)
         or len(value) > most
@@ -50,21 +59,21 @@ def taken(asked, name, pattern=None, most=MAX_MESSAGE):
     return value
 
 
-def encoded(text):
+def encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair is no text
+    except UnicodeEncodeError:  # half of a surrogate pair is not text
         raise Refused("invalid-request") from None
 
 
-def public_key(folder, key):
+def public_key(folder: Path, key: str) -> str:
     try:
         return (folder / f"{key}.pub").read_text(encoding="utf-8").strip()
     except OSError:
         raise Refused("not-found") from None
 
 
-def namespaces(folder, key):
+def namespaces(folder: Path, key: str) -> list[str]:
     try:
         return [
             line
@@ -75,7 +84,7 @@ def namespaces(folder, key):
         return ["qmcp"]
 
 
-def keys(folder, _asked):
+def keys(folder: Path, _request: dict[str, Any]) -> dict[str, Any]:
     names = sorted(path.stem for path in folder.glob("*.pub") if KEY.fullmatch(path.stem))
     return {
         "keys": [
@@ -89,13 +98,13 @@ def keys(folder, _asked):
     }
 
 
-def sign(folder, asked):
-    key, namespace = taken(asked, "key", KEY), taken(asked, "namespace", NAMESPACE)
-    message = encoded(taken(asked, "message"))
+def sign(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    key, namespace = text_of(request, "key", KEY), text_of(request, "namespace", NAMESPACE)
+    message = encoded(text_of(request, "message"))
     public_key(folder, key)
     if namespace not in namespaces(folder, key):
         raise Refused("not-permitted")
-    # Written down before anything is signed: what cannot be written down is not signed.
+    # Log first: a signature that cannot be logged is not made.
     with (folder / "signed.log").open("a", encoding="utf-8") as log:
         caller = os.environ.get("QREXEC_REMOTE_DOMAIN", "?")
         log.write(
@@ -109,11 +118,11 @@ def sign(folder, asked):
     return {"signature": signed.stdout.decode("ascii")}
 
 
-def verify(folder, asked):
-    key, namespace = taken(asked, "key", KEY), taken(asked, "namespace", NAMESPACE)
+def verify(folder: Path, request: dict[str, Any]) -> dict[str, Any]:
+    key, namespace = text_of(request, "key", KEY), text_of(request, "namespace", NAMESPACE)
     message, signature = (
-        encoded(taken(asked, "message")),
-        encoded(taken(asked, "signature", most=8192)),
+        encoded(text_of(request, "message")),
+        encoded(text_of(request, "signature", most=8192)),
     )
     with tempfile.TemporaryDirectory() as scratch:
         signers, file = Path(scratch, "signers"), Path(scratch, "signature")
@@ -123,7 +132,7 @@ def verify(folder, asked):
         return {"valid": keygen(command, message).returncode == 0}
 
 
-def keygen(arguments, message):
+def keygen(arguments: list[str], message: bytes) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
             ["ssh-keygen", *arguments], input=message, capture_output=True, timeout=SECONDS
@@ -132,17 +141,24 @@ def keygen(arguments, message):
         raise Refused("failed") from None
 
 
-def answer(verb, folder):
+SERVICES: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {
+    "keys": keys,
+    "sign": sign,
+    "verify": verify,
+}
+
+
+def answer(service: str, folder: Path) -> tuple[bytes, dict[str, Any]]:
     try:
-        return b"X", {"keys": keys, "sign": sign, "verify": verify}[verb](folder, request())
+        return b"X", SERVICES[service](folder, read_request())
     except Refused as refusal:
         return b"R", {"code": str(refusal)}
-    except Exception as error:  # whatever else: what it was is for the person in this qube
+    except Exception as error:  # only the person in this qube sees the details
         print(f"qmcp_vault: {error!r}", file=sys.stderr)
         return b"R", {"code": "failed"}
 
 
-def main():
+def main() -> None:
     kind, value = answer(sys.argv[1], Path(sys.argv[2] if len(sys.argv) > 2 else FOLDER))
     payload = json.dumps(value).encode()
     sys.stdout.buffer.write(kind + len(payload).to_bytes(4, "big") + payload)
