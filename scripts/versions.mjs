@@ -156,6 +156,8 @@ function copyCheckout(to) {
     mkdirSync(dirname(join(to, name)), { recursive: true });
     copyFileSync(join(ROOT, name), join(to, name));
   }
+  // Some tests ask git which files there are.
+  execFileSync('git', ['init', '--quiet'], { cwd: to, stdio: 'ignore' });
 }
 
 /** One pair, step by step until one fails. Returns what each step came to. */

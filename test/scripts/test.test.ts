@@ -1,8 +1,11 @@
+import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
 
 // What `npm test` runs. It is not compiled, since it is there before anything is.
-const { closing, pythonOutcome, runAll, vitestOutcome } = await import(packageFile('scripts/test.mjs'));
+const { closing, pythonOutcome, runAll, unitFiles, vitestOutcome } = await import(
+  packageFile('scripts/test.mjs')
+);
 
 const good = { passed: 3, failed: 0, skipped: 1, failures: [] };
 const bad = { passed: 1, failed: 1, skipped: 0, failures: ['a.test.ts: holds'] };
@@ -38,6 +41,15 @@ describe('npm test', () => {
         'Python  passed  3 passed, 0 failed, 1 skipped  4 s\n6 passed, 0 failed\n',
     );
   });
+});
+
+test('npm run test:unit leaves out what starts guests and servers, and every file of it is there', () => {
+  const files = unitFiles() as string[];
+  expect(files).toEqual(expect.arrayContaining(['core/api/axioms.test.ts', 'cli/arguments/input.test.ts']));
+  expect(files.filter((file) => /^test\/(?!architecture\/)|behaviour|bwrap|^cli\/cli/.test(file))).toEqual(
+    [],
+  );
+  expect(files.filter((file) => !existsSync(packageFile(file)))).toEqual([]);
 });
 
 describe('the outcome of vitest', () => {
