@@ -45,7 +45,9 @@ describe('npm test', () => {
 
 test('npm run test:unit leaves out what starts guests and servers, and every file of it is there', () => {
   const files = unitFiles() as string[];
-  expect(files).toEqual(expect.arrayContaining(['core/api/untrusted.test.ts', 'cli/arguments/input.test.ts']));
+  expect(files).toEqual(
+    expect.arrayContaining(['core/api/untrusted.test.ts', 'cli/arguments/input.test.ts']),
+  );
   expect(files.filter((file) => /^test\/(?!architecture\/)|behaviour|bwrap|^cli\/cli/.test(file))).toEqual(
     [],
   );
