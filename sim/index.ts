@@ -199,7 +199,12 @@ function dom0Services(contracts: string): string[] {
     .map(({ service }) => service);
 }
 
+/** Every host makes dozens of them, and most are the first of their name. */
 function link(target: string, path: string): void {
-  rmSync(path, { force: true });
-  symlinkSync(target, path);
+  try {
+    symlinkSync(target, path);
+  } catch {
+    rmSync(path, { force: true });
+    symlinkSync(target, path);
+  }
 }

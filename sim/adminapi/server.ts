@@ -1,4 +1,4 @@
-import { chmod, rm } from 'node:fs/promises';
+import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import type { Host } from '../host/host.js';
 import { isStream } from './exchange.js';
@@ -23,12 +23,12 @@ export async function serveAdminApi(
     socket.on('close', () => open.delete(socket));
     serve(host, socket);
   });
-  await rm(socketPath, { force: true });
+  rmSync(socketPath, { force: true });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(socketPath, resolve);
   });
-  await chmod(socketPath, options.mode ?? 0o770);
+  chmodSync(socketPath, options.mode ?? 0o770);
   return {
     close: () =>
       new Promise((resolve) => {
