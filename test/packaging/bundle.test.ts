@@ -15,9 +15,8 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packed } from '../../cli/commands/bundle.js';
-import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
-import { run } from '../../testing/run.js';
+import { run, runPython } from '../../testing/run.js';
 import { QMCP, qmcp } from '../support/qmcp.js';
 import { bundled, Dom0, filesOf, HOME, rebundled, sha256 } from './dom0.js';
 
@@ -257,7 +256,7 @@ describe('from a bundle made to harm dom0', () => {
       writeFileSync(file, make());
       return file;
     });
-    const { out } = await run(python(), ['-B', packageFile('test/packaging/each.py'), dom0.root, ...files]);
+    const { out } = await runPython(['-B', packageFile('test/packaging/each.py'), dom0.root, ...files]);
     const found = JSON.parse(out) as Tried[];
     HOSTILE.forEach(([what], index) => {
       tried.set(what, found[index]!);

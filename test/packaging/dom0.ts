@@ -14,10 +14,9 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { packed } from '../../cli/commands/bundle.js';
-import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
-import { type ProcessResult, run } from '../../testing/run.js';
+import { type ProcessResult, run, runPython } from '../../testing/run.js';
 import { qmcp } from '../support/qmcp.js';
 
 export const INSTALLER = packageFile('dom0/packaging/qmcp-dom0');
@@ -27,7 +26,7 @@ export const TOML = 'etc/qmcp/qmcp.toml';
 
 export type Files = Map<string, Buffer>;
 
-/** The bundle of this checkout, as `qmcp bundle` writes it. */
+/** What `qmcp bundle` writes in that folder, by the configuration there. */
 export async function bundled(folder: string, ...words: string[]): Promise<Buffer> {
   const file = join(folder, 'qmcp.tar');
   // What a test is told by its environment is none of the command's.
@@ -37,6 +36,15 @@ export async function bundled(folder: string, ...words: string[]): Promise<Buffe
   const { code, stderr } = await qmcp(['bundle', '-o', file, ...words], { cwd: folder, env });
   if (code !== 0) throw new Error(stderr);
   return readFileSync(file);
+}
+
+let checkout: Promise<Buffer> | undefined;
+
+/** The bundle of this checkout: the same bytes whenever it is made, so that one is enough. */
+export function bundleOfCheckout(): Promise<Buffer> {
+  const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
+  checkout ??= bundled(folder);
+  return checkout.finally(() => rmSync(folder, { recursive: true }));
 }
 
 /** The files of a bundle: sizes are at 124, in octal. */
@@ -120,7 +128,7 @@ export class Dom0 {
 
   /** The installer, `qmcp-dom0 --root ROOT …`, without a terminal. */
   run(...words: string[]): Promise<ProcessResult> {
-    return run(python(), ['-IB', INSTALLER, '--root', this.root, ...words]);
+    return runPython(['-IB', INSTALLER, '--root', this.root, ...words]);
   }
 
   /** A contract of another plugin, put in force by the operator; the text is that of a contract of `inspect`. */
@@ -148,4 +156,28 @@ export class Dom0 {
   install(bundle: Buffer): Promise<ProcessResult> {
     return this.run('install', this.fetched(bundle), '--sha256', sha256(bundle), '--yes');
   }
+}
+
+const installed = new Map<string, Promise<Dom0>>();
+
+/** A dom0 in which the installer has put this bundle: once, and what it did there is copied. */
+export async function dom0With(bundle: Buffer): Promise<Dom0> {
+  const digest = sha256(bundle);
+  const first = installed.get(digest) ?? installIn(new Dom0(), bundle);
+  installed.set(digest, first);
+  const dom0 = new Dom0();
+  await dom0.becomes(await first);
+  return dom0;
+}
+
+async function installIn(dom0: Dom0, bundle: Buffer): Promise<Dom0> {
+  const { code, err } = await dom0.install(bundle);
+  if (code !== 0 || err !== '') throw new Error(`it cannot be installed: ${err}`);
+  return dom0;
+}
+
+/** After a file of tests that had some. */
+export async function forgetInstalled(): Promise<void> {
+  for (const dom0 of installed.values()) (await dom0).remove();
+  installed.clear();
 }

@@ -1,12 +1,22 @@
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
-import { run } from '../../testing/run.js';
-import { bundled, Dom0, filesOf, HOME, POLICY, rebundled, sha256, TOML, textOf } from './dom0.js';
+import { run, runPython } from '../../testing/run.js';
+import {
+  bundleOfCheckout,
+  Dom0,
+  dom0With,
+  filesOf,
+  forgetInstalled,
+  HOME,
+  POLICY,
+  rebundled,
+  sha256,
+  TOML,
+  textOf,
+} from './dom0.js';
 
 const made: Dom0[] = [];
 const fresh = (): Dom0 => {
@@ -18,18 +28,11 @@ afterEach(() => {
   for (const dom0 of made.splice(0)) dom0.remove();
 });
 
-const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let bundle: Buffer;
-let template: Dom0;
 beforeAll(async () => {
-  bundle = await bundled(folder);
-  template = new Dom0();
-  expect(await template.install(bundle)).toMatchObject({ code: 0, err: '' });
+  bundle = await bundleOfCheckout();
 });
-afterAll(() => {
-  rmSync(folder, { recursive: true });
-  template.remove();
-});
+afterAll(forgetInstalled);
 
 const STATE_CONTRACT = 'etc/qmcp/contracts/qmcp.inspect.State.json';
 const version = (changes: object): Record<string, string> => ({
@@ -41,9 +44,8 @@ const version = (changes: object): Record<string, string> => ({
 
 /** A dom0 with this bundle in it. */
 async function installed(which = bundle): Promise<Dom0> {
-  const dom0 = fresh();
-  if (which === bundle) await dom0.becomes(template);
-  else expect(await dom0.install(which)).toMatchObject({ code: 0, err: '' });
+  const dom0 = await dom0With(which);
+  made.push(dom0);
   return dom0;
 }
 
@@ -189,7 +191,7 @@ describe('before anything changes, the operator', () => {
       [`${HOME}/settings/contracts.py`]: hostile,
     });
     const before = dom0.tree();
-    const { code, out } = await run(python(), [
+    const { code, out } = await runPython([
       '-IB',
       join(dom0.root, 'usr/bin/qmcp-dom0'),
       '--root',

@@ -1,22 +1,26 @@
 /** A power cut at any of the installer's writes: what is left is the old, the new, or closed; and never half of anything. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
-import { run } from '../../testing/run.js';
-import { bundled, Dom0, HOME, POLICY, rebundled, textOf } from './dom0.js';
+import { runPython } from '../../testing/run.js';
+import {
+  bundleOfCheckout,
+  Dom0,
+  dom0With,
+  forgetInstalled,
+  HOME,
+  POLICY,
+  rebundled,
+  textOf,
+} from './dom0.js';
 
 /** Every write with QMCP_SWEEP=all; else one in so many, for the time it takes. */
 const stride = (usual: number): string => (process.env.QMCP_SWEEP === 'all' ? '1' : String(usual));
 
-const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let bundle: Buffer;
 let older: Buffer;
 let contract: string;
 beforeAll(async () => {
-  bundle = await bundled(folder);
+  bundle = await bundleOfCheckout();
   contract = textOf(bundle, 'etc/qmcp/contracts/qmcp.inspect.State.json');
   older = rebundled(bundle, {
     'etc/qmcp/contracts/qmcp.inspect.Other.json': contract.replaceAll('inspect.State', 'inspect.Other'),
@@ -26,7 +30,8 @@ beforeAll(async () => {
     [`${HOME}/qmcp.toml`]: `${textOf(bundle, `${HOME}/qmcp.toml`)}# older\n`,
   });
 });
-afterAll(() => rmSync(folder, { recursive: true }));
+
+afterAll(forgetInstalled);
 
 interface Seen {
   readonly writes: number;
@@ -38,14 +43,11 @@ interface Seen {
 
 /** The installer, killed again and again in a dom0 that has `before` in it; what it found. */
 async function killed(before: Buffer | undefined, what: Buffer | 'uninstall', every: string): Promise<Seen> {
-  const dom0 = new Dom0();
+  const dom0 = before ? await dom0With(before) : new Dom0();
   try {
-    if (before) {
-      expect(await dom0.install(before)).toMatchObject({ code: 0 });
-      await dom0.operatorInstalls('qmcp.other.See', contract);
-    }
+    if (before) await dom0.operatorInstalls('qmcp.other.See', contract);
     const words = [dom0.root, what === 'uninstall' ? what : dom0.fetched(what), every];
-    const { code, out, err } = await run(python(), ['-B', packageFile('test/packaging/killed.py'), ...words]);
+    const { code, out, err } = await runPython(['-B', packageFile('test/packaging/killed.py'), ...words]);
     expect({ code, err: err.split('\n').filter((line) => line.startsWith('killed.py')) }).toEqual({
       code: 0,
       err: [],
@@ -80,16 +82,13 @@ describe('a power cut in the middle of', () => {
 
   test('an install is finished by the next one, and by recover taken back', async () => {
     const cut = async (): Promise<Dom0> => {
-      const dom0 = new Dom0();
-      await dom0.install(older);
+      const dom0 = await dom0With(older);
       const words = [dom0.root, dom0.fetched(bundle), 'cut', '60'];
-      expect((await run(python(), ['-B', packageFile('test/packaging/killed.py'), ...words])).code).toBe(137);
+      expect((await runPython(['-B', packageFile('test/packaging/killed.py'), ...words])).code).toBe(137);
       return dom0;
     };
-    const expected = new Dom0();
-    const before = new Dom0();
-    await before.install(older);
-    await expected.install(older);
+    const expected = await dom0With(older);
+    const before = await dom0With(older);
     await expected.install(bundle);
     for (const [words, want] of [
       [[], expected],
@@ -111,7 +110,7 @@ describe('a power cut in the middle of', () => {
 /** An install whose commands are not run but noted, one of them failing. */
 async function failing(dom0: Dom0, which: number) {
   const words = [dom0.root, dom0.fetched(bundle), 'fail', String(which)];
-  const ran = await run(python(), ['-B', packageFile('test/packaging/killed.py'), ...words]);
+  const ran = await runPython(['-B', packageFile('test/packaging/killed.py'), ...words]);
   const { code, commands } = JSON.parse(ran.out.trimEnd().split('\n').at(-1)!) as {
     code: number;
     commands: { words: string[]; open: boolean; policy: string }[];
@@ -121,8 +120,7 @@ async function failing(dom0: Dom0, which: number) {
 
 describe('the commands of an upgrade', () => {
   test('stop what runs when dom0 is closed, start it under the new policy, and only then dom0 is opened', async () => {
-    const dom0 = new Dom0();
-    await dom0.install(older);
+    const dom0 = await dom0With(older);
     const before = dom0.tree()[POLICY]!.split(' ')[1]!;
     const { code, commands } = await failing(dom0, 0);
     const after = dom0.tree()[POLICY]!.split(' ')[1]!;
@@ -142,8 +140,7 @@ describe('the commands of an upgrade', () => {
   });
 
   test('one of them fails: everything is as it was before, and the old is started again', async () => {
-    const dom0 = new Dom0();
-    await dom0.install(older);
+    const dom0 = await dom0With(older);
     const before = dom0.tree();
     for (const which of [1, 4, 6]) {
       const { code, commands } = await failing(dom0, which);

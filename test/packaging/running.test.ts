@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
-import { run } from '../../testing/run.js';
+import { run, runPython } from '../../testing/run.js';
 import { Seat } from '../security/host.js';
-import { bundled, HOME, INSTALLER, POLICY, rebundled, sha256, textOf } from './dom0.js';
+import { bundleOfCheckout, HOME, INSTALLER, POLICY, rebundled, sha256, textOf } from './dom0.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'qm-'));
 let bundle: Buffer;
@@ -21,17 +21,7 @@ const root = (): string => seat.sim.root;
 async function install(which: Buffer, where = root()) {
   const file = join(folder, 'fetched.tar');
   writeFileSync(file, which);
-  return run(python(), [
-    '-IB',
-    INSTALLER,
-    '--root',
-    where,
-    'install',
-    file,
-    '--sha256',
-    sha256(which),
-    '--yes',
-  ]);
+  return runPython(['-IB', INSTALLER, '--root', where, 'install', file, '--sha256', sha256(which), '--yes']);
 }
 
 const unit = (key: string, file = 'qmcpd.service'): string =>
@@ -74,7 +64,7 @@ async function stop(): Promise<void> {
 }
 
 beforeAll(async () => {
-  bundle = await bundled(folder);
+  bundle = await bundleOfCheckout();
   seat = await Seat.take('demo', async (where) => {
     for (const path of ['etc/qmcp', 'etc/qubes-rpc', POLICY]) rmSync(join(where, path), { recursive: true });
     mkdirSync(join(where, 'etc/qubes-rpc'));
@@ -150,7 +140,7 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
 
   test('after an uninstall: every call is refused, whether qmcpd still runs or not', async () => {
     const uninstall = ['-IB', INSTALLER, '--root', root(), 'uninstall', '--yes'];
-    expect(await run(python(), uninstall)).toMatchObject({ code: 0, err: '' });
+    expect(await runPython(uninstall)).toMatchObject({ code: 0, err: '' });
     const before = seat.truth();
     expect(await seat.ask('@adminvm', 'qmcp.inspect.List')).toEqual({ code: 'denied' });
     expect(await seat.ask('ai-made', 'qmcp.spawn.Start')).toEqual({ code: 'denied' });

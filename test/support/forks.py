@@ -1,29 +1,47 @@
 """Runs Python programs in processes that are forked from this one, which has loaded Python's library and dom0's code: the same
 code, unmodified, for a tenth of what a start of the interpreter costs.
 
-    python3 -BP forks.py SOCKET DOM0
+    python3 -IB forks.py SOCKET DOM0
 
 Over a connection to SOCKET come lines of JSON: a program to run,
     {"id", "words": what follows `python3`, "cwd", "env", "stdio": "pipe" or "ignore" for descriptors 0 to 2, "streams": PATH}
 or {"id", "kill": SIGNAL}. Back go {"id", "pid"} and then {"id", "code"} or {"id", "signal"}. For each pipe, there is a
-connection to the socket PATH whose first line is `ID DESCRIPTOR`. Programs end with the connection that started them, and all
-of them with our standard input.
+connection to the socket PATH whose first line is `ID DESCRIPTOR`; who can send descriptors sends them instead. Programs end
+with the connection that started them, and all of them with our standard input.
+
+What a program takes for the interpreter is interpreter.py: what it starts is forked from here as well. Variables whose names
+begin with PYTHON mean nothing to the interpreter of any of them.
 """
 
+import _imp
 import contextlib
 import gc
-import importlib
+import importlib.machinery
 import itertools
 import json
 import os
 import runpy
 import selectors
+import shlex
 import signal
 import socket
 import sys
 import traceback
 
 FLAGS = {"-B", "-I", "-IB", "-E", "-s"}
+
+
+def remember_code():
+    """The code of a file that is a copy of another is that one's, under another name."""
+    compiled, compile_source = {}, importlib.machinery.SourceFileLoader.source_to_code
+
+    def source_to_code(loader, data, path, **how):
+        if data not in compiled:
+            compiled[data] = compile_source(loader, data, path, **how)
+        _imp._fix_co_filename(compiled[data], path)
+        return compiled[data]
+
+    importlib.machinery.SourceFileLoader.source_to_code = source_to_code
 
 
 class Program:
@@ -106,6 +124,11 @@ def files_of(folder):
 
 class Forks:
     def __init__(self, path, programs, dom0):
+        self.interpreter = f"{path}-python3"
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "interpreter.py")
+        words = " ".join(map(shlex.quote, (sys.executable, "-ISB", script, path)))
+        with open(self.interpreter, "w", opener=lambda *how: os.open(*how, 0o700)) as file:
+            file.write(f'#!/bin/sh\nexec {words} "$@"\n')
         self.dom0, self.files, self.loaded = dom0, files_of(dom0), load(programs)
         for modules in self.loaded.values():
             if "settings.contracts" in modules:  # it remembers what the usual contracts say
@@ -136,9 +159,9 @@ class Forks:
         connection, pending = self.listener.accept()[0], bytearray()
 
         def read():
-            chunk = b""
+            chunk, descriptors = b"", []
             with contextlib.suppress(OSError):
-                chunk = connection.recv(1 << 20)
+                chunk, descriptors, *_ = socket.recv_fds(connection, 1 << 20, 3)
             pending.extend(chunk)
             if not chunk:
                 self.selector.unregister(connection)
@@ -148,11 +171,11 @@ class Forks:
             *lines, rest = bytes(pending).split(b"\n")
             pending[:] = rest
             for line in lines:
-                self.do(connection, json.loads(line))
+                self.do(connection, json.loads(line), descriptors)
 
         self.selector.register(connection, selectors.EVENT_READ, read)
 
-    def do(self, connection, asked):
+    def do(self, connection, asked, descriptors):
         if "kill" in asked:
             # Whoever is in `children` has not been waited for: its number is nobody else's.
             for pid in [
@@ -162,7 +185,7 @@ class Forks:
             return
         try:
             program = Program(asked["words"], asked["cwd"])
-            streams = [self.stream(asked, number) for number in range(3)]
+            streams = descriptors or [self.stream(asked, number) for number in range(3)]
         except (OSError, ValueError) as problem:
             self.tell(connection, asked["id"], error=str(problem))
             return
@@ -197,6 +220,7 @@ class Forks:
         os.chdir(asked["cwd"])
         os.environ.clear()
         os.environ.update(asked["env"])
+        sys.executable = self.interpreter
         # In somebody's editor, the code may be another by now.
         if files_of(self.dom0) == self.files:
             sys.modules.update(self.loaded.get(program.key, {}))
@@ -226,6 +250,7 @@ class Forks:
 
 if __name__ == "__main__":
     where, dom0 = sys.argv[1:]
+    remember_code()
     timeless = f"{os.path.dirname(dom0)}/test/support/timeless.py"  # not beside a copy of dom0
     forks = Forks(
         where,

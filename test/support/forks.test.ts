@@ -1,13 +1,21 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { python, startPython } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { run, runPython } from '../../testing/run.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
-afterAll(() => rmSync(folder, { recursive: true }));
+const variables = Object.entries(process.env).filter(([name]) => name.startsWith('PYTHON'));
+beforeAll(() => {
+  // They mean nothing to what is forked.
+  for (const [name] of variables) delete process.env[name];
+});
+afterAll(() => {
+  Object.assign(process.env, Object.fromEntries(variables));
+  rmSync(folder, { recursive: true });
+});
 
 let scripts = 0;
 /** A folder of a script's own, for it and what it imports. */
@@ -48,11 +56,7 @@ describe('a forked Python program does what the same program does when it is sta
     ['that ends with nothing', 'import sys; sys.exit()', 0],
     ['that a signal ends', 'import os, signal; os.kill(os.getpid(), signal.SIGTERM)', null],
     ['that cannot be ended but at once', 'import os; print("unsaid"); os._exit(3)', 3],
-    [
-      'whose output is gone',
-      'import os, sys; print("x"); os.close(1)',
-      process.env.PYTHONUNBUFFERED ? 0 : 120,
-    ],
+    ['whose output is gone', 'import os, sys; print("x"); os.close(1)', 120],
   ])('and ends as it does: one %s', async (_what, text, code) => {
     expect((await same(['-B', script(text)])).code).toBe(code);
   });
@@ -103,6 +107,22 @@ describe('a forked Python program does what the same program does when it is sta
     });
     await new Promise((resolve) => child.once('close', resolve));
     expect(out).toBe(`${join(place, '..')}\n`);
+  });
+
+  it('and starts other Python programs as it does', async () => {
+    const started = script(
+      `import os, signal, sys
+print(sys.argv[1], sys.stdin.read(), os.environ)
+print('wrong', file=sys.stderr)
+sys.exit(3) if sys.argv[1] == 'ends' else os.kill(os.getpid(), signal.SIGKILL)`,
+    );
+    const starts = `import subprocess, sys
+for word in ('ends', 'dies'):
+    words = [sys.executable, '-B', '-E', '-s', ${JSON.stringify(started)}, word]
+    print(subprocess.run(words, input=b'in', capture_output=True, env={'ONLY': 'this'}).returncode)
+    print(subprocess.run(words, input=b'in', capture_output=True, env={'ONLY': 'this'}).stdout[:20])`;
+    const { out } = await same(['-B', script(starts)]);
+    expect(out).toMatch(/^3\nb"ends in .*\n-9\n/);
   });
 
   it('the operator’s command and the installer, whose code is loaded', async () => {

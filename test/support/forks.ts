@@ -25,7 +25,7 @@ export class ForkServer {
     const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
     const socket = join(folder, 'forks');
     const script = fileURLToPath(new URL('forks.py', import.meta.url));
-    const child = spawn(python(), ['-BP', script, socket, dom0], { stdio: ['pipe', 'ignore', 'pipe'] });
+    const child = spawn(python(), ['-IB', script, socket, dom0], { stdio: ['pipe', 'ignore', 'pipe'] });
     let said = '';
     await new Promise<void>((resolve, reject) => {
       child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -12,12 +12,22 @@ declare module 'vitest' {
   }
 }
 
-export default async function once(project: TestProject): Promise<() => Promise<void>> {
+/** Says that this was called before, for another project of vitest.config.ts, and what came of it. */
+const CALLED = '_QMCP_FORKS';
+
+export default async function once(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  const before = process.env[CALLED];
+  if (before !== undefined) {
+    project.provide('forks', before);
+    return undefined;
+  }
   const folder = process.env.TMPDIR === undefined ? inMemory() : undefined;
   if (folder !== undefined) process.env.TMPDIR = folder;
   const server = await ForkServer.start();
+  process.env[CALLED] = server.socket;
   project.provide('forks', server.socket);
   return async () => {
+    delete process.env[CALLED];
     await server.stop();
     if (folder === undefined) return;
     delete process.env.TMPDIR;
