@@ -55,8 +55,8 @@ export interface Reviewed extends Loaded {
 /** The lock file and the current state of everything it covers. */
 export interface Pins {
   readonly path: string;
-  readonly was: Lock | undefined;
-  readonly is: Lock;
+  readonly locked: Lock | undefined;
+  readonly current: Lock;
 }
 
 /** See `load` in main.ts. */
@@ -76,11 +76,11 @@ export async function load(config: Config, dom0: Dom0, { quiet = false } = {}): 
 
 /** See `pins` in main.ts. */
 export async function pins(config: Config, dom0: Dom0): Promise<Pins> {
-  const { path, lock: was } = lockFile({ ...config, pinned: false });
+  const { path, lock: locked } = lockFile({ ...config, pinned: false });
   const { loaded, versions } = await loadEverything(config, dom0);
-  const is = currentLock(loaded, await versions(), INSTRUCTIONS);
+  const current = currentLock(loaded, await versions(), INSTRUCTIONS);
   await loaded.dispose();
-  return { path, was, is };
+  return { path, locked, current };
 }
 
 async function loadEverything(

@@ -461,27 +461,27 @@ const BROKEN: Readonly<
 };
 
 describe('the axioms', () => {
-  test('are the invariants of dom0’s spec, in its words and enforced where it says', () => {
+  test("the axioms are the invariants of dom0's spec, with its statements and places of enforcement", () => {
     expect(
       Object.entries(INVARIANTS).map(([id, { enforcedBy, statement }]) => [id, enforcedBy, statement]),
     ).toEqual(Object.entries(known).map(([id, { enforced_by, statement }]) => [id, enforced_by, statement]));
   });
 
-  test('each have something that breaks them', () => {
+  test('every axiom has examples that break it', () => {
     expect(Object.keys(BROKEN).sort()).toEqual(CHECKS.map(({ id }) => id).sort());
   });
 
-  test.each(KEPT)('are all kept by %s', (_what, before, now) => {
+  test.each(KEPT)('all axioms hold for %s', (_what, before, now) => {
     expect(CHECKS.filter(({ holds }) => !holds(before, now, WORLD)).map(({ id }) => id)).toEqual([]);
   });
 
-  describe.each(CHECKS.map((check) => [check.id, check] as const))('%s is broken by', (id, check) => {
-    test.each(BROKEN[id]!)('%s', (_what, before, now, world) => {
+  describe.each(CHECKS.map((check) => [check.id, check] as const))('%s', (id, check) => {
+    test.each(BROKEN[id]!)(`${id} is broken by %s`, (_what, before, now, world) => {
       expect(check.holds(before, now, { ...WORLD, ...world })).toBe(false);
     });
   });
 
-  test('do not ask for what nobody looked at', () => {
+  test('the checks accept snapshots without the parts that were not read', () => {
     const { qubes } = HOST;
     for (const [before, now] of [
       [{ qubes }, { qubes }],
@@ -492,7 +492,7 @@ describe('the axioms', () => {
   });
 });
 
-test('a contract is held to the classes it says it makes', () => {
+test('birth.class allows only the classes that the contract names', () => {
   expect(axioms.birthClass('AppVM')).toEqual({ id: 'birth.class', with: { classes: ['AppVM'] } });
   const only = checkOf(axioms.birthClass('AppVM'));
   expect(only.holds(HOST, with_(child('ai-two')), WORLD)).toBe(true);
@@ -503,6 +503,6 @@ test('a contract is held to the classes it says it makes', () => {
   expect(forThose.holds(HOST, with_(forDisposables), WORLD)).toBe(true);
 });
 
-test('there is no check of an invariant dom0 does not know', () => {
+test('an invariant that dom0 does not know has no check', () => {
   expect(() => checkOf({ id: 'mine.own', with: {} })).toThrow('dom0 enforces no invariant mine.own');
 });

@@ -1,6 +1,6 @@
 /**
- * The judge: for every invariant, a check of the host over any one call, whatever tool made it. Where the statement is about
- * replies, the host cannot show all of it; a comment says which part a check of the host can see.
+ * The judge: for every invariant, a check of the host before and after a call of any tool. If a statement is about replies,
+ * the host cannot show all of it; a comment says which part the check covers.
  */
 import { FEATURE, NAMES, SERVICE } from '../core/api/generated/names.js';
 import {
@@ -27,7 +27,7 @@ import {
   WorldTags,
 } from './world-tags.js';
 
-/** A statement about the host, and a check that a step from `before` to `after` kept it true. */
+/** A statement about the host, and a check that it still holds after a change from `before` to `after`. */
 export interface Check {
   readonly id: string;
   readonly statement: string;
@@ -41,15 +41,15 @@ type Predicate = (
   parameters: Invariant['with'],
 ) => boolean;
 
-/** Lines qubesd takes, the final drop included. */
+/** The lines that qubesd accepts, including the final drop. */
 const MAX_LINES = LIMITS.firewall_rules + 1;
 
 const DEVICE_CLASSES: readonly string[] = NAMES.device_classes;
 
-/** What a qube needs of dom0 to boot. */
+/** The services of dom0 that a qube needs to boot. */
 const BOOT_SERVICES: readonly string[] = [...NAMES.boot_services, SERVICE.date];
 
-/** A line of policy that lets something through. */
+/** The parts of a policy line that allows something; empty for any other line. */
 const allowingLine = (line: string) => {
   const [service = '', argument = '', source = '', target = '', ...action] = line.trim().split(/\s+/);
   return action[0] === 'deny' ? [] : [{ service, argument, source, target, action }];
@@ -59,7 +59,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   // ---- who may be seen
 
   'scope.existence-hidden':
-    // About replies. The host shows that nothing outside the world comes into being or ends by asking for it.
+    // About replies. The host shows that a call creates and removes nothing outside the world.
     (before, after, worldTags) => {
       const outside = ({ qubes }: HostSnapshot) =>
         qubes.filter((qube) => !worldTags.isRelated(qube)).map((qube) => `${qube.class} ${qube.name}`);
@@ -67,7 +67,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
     },
 
   'scope.values-redacted':
-    // About replies. The host shows that what is outside stays as it was, so that nothing of it can be learned by its reaction.
+    // About replies. The host shows that a call changes nothing outside the world, so its effects reveal nothing.
     (before, after, worldTags) =>
       survivingQubes(before, after).every(([was, is]) => worldTags.isRelated(was) || isUnchanged(was, is)),
 
@@ -107,7 +107,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   },
 
   'tiers.unreadable':
-    // About replies. The host shows that no such tag gets to where an agent reads: the features listed for its world.
+    // About replies. The host shows that no such tag gets into the features that an agent can read.
     (before, after, worldTags) => {
       const secrets = [...worldTags.tierTags, ...worldTags.restrictionTags];
       const shown = ({ qubes }: HostSnapshot) =>
@@ -134,13 +134,13 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   },
 
   'restrictions.inherit':
-    // Being taken off it included, though any other qube may leave its network.
+    // A locked qube cannot even be disconnected, unlike any other qube.
     (before, after, worldTags) => {
       const locked = survivingQubes(before, after).filter(([was]) => was.tags.includes(worldTags.egressLock));
       const kept = locked.every(
         ([was, is]) => was.properties.netvm === is.properties.netvm && isEqual(was.firewall, is.firewall),
       );
-      // What is half made is nobody's yet.
+      // A half-created qube is not a member yet.
       const children = createdQubes(before, after).filter((child) => worldTags.isFinished(child));
       return (
         kept &&
@@ -149,7 +149,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
             worldTags.restrictionsOf(source).every((tag) => child.tags.includes(tag));
           const named = sourcesOf(child, before, after);
           if (named.length > 0) return named.every(carries);
-          // Where the log does not say whose child it is, it may be that of any.
+          // If the log does not name the source, any possible source will do.
           const sources = possibleSources(child, before).filter((qube) => worldTags.inScope(qube));
           return sources.length === 0 || sources.some(carries);
         })
@@ -170,7 +170,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
       qube.class === 'DispVM' ? /^disp\d+$/.test(qube.name) : qube.name.startsWith(world.prefix),
     ),
 
-  /** A contract says which of the classes it makes. */
+  // A contract names the classes that it creates.
   'birth.class': (before, after, _worldTags, { classes }) =>
     createdQubes(before, after).every((qube) => {
       const made = qube.properties.template_for_dispvms === 'True' ? 'DispVMTemplate' : qube.class;
@@ -198,7 +198,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   'egress.never-widens': (before, after) =>
     survivingQubes(before, after).every(([was, is]) => {
       const network = was.properties.netvm ?? '';
-      // What is not born by a call has as its home what it was on when a call first took it off.
+      // The home of a qube that no call created is the network it had when a call first disconnected it.
       const home = was.features[FEATURE.birth_network] ?? network;
       return (
         ['', network, home].includes(is.properties.netvm ?? '') &&
@@ -251,13 +251,13 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   // ---- budget
 
   'budget.hard':
-    // The rates and the calls under way are not on the host. What was beyond a limit before (the operator lowered it) may stay.
+    // A snapshot shows no rates and no calls in progress. Usage may stay above a limit that the operator has lowered.
     (before, after, worldTags) => {
       const { budget } = worldTags.world;
       const [was, is] = [worldTags.usage(before), worldTags.usage(after)];
       const lines = Object.keys(was) as (keyof typeof was)[];
       const then = new Map(before.qubes.map(({ name, disk }) => [name, disk]));
-      // A qube runs with what it had when it started: were that written lower, it would be counted for less than it has.
+      // A running qube keeps the memory and vcpus it started with, so a lower written value would undercount it.
       const running = survivingQubes(before, after).filter(
         ([was, is]) =>
           (worldTags.isMadeByWorld(was) || worldTags.inScope(was)) && !isDown(was) && !isDown(is),
@@ -277,7 +277,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
     },
 
   'budget.numbers-private':
-    // About replies. The host shows the prediction: no line grows by more than the budget service said was left of it.
+    // About replies. The host shows the prediction: no line grows by more than what the budget service reports as left.
     (before, after, worldTags) => {
       const { budget } = worldTags.world;
       const [was, is] = [worldTags.usage(before), worldTags.usage(after)];
@@ -291,7 +291,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
 
   'props.allowlist': (before, after, worldTags) => {
     const { world } = worldTags;
-    // The network has verbs of its own; a limit of memory that nobody set follows the memory.
+    // The network has its own steps. `maxmem` follows `memory` if it is not set.
     const properties = new Set([...world.properties, 'netvm']);
     if (properties.has('memory')) properties.add('maxmem');
     const features = new Set([...world.features, FEATURE.birth_network, FEATURE.entombed]);
@@ -315,7 +315,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
       qubes.flatMap(({ name, attached = [] }) =>
         attached.map(({ devclass, backend, port }) => ({ name, devclass, backend, port })),
       );
-    // A device also goes when an end of it does.
+    // A device is also detached when one of the two qubes halts.
     const up = new Set(after.qubes.filter((qube) => !isDown(qube)).map(({ name }) => name));
     const [then, now] = [uses(before), uses(after)];
     const without = (some: typeof then, others: typeof then) =>
@@ -364,7 +364,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   },
 
   'crash.no-residue':
-    // What remains is whole: no birth without its last mark, no removal without its time, and no time without the removal.
+    // No half-created qube, no tombstone without its time, and no time without the tombstone.
     (_before, after, worldTags) =>
       after.qubes
         .filter((qube) => worldTags.isRelated(qube))
@@ -378,7 +378,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   // ---- the policy
 
   'policy.closed':
-    // Without dom0's files in sight, the host shows what a call past the policy would leave: a change of what is outside.
+    // Without dom0's files, the host shows only the effect of a call past the policy: a change outside the world.
     (before, after, worldTags) => {
       const untouched = survivingQubes(before, after).every(
         ([was, is]) => worldTags.isRelated(was) || isUnchanged(was, is),
@@ -408,7 +408,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   },
 };
 
-/** The check of an invariant a plugin declares. Throws for one dom0 does not know. */
+/** The check of an invariant that a plugin declares. Throws for an id that dom0 does not know. */
 export function checkOf({ id, with: parameters }: Invariant): Check {
   if (!isInvariantId(id)) throw new Error(`dom0 enforces no invariant ${id}`);
   const holds = (before: HostSnapshot, after: HostSnapshot, world: WorldSnapshot) =>
@@ -421,7 +421,7 @@ export const CHECKS: readonly Check[] = (Object.keys(INVARIANTS) as InvariantId[
   checkOf({ id, with: id === 'birth.class' ? { classes: ['AppVM', 'DispVMTemplate', 'DispVM'] } : {} }),
 );
 
-/** A command may change files inside its qube. It must not change which qubes exist and how they are connected. */
+/** A command may change files in its qube, but not which qubes exist and how they are connected. */
 export const structureUnchanged: Check = {
   id: 'policy.closed',
   statement: INVARIANTS['policy.closed'].statement,

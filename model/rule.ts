@@ -1,6 +1,6 @@
 import type { Rule } from '../core/api/index.js';
 
-/** A line of a qube's firewall that accepts, or undefined for any other. */
+/** The rule in a firewall line that accepts; undefined for any other line. */
 export function ruleOf(line: string): Rule | undefined {
   const words = new Map(line.split(' ').map((word) => word.split('=', 2) as [string, string]));
   if (words.get('action') !== 'accept') return undefined;

@@ -1,7 +1,7 @@
-/** The host as the judge sees it: the truth, not an agent's view. */
+/** The actual state of the host for the judge, not an agent's view. */
 import type { Rule, Tier } from '../core/api/index.js';
 
-/** One qube as a model check sees it. */
+/** One qube as a check sees it. */
 export interface QubeSnapshot {
   readonly name: string;
   readonly class: string;
@@ -14,7 +14,7 @@ export interface QubeSnapshot {
   readonly firewall: readonly string[];
   /** Persistent disk, in bytes. */
   readonly disk: number;
-  /** Devices of other qubes that this one uses. Left out where nobody looked. */
+  /** Devices of other qubes that this one uses; undefined if they were not read. */
   readonly attached?: readonly {
     readonly devclass: string;
     readonly backend: string;
@@ -22,7 +22,7 @@ export interface QubeSnapshot {
   }[];
 }
 
-/** What dom0 keeps besides its qubes. */
+/** The state of dom0 besides its qubes. */
 export interface Dom0Snapshot {
   /** Services whose contracts are installed. */
   readonly contracts: readonly string[];
@@ -32,18 +32,18 @@ export interface Dom0Snapshot {
   readonly audit: readonly {
     readonly kind: string;
     readonly call?: string;
-    /** Names in the call's arguments, of qubes and of those to be. Left out where nobody looked. */
+    /** Names of existing and new qubes in the call's arguments; undefined if they were not read. */
     readonly names?: readonly string[];
   }[];
 }
 
 export interface HostSnapshot {
   readonly qubes: readonly QubeSnapshot[];
-  /** Left out where nobody looked. */
+  /** Undefined if it was not read. */
   readonly dom0?: Dom0Snapshot;
 }
 
-/** What a world may use of the host at most: bytes, MiB, numbers. Rates are not about the host's state, and so not here. */
+/** The most that a world may use of the host: bytes, MiB, numbers. Rates are not here, because a snapshot cannot show them. */
 export interface BudgetSnapshot {
   readonly qubes: number;
   readonly disk: number;
@@ -61,14 +61,14 @@ export interface WorldSnapshot {
   readonly gateways: readonly string[];
   readonly birthGateway: string | null;
   readonly birthCeiling: Tier;
-  /** Names no call touches, whatever tags they carry. */
+  /** Names that no call may touch, whatever their tags. */
   readonly guarded: readonly string[];
-  /** The farthest its qubes reach. */
+  /** The most that its qubes may reach. */
   readonly egress: readonly Rule[];
-  /** What an agent may write. */
+  /** The properties and features that an agent may write. */
   readonly properties: readonly string[];
   readonly features: readonly string[];
   readonly budget: BudgetSnapshot;
-  /** Whether the operator has stopped it. */
+  /** Whether the operator has frozen it. */
   readonly frozen: boolean;
 }

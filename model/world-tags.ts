@@ -2,10 +2,10 @@ import { TAGS, TIER_NAMES } from '../core/api/generated/names.js';
 import { TIERS, type Tier } from '../core/api/index.js';
 import type { BudgetSnapshot, HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
 
-/** What the platform says of a qube rather than what somebody set: it changes with the power, the label or the network. */
+/** Properties that the platform derives: they change with the power state, the label or the network. */
 const DERIVED =
   /^(bootmode|dns|gateway6?|icon|ip6?|is_preload|klass|start_time|stubdom_uuid|stubdom_xid|updateable|visible_.*|xid)$/;
-/** Tags and features that the platform itself writes while qubes come and go. */
+/** Tags and features that the platform itself writes when qubes are created and removed. */
 const PLATFORM_TAG = /^(guivm|audiovm|relayvm)-/;
 const PLATFORM_FEATURE = /^(preload-dispvm.*|deferred-netvm-original|internal)$/;
 
@@ -19,7 +19,7 @@ const tagOf = (role: Role, world: string, tier: Tier | undefined, principal: str
     .replace('{tier}', tier === undefined ? '' : TIER_NAMES[tier])
     .replace('{principal}', principal);
 
-/** How dom0 marks the qubes of a world, and so what a snapshot says of them. */
+/** The tags of a world's qubes, and what they mean for a qube in a snapshot. */
 export class WorldTags {
   readonly umbrella: string;
   readonly tombstone: string;
@@ -28,13 +28,13 @@ export class WorldTags {
   readonly tierTags: readonly string[];
   readonly disposableTags: readonly string[];
   readonly ownerStamps: readonly string[];
-  /** Tags that narrow a qube, and every child of it. */
+  /** Tags that restrict a qube and all its children. */
   readonly restrictionTags: readonly string[];
-  /** With this tag a qube's rules and its network are the operator's alone. */
+  /** With this tag, only the operator changes a qube's rules and network. */
   readonly egressLock: string;
-  /** With this tag an agent may look, whatever the tier. */
+  /** With this tag, an agent may only read, whatever the tier. */
   readonly guard: string;
-  /** Names no call has as its object. */
+  /** Names that no call may have as its object. */
   readonly excluded: ReadonlySet<string>;
 
   constructor(readonly world: WorldSnapshot) {
@@ -54,12 +54,12 @@ export class WorldTags {
     this.excluded = new Set([...principals, ...gateways, ...guarded, 'dom0']);
   }
 
-  /** One of the world's principals made it: qubesd stamps that. */
+  /** Whether one of the world's principals created it, by the tag that qubesd sets. */
   isMadeByWorld({ tags }: QubeSnapshot): boolean {
     return this.ownerStamps.some((stamp) => tags.includes(stamp));
   }
 
-  /** Its birth came to its end. A disposable has every tag of its template, so its mark is one no template has. */
+  /** Whether its creation is complete. A disposable inherits its template's tags, so it has a tag of its own for this. */
   isFinished(qube: QubeSnapshot): boolean {
     if (qube.class === 'DispVM') return this.disposableTags.some((mark) => qube.tags.includes(mark));
     return qube.tags.includes(this.bornTag) || !this.isMadeByWorld(qube);
@@ -74,7 +74,7 @@ export class WorldTags {
     );
   }
 
-  /** Of the world in any way: living, removed, or half made. */
+  /** Whether it belongs to the world in any way: as a member, removed, or half created. */
   isRelated(qube: QubeSnapshot): boolean {
     const marked = [this.umbrella, this.tombstone].some((tag) => qube.tags.includes(tag));
     return (marked || this.isMadeByWorld(qube)) && !this.excluded.has(qube.name);
@@ -85,7 +85,7 @@ export class WorldTags {
     return tags.includes(this.guard) ? TIERS[0] : TIERS[held]!;
   }
 
-  /** How much an agent may do with a qube, as it is or as it would be brought back: -1 is nothing at all. */
+  /** The rank of the tier that a qube has, or would have when restored; -1 for none. */
   rank(qube: QubeSnapshot): number {
     return qube.tags.includes(this.umbrella) ? TIERS.indexOf(this.tier(qube)) : -1;
   }
@@ -94,7 +94,7 @@ export class WorldTags {
     return this.restrictionTags.filter((tag) => tags.includes(tag));
   }
 
-  /** What the world uses, as the gate counts it. */
+  /** What the world uses, counted like dom0's budget gate. */
   usage({ qubes }: HostSnapshot): Omit<BudgetSnapshot, 'private_size'> {
     const made = qubes.filter((qube) => this.isMadeByWorld(qube));
     const up = qubes.filter((qube) => (this.isMadeByWorld(qube) || this.inScope(qube)) && !isDown(qube));
@@ -116,13 +116,13 @@ export function isDown({ state }: QubeSnapshot): boolean {
   return state === 'Halted' || state === 'Crashed';
 }
 
-/** The qubes that came into being. */
+/** The qubes that are only in the second snapshot. */
 export function createdQubes(before: HostSnapshot, after: HostSnapshot): QubeSnapshot[] {
   const known = new Set(before.qubes.map(({ name }) => name));
   return after.qubes.filter(({ name }) => !known.has(name));
 }
 
-/** The qubes that are there in both, as they were and as they are. */
+/** The qubes in both snapshots, before and after. */
 export function survivingQubes(before: HostSnapshot, after: HostSnapshot): [QubeSnapshot, QubeSnapshot][] {
   const now = new Map(after.qubes.map((qube) => [qube.name, qube]));
   return before.qubes.flatMap((was): [QubeSnapshot, QubeSnapshot][] => {
@@ -131,7 +131,7 @@ export function survivingQubes(before: HostSnapshot, after: HostSnapshot): [Qube
   });
 }
 
-/** Whose child it can be: a template of that name, or, of a clone, a qube with the same template. */
+/** The possible sources of a new qube: its template, and for a clone every qube with the same template. */
 export function possibleSources(child: QubeSnapshot, before: HostSnapshot): QubeSnapshot[] {
   const { template } = child.properties;
   return before.qubes.filter(
@@ -140,14 +140,14 @@ export function possibleSources(child: QubeSnapshot, before: HostSnapshot): Qube
   );
 }
 
-/** Whose child it is, as far as it can be known: those of its possible sources that the calls which made something named. */
+/** The sources of a new qube as far as the audit log shows: its possible sources that a call in between named. */
 export function sourcesOf(child: QubeSnapshot, before: HostSnapshot, after: HostSnapshot): QubeSnapshot[] {
   const added = after.dom0?.audit.slice(before.dom0?.audit.length ?? 0) ?? [];
   const named = new Set(added.flatMap(({ kind, names = [] }) => (kind === 'intent' ? names : [])));
   return possibleSources(child, before).filter(({ name }) => named.has(name));
 }
 
-/** What somebody set on a qube: neither its power, its disk and its devices, nor what follows from those. */
+/** The settings of a qube, without its power state, disk and devices, and without derived values. */
 export function settings(qube: QubeSnapshot) {
   const { tags, features, properties, firewall } = qube;
   return {
@@ -159,7 +159,7 @@ export function settings(qube: QubeSnapshot) {
   };
 }
 
-/** Keys whose values differ. */
+/** The keys whose values differ. */
 export function changedKeys(
   was: Readonly<Record<string, string>>,
   is: Readonly<Record<string, string>>,

@@ -8,7 +8,7 @@ import networking from './networking/plugin.js';
 import spawn from './spawn/plugin.js';
 import storage from './storage/plugin.js';
 
-/** The plugins that ship with qmcp, in the order their tools are listed. */
+/** The plugins that ship with qmcp, in the order in which their tools are listed. */
 export const BUILT_IN: readonly Plugin[] = [
   inspect,
   spawn,

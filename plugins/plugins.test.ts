@@ -13,13 +13,13 @@ const inputs = ({ input }: Tool) => {
 };
 
 describe('the built-in plugins', () => {
-  test('are whole, and what a configuration loads that says nothing', () => {
+  test('the built-in plugins are valid, and are loaded by default', () => {
     const candidates = BUILT_IN.map((plugin) => ({ origin: plugin.id, plugin }));
     expect(graphOf(candidates).problems).toEqual([]);
     expect(DEFAULTS.plugins).toEqual(BUILT_IN.map(({ id }) => id));
   });
 
-  test('have these tools, with these effects and inputs', () => {
+  test('the built-in plugins have exactly these tools, effects and inputs', () => {
     const told = TOOLS.map((tool) => `${tool.effect} ${tool.name}(${inputs(tool).join(', ')})`);
     expect(told.filter((line) => !/ (exec|file|package)_|disposable_run/.test(line))).toMatchInlineSnapshot(`
       [
@@ -54,14 +54,14 @@ describe('the built-in plugins', () => {
     `);
   });
 
-  test('declare of their services only what dom0 enforces everywhere', () => {
+  test('the built-in plugins declare only invariants that dom0 enforces', () => {
     const ids = Object.keys(INVARIANTS);
     const declared = BUILT_IN.flatMap(({ services }) => services.flatMap(({ invariants }) => invariants));
     expect(declared.map(({ id }) => id).filter((id) => !ids.includes(id))).toEqual([]);
   });
 
   test.each(BUILT_IN.map(({ id, tools, services }) => [id, tools, services] as const))(
-    '%s says in its README what its tools do and what holds of them, with an example',
+    'the README of %s describes its tools and invariants, with an example',
     (id, tools, services) => {
       const readme = readFileSync(new URL(`./${id}/README.md`, import.meta.url), 'utf8');
       for (const { name, effect } of tools) expect(readme).toMatch(new RegExp(`\`${name}\` +\\| ${effect} `));
@@ -75,7 +75,7 @@ describe('the built-in plugins', () => {
   );
 
   test.each(BUILT_IN.map((plugin) => [plugin.id, plugin] as const))(
-    '%s says in its README what it has besides tools',
+    'the README of %s describes its resources and prompts',
     (id, { resources = [], prompts = [], changes }) => {
       const readme = readFileSync(new URL(`./${id}/README.md`, import.meta.url), 'utf8');
       const offered = [...resources.map(({ uri }) => uri), ...prompts.map(({ name }) => name)];
@@ -84,7 +84,7 @@ describe('the built-in plugins', () => {
     },
   );
 
-  test('are all in the list', () => {
+  test('every folder of a plugin is in the list', () => {
     const folders = readdirSync(new URL('.', import.meta.url), { withFileTypes: true });
     const ids = folders.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     expect(BUILT_IN.map(({ id }) => id).sort()).toEqual(ids.sort());
@@ -92,20 +92,23 @@ describe('the built-in plugins', () => {
 });
 
 describe('the tools a model is shown', () => {
-  test.each(TOOLS.map((tool) => [tool.name, tool] as const))('%s is described and bounded', (_name, tool) => {
-    expect(tool.description).toMatch(/^[A-Z].*\.$/);
-    expect(tool.description.length).toBeLessThan(300);
-    // Of the host, nothing: no name of a qube, no daemon, no file.
-    expect(`${tool.title} ${tool.description}`).not.toMatch(/\b(sys-|ai-|dom0|qubesd|qmcpd|vault)|\//);
-    expect(tool.effect === 'read' || tool.upholds.length > 0).toBe(true);
-    for (const schema of [tool.input, tool.output]) {
-      expect(() => Compile(schema)).not.toThrow();
-      expect(schema).toMatchObject({ type: 'object', additionalProperties: false });
-    }
-  });
+  test.each(TOOLS.map((tool) => [tool.name, tool] as const))(
+    '%s has a description and a bounded input',
+    (_name, tool) => {
+      expect(tool.description).toMatch(/^[A-Z].*\.$/);
+      expect(tool.description.length).toBeLessThan(300);
+      // Of the host, nothing: no name of a qube, no daemon, no file.
+      expect(`${tool.title} ${tool.description}`).not.toMatch(/\b(sys-|ai-|dom0|qubesd|qmcpd|vault)|\//);
+      expect(tool.effect === 'read' || tool.upholds.length > 0).toBe(true);
+      for (const schema of [tool.input, tool.output]) {
+        expect(() => Compile(schema)).not.toThrow();
+        expect(schema).toMatchObject({ type: 'object', additionalProperties: false });
+      }
+    },
+  );
 
   test.each(TOOLS.map((tool) => [tool.name, tool] as const))(
-    '%s asks only for services of its own effect or a lesser one',
+    '%s uses only services with its own effect or a lesser one',
     (_name, tool) => {
       const order = ['read', 'write', 'destroy'];
       for (const { effect } of Object.values(tool.uses))

@@ -3,7 +3,7 @@ import { type Check, checkOf } from '../model/invariants.js';
 import type { HostSnapshot, WorldSnapshot } from '../model/snapshot.js';
 import { WorldTags } from '../model/world-tags.js';
 
-/** What was done broke what a plugin says holds. */
+/** An action broke an invariant or a check. */
 export class InvariantBroken extends Error {
   override readonly name = 'InvariantBroken';
   constructor(readonly invariants: readonly Check[]) {
@@ -11,7 +11,7 @@ export class InvariantBroken extends Error {
   }
 }
 
-/** A qube that may not be seen can be told from one that does not exist. */
+/** A hidden qube can be distinguished from one that does not exist. */
 export class NotHidden extends Error {
   override readonly name = 'NotHidden';
 }
@@ -32,7 +32,7 @@ export function assertHolds(
   if (broken.length > 0) throw new InvariantBroken(broken);
 }
 
-/** The qubes an agent must not be able to tell from nothing: every one of the host that is not of its world. */
+/** The qubes that an agent must not be able to distinguish from missing ones: all that are not members of its world. */
 export function hiddenQubes({ qubes }: HostSnapshot, world: WorldSnapshot): string[] {
   const worldTags = new WorldTags(world);
   return qubes.filter((qube) => !worldTags.inScope(qube)).map(({ name }) => name);

@@ -9,9 +9,9 @@ export interface GuestCall {
   readonly qube: string;
   /** The qube that called. */
   readonly source: string;
-  /** A folder that stands for what this qube keeps, for as long as the host lives. */
+  /** A folder that stands for the qube's disk while the host runs. */
   readonly folder: string;
-  /** The request line, then frames of input: see PROTOCOL.md of the guest package. It ends when the caller has gone. */
+  /** The request line, then frames of input: see PROTOCOL.md of the guest package. It ends when the caller is gone. */
   readonly stdin: AsyncIterable<Uint8Array>;
   /** Aborted when the caller is gone. */
   readonly signal: AbortSignal;
@@ -23,17 +23,16 @@ export interface GuestOutcome {
   readonly exit: number;
 }
 
-/** What answers a guest service inside the simulated qubes. */
+/** Answers a guest service inside the simulated qubes. */
 export type GuestProgram = (call: GuestCall) => Promise<GuestOutcome>;
 
-/** Seconds a program has. */
+/** Seconds a program may run. */
 const LIMIT = 60;
 
 /**
- * The program that ships in the template, run on this machine as a process of its own: `program(['python3', 'guest/x.py'])`.
- * A template has a `python3`; here that is the one QMCP_PYTHON names, or else the one in PATH.
- * Its working directory and HOME are the qube's folder; `env` adds to an environment with nothing in it but PATH and what
- * qrexec says of the call.
+ * Runs the program that ships in the template as a process on this machine: `program(['python3', 'guest/x.py'])`. `python3` is
+ * the interpreter that QMCP_PYTHON names, or else the one in PATH. The working directory and HOME are the qube's folder. The
+ * environment has only PATH, HOME and qrexec's variables; `env` adds to it.
  */
 export function program(
   command: readonly [string, ...string[]],
@@ -55,7 +54,7 @@ export function program(
       });
       const chunks: Buffer[] = [];
       child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-      // A program that ends, or reads no further, takes the rest of its input along.
+      // A program may end or stop reading before its input is complete.
       pipeline(Readable.from(call.stdin), child.stdin).catch(() => {});
       child.once('error', (error) => {
         if (call.signal.aborted) resolve({ stdout: new Uint8Array(), exit: 1 });

@@ -22,21 +22,21 @@ import { SimulatedCalls } from './simulated-calls.js';
 import { worldOf } from './truth.js';
 
 export interface SimulationOptions {
-  /** The plugins under test. The ones that ship with qmcp are there as well. */
+  /** The plugins under test. The ones that ship with qmcp are loaded as well. */
   readonly plugins: readonly Plugin[];
-  /** The name of a shipped world, or the path of a world file. */
+  /** The name of a shipped simulated host, or the path of a file that describes one. */
   readonly world?: string;
-  /** Whose agent it is. */
+  /** The qube whose agent makes the calls. */
   readonly principal?: string;
-  /** What answers the plugins' guest services in every running qube, by the service's name. */
+  /** The programs that answer the plugins' guest services in every running qube, by service name. */
   readonly guests?: Readonly<Record<string, GuestProgram>>;
-  /** `false` leaves dom0 without the plugins' contracts, as it is before an operator has installed them. */
+  /** `false` starts without the plugins' contracts in dom0, as before an operator installs them. */
   readonly installed?: boolean;
-  /** What a configuration would give the plugins, by id. */
+  /** The plugins' options, by plugin id. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
-/** What a client gets for a call over MCP. */
+/** The result of a call over MCP. */
 export interface Answer {
   readonly isError?: boolean;
   readonly text: string;
@@ -49,13 +49,13 @@ export interface McpClient {
   close(): Promise<void>;
 }
 
-/** The world of qmcp.toml the kit looks through. */
+/** The world in qmcp.toml that the test kit uses. */
 const WORLD = 'ai';
 const MISSING = 'no-such-qube';
 
 /**
  * Starts a simulated Qubes host with the dom0 that ships, installs the plugins' contracts in it as an operator would, and
- * loads the plugins against it as `qmcp serve` would. It lives in a folder of its own until `close()`.
+ * loads the plugins against it as `qmcp serve` would. Everything is in a temporary folder until `close()`.
  */
 export function simulatedHost(options: SimulationOptions): Promise<SimulatedHost> {
   return SimulatedHost.start(options);
@@ -64,7 +64,7 @@ export function simulatedHost(options: SimulationOptions): Promise<SimulatedHost
 export class SimulatedHost {
   private loaded: Loaded | undefined;
   private readonly logLines: string[] = [];
-  /** Qubes made to be removed. */
+  /** How many qubes `hidesQubes` has made and removed. */
   private removedCount = 0;
 
   private constructor(
@@ -78,7 +78,7 @@ export class SimulatedHost {
 
   /** See `simulatedHost`. */
   static async start(options: SimulationOptions): Promise<SimulatedHost> {
-    // Short: the path of a socket has at most 107 bytes.
+    // A short name: the path of a socket has at most 107 bytes.
     const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
     const { world = 'demo', principal = 'mcp-control', guests = {} } = options;
     let sim: SimHost | undefined;
@@ -107,7 +107,7 @@ export class SimulatedHost {
     return this.sim.root;
   }
 
-  /** What was said for the operator so far. */
+  /** The lines for the operator so far. */
   get log(): readonly string[] {
     return this.logLines;
   }
@@ -117,7 +117,7 @@ export class SimulatedHost {
     return this.current.tools.map(({ tool }) => tool.name);
   }
 
-  /** Why plugins are not loaded, as `qmcp plugins` says it. */
+  /** Why plugins are not loaded, in the words of `qmcp plugins`. */
   get problems(): readonly { readonly code: string; readonly plugin: string; readonly message: string }[] {
     return this.current.problems;
   }
@@ -127,12 +127,12 @@ export class SimulatedHost {
     return worldOf(this.root, WORLD);
   }
 
-  /** The host's truth. */
+  /** The actual state of the host, not an agent's view. */
   snapshot(): HostSnapshot {
     return { ...this.sim.host.snapshot(), dom0: dom0SnapshotOf(this.root) };
   }
 
-  /** Calls a tool as an agent does. Rejects with `Refused`; with another error when there is no such tool, and why. */
+  /** Calls a tool as an agent does. Rejects with `Refused`, or with an error that says why there is no such tool. */
   async call(
     tool: string,
     input: Readonly<Record<string, unknown>> = {},
@@ -144,7 +144,7 @@ export class SimulatedHost {
     return served.call(input, { signal: new AbortController().signal, progress: () => {}, ...context });
   }
 
-  /** The code a call is refused with, or undefined when it is not. */
+  /** The refusal code of a call, or undefined if it succeeds. */
   async refusal(tool: string, input: Readonly<Record<string, unknown>> = {}): Promise<string | undefined> {
     try {
       await this.call(tool, input);
@@ -155,7 +155,7 @@ export class SimulatedHost {
     }
   }
 
-  /** A real MCP client, connected. */
+  /** A connected MCP client. */
   async connect(): Promise<McpClient> {
     const server = mcpServer(
       { ...this.current, version: '0', log: (line) => this.logLines.push(line) },
@@ -182,8 +182,8 @@ export class SimulatedHost {
   }
 
   /**
-   * Does something, and holds the host before against the host after: every invariant that a service of the plugins under
-   * test declares, or the invariants and checks given. Rejects with `InvariantBroken`.
+   * Runs an action and compares the host before and after it. Checks the given invariants and checks, or else every invariant
+   * that a service of the plugins under test declares. Rejects with `InvariantBroken`.
    */
   async upholding<T>(
     act: () => Promise<T>,
@@ -196,8 +196,8 @@ export class SimulatedHost {
   }
 
   /**
-   * Calls a tool on every qube of the host that an agent may not see, on one it removed, and on one there never was. Rejects
-   * with `NotHidden` when an answer differs, or anything changed.
+   * Calls a tool on every qube that an agent may not see, on a removed qube, and on one that never existed. Rejects with
+   * `NotHidden` if an answer differs or anything changes.
    */
   async hidesQubes(
     tool: string,
@@ -218,29 +218,29 @@ export class SimulatedHost {
     if (qubes() !== before) throw new NotHidden(`${tool} changed the host though every call was refused`);
   }
 
-  /** The operator's command in dom0. */
+  /** Runs `qmcp-admin` in dom0. */
   admin(...words: string[]): Promise<ProcessResult> {
     return qmcpAdmin(this.root, ...words);
   }
 
-  /** What a person at the machine does to it; `operate('help')` says what there is: `operate('tag', 'work', '+ai-managed')`. */
+  /** Acts as a person at the machine: `operate('tag', 'work', '+ai-managed')`. `operate('help')` lists the commands. */
   operate(...words: string[]): Promise<readonly string[]> {
     return carryOut({ host: this.sim.host, qrexec: this.sim.qrexec }, words);
   }
 
-  /** A folder that stands for what a qube keeps: where its guest programs run. */
+  /** A folder that stands for a qube's disk; its guest programs run there. */
   folder(qube: string): string {
     return folderOf(this.sim.dir, qube);
   }
 
-  /** Reviews and installs the plugin's contracts, grants them, and loads everything anew. Returns the review. */
+  /** Reviews, installs and grants the plugin's contracts, and reloads everything. Returns the review. */
   async install(plugin: Plugin): Promise<string> {
     const review = await installContracts(this.root, plugin, WORLD, this.principal);
     await this.load();
     return review;
   }
 
-  /** Starts dom0's daemon anew, so that it goes by what an operator has put in place, and then `qmcp serve`, which asks it. */
+  /** Restarts dom0's daemon, so that it reads what an operator has installed, and then reloads the plugins. */
   async load(): Promise<void> {
     await this.sim.qmcpd.restart();
     await this.reload();

@@ -1,4 +1,4 @@
-/** What the author of a plugin tests it with: a whole simulated host, with the dom0 that ships, in one call. */
+/** The test kit for authors of plugins: a complete simulated host, with the shipped dom0, in one call. */
 export type { Check } from '../model/invariants.js';
 export type {
   BudgetSnapshot,

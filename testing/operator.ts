@@ -1,4 +1,4 @@
-/** What a person does in dom0 so that a plugin may be used: nothing here that an operator could not do by hand. */
+/** The steps of an operator in dom0 to enable a plugin; an operator could do each of them by hand. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plugin } from '../core/api/index.js';
@@ -6,7 +6,7 @@ import { contractOf } from '../core/boot/contract.js';
 import { packageFile } from '../sim/root.js';
 import { type ProcessResult, runPython } from './run.js';
 
-/** The contracts of a plugin as files: `SERVICE.json` and what is in it. */
+/** The contracts of a plugin as files: `SERVICE.json` and its content. */
 export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
   return new Map(
     plugin.services.map((service) => [
@@ -16,12 +16,12 @@ export function contractFiles(plugin: Plugin): ReadonlyMap<string, string> {
   );
 }
 
-/** `qmcp-admin`, in the dom0 whose root this is. */
+/** Runs `qmcp-admin` in the dom0 with this root. */
 export function qmcpAdmin(root: string, ...words: readonly string[]): Promise<ProcessResult> {
   return runPython(['-B', packageFile('dom0/operator/qmcp-admin'), '--root', root, ...words]);
 }
 
-/** Contracts reviewed and installed, the plugin granted to the principal, the policy generated. Returns what the review said. */
+/** Reviews and installs the contracts, grants the plugin to the principal, and generates the policy. Returns the review. */
 export async function installContracts(
   root: string,
   plugin: Plugin,
@@ -47,7 +47,7 @@ async function must(root: string, ...words: string[]): Promise<string> {
   return out;
 }
 
-/** Adds the plugin to those the principal may use, in its section of qmcp.toml. */
+/** Adds the plugin to the principal's section of qmcp.toml. */
 function grant(root: string, plugin: string, world: string, principal: string): void {
   const path = join(root, 'etc/qmcp/qmcp.toml');
   const text = readFileSync(path, 'utf8');

@@ -1,19 +1,19 @@
 import { spawn } from 'node:child_process';
 import { type PythonProcess, startPython } from '../sim/python.js';
 
-/** How a program ended, and what it said. */
+/** The exit code and the output of a program. */
 export interface ProcessResult {
   readonly code: number | null;
   readonly out: string;
   readonly err: string;
 }
 
-/** A program, to its end; `stdin` is what it reads there. */
+/** Runs a program to its end, with `stdin` as its standard input. */
 export function run(command: string, words: readonly string[], stdin = ''): Promise<ProcessResult> {
   return waitForExit(spawn(command, words), stdin);
 }
 
-/** The same of a Python program: `words` are what follows `python3` on a command line. */
+/** The same for a Python program: `words` follow `python3` on the command line. */
 export function runPython(words: readonly string[], stdin = ''): Promise<ProcessResult> {
   return waitForExit(startPython(words, { stdio: ['pipe', 'pipe', 'pipe'] }), stdin);
 }

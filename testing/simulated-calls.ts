@@ -2,7 +2,7 @@ import type { Qrexec, QrexecRequest, QrexecResult } from '../core/ports/qrexec.j
 import type { SimHost } from '../sim/index.js';
 import { Input } from '../sim/qrexec/input.js';
 
-/** The calls of one qube of a simulated host, without a process for each: what `qrexec-client-vm` in it would come to. */
+/** The calls of one qube of a simulated host, with the results of `qrexec-client-vm` but without a process for each call. */
 export class SimulatedCalls implements Qrexec {
   constructor(
     private readonly sim: SimHost,

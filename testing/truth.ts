@@ -1,4 +1,4 @@
-/** The host as it is, for checks of what holds: not what an agent sees of it. */
+/** The actual settings of a world, for checks of invariants; an agent does not see them. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
@@ -19,7 +19,7 @@ interface WorldSettings {
   readonly principal: Record<string, unknown>;
 }
 
-/** A world as qmcp.toml has it. What is left out there is the least authority. */
+/** A world as configured in qmcp.toml. A setting that is not there gives the least authority. */
 export function worldOf(root: string, name: string): WorldSnapshot {
   const { world } = parse(readFileSync(join(root, 'etc/qmcp/qmcp.toml'), 'utf8'));
   const settings = (world as unknown as Record<string, WorldSettings>)[name];

@@ -16,17 +16,17 @@ export interface PinFlags extends ServeFlags {
 /** Writes down what an agent's model is shown, or shows what has changed since and writes that when a person agrees. */
 export function pin(flags: PinFlags): Promise<void> {
   return onHost(flags, async (config) => {
-    const { path, was, is } = await pins(config);
-    if (was === undefined) {
-      write(path, is);
+    const { path, locked, current } = await pins(config);
+    if (locked === undefined) {
+      write(path, current);
       process.stdout.write(
-        `${path}: written, with ${counted(is)}. Commit it; qmcp serves only what is as it says.\n`,
+        `${path}: written, with ${counted(current)}. Commit it; qmcp serves only what is as it says.\n`,
       );
       return;
     }
-    const found = differences(was, is);
+    const found = differences(locked, current);
     if (found.length === 0) {
-      process.stdout.write(`${path}: everything is as it was reviewed, ${counted(is)}.\n`);
+      process.stdout.write(`${path}: everything is as it was reviewed, ${counted(current)}.\n`);
       return;
     }
     process.stdout.write(`${found.map((each) => shown(each, flags.review === true)).join('\n')}\n`);
@@ -36,7 +36,7 @@ export function pin(flags: PinFlags): Promise<void> {
       );
       process.exitCode = 1;
     } else if (flags.yes || (await agreed())) {
-      write(path, is);
+      write(path, current);
       process.stdout.write(`\n${path}: written.\n`);
     } else {
       process.stdout.write('\nNot written. Say --yes, or answer y, when all of it is meant.\n');

@@ -22,10 +22,10 @@ export const restrictionsInherit = named('restrictions.inherit');
 export const bornTagged = named('birth.tagged-before-named');
 export const namespace = named('birth.namespace');
 
-/** What a call can bring into being: an AppVM, one that disposables are made from, a disposable. */
+/** The classes of qubes that a call can create: an AppVM, a template for disposables, a disposable. */
 export type BirthClass = 'AppVM' | 'DispVMTemplate' | 'DispVM';
 
-/** The one axiom with parameters: a contract says which of the classes it makes, and dom0 holds it to them. */
+/** The only axiom with parameters: a contract names the classes it creates, and dom0 allows no others. */
 export const birthClass = (...classes: BirthClass[]): Invariant =>
   frozen({ id: 'birth.class' satisfies InvariantId, with: { classes } });
 
@@ -64,7 +64,7 @@ export const frozenMeansFrozen = named('frozen.means-frozen');
 export const policyClosed = named('policy.closed');
 export const policyConsistent = named('policy.consistent');
 
-/** The invariants of every new qube. A service that makes qubes adds `birthClass`, and `namespace` if its caller chooses the name. */
+/** The invariants of every new qube. A service that creates qubes adds `birthClass`, and `namespace` if its caller chooses the name. */
 export const ofEveryBirth: readonly Invariant[] = Object.freeze([
   bornTagged,
   egressInherited,

@@ -1,8 +1,8 @@
 import { Refused } from './errors.js';
 
 /**
- * Asks about one qube after the other; a world has a budget of calls at once. Leaves out a qube that has gone since it was
- * listed, and lets every other refusal through.
+ * Asks about one qube after the other, because a world has a budget of concurrent calls. Skips a qube that was removed after
+ * it was listed, and passes on every other refusal.
  */
 export async function eachOf<Q extends { readonly name: string }, T>(
   qubes: readonly Q[],

@@ -1,7 +1,7 @@
 /**
- * Outbound rules, as `dom0/qmcpd/egress.py` has them: `to` is `*`, `dns` (the resolvers of the network), an address, a network
- * or a host name, in a ceiling also `*.host`; without a protocol it is any, without ports all. What no rule lets through is
- * dropped. dom0 decides; this is for telling an agent beforehand, and for checking afterwards.
+ * Outbound rules, as in `dom0/qmcpd/egress.py`: `to` is `*`, `dns` (the resolvers of the network), an address, a network or a
+ * host name, and in a ceiling also `*.host`. A rule without a protocol allows any protocol, one without ports all ports.
+ * Everything that no rule allows is dropped. dom0 decides; this copy is for advice before a call and for checks after it.
  */
 export interface Rule {
   readonly to: string;
@@ -24,7 +24,7 @@ export interface Network {
 
 const BITS = { 4: 32, 6: 128 } as const;
 
-/** An address or a network, or undefined for any other text. */
+/** The network that a text names (an address is a network of one), or undefined for any other text. */
 export function networkOf(text: string): Network | undefined {
   const [before, after, ...rest] = text.split('/');
   const version = before!.includes(':') ? 6 : 4;
@@ -65,7 +65,7 @@ function prefixOf(text: string, version: 4 | 6): number | undefined {
   return mask !== undefined && /^1*0*$/.test(mask) ? mask.replaceAll('0', '').length : undefined;
 }
 
-/** Both ends included; all ports without any; undefined for what is no range. */
+/** The first and the last port. All ports if the rule has none; undefined for an invalid range. */
 export function portsOf({ ports }: Rule): readonly [number, number] | undefined {
   if (ports === undefined) return [0, 65_535];
   const found = /^([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?$/.exec(ports);
@@ -87,7 +87,7 @@ export function isRule(rule: Rule, ceiling = false): boolean {
   );
 }
 
-/** Whatever `inner` lets through, this one rule does too. */
+/** Whether `outer` allows everything that `inner` allows. */
 export function covers(outer: Rule, inner: Rule): boolean {
   const [around, within] = [networkOf(outer.to), networkOf(inner.to)];
   const reaches =

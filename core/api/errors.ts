@@ -14,7 +14,7 @@ export function isRefusalCode(text: unknown): text is RefusalCode {
   return typeof text === 'string' && Object.hasOwn(REFUSALS, text);
 }
 
-/** A call that did not happen. The message is for people's logs; the agent gets the code, `next` and `data`. */
+/** A refused call. The message is for logs; the agent gets the code, `next` and `data`. */
 export class Refused extends Error {
   override readonly name = 'Refused';
   constructor(
@@ -24,7 +24,7 @@ export class Refused extends Error {
     super(code);
   }
 
-  /** Also one of another copy of this package: a plugin may bring its own. */
+  /** True for a refusal from another copy of this package, too: a plugin may bring its own. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return value instanceof Error && value.name === 'Refused' && isRefusalCode((value as Refused).code);
   }

@@ -1,4 +1,4 @@
-/** Everything an author of a plugin imports. */
+/** Everything that the author of a plugin imports. */
 export type { Static, TSchema } from '../vendor/typebox.js';
 export { Type } from '../vendor/typebox.js';
 export * as axioms from './axioms.js';
@@ -65,4 +65,11 @@ export {
   type ToolHandler,
   type Uses,
 } from './tool.js';
-export { GuestText, quoted, type Seen, seen, Untrusted, visible } from './untrusted.js';
+export {
+  decodeVisible as seen,
+  GuestText,
+  prefixLines as quoted,
+  Untrusted,
+  type VisibleText as Seen,
+  visible,
+} from './untrusted.js';

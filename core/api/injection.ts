@@ -1,2 +1,2 @@
-// Authors get the decorators from here, and with them the one copy of tsyringe that makes what they decorate.
+// Authors import the decorators from here, so that they use the copy of tsyringe that constructs their classes.
 export { inject, injectable } from '../vendor/tsyringe.js';

@@ -14,7 +14,7 @@ export interface Plugin {
   readonly services: readonly Service[];
   // biome-ignore lint/suspicious/noExplicitAny: a list of tools with different schemas has no narrower common type.
   readonly tools: readonly Tool<any, any, any>[];
-  /** Classes its handlers share: each has one instance, made in the plugin's own container. */
+  /** Classes that its handlers share; each has one instance, in the plugin's own container. */
   readonly parts?: readonly (new (
     ...args: never[]
   ) => unknown)[];
@@ -24,7 +24,7 @@ export interface Plugin {
   readonly prompts?: readonly Prompt<any>[];
   // biome-ignore lint/suspicious/noExplicitAny: as above.
   readonly changes?: Changes<any>;
-  /** Ids of plugins that must be loaded for this one to make sense. */
+  /** Ids of plugins without which this one is not loaded. */
   readonly needs?: readonly string[];
   /** The shape of this plugin's options in the config file. */
   readonly options?: TSchema;

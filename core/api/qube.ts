@@ -15,7 +15,7 @@ export const QubeSummary = frozen(
   ),
 );
 
-/** The qubes an agent may see, and the prefix of the names it may give: the result of `step.list`. */
+/** The qubes that an agent may see, and the prefix for names of new ones: the result of `step.list`. */
 export const QubeListing = frozen(
   Type.Object(
     { prefix: Type.String({ maxLength: 31 }), qubes: Type.Array(QubeSummary) },

@@ -4,7 +4,7 @@ import type { Invariant } from './invariant.js';
 import type { Tier } from './names.js';
 import type { Step } from './steps.js';
 
-/** What a service does to the host: looks, changes something that can be put back, or ends something. */
+/** The effect of a service on the host: it reads, makes a change that can be undone, or destroys something. */
 export type Effect = 'read' | 'write' | 'destroy';
 
 /** `qmcp.<plugin>.<Verb>`: the qrexec service name, and the name of its contract. */
@@ -25,7 +25,7 @@ export interface TargetService<P extends TSchema = TSchema, R extends TSchema = 
   /** The least tier the target must have. */
   readonly capability: Tier;
   readonly qubes: Readonly<Record<string, Tier>>;
-  /** The Admin API methods dom0 lets it use; everything its steps may use, unless it says less. */
+  /** The Admin API methods that dom0 lets it use; by default all methods of its steps. */
   readonly calls: readonly string[];
   readonly steps: readonly Step[];
 }
@@ -40,13 +40,13 @@ export interface HostService<P extends TSchema = TSchema, R extends TSchema = TS
   readonly steps: readonly Step[];
 }
 
-/** As a host service, and it answers until its time is over: every line of it is one `reply`. It has one step, a streaming one. */
+/** A host service that answers until its time is over: every line is one `reply`. It has one step, a streaming one. */
 export interface StreamService<P extends TSchema = TSchema, R extends TSchema = TSchema>
   extends Omit<HostService<P, R>, 'kind'> {
   readonly kind: 'stream';
 }
 
-/** Runs inside the target qube. dom0 never sees its bytes; the policy alone decides, so it has no steps. */
+/** Runs inside the target qube. dom0 never sees its bytes; only the policy decides about it, so it has no steps. */
 export interface GuestService<P extends TSchema = TSchema, R extends TSchema = TSchema>
   extends ServiceBase<P, R> {
   readonly kind: 'guest';
@@ -62,7 +62,7 @@ export type GuestProblems = Readonly<Record<string, readonly [at: string, proble
 
 export type Service = TargetService | HostService | StreamService | GuestService;
 
-/** The parameters a service has, for its steps to refer to: one that may be left out is there, and may be undefined. */
+/** The parameters of a service that its steps can refer to. An optional parameter may be undefined. */
 type Parameters<P> = P extends { properties: infer Properties }
   ? {
       [K in keyof Properties]:
@@ -75,7 +75,7 @@ type Parameters<P> = P extends { properties: infer Properties }
     }
   : unknown;
 
-/** Parameters that can name a qube: texts that are always there. */
+/** Parameters that can name a qube: required ones of type string. */
 type NameOfQube<P> = {
   [K in keyof Parameters<P>]: Parameters<P>[K] extends string ? K : never;
 }[keyof Parameters<P>];
@@ -87,7 +87,7 @@ interface Common<P extends TSchema, R extends TSchema> {
   readonly invariants: readonly Invariant[];
 }
 
-/** `N` are names of its parameters that name qubes, `M` the names of qubes its steps make: what its steps may work on. */
+/** `N` are the parameters that name qubes, `M` the names of qubes that its steps create. Its steps may work only on these. */
 interface Interpreted<
   P extends TSchema,
   R extends TSchema,
@@ -123,7 +123,7 @@ export function defineHostService<
   return Object.freeze({ ...interpreted(service), kind: 'host' as const, name });
 }
 
-/** As a host service, and it answers again and again. */
+/** A host service that answers any number of times. */
 export function defineStreamService<
   P extends TSchema,
   R extends TSchema,
@@ -133,7 +133,7 @@ export function defineStreamService<
   return Object.freeze({ ...interpreted(service), kind: 'stream' as const, name });
 }
 
-/** A service that runs inside the qube it is called on; the policy alone says whether the call gets there. */
+/** A service that runs inside the qube it is called on. Only the policy decides whether the call arrives. */
 export function defineGuestService<P extends TSchema, R extends TSchema>(
   name: ServiceName,
   service: Common<P, R> & { readonly capability: Tier; readonly problems?: GuestProblems },
@@ -151,17 +151,17 @@ const interpreted = <S extends { readonly steps: readonly Step[] }>(service: S) 
   ...service,
 });
 
-/** What a guest service streams while it runs, and how it is fed and stopped. */
+/** Input, output and limits of a call of a guest service. */
 export interface GuestIo {
   /** Bytes for the remote program's standard input. */
   readonly stdin?: Uint8Array;
   readonly onOutput?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
   readonly signal?: AbortSignal;
-  /** Seconds until the call is given up. */
+  /** Seconds until the call is ended. */
   readonly timeout?: number;
 }
 
-/** A service as a tool holds it: a function. Holding it is the authority to call it; nothing else is in reach. */
+/** A service as a tool gets it: a function. A tool that has the function may call the service; it can reach nothing else. */
 export type Port<S extends Service> =
   S extends TargetService<infer P, infer R>
     ? (qube: string, params: Static<P>, signal?: AbortSignal) => Promise<Static<R>>

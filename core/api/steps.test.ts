@@ -9,7 +9,7 @@ const dom0 = parse(
 ) as unknown as { step: Record<string, { words: string; arguments: object }> };
 
 describe('the steps an author can write', () => {
-  test('are the ones dom0 knows, with the arguments it knows', () => {
+  test("authors have exactly dom0's steps, with dom0's arguments", () => {
     expect(STEPS).toMatchObject(
       Object.fromEntries(
         Object.entries(dom0.step).map(([name, { words, arguments: taken }]) => [

@@ -2,12 +2,11 @@ import { STEPS } from './generated/steps.js';
 import { frozen } from './internal/frozen.js';
 
 /**
- * The verbs dom0's kernel knows (`dom0/spec/steps.toml`). A contract is a list of them; a value that starts with `$` is a
- * parameter of the call, `$target` the qube the service was called on. What a verb may do to the host is fixed in dom0.
+ * The steps that dom0's kernel knows (`dom0/spec/steps.toml`). A contract is a list of them; a value that starts with `$` is a
+ * parameter of the call, `$target` the qube the service was called on. What a step may do to the host is fixed in dom0.
  *
- * The type parameters are what the step asks of the service it is put into, and are nothing at run time: `N` the parameters
- * its references lead to, `Q` the qubes it works on, `M` the qube it brings into being. A service with steps that ask for
- * more than it has does not compile.
+ * The type parameters say what the step needs from its service, and do not exist at run time: `N` are the parameters that it
+ * refers to, `Q` the qubes it works on, `M` the qube it creates. A service whose steps need more than it has does not compile.
  */
 export interface Step<N = never, Q extends string = string, M extends string = string> {
   readonly do: StepName;
@@ -47,16 +46,16 @@ interface Kinds {
 }
 
 type Taken<S extends StepName> = (typeof STEPS)[S]['arguments'];
-/** A word out of the step's own list, or a reference. */
+/** One of the step's own words, or a reference. */
 type Given<K> = K extends readonly (infer Word)[] ? Word : Ref;
 type Needed<A> = { [K in keyof A as K extends `${string}?` ? never : K]: Given<A[K]> };
 type Spare<A> = { [K in keyof A as K extends `${infer Name}?` ? Name : never]?: Given<A[K]> };
 
-/** What a step takes, as references to the service's parameters. */
+/** The arguments of a step, as references to the service's parameters. */
 export type StepArguments<S extends StepName> = Needed<Taken<S>> & Spare<Taken<S>>;
 
 type NameIn<R> = R extends `$${infer Name}` ? Name : never;
-/** The kind of an argument, and whether the step does without it. */
+/** The kind of an argument, and whether it is optional. */
 type KindOf<T, K> = K extends keyof T ? T[K] : `${K & string}?` extends keyof T ? T[`${K & string}?`] : never;
 type MayLack<T, K> = K extends keyof T ? never : undefined;
 type TypeOf<Kind> = Kind extends keyof Kinds ? Kinds[Kind] : never;
@@ -71,7 +70,7 @@ type OfKind<T, A, Kind> = { [K in keyof A]: KindOf<T, K> extends Kind ? NameIn<A
 
 type Condition<W> = { [K in NameIn<W>]: boolean | undefined };
 type Nothing = Record<string, never>;
-/** No argument beyond those the step takes. */
+/** Allows only the arguments that the step takes. */
 type Exact<A, S extends StepName> = A & { [K in Exclude<keyof A, keyof StepArguments<S>>]: never };
 
 type Builders = {
@@ -87,7 +86,7 @@ type Builders = {
       >;
 };
 
-/** One builder a verb: `step.power({ qube: '$name', to: 'running' }, { when: '$start' })`. */
+/** One builder for each step: `step.power({ qube: '$name', to: 'running' }, { when: '$start' })`. */
 export const step = Object.freeze(
   Object.fromEntries(
     Object.keys(STEPS).map((name) => [

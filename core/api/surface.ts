@@ -2,36 +2,36 @@ import type { Service } from './service.js';
 import type { Ports, ToolContext, Uses } from './tool.js';
 
 /*
- * What a plugin offers a client besides tools. All of it only looks: a resource, a completion or a change may use no service
- * but one whose effect is `read`, or the plugin does not load.
+ * Everything that a plugin offers besides tools. All of it only reads: a resource, a completion or a change may use only
+ * services whose effect is `read`, or the plugin does not load.
  */
 
-/** One of the two; bytes travel as base64. */
+/** Text or bytes; bytes are sent as base64. */
 export type Content = { readonly text: string } | { readonly bytes: Uint8Array };
 
 export type Variables = Readonly<Record<string, string>>;
 
-/** What could be meant by what was typed so far. The first hundred are shown, of those that start with it. */
+/** Returns possible values. A client gets the first hundred of those that start with the typed text. */
 export type Complete<U extends Uses = Uses> = (
   ports: Ports<U>,
   typed: string,
   context: Pick<ToolContext, 'signal'>,
 ) => Promise<readonly string[]>;
 
-/** A resource whose behaviour is a class, resolved from its plugin's container as a tool's handler is. */
+/** A resource whose behaviour is a class, resolved from its plugin's container like a tool's handler. */
 export interface ResourceHandler {
   read(variables: Variables, context: Pick<ToolContext, 'signal'>): Promise<Content>;
-  /** The addresses there are right now, of a resource with variables. */
+  /** The current addresses of a resource with variables. */
   list?(context: Pick<ToolContext, 'signal'>): Promise<readonly string[]>;
 }
 
-/** Something a client reads by its address. */
+/** Content that a client reads by its address. */
 export interface Resource<U extends Uses = Uses> {
   /** `qube://`, or with variables `qube://{name}`. A variable stands for one or more characters other than `/`. */
   readonly uri: string;
   readonly name: string;
   readonly title: string;
-  /** For the model, as a tool's. */
+  /** For the model, like a tool's. */
   readonly description: string;
   readonly mimeType: string;
   readonly uses: U;
@@ -53,19 +53,19 @@ export interface PromptArgument<U extends Uses = Uses> {
   readonly complete?: Complete<U>;
 }
 
-/** A job a person can pick from a menu: words for the model, with the person's own filled in. */
+/** A task that a person picks from a menu: text for the model, with the person's arguments filled in. */
 export interface Prompt<U extends Uses = Uses> {
   readonly name: string;
   readonly title: string;
   readonly description: string;
   readonly arguments: readonly PromptArgument<U>[];
-  /** What the completions of its arguments ask. */
+  /** The services that the completions of its arguments call. */
   readonly uses: U;
   /** Arguments that were not given are absent. */
   readonly text: (given: Readonly<Record<string, string | undefined>>) => string;
 }
 
-/** Tells which addresses' contents have changed, for as long as somebody listens. Of any plugin's resources. */
+/** Yields the addresses whose contents have changed, while a client listens. They may belong to any plugin. */
 export interface Changes<U extends Uses = Uses> {
   readonly uses: U;
   readonly of: (ports: Ports<U>, context: Pick<ToolContext, 'signal'>) => AsyncIterable<string>;

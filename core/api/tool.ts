@@ -2,7 +2,7 @@ import type { Static, TSchema } from '../vendor/typebox.js';
 import type { Invariant } from './invariant.js';
 import type { Effect, Port, Service } from './service.js';
 
-/** What a tool is told about the call it serves. */
+/** The call that a tool serves. */
 export interface ToolContext {
   /** Aborted when the client cancels the call or goes away. */
   readonly signal: AbortSignal;
@@ -10,11 +10,11 @@ export interface ToolContext {
   progress(message: string): void;
 }
 
-/** What a tool is told while it runs. */
+/** The call that a tool serves, and its plugin's options. */
 export interface RunContext extends ToolContext {
   /**
-   * What the configuration gives the plugin under `options.<id>`. `schema` is the very one in `definePlugin`, and gives the
-   * values their types; they fit it.
+   * The plugin's options from the configuration, `options.<id>`. `schema` must be the one in `definePlugin`; the values fit it
+   * and have its types.
    */
   options<S extends TSchema>(schema: S): Static<S>;
 }
@@ -40,7 +40,7 @@ export interface Tool<I extends TSchema = TSchema, O extends TSchema = TSchema, 
   readonly uses: U;
   /** The invariants that bound what this tool can do. A tool that writes or destroys must name at least one. */
   readonly upholds: readonly Invariant[];
-  /** The tool reaches things outside the host it serves (a guest's network, say). */
+  /** The tool can reach things outside the host, such as a qube's network. */
   readonly openWorld?: boolean;
   readonly run?: (ports: Ports<U>, input: Static<I>, context: RunContext) => Promise<Static<O>>;
   readonly handler?: new (...args: never[]) => ToolHandler<Static<I>, Static<O>>;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { quoted, seen, visible } from './untrusted.js';
+import { decodeVisible, prefixLines, visible } from './untrusted.js';
 
 /** Anything a terminal or a reader could be fooled with, between plain words. */
 const nasty = fc.oneof(
@@ -59,7 +59,7 @@ describe('text from a qube', () => {
         fc.array(fc.constantFrom('abc', 'äß', 'łó', '日本', 'שלום', '\n', '\t', ' ', '🙂', '{"ok":true}')),
         (parts) => {
           const plain = parts.join('');
-          expect(seen(Buffer.from(plain))).toEqual({ text: plain, altered: false });
+          expect(decodeVisible(Buffer.from(plain))).toEqual({ text: plain, altered: false });
         },
       ),
     );
@@ -75,12 +75,12 @@ describe('text from a qube', () => {
     ['letters without a shape', 'a\u200b\u3164\u{e0041}\u00ad\ufe0fb', 'ab'],
   ])('cleaning removes %s', (_what, untrusted, left) => {
     expect(visible(untrusted)).toBe(left);
-    expect(seen(Buffer.from(untrusted))).toEqual({ text: left, altered: true });
+    expect(decodeVisible(Buffer.from(untrusted))).toEqual({ text: left, altered: true });
   });
 
   test('text is marked as altered when the bytes are not valid UTF-8', () => {
-    expect(seen(Buffer.from([0x61, 0xff, 0x62]))).toEqual({ text: 'a\ufffdb', altered: true });
-    expect(seen(Buffer.from('\ufeffa'))).toEqual({ text: 'a', altered: true });
+    expect(decodeVisible(Buffer.from([0x61, 0xff, 0x62]))).toEqual({ text: 'a\ufffdb', altered: true });
+    expect(decodeVisible(Buffer.from('\ufeffa'))).toEqual({ text: 'a', altered: true });
   });
 
   test('the time of cleaning is proportional to the length of the text', () => {
@@ -91,10 +91,10 @@ describe('text from a qube', () => {
 
 describe('text from a qube inside our own messages', () => {
   test('every line of quoted text starts with its source', () => {
-    expect(quoted('stdout', 'a\nb\n')).toBe('stdout| a\nstdout| b');
+    expect(prefixLines('stdout', 'a\nb\n')).toBe('stdout| a\nstdout| b');
     fc.assert(
       fc.property(text, (untrusted) => {
-        for (const line of quoted('stdout', untrusted).split('\n'))
+        for (const line of prefixLines('stdout', untrusted).split('\n'))
           expect(line.startsWith('stdout| ')).toBe(true);
       }),
     );

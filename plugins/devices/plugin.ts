@@ -10,7 +10,7 @@ const Listing = Type.Object(
   { additionalProperties: false },
 );
 
-/** A device describes itself in words of its own; what of them cannot be seen is left out. */
+/** A device chooses its own description, so invisible characters are removed from it. */
 const withVisibleDescription = <D extends { description: string }>(device: D): D => ({
   ...device,
   description: visible(device.description).replace(/\s+/g, ' '),

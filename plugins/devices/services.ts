@@ -13,7 +13,7 @@ import {
 const { existenceHidden, valuesRedacted, bothEnds, selfExcluded } = axioms;
 
 export const DeviceClass = Type.Enum(['block', 'usb', 'mic']);
-/** A device, by its name on the qube that has it. */
+/** The name of a device on the qube that has it. */
 export const Port = Type.String({ pattern: '^[a-z0-9_.-]+$', minLength: 1, maxLength: 32 });
 
 export const Device = Type.Object(
@@ -28,7 +28,7 @@ export const Device = Type.Object(
 );
 const Devices = Type.Object({ devices: Type.Array(Device) }, { additionalProperties: false });
 
-/** The qubes there are to ask about. */
+/** The qubes whose devices can be listed. */
 export const qubes = defineHostService('qmcp.devices.Qubes', {
   effect: 'read',
   params: NoParams,
@@ -37,7 +37,7 @@ export const qubes = defineHostService('qmcp.devices.Qubes', {
   reply: QubeListing,
 });
 
-/** What a qube offers (its own, `attached` false) and what it uses (another's, `attached` true). */
+/** The devices that a qube offers (`attached` false), and the devices of other qubes that it uses (`attached` true). */
 export const list = defineTargetService('qmcp.devices.List', {
   effect: 'read',
   capability: 'read',
@@ -47,7 +47,7 @@ export const list = defineTargetService('qmcp.devices.List', {
   reply: Devices,
 });
 
-/** Called on the qube that is to use the device. */
+/** Called on the qube that will use the device. */
 export const attach = defineTargetService('qmcp.devices.Attach', {
   effect: 'write',
   capability: 'full',

@@ -23,7 +23,7 @@ const dom0 = {
   'qmcp.egress.RulesSet': () => ({ rules: RULES }),
 };
 
-test('the status shows the ceiling and every qube that is still there', async () => {
+test('egress_status shows the ceiling and every existing qube', async () => {
   const tools = await toolsOf(egress, dom0);
   expect(await tools.call('egress_status', {})).toEqual({
     ...ceiling,
@@ -35,13 +35,13 @@ test('the status shows the ceiling and every qube that is still there', async ()
   });
 });
 
-test('rules are shown with whose they are', async () => {
+test('egress_rules_get shows the rules and who set them', async () => {
   const tools = await toolsOf(egress, dom0);
   const shown = { qube: 'ai-one', network: 'sys-ai-net', by: 'world', rules: RULES };
   expect(await tools.call('egress_rules_get', { qube: 'ai-one' })).toEqual(shown);
 });
 
-test('rules are set as data, on the qube', async () => {
+test('egress_rules_set sends the rules as data, on the qube', async () => {
   const tools = await toolsOf(egress, dom0);
   expect(await tools.call('egress_rules_set', { qube: 'ai-one', rules: RULES })).toEqual({ rules: RULES });
   expect(tools.calls()).toEqual([['ai-one', 'qmcp.egress.RulesSet', { rules: RULES }]]);
@@ -55,7 +55,7 @@ test.each([
   ['another protocol', [{ to: '*', protocol: 'sctp' }]],
   ['a rule to nowhere', [{}]],
   ['too many', Array(128).fill({ to: '10.0.0.1' })],
-])('%s is never set', async (_what, rules) => {
+])('egress_rules_set never sends %s', async (_what, rules) => {
   const tools = await toolsOf(egress, dom0);
   expect(await tools.call('egress_rules_set', { qube: 'ai-one', rules })).toBe('invalid-request');
   expect(tools.calls()).toEqual([]);
@@ -63,12 +63,12 @@ test.each([
 
 test.each<[string, object, object]>([
   [
-    'a rule that lets it through',
+    'the rule that allows the packet',
     { host: 'www.example.org', port: 443 },
     { passes: 'yes', because: 'rule', rule: RULES[1], ceiling: CEILING[0] },
   ],
   [
-    'a rule that may be for its address, and a ceiling that would have one for it',
+    'a rule that may match its address, and the ceiling that would allow it',
     { host: 'ftp.example.org', port: 443 },
     { passes: 'unknown', because: 'rule', rule: RULES[2], ceiling: CEILING[0] },
   ],
@@ -78,7 +78,7 @@ test.each<[string, object, object]>([
     { passes: 'no', because: 'no-rule', rule: null, ceiling: null },
   ],
   [
-    'a rule for a part',
+    'a rule that allows a part',
     { host: '10.0.0.0/8' },
     { passes: 'partly', because: 'rule', rule: RULES[2], ceiling: CEILING[1] },
   ],
@@ -92,7 +92,7 @@ test.each<[string, object, object]>([
     { qube: 'ai-old', host: '10.1.0.1' },
     { passes: 'unknown', because: 'operator', rule: null, ceiling: CEILING[1] },
   ],
-])('it is explained by %s', async (_what, asked, answer) => {
+])('egress_explain answers with %s', async (_what, asked, answer) => {
   const tools = await toolsOf(egress, dom0);
   expect(await tools.call('egress_explain', { qube: 'ai-one', ...asked })).toEqual(answer);
 });
@@ -102,7 +102,7 @@ test.each([
   { host: '10.0.0.1', port: 80, protocol: 'icmp' },
   { host: '*' },
   { host: 'a b.c' },
-])('%j is no question, and nobody is asked', async (asked) => {
+])('egress_explain refuses %j without a call', async (asked) => {
   const tools = await toolsOf(egress, dom0);
   expect(await tools.call('egress_explain', { qube: 'ai-one', ...asked })).toBe('invalid-request');
   expect(tools.calls()).toEqual([]);

@@ -33,12 +33,12 @@ const question = fc
   .filter((asked) => asked !== undefined);
 const GRADE = { no: 0, unknown: 1, partly: 2, yes: 3 } as const;
 
-describe('whether a packet would pass', () => {
-  test('is no without any rule', () => {
+describe('reach', () => {
+  test('without rules, no packet passes', () => {
     fc.assert(fc.property(question, (asked) => reach([], asked).passes === 'no'));
   });
 
-  test('is yes exactly when one rule covers it, and that rule is named', () => {
+  test('all packets pass exactly when one rule covers them, and the verdict names that rule', () => {
     fc.assert(
       fc.property(rules, question, (some, asked) => {
         const verdict = reach(some, asked);
@@ -48,7 +48,7 @@ describe('whether a packet would pass', () => {
     );
   });
 
-  test('never gets worse by a rule more, wherever it is put', () => {
+  test('an additional rule never makes a verdict worse, wherever it is added', () => {
     fc.assert(
       fc.property(rules, rule, fc.nat(5), question, (some, one, at, asked) => {
         const more = some.toSpliced(at, 0, one);
@@ -57,7 +57,7 @@ describe('whether a packet would pass', () => {
     );
   });
 
-  test('is never no where a rule within the rules lets it through', () => {
+  test('a wider rule never drops packets that a rule within it allows', () => {
     fc.assert(
       fc.property(rule, rule, question, (wide, narrow, asked) => {
         if (!covers(wide, narrow) || reach([narrow], asked).passes === 'no') return true;
@@ -67,12 +67,12 @@ describe('whether a packet would pass', () => {
     );
   });
 
-  test('what is covered is met, and meeting is mutual', () => {
+  test('a covered rule overlaps, and overlapping is symmetric', () => {
     fc.assert(fc.property(rule, rule, (a, b) => !covers(a, b) || meets(a, b) !== false));
     fc.assert(fc.property(rule, rule, (a, b) => meets(a, b) === meets(b, a)));
   });
 
-  test('two networks meet exactly when one holds the first address of the other', () => {
+  test('two networks overlap exactly when one contains the first address of the other', () => {
     const network = fc.tuple(address, fc.constantFrom(0, 8, 16, 31, 32)).map((pair) => pair.join('/'));
     fc.assert(
       fc.property(network, network, (one, other) => {
@@ -147,7 +147,7 @@ describe('whether a packet would pass', () => {
     ['dns', 80],
     ['dns', undefined, 'icmp'],
     ['10.0.0.1', 80, 'icmp'],
-  ])('%s %s %s is no question', (...words) => {
+  ])('%s %s %s is not a valid question', (...words) => {
     expect(questionOf(...words)).toBeUndefined();
   });
 });

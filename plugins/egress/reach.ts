@@ -1,17 +1,17 @@
 import { covers, isHostName, networkOf, portsOf, type Rule } from '../../core/api/index.js';
 
-/** What is asked: packets to a place, perhaps of one protocol, perhaps to one port. It has the form of a rule, `dns` aside. */
+/** Packets to a destination, optionally of one protocol and to one port; written like a rule. */
 export type Question = Rule;
 
 /**
- * `yes`: one rule lets all of it through. `partly`: none does, and the rule named lets some of it through (of the ports, the
- * protocols, the addresses). `unknown`: that depends on which addresses a name has. `no`: it is dropped.
+ * `yes`: one rule allows all of the packets. `partly`: no rule does, and the given rule allows some of them (some ports,
+ * protocols or addresses). `unknown`: it depends on the addresses of a name. `no`: they are dropped.
  */
 export type Verdict =
   | { readonly passes: 'yes' | 'partly' | 'unknown'; readonly rule: number }
   | { readonly passes: 'no' };
 
-/** Whether these rules let it through, and which decides: the first that does, else the first that may. */
+/** Whether these rules allow the packets, and which rule decides: the first that allows them, or else the first that may. */
 export function reach(rules: readonly Rule[], question: Question): Verdict {
   const covering = rules.findIndex((rule) => covers(rule, question));
   if (covering >= 0) return { passes: 'yes', rule: covering };
@@ -21,7 +21,7 @@ export function reach(rules: readonly Rule[], question: Question): Verdict {
   return possible >= 0 ? { passes: 'unknown', rule: possible } : { passes: 'no' };
 }
 
-/** Whether there is a packet that both are about; undefined when that depends on what a name stands for. */
+/** Whether some packet matches both; undefined if that depends on the addresses of a name. */
 export function meets(one: Rule, other: Rule): boolean | undefined {
   const [a, b] = [scopeOf(one), scopeOf(other)];
   if (!a || !b) return false;
@@ -40,20 +40,20 @@ function placesMeet(one: string, other: string): boolean | undefined {
     const rest = BigInt((a.version === 4 ? 32 : 128) - Math.min(a.prefix, b.prefix));
     return a.address >> rest === b.address >> rest;
   }
-  // A name may have any address, and so may a resolver; two names are taken for two places.
+  // A name or a resolver may have any address. Two names are treated as two destinations.
   if (a || b) return undefined;
   const within = (wide: string, name: string) => wide.startsWith('*.') && name.endsWith(wide.slice(1));
   return within(one, other) || within(other, one);
 }
 
-/** Which protocols and ports a rule is about; `dns` says nothing of them because there is only one answer. */
+/** The protocols and ports of a rule. `dns` always means port 53 over tcp and udp. */
 function scopeOf(rule: Rule) {
   if (rule.to === 'dns') return { protocols: ['tcp', 'udp'], ports: [53, 53] as const };
   const ports = portsOf(rule);
   return ports && { protocols: rule.protocol ? [rule.protocol as string] : undefined, ports };
 }
 
-/** The question an agent's words make, or undefined for words that make none. */
+/** The question in an agent's arguments, or undefined if they are not valid. */
 export function questionOf(host: string, port?: number, protocol?: Rule['protocol']): Question | undefined {
   const to = host.toLowerCase();
   if (to === 'dns') return (port ?? 53) === 53 && protocol !== 'icmp' ? { to } : undefined;

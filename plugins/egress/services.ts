@@ -13,7 +13,7 @@ import {
 
 const { existenceHidden, valuesRedacted, withinCeiling, restrictionsInherit, selfExcluded } = axioms;
 
-/** An outbound rule as data; dom0 judges what no shape says. */
+/** An outbound rule as data. dom0 checks what the schema cannot express. */
 export const EgressRule = Type.Object(
   {
     to: Type.String({ minLength: 1, maxLength: 253 }),
@@ -41,7 +41,7 @@ export const status = defineHostService('qmcp.egress.Status', {
   ),
 });
 
-/** The rules, and what they are about: without a network there is nothing to let through. */
+/** The rules of a qube, with its state: without a network, the rules have no effect. */
 export const rulesGet = defineTargetService('qmcp.egress.RulesGet', {
   effect: 'read',
   capability: 'read',

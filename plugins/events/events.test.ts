@@ -25,12 +25,12 @@ const DAY: Told[] = [
 ];
 
 test.each<[string, object, boolean, Told[]]>([
-  ['anything', {}, true, [['starting', 'ai-one']]],
-  ['one qube', { qube: 'ai-two' }, true, [['starting', 'ai-two']]],
-  ['one kind', { kinds: ['started', 'start-failed'] }, true, [DAY[0]!, DAY[2]!, DAY[3]!]],
-  ['both', { qube: 'ai-one', kinds: ['started'] }, true, [DAY[0]!, DAY[4]!]],
-  ['what does not come', { qube: 'ai-one', kinds: ['halted'] }, false, [DAY[0]!, DAY[4]!]],
-])('waiting for %s ends with it, or with the time', async (_what, asked, came, told) => {
+  ['any event', {}, true, [['starting', 'ai-one']]],
+  ['an event of one qube', { qube: 'ai-two' }, true, [['starting', 'ai-two']]],
+  ['one of several kinds', { kinds: ['started', 'start-failed'] }, true, [DAY[0]!, DAY[2]!, DAY[3]!]],
+  ['one kind of event of one qube', { qube: 'ai-one', kinds: ['started'] }, true, [DAY[0]!, DAY[4]!]],
+  ['an event that does not happen', { qube: 'ai-one', kinds: ['halted'] }, false, [DAY[0]!, DAY[4]!]],
+])('event_wait for %s ends with that event or after the time', async (_what, asked, came, told) => {
   const tools = await watching(...DAY);
   expect(await tools.call('event_wait', { seconds: 30, ...asked })).toEqual({
     came,
@@ -40,7 +40,7 @@ test.each<[string, object, boolean, Told[]]>([
 });
 
 const START: Told[] = ['starting', 'resumed', 'started'].map((event) => [event, 'ai-one']);
-test('a start is told as a start, and the end of a pause as that', async () => {
+test('event_wait reports the end of a pause as resumed, and a start only as started', async () => {
   const tools = await watching(...START, ['paused', 'ai-one'], ['resumed', 'ai-one']);
   expect(await tools.call('event_wait', { seconds: 30, kinds: ['resumed'] })).toEqual({
     came: true,
@@ -48,18 +48,18 @@ test('a start is told as a start, and the end of a pause as that', async () => {
   });
 });
 
-test('a start that failed is over', async () => {
+test('after a failed start, the end of a pause is reported again', async () => {
   const tools = await watching(['starting', 'ai-one'], ['start-failed', 'ai-one'], ['resumed', 'ai-one']);
   expect(await tools.call('event_wait', { seconds: 30, kinds: ['resumed'] })).toMatchObject({ came: true });
 });
 
-test('a client hears that the line still stands, and nothing of what it did not ask for', async () => {
+test('a client gets progress while it waits, and no events that it did not ask for', async () => {
   const tools = await watching(...DAY);
   await tools.call('event_wait', { seconds: 30, qube: 'ai-three' });
   expect(tools.progress).toEqual(['waiting', 'waiting']);
 });
 
-test('of a flood, the last hundred are told', async () => {
+test('event_wait returns at most the last hundred events', async () => {
   const tools = await watching(...Array.from({ length: 150 }, (_, n): Told => ['changed', `ai-${n}`]));
   const { events: told } = (await tools.call('event_wait', { seconds: 1, kinds: ['left'] })) as {
     events: { qube: string }[];
@@ -67,7 +67,7 @@ test('of a flood, the last hundred are told', async () => {
   expect([told.length, told[0]!.qube, told.at(-1)!.qube]).toEqual([100, 'ai-50', 'ai-149']);
 });
 
-test('the kinds are those dom0 tells of', () => {
+test("the kinds of events are exactly dom0's", () => {
   const { event } = parse(readFileSync(new URL('../../dom0/spec/names.toml', import.meta.url), 'utf8')) as {
     event: Record<string, string>;
   };

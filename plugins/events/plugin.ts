@@ -2,11 +2,11 @@ import { defineChanges, definePlugin, defineTool, QubeName, Type } from '../../c
 import { KINDS, watch } from './services.js';
 import { type Kind, StartFilter } from './start-filter.js';
 
-/** Events told at most; of more, the last ones. */
+/** The most events in a result; the last ones are kept. */
 const MAX_EVENTS = 100;
-/** Seconds of one call that listens for changes; the next one follows. */
+/** Seconds of one call that follows changes; the next one starts after it. */
 const STREAM_SECONDS = 600;
-/** What shows in a list of qubes. */
+/** Events that change a list of qubes. */
 const LISTING_KINDS: readonly Kind[] = [
   'appeared',
   'left',
@@ -62,7 +62,7 @@ export default definePlugin({
         const events: { event: Kind; qube: string }[] = [];
         const filter = new StartFilter();
         for await (const { event, qube } of watch({ seconds }, signal)) {
-          // A client that hears something now and then does not take the call for dead.
+          // Progress now and then keeps a client from giving up on the call.
           if (qube === null || event === 'watching' || event === 'nothing') progress('waiting');
           else if ((wanted === undefined || wanted === qube) && filter.keeps(event, qube)) {
             events.push({ event, qube });

@@ -2,7 +2,7 @@ import { axioms, defineStreamService, LIMITS, QubeName, step, Type } from '../..
 
 const { existenceHidden, valuesRedacted, tiersUnreadable } = axioms;
 
-/** What can become of a qube, as an agent may hear it; tags never. */
+/** The events of a qube that an agent may learn about. Tags are never among them. */
 export const KINDS = [
   'appeared',
   'left',
@@ -19,7 +19,7 @@ export const KINDS = [
   'device-detached',
 ] as const;
 
-/** The first reply is `watching`: nothing is missed from there. `nothing` says that the line still stands. */
+/** The first reply is `watching`; no event is lost after it. `nothing` says that the stream is still alive. */
 export const watch = defineStreamService('qmcp.events.Watch', {
   effect: 'read',
   params: Type.Object(

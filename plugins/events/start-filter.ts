@@ -3,13 +3,13 @@ import type { KINDS } from './services.js';
 export type Kind = (typeof KINDS)[number];
 
 /**
- * Leaves out what a qube's start brings with it: the platform makes a qube paused and lets it go on, and tells of that as it
- * tells of a pause that ends.
+ * Leaves out the `resumed` event of a qube's start: the platform creates a qube paused and resumes it, with the same event as
+ * after a pause.
  */
 export class StartFilter {
   private readonly starting = new Set<string>();
 
-  /** Whether it is worth telling. */
+  /** Whether an agent should see the event. */
   keeps(event: Kind, qube: string): boolean {
     if (event === 'starting') this.starting.add(qube);
     else if (event === 'resumed') return !this.starting.has(qube);

@@ -1,4 +1,4 @@
-/** Bytes of a qube as a model gets them: as text that can be shown, or in base64, exactly. */
+/** Bytes from a qube as a model gets them: as text that is safe to show, or exactly, in base64. */
 import { type Static, seen, Type } from '../../core/api/index.js';
 
 export const Encoding = Type.Enum(['text', 'base64']);
@@ -6,7 +6,7 @@ export const Encoding = Type.Enum(['text', 'base64']);
 export interface Content {
   readonly content: string;
   readonly encoding: Static<typeof Encoding>;
-  /** Given when the text does not say exactly what the bytes were; base64 does. */
+  /** Set if the text differs from the bytes; base64 has the exact bytes. */
   readonly altered?: true;
 }
 
@@ -19,7 +19,7 @@ export function contentOf(bytes: Uint8Array, encoding: Static<typeof Encoding>):
   return encoding === 'text' ? textOf(bytes) : { content: base64(bytes), encoding };
 }
 
-/** No more than a call's argument list takes. */
+/** Fewer than the most arguments that a function call takes. */
 const PIECE = 8192;
 
 export function base64(bytes: Uint8Array): string {
@@ -29,7 +29,7 @@ export function base64(bytes: Uint8Array): string {
   return btoa(text);
 }
 
-/** Undefined for what is no base64. */
+/** Undefined if the text is not base64. */
 export function fromBase64(text: string): Uint8Array | undefined {
   try {
     return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -47,7 +47,7 @@ export function isText(bytes: Uint8Array): boolean {
   }
 }
 
-/** How many bytes of this page end with a whole character; all of them when they do not look like UTF-8. */
+/** The length of the page without an incomplete last character; the whole length if the page does not look like UTF-8. */
 export function completeCharacters(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back]!;
@@ -59,7 +59,7 @@ export function completeCharacters(bytes: Uint8Array): number {
   return bytes.length;
 }
 
-/** Collects what a call may send, and refuses to hold more: a qube that sends more than was asked for is not believed. */
+/** Collects at most the bytes that a call may send. A qube that sends more is not trusted: see `overflow`. */
 export class BoundedBuffer {
   private readonly bytes: Uint8Array;
   private size = 0;

@@ -36,7 +36,7 @@ export class FileCopy implements ToolHandler {
     const name = 'name' in outcome ? String(outcome.name) : '';
     return {
       copied: outcome.exit === 0,
-      // Where the platform puts what comes from another qube.
+      // Where Qubes OS puts files from another qube.
       to: `QubesIncoming/${source}/${visible(name)}`,
       message: seen(record.stderr.last(MAX_SHOWN)).text,
       untrusted: ['to', 'message'],

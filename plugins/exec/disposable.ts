@@ -11,14 +11,14 @@ import { type Command, inputOf } from './run.js';
 import { Runner, type RunResult, resultOf } from './runner.js';
 import { disposable, killDisposable, run } from './services.js';
 
-/** Milliseconds to wait before asking again that it go; then the caller is told that it has not gone. */
+/** Milliseconds before each further attempt to kill the disposable. After the last, the result says that it is left behind. */
 const RETRY_DELAYS = [100, 300, 1000, 3000];
 
 interface Input extends Command {
   template: string;
 }
 
-/** A qube for one command. Whatever becomes of the command, of the caller or of us, the qube goes. */
+/** Runs one command in a new disposable, and kills the disposable however the command or the call ends. */
 @injectable()
 export class DisposableRun implements ToolHandler {
   private readonly running = new Set<Promise<unknown>>();
@@ -40,7 +40,7 @@ export class DisposableRun implements ToolHandler {
     }
   }
 
-  /** The server ends only when nothing that it made is left. */
+  /** The server waits until its disposables are killed. */
   async dispose(): Promise<void> {
     await Promise.allSettled(this.running);
   }
@@ -50,12 +50,12 @@ export class DisposableRun implements ToolHandler {
     context: ToolContext,
   ): Promise<RunResult> {
     if (context.signal.aborted) throw new Refused('failed');
-    // Not to be cut off: a birth of which we do not hear the name could not be ended.
+    // Not cancelled with the call: a disposable could not be killed without its name.
     const { name } = await this.make({ template });
     let result: RunResult | undefined;
     let problem: unknown;
     try {
-      context.progress('the disposable runs');
+      context.progress('the disposable is running');
       if (context.signal.aborted) throw new Refused('failed');
       const { record, outcome } = await this.runner.follow(name, context, (io) =>
         this.start(name, params, { ...io, ...inputOf(stdin) }),

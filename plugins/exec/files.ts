@@ -10,7 +10,7 @@ import {
 } from './bytes.js';
 import type { fileList, fileRead, fileWrite } from './services.js';
 
-/** Bytes of a page when nobody says: what a model reads at once. */
+/** Bytes of a page by default: as much as a model reads at once. */
 const PAGE = 32_768;
 /** Bytes of a page of a directory. */
 const MAX_LISTING = 4 << 20;
@@ -135,7 +135,7 @@ function parseEntry(line: string): Record<string, unknown> {
   throw new Refused('failed');
 }
 
-/** The bytes a name has in the qube: a lone surrogate from U+DC80 on stands for a byte that is no UTF-8. */
+/** The bytes of a name in the qube. A lone surrogate from U+DC80 on stands for a byte that is not valid UTF-8. */
 function bytesOfName(name: string): Uint8Array {
   const pieces = name
     .split(/([\udc80-\udcff])/u)

@@ -1,11 +1,11 @@
-/** What commands have printed, kept in the server for as long as there is room: read by handle, page by page. */
+/** Keeps the output of commands in the server, within limits, to be read by handle, page by page. */
 
 type Stream = 'stdout' | 'stderr';
 
-/** Bytes kept of a stream: its beginning, and beside that its end. */
+/** Bytes to keep of a stream: of its beginning, and of its end. */
 const HEAD = 8 << 20;
 const TAIL = 8192;
-/** Bytes kept of everything; the oldest of what has ended goes first. */
+/** Bytes to keep in all; the oldest finished command is dropped first. */
 const TOTAL = 64 << 20;
 
 export interface Outcome {
@@ -14,9 +14,9 @@ export interface Outcome {
   readonly timed_out: boolean;
 }
 
-/** One stream. It costs as many bytes as it holds, however small the pieces were in which they came. */
+/** One stream. Its memory does not depend on the size of the pieces in which the bytes came. */
 export class StreamBuffer {
-  /** Bytes that came, kept or not. */
+  /** Bytes received, kept or not. */
   printed = 0;
   /** Bytes that can be read. */
   size = 0;
@@ -57,7 +57,7 @@ export class StreamBuffer {
     return this.head.subarray(Math.min(offset, this.size), Math.min(offset + limit, this.size));
   }
 
-  /** The last bytes that came, at most `limit` and TAIL of them. */
+  /** The last bytes received, at most `limit` and at most TAIL. */
   last(limit: number): Uint8Array {
     const end =
       this.tail.length > 0 ? this.tail : this.head.subarray(Math.max(this.size - TAIL, 0), this.size);
@@ -65,13 +65,13 @@ export class StreamBuffer {
   }
 }
 
-/** One command in the foreground, and what it has printed so far. */
+/** One foreground command and its output so far. */
 export class CommandRecord {
   readonly stdout: StreamBuffer;
   readonly stderr: StreamBuffer;
   /** Aborted to end the command. */
   readonly stopping = new AbortController();
-  /** Settled when the command has ended, however it did. */
+  /** Resolves when the command has ended in any way. */
   readonly ended: Promise<Outcome>;
   outcome: Outcome | undefined;
   private end!: (outcome: Outcome) => void;
@@ -104,7 +104,7 @@ export class CommandRecord {
 export class OutputStore {
   private readonly records = new Map<string, CommandRecord>();
   private count = 0;
-  /** Bytes of all of them. */
+  /** Bytes held by all records. */
   private held = 0;
 
   constructor(
@@ -114,7 +114,7 @@ export class OutputStore {
     },
   ) {}
 
-  /** A handle names the qube, so that it reads as whose it is; its number is never given twice. */
+  /** Opens a record for a new command. Its handle starts with the qube's name; a number is never used twice. */
   open(qube: string): CommandRecord {
     this.count += 1;
     const record = new CommandRecord(`${qube}:run${this.count}`, this.limits.stream);
@@ -126,10 +126,10 @@ export class OutputStore {
     const before = to.held;
     to[stream].add(bytes);
     if (this.records.has(to.handle)) this.held += to.held - before;
-    // A qube chooses how small its pieces are: no piece may cost a look at everything that is kept.
+    // A qube chooses the size of its pieces, so one piece must not cost a pass over all records.
     for (const record of this.records.values()) {
       if (this.held <= this.limits.total) return;
-      // What runs is stopped by its handle.
+      // A running command needs its handle to be stopped.
       if (record.outcome !== undefined) this.forget(record);
     }
   }

@@ -13,9 +13,9 @@ import { BoundedBuffer, completeCharacters, contentOf, type Encoding } from './b
 import { OutputStore } from './output-store.js';
 import { output, stop } from './services.js';
 
-/** A handle of a background command: the qube, and the name it has there. */
+/** The handle of a background command: the qube, and the command's name there. */
 const JOB = /^([^:]+):([0-9a-f]{16})$/;
-/** Bytes of a page: of text what a model reads at once, of base64 what a program takes. */
+/** Bytes of a page of text, for a model, and of a page of base64, for a program. */
 const PAGE = 16_384;
 const MAX_PAGE = 262_144;
 
@@ -29,7 +29,7 @@ interface PageRequest {
 
 const isRunning = { running: true, exit: null, signal: null, timed_out: false };
 
-/** What this server kept of it, or what the qube keeps of a background command. A handle of neither is of nothing. */
+/** Reads output that this server keeps, or that a qube keeps of a background command. Any other handle is `not-found`. */
 @injectable()
 export class OutputReader {
   constructor(
@@ -84,7 +84,7 @@ interface State {
   readonly dropped: number;
 }
 
-/** A page as a model gets it. */
+/** A page of output as a model gets it. */
 export function describePage(
   encoding: Static<typeof Encoding>,
   offset: number,
@@ -92,7 +92,7 @@ export function describePage(
   state: State,
 ) {
   const atEnd = offset + page.length >= state.size;
-  // A character that the page cuts in two begins the next one.
+  // A character that does not fit completely goes to the next page.
   const whole = encoding === 'text' && !(atEnd && !state.running) ? completeCharacters(page) : page.length;
   const next = offset + whole;
   const { encoding: _encoding, ...content } = contentOf(page.subarray(0, whole), encoding);

@@ -43,7 +43,7 @@ const Content = {
   next: Next,
 };
 
-// What a model is shown of an input is its shape; how long a value may be, the contract says, and the qube holds it to that.
+// These inputs have no length limits, to keep the tool list short. The contracts have them, and the qube enforces them.
 const Text = Type.String();
 const Count = Type.Optional(Type.Integer({ minimum: 0 }));
 const Flag = Type.Optional(Type.Boolean());

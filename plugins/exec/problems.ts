@@ -1,6 +1,6 @@
 import type { GuestProblems } from '../../core/api/index.js';
 
-/** The words of `guest/qmcp_guest`: the argument each one is about, and the sentence the agent reads. */
+/** The problem words of `guest/qmcp_guest`, each with the argument it is about and the sentence that the agent reads. */
 export const PROBLEMS: GuestProblems = {
   'no-such-file': ['/path', 'does not exist'],
   'not-a-directory': ['/path', 'is not a directory'],

@@ -1,12 +1,12 @@
 import { quoted } from '../../core/api/index.js';
 
-/** Milliseconds between two messages, and characters of one: enough to follow a command, too little to drown a client. */
+/** Milliseconds between two messages, and the most characters of one, so that a client is not flooded. */
 const INTERVAL = 250;
 const MAX_CHARACTERS = 4000;
 
 /**
- * Output as progress: what came since the last message, each line of it with whose it is. Of a flood the newest is shown,
- * and how much was passed over; all of it is kept elsewhere.
+ * Sends output as progress messages: the output since the last message, with the stream's name before each line. If there is
+ * too much, a message has the newest part and the number of characters left out; the output store keeps all of it.
  */
 export class OutputProgress {
   private readonly decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
@@ -28,7 +28,7 @@ export class OutputProgress {
     this.timer ??= setTimeout(() => this.flush(), Math.max(this.last + INTERVAL - Date.now(), 0));
   }
 
-  /** Tells what is left, and no more after that. */
+  /** Sends the remaining output. */
   end(): void {
     this.flush();
   }

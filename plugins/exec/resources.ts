@@ -15,11 +15,11 @@ import { output } from './services.js';
 
 type ReadContext = Pick<ToolContext, 'signal'>;
 
-/** Commands whose output is listed at most: the latest. */
+/** The most commands whose output is listed: the latest ones. */
 const MAX_LISTED = 100;
 /** A name that no qube gives to a command. */
 const UNUSED_JOB = '0'.repeat(16);
-/** Seconds a qube may take to say that it is there. */
+/** Seconds a qube may take to answer whether it is in reach. */
 const REACH_SECONDS = 5;
 
 const STREAMS = ['stdout', 'stderr'] as const;
@@ -30,7 +30,7 @@ function partsOf({ handle, stream }: Variables) {
   return { handle, stream: name };
 }
 
-/** Of a command that is not there, there is nothing by this address, whoever says so. */
+/** A missing command is `not-found`, whether the server or the qube reports it. */
 const read = (pages: OutputReader, page: Parameters<OutputReader['read']>[0], signal: AbortSignal) =>
   pages.read(page, signal).catch((error: unknown) => {
     throw error instanceof Refused && error.code === 'conflict' ? new Refused('not-found') : error;
@@ -63,7 +63,7 @@ class OutputPage implements ResourceHandler {
     return listed;
   }
 
-  /** Asked of the qube itself, so that the policy answers for one that is out of reach by now. */
+  /** Calls the qube itself, so that the policy decides whether it is still in reach. */
   private async reaches(qube: string, signal: AbortSignal): Promise<boolean> {
     try {
       await this.ask(
@@ -72,7 +72,7 @@ class OutputPage implements ResourceHandler {
         { signal, timeout: REACH_SECONDS, onOutput: () => {} },
       );
     } catch (error) {
-      // `conflict` is a qube's own word: it has no such command.
+      // Only a qube answers `conflict`: it has no such command.
       return error instanceof Refused && error.code === 'conflict';
     }
     return true;
@@ -89,7 +89,7 @@ class OutputBytes implements ResourceHandler {
   }
 }
 
-/** What commands printed, by the handle that exec_run gave: its beginning, and with exec_output the rest. */
+/** The beginning of a command's output, by the handle from exec_run; exec_output returns the rest. */
 export const RESOURCES = [
   defineResource({
     uri: 'exec-output://{handle}/{stream}',

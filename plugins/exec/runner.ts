@@ -16,24 +16,24 @@ import { Outcome as OutcomeShape } from './services.js';
 
 export const Handle = Type.String({ pattern: '^[a-zA-Z][a-zA-Z0-9_.-]*:[a-z0-9]+$', maxLength: 64 });
 
-/** Bytes of a stream that a result shows: its beginning, and of a longer one its end as well. */
+/** Bytes of a stream that a result shows, and of a longer stream how many of them are its end. */
 const MAX_SHOWN = 16_384;
 const MAX_SHOWN_END = 4096;
 
 const Fields = {
   ...OutcomeShape,
-  /** Given when it goes on in the background. */
+  /** Set if the command goes on in the background. */
   running: Type.Optional(Type.Boolean()),
   stdout: GuestText,
   stderr: GuestText,
-  /** Given when a stream is longer than is shown; what is between is read by the handle. */
+  /** Set if a stream is longer than what is shown; the handle gives access to the rest. */
   stdout_end: Type.Optional(GuestText),
   stderr_end: Type.Optional(GuestText),
-  /** Given when the text leaves out what cannot be seen, or was no UTF-8. */
+  /** Set if the text differs from the bytes: invisible characters were removed, or it was not valid UTF-8. */
   altered: Type.Optional(Type.Boolean()),
-  /** Of what was printed, and of a background command. */
+  /** The handle of the output, or of a background command. */
   handle: Type.Optional(Handle),
-  /** Given when a disposable could not be removed: its name. */
+  /** The name of a disposable that could not be removed. */
   left_behind: Type.Optional(Type.String()),
   untrusted: Untrusted,
 };
@@ -41,7 +41,7 @@ const Fields = {
 export const RunResult = Type.Object(Fields, { additionalProperties: false });
 export type RunResult = Static<typeof RunResult>;
 
-/** Follows a command in a qube: keeps what it prints, tells of it while it runs, and says how it ended. */
+/** Follows a command in a qube: keeps its output, sends it as progress, and returns how the command ended. */
 @injectable()
 export class Runner {
   constructor(@inject(OutputStore) private readonly store: OutputStore) {}
@@ -68,7 +68,7 @@ export class Runner {
       const outcome = { exit: null, signal: 'SIGKILL', timed_out: false };
       record.finish(outcome);
       if (record.stopping.signal.aborted && !signal.aborted) return { record: record, outcome };
-      // What broke off may be worth reading. What was refused is refused: of a qube that nobody may see, nothing else is told.
+      // The output of a call that broke off may be useful. A refused call gets no handle: it must not reveal that a qube exists.
       if (error instanceof Refused && error.code === 'failed' && !record.isEmpty)
         throw new Refused('failed', { ...error.data, handle: record.handle });
       this.store.forget(record);
@@ -80,7 +80,7 @@ export class Runner {
   }
 }
 
-/** What a command printed, as much as is read at once. */
+/** The result of a command, with as much of its output as a model reads at once. */
 export function resultOf(
   record: CommandRecord,
   { exit, signal, timed_out }: Outcome,

@@ -31,14 +31,14 @@ const At = Type.Optional(Type.Integer({ minimum: 0, maximum: 2 ** 40 }));
 export const Outcome = {
   /** The exit code, or null when a signal ended the command. */
   exit: nullable(Type.Integer()),
-  /** A name of a signal and no other words: a result shows it as ours. */
+  /** Only the name of a signal: a result shows it as trusted text. */
   signal: nullable(Type.String({ pattern: '^SIG[A-Z0-9]*$', maxLength: 16 })),
   timed_out: Type.Boolean(),
 };
 
-/** The name a qube gives to a background command. */
+/** The name that a qube gives to a background command. */
 const JobId = Type.String({ pattern: '^[0-9a-f]*$', minLength: 16, maxLength: 16 });
-/** One command in one qube. The reply frames carry its output; this is the last frame. */
+/** Runs one command in a qube. Frames carry its output; this reply is the last frame. */
 export const run = defineGuestService('qmcp.exec.Run', {
   ...inside,
   effect: 'destroy',
@@ -58,11 +58,11 @@ export const run = defineGuestService('qmcp.exec.Run', {
     },
     closed,
   ),
-  /** `job` when it goes on in the background: then it has not ended. */
+  /** `job` is set if the command goes on in the background. */
   reply: Type.Object({ ...Outcome, job: Type.Optional(JobId) }, closed),
 });
 
-/** What a background command printed, a page of one stream in frames; and how it stands. */
+/** A page of one stream of a background command, in frames, and the command's state. */
 export const output = defineGuestService('qmcp.exec.Output', {
   ...inside,
   effect: 'read',
@@ -99,7 +99,7 @@ export const stop = defineGuestService('qmcp.exec.Stop', {
 
 const Mode = Type.String({ pattern: '^[0-7]*$', minLength: 3, maxLength: 4 });
 
-/** A range of a file; its bytes are frames. `path` in the reply is where links led to. */
+/** A range of a file, in frames. `path` in the reply is the path after links are followed. */
 export const fileRead = defineGuestService('qmcp.exec.FileRead', {
   ...inside,
   effect: 'read',
@@ -124,7 +124,7 @@ export const fileRead = defineGuestService('qmcp.exec.FileRead', {
   ),
 });
 
-/** `size` bytes follow the request: fewer or more of them, and nothing is written. */
+/** Exactly `size` bytes must follow the request; otherwise nothing is written. */
 export const fileWrite = defineGuestService('qmcp.exec.FileWrite', {
   ...inside,
   effect: 'write',
@@ -146,7 +146,7 @@ export const fileWrite = defineGuestService('qmcp.exec.FileWrite', {
   ),
 });
 
-/** A page of a directory, in the order of its names; each entry is a line of JSON in the frames. */
+/** A page of a directory, ordered by name; each entry is a line of JSON in the frames. */
 export const fileList = defineGuestService('qmcp.exec.FileList', {
   ...inside,
   effect: 'read',
@@ -162,7 +162,7 @@ export const fileList = defineGuestService('qmcp.exec.FileList', {
   reply: Type.Object({ path: Type.String({ maxLength: 8192 }), total: Type.Integer({ minimum: 0 }) }, closed),
 });
 
-/** Called on the source. From there it is the platform's own copy, and the policy decides about it once more. */
+/** Called on the source qube, which then uses the copy of Qubes OS; the policy decides about that call as well. */
 export const fileCopy = defineGuestService('qmcp.exec.FileCopy', {
   ...inside,
   effect: 'write',
@@ -186,7 +186,7 @@ export const packageInstall = defineGuestService('qmcp.exec.PackageInstall', {
   reply: Type.Object({ manager: Type.Enum(['apt-get', 'dnf', 'pacman']), ...Outcome }, closed),
 });
 
-/** A disposable for one command: made and started, and gone when it is killed. */
+/** Creates and starts a disposable for one command; it is removed when it is killed. */
 export const disposable = defineHostService('qmcp.exec.Disposable', {
   effect: 'write',
   qubes: { template: 'exec' },

@@ -7,7 +7,7 @@ const dom0 = {
   'qmcp.inspect.FeatureSet': () => stateOf('ai-one'),
 };
 
-test('properties are set in one call on the qube, and shown as they are then', async () => {
+test('qube_set sets properties in one call on the qube, and returns their new values', async () => {
   const tools = await toolsOf(inspect, dom0);
   const properties = { label: 'blue', memory: 800 };
   expect(await tools.call('qube_set', { qube: 'ai-one', properties })).toMatchObject({ label: 'blue' });
@@ -15,20 +15,20 @@ test('properties are set in one call on the qube, and shown as they are then', a
 });
 
 test.each([
-  ['nothing', {}],
-  ['a property there is none of', { netvm: 'sys-net' }],
+  ['no property', {}],
+  ['an unknown property', { netvm: 'sys-net' }],
   ['a gateway', { provides_network: true }],
-  ['a label of nobody', { label: 'pink' }],
+  ['an unknown label', { label: 'pink' }],
   ['half a megabyte', { memory: 400.5 }],
   ['no memory at all', { memory: 0 }],
   ['true for a number', { vcpus: true }],
-])('%s is never asked for', async (_what, properties) => {
+])('qube_set never asks dom0 for %s', async (_what, properties) => {
   const tools = await toolsOf(inspect, dom0);
   expect(await tools.call('qube_set', { qube: 'ai-one', properties })).toBe('invalid-request');
   expect(tools.calls()).toEqual([]);
 });
 
-test('a feature is set, and null takes it away', async () => {
+test('qube_feature_set sets a feature, and null removes it', async () => {
   const tools = await toolsOf(inspect, dom0);
   await tools.call('qube_feature_set', { qube: 'ai-one', feature: 'service.cups', value: '1' });
   await tools.call('qube_feature_set', { qube: 'ai-one', feature: 'service.cups', value: null });

@@ -2,7 +2,7 @@ import { type Complete, definePrompt, Label } from '../../core/api/index.js';
 import { list } from './services.js';
 
 const uses = { list };
-/** Names of qubes, of one class or of any. */
+/** Completes names of qubes, of the given classes or of any. */
 const qubeNames =
   (...classes: string[]): Complete<typeof uses> =>
   async ({ list }, _typed, { signal }) =>
@@ -11,7 +11,7 @@ const qubeNames =
       .map(({ name }) => name);
 const labels = async () => Label.enum;
 
-/** The main jobs. They name tools of other plugins; a model that lacks one of those sees that it does. */
+/** The main tasks. They name tools of other plugins; a model sees whether it has them. */
 export const PROMPTS = [
   definePrompt({
     name: 'dev_environment',

@@ -3,7 +3,7 @@ import { list, state } from './services.js';
 
 const json = (value: unknown) => ({ text: JSON.stringify(value) });
 
-/** The same words the tools answer with, by address: for a client that shows them, or wants to hear when they change. */
+/** The answers of the tools by address, for clients that show resources or subscribe to changes. */
 export const RESOURCES = [
   defineResource({
     uri: 'qube://',

@@ -31,7 +31,7 @@ export const state = defineTargetService('qmcp.inspect.State', {
   reply: QubeState,
 });
 
-/** All of them or none. Which of these an agent may set at all, the operator lists for the world. */
+/** Sets all of the properties or none. The operator lists for each world which of them an agent may set. */
 export const set = defineTargetService('qmcp.inspect.Set', {
   effect: 'write',
   capability: 'full',
@@ -60,7 +60,7 @@ export const set = defineTargetService('qmcp.inspect.Set', {
   reply: QubeState,
 });
 
-/** Without a value, the feature is taken away. */
+/** Without a value, the feature is removed. */
 export const featureSet = defineTargetService('qmcp.inspect.FeatureSet', {
   effect: 'write',
   capability: 'full',

@@ -18,7 +18,7 @@ const dom0 = {
   'qmcp.networking.Reconnect': () => stateOf('ai-one'),
 };
 
-test('the map shows each qube that is still there, and what it sits on', async () => {
+test('network_map shows each existing qube and its network', async () => {
   const tools = await toolsOf(networking, dom0);
   expect(await tools.call('network_map', {})).toEqual({
     qubes: Object.entries(NETWORKS).map(([qube, network]) => ({ qube, state: 'halted', network })),
@@ -38,7 +38,7 @@ test('the map shows each qube that is still there, and what it sits on', async (
 test.each([
   ['network_disconnect', 'qmcp.networking.Disconnect', null],
   ['network_reconnect', 'qmcp.networking.Reconnect', 'sys-ai-net'],
-])('%s is called on the qube, and names no network', async (name, service, network) => {
+])('%s is called on the qube, and sends no name of a network', async (name, service, network) => {
   const tools = await toolsOf(networking, dom0);
   expect(await tools.call(name, { qube: 'ai-one' })).toMatchObject({ network });
   expect(tools.calls()).toEqual([['ai-one', service, {}]]);
@@ -47,7 +47,7 @@ test.each([
 
 describe('a picture', () => {
   const name = fc.string({ unit: 'binary', minLength: 1, maxLength: 31 });
-  test('has a line a node and a line an arrow, whatever the names are', () => {
+  test('a flowchart has one line for each node and each arrow, whatever the names are', () => {
     fc.assert(
       fc.property(fc.array(fc.record({ qube: name, network: fc.option(name) })), (places) => {
         const [head, ...lines] = mermaid(places).split('\n');

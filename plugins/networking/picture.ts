@@ -1,10 +1,10 @@
-/** A qube and what it sits behind: the name of a network qube, `<out-of-scope>`, or null for nothing. */
+/** A qube and its network: the name of a network qube, `<out-of-scope>`, or null for none. */
 export interface Place {
   readonly qube: string;
   readonly network: string | null;
 }
 
-/** Who sits behind whom, as a Mermaid flowchart. Names are only ever labels in quotes: an identifier has no room for them. */
+/** The network as a Mermaid flowchart. Names appear only as quoted labels, never as identifiers. */
 export function mermaid(places: readonly Place[]): string {
   const ids = new Map<string, string>();
   const lines: string[] = [];
@@ -23,7 +23,7 @@ export function mermaid(places: readonly Place[]): string {
   return ['flowchart LR', ...lines].join('\n');
 }
 
-/** What Mermaid or Markdown could take for markup, as entities. */
+/** Escapes characters that Mermaid or Markdown could take for markup. */
 function label(name: string): string {
   return name.replace(/[^A-Za-z0-9_.-]/g, (character) => `#${character.codePointAt(0)};`);
 }

@@ -11,7 +11,7 @@ import {
 const { existenceHidden, valuesRedacted, neverWidens, gatewaysOnly, restrictionsInherit, selfExcluded } =
   axioms;
 
-/** The qubes there are to ask about. */
+/** The qubes on the map. */
 export const map = defineHostService('qmcp.networking.Map', {
   effect: 'read',
   params: NoParams,

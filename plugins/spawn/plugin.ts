@@ -4,7 +4,7 @@ import * as spawn from './services.js';
 const OneQube = Type.Object({ qube: QubeName }, { additionalProperties: false });
 const Halted = Type.Object({ qube: QubeName, state: Type.Enum(['halted']) }, { additionalProperties: false });
 
-/** A tool that takes a qube to a power state and shows what it is then. */
+/** A tool that changes a qube's power state and returns the qube's state. */
 const power = (service: typeof spawn.start, name: string, title: string, description: string) =>
   defineTool({
     name,

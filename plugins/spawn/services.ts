@@ -68,7 +68,7 @@ export const clone = defineHostService('qmcp.spawn.Clone', {
   reply: QubeState,
 });
 
-/** Made and started in one step: the platform chooses its name, so no further step could refer to it. */
+/** Created and started in one step: the platform chooses the name, so no further step could refer to it. */
 export const disposable = defineHostService('qmcp.spawn.Disposable', {
   effect: 'write',
   qubes: { template: 'exec' },
@@ -105,7 +105,7 @@ export const unpause = defineTargetService('qmcp.spawn.Unpause', {
   reply: QubeState,
 });
 
-// A disposable is gone when it has halted: there is nothing left to read.
+// These two do not read the qube afterwards: a disposable no longer exists when it has halted.
 
 export const shutdown = defineTargetService('qmcp.spawn.Shutdown', {
   effect: 'write',
@@ -137,7 +137,7 @@ export const remove = defineTargetService('qmcp.spawn.Remove', {
   reply: Type.Object({ removed: QubeName }, { additionalProperties: false }),
 });
 
-/** Not called on the qube: what the world has removed is no qube of it, and no policy line leads there. */
+/** Not called on the qube: a removed qube is not a member of the world, and no policy line allows a call to it. */
 export const restore = defineHostService('qmcp.spawn.Restore', {
   effect: 'write',
   params: Type.Object({ qube: QubeName }, { additionalProperties: false }),

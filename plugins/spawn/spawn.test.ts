@@ -73,22 +73,25 @@ describe('each tool is one call', () => {
       ['@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' }],
       { restored: 'ai-one' },
     ],
-  ])('%s', async (name, input, call, result) => {
+  ])('%s makes one call', async (name, input, call, result) => {
     const tools = await toolsOf(spawn, dom0);
     expect(await tools.call(name, input)).toEqual(result);
     expect(tools.calls()).toEqual([call]);
   });
 });
 
-test.each(['TemplateVM', 'StandaloneVM', 'DispVM', 'AdminVM'])('a %s is never asked for', async (klass) => {
-  const tools = await toolsOf(spawn, dom0);
-  expect(await tools.call('qube_spawn', { name: 'ai-one', template: 'ai-debian', class: klass })).toBe(
-    'invalid-request',
-  );
-  expect(tools.calls()).toEqual([]);
-});
+test.each(['TemplateVM', 'StandaloneVM', 'DispVM', 'AdminVM'])(
+  'qube_spawn never asks dom0 for a %s',
+  async (klass) => {
+    const tools = await toolsOf(spawn, dom0);
+    expect(await tools.call('qube_spawn', { name: 'ai-one', template: 'ai-debian', class: klass })).toBe(
+      'invalid-request',
+    );
+    expect(tools.calls()).toEqual([]);
+  },
+);
 
-test('a qube that did not halt is not said to have', async () => {
+test('qube_shutdown does not report a qube as halted that did not halt', async () => {
   const tools = await toolsOf(spawn, { 'qmcp.spawn.Shutdown': () => refused('conflict') });
   expect(await tools.call('qube_shutdown', { qube: 'ai-one' })).toBe('conflict');
 });

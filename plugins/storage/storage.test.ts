@@ -4,13 +4,13 @@ import storage from './plugin.js';
 
 const lines = [{ line: 'qubes', used: 3, limit: 32, left: 29 }];
 
-test('the budget is shown line by line', async () => {
+test('budget_get shows the budget line by line', async () => {
   const tools = await toolsOf(storage, { 'qmcp.storage.Budget': () => ({ lines }) });
   expect(await tools.call('budget_get', {})).toEqual({ lines });
   expect(tools.calls()).toEqual([['@adminvm', 'qmcp.storage.Budget', {}]]);
 });
 
-test('a disk grows to whole bytes', async () => {
+test('volume_grow accepts only a whole number of bytes', async () => {
   const grown = stateOf('ai-one', { disk: { size: 2 ** 32, used: 0 } });
   const tools = await toolsOf(storage, { 'qmcp.storage.Grow': () => grown });
   expect(await tools.call('volume_grow', { qube: 'ai-one', size: 2 ** 32 })).toEqual(grown);

@@ -159,12 +159,12 @@ const CASES: readonly [what: string, break_: () => unknown, id: string, what: Re
     'what was pinned and is another',
     async () => {
       const flags = { qrexec: { client } };
-      const { is } = await pins(await resolveConfig({ flags, env: {}, directory: here }));
-      is.plugins.inspect!.tools.qube_list!.title = 'Lists';
-      writeFileSync('qmcp.lock.json', JSON.stringify(is));
+      const { current } = await pins(await resolveConfig({ flags, env: {}, directory: here }));
+      current.plugins.inspect!.tools.qube_list!.title = 'Lists';
+      writeFileSync('qmcp.lock.json', JSON.stringify(current));
       writeFileSync('qmcp.config.yaml', 'plugins: [inspect]\n');
-      for (const id of Object.keys(is.plugins)) if (id !== 'inspect') delete is.plugins[id];
-      writeFileSync('qmcp.lock.json', JSON.stringify(is));
+      for (const id of Object.keys(current.plugins)) if (id !== 'inspect') delete current.plugins[id];
+      writeFileSync('qmcp.lock.json', JSON.stringify(current));
     },
     'pin-mismatch',
     /tool qube_list of plugin inspect: changed title/,

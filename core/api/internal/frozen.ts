@@ -1,6 +1,5 @@
 /**
- * The same value, which nobody can change any more, and nothing in it. What plugins share with each other and with the core
- * is made so; so is what a plugin declares, once it has been looked at.
+ * Freezes a value deeply and returns it. Used for everything that plugins share with each other and with the core.
  */
 export function frozen<T>(value: T, seen: Set<unknown> = new Set()): T {
   if (typeof value !== 'object' || value === null || seen.has(value)) return value;
