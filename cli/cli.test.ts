@@ -13,7 +13,7 @@ afterEach(() => {
   for (const host of hosts.splice(0)) host.remove();
 });
 
-/** A host whose dom0 has the built-in contracts, changed like this. */
+/** A host whose dom0 has the built-in contracts, with this change. */
 function hostWith(change: (catalog: Catalog) => void = () => {}): CatalogOnlyHost {
   const catalog = structuredClone(catalogOf(BUILT_IN)) as Catalog;
   change(catalog);
@@ -24,13 +24,13 @@ function hostWith(change: (catalog: Catalog) => void = () => {}): CatalogOnlyHos
 
 const CHANGES: readonly [string, string, RegExp, (catalog: Catalog) => void][] = [
   [
-    'one contract is not there',
+    'one contract is missing',
     'service-missing',
     /plugin "spawn": dom0 has no contract for qmcp\.spawn\.Remove .*qmcp-admin contract install/,
     ({ services }) => delete services['qmcp.spawn.Remove'],
   ],
   [
-    'one parameter of an invariant is another',
+    'one parameter of an invariant differs',
     'invariant-parameters',
     /plugin "spawn": qmcp\.spawn\.Create declares birth\.class with \{"classes":\["AppVM","DispVMTemplate"\]\}; dom0 enforces it with \{"classes":\["AppVM","StandaloneVM"\]\}/,
     ({ services }) => {
@@ -40,7 +40,7 @@ const CHANGES: readonly [string, string, RegExp, (catalog: Catalog) => void][] =
     },
   ],
   [
-    'one digest is another',
+    'one digest differs',
     'digest-mismatch',
     /plugin "spawn": the contract of qmcp\.spawn\.Start is sha256:[0-9a-f]{12}… in the plugin and sha256:222222222222… in dom0/,
     ({ services }) => Object.assign(services['qmcp.spawn.Start']!, { digest: `sha256:${'2'.repeat(64)}` }),
@@ -48,7 +48,7 @@ const CHANGES: readonly [string, string, RegExp, (catalog: Catalog) => void][] =
 ];
 
 describe('qmcp serve', () => {
-  test.each(CHANGES)('does not start when in dom0 %s', async (_what, code, message, change) => {
+  test.each(CHANGES)('qmcp serve does not start when in dom0 %s', async (_what, code, message, change) => {
     const { client, folder } = hostWith(change);
     const ran = await qmcpInProcess(['serve', '--client', client], { cwd: folder });
     expect(ran.code).toBe(1);
@@ -59,7 +59,7 @@ describe('qmcp serve', () => {
       expect(ran.stderr).not.toContain(other);
   });
 
-  test('names every difference of every plugin before it gives up', async () => {
+  test('qmcp serve reports every difference of every plugin before it exits', async () => {
     const { client, folder } = hostWith((catalog) => {
       for (const [, , , change] of CHANGES) change(catalog);
       delete catalog.services['qmcp.inspect.List'];
@@ -70,7 +70,7 @@ describe('qmcp serve', () => {
       expect(stderr).toContain(part);
   });
 
-  test('goes on without the refused plugin when told to, and its tools are gone', async () => {
+  test('with --on-refusal skip, qmcp serve starts without the refused plugin and its tools', async () => {
     const { client, folder } = hostWith(CHANGES[0]![3]);
     const mcp = new Client({ name: 'test', version: '0' });
     const args = [QMCP, 'serve', '--client', client, '--on-refusal', 'skip'];
@@ -83,7 +83,7 @@ describe('qmcp serve', () => {
     await mcp.close();
   });
 
-  test('a denied call is a not-found result, whatever qube it was about', async () => {
+  test('a call that the qrexec policy denies returns not-found, for a hidden qube as for a missing one', async () => {
     const { client, folder } = hostWith();
     const mcp = new Client({ name: 'test', version: '0' });
     const args = [QMCP, 'serve', '--client', client];
@@ -102,7 +102,7 @@ describe('qmcp serve', () => {
     await mcp.close();
   });
 
-  test('a configuration with a fault starts nothing', async () => {
+  test('qmcp serve does not start with a faulty configuration, and names the faulty line', async () => {
     const { client, folder } = hostWith();
     writeFileSync(join(folder, 'qmcp.config.yaml'), 'readonly: true\n');
     const ran = await qmcpInProcess(['serve', '--client', client], { cwd: folder });
@@ -110,7 +110,7 @@ describe('qmcp serve', () => {
     expect(ran.stderr).toContain('qmcp.config.yaml:1: readonly: unknown key; did you mean "readOnly"?');
   });
 
-  test('a plugin that cannot be found is named, with the ones there are', async () => {
+  test('qmcp serve names each plugin that it cannot find, and lists the built-in ones', async () => {
     const { client, folder } = hostWith();
     writeFileSync(join(folder, 'qmcp.config.yaml'), 'plugins: [inspect, ./nowhere.js, qmcp-none]\n');
     const ran = await qmcpInProcess(['serve', '--client', client], { cwd: folder });
@@ -119,7 +119,7 @@ describe('qmcp serve', () => {
     expect(ran.stderr).toMatch(/plugin-not-found: .*qmcp-none.*built-in ones are inspect, spawn, exec/);
   });
 
-  test('a plugin from a path is held to the same catalog', async () => {
+  test('a plugin loaded from a path is checked against the same catalog of dom0', async () => {
     const { client, folder } = hostWith();
     const api = new URL('../dist/core/api/index.js', import.meta.url).href;
     writeFileSync(
@@ -138,7 +138,7 @@ describe('qmcp serve', () => {
 });
 
 describe('qmcp plugins', () => {
-  test('shows what is loaded, and exits 0 when all is', async () => {
+  test('qmcp plugins lists the loaded plugins with their tools, and exits 0 when none is refused', async () => {
     const { client, folder } = hostWith();
     const ran = await qmcp(['plugins', '--client', client], { cwd: folder });
     expect(ran).toMatchObject({ code: 0, stderr: '' });
@@ -148,7 +148,7 @@ describe('qmcp plugins', () => {
   });
 
   test.each(CHANGES)(
-    'shows what is refused and why when in dom0 %s',
+    'qmcp plugins shows which plugin is refused and why when in dom0 %s',
     async (_what, code, message, change) => {
       const { client, folder } = hostWith(change);
       const ran = await qmcpInProcess(['plugins', '--client', client], { cwd: folder });
@@ -161,7 +161,7 @@ describe('qmcp plugins', () => {
 });
 
 describe('qmcp doctor', () => {
-  test('follows the way to dom0, and exits 1 when a service it was granted does not answer', async () => {
+  test('qmcp doctor checks the way to dom0, and exits 1 when a granted service does not answer', async () => {
     const { client, folder } = hostWith();
     const ran = await qmcp(['doctor', '--client', client], { cwd: folder });
     expect(ran.code).toBe(1);
@@ -170,17 +170,17 @@ describe('qmcp doctor', () => {
       new RegExp(`ok +dom0’s catalog: world ai, names start with ai-, ${services} services`),
     );
     expect(ran.stdout).toMatch(/FAIL +qrexec policy: .*denies qmcp\.inspect\.List/);
-    expect(ran.stdout).toContain('\n1 thing is wrong.\n');
+    expect(ran.stdout).toContain('\n1 check failed.\n');
   });
 
-  test('stops at a client that is not there, and says where it comes from', async () => {
+  test('qmcp doctor stops at a missing qrexec client, and names the package that provides it', async () => {
     const { folder } = hostWith();
     const ran = await qmcpInProcess(['doctor', '--client', join(folder, 'none')], { cwd: folder });
     expect(ran.code).toBe(1);
     expect(ran.stdout).toMatch(/FAIL +qrexec client: .*none is not an executable here\n.*qubes-core-qrexec/);
   });
 
-  test('says what to look at in dom0 when the catalog is denied', async () => {
+  test('qmcp doctor says what to check in dom0 when the policy denies the catalog', async () => {
     const host = new CatalogOnlyHost();
     hosts.push(host);
     const ran = await qmcpInProcess(['doctor', '--client', host.client], { cwd: host.folder });
@@ -189,7 +189,7 @@ describe('qmcp doctor', () => {
     expect(ran.stdout).toContain('30-qmcp.policy');
   });
 
-  test('names a fault in the configuration', async () => {
+  test('qmcp doctor reports a fault in the configuration', async () => {
     const { client, folder } = hostWith();
     writeFileSync(join(folder, '.qmcprc.json'), '{"onRefusal":"maybe"}');
     const ran = await qmcpInProcess(['doctor', '--client', client], { cwd: folder });
@@ -198,7 +198,7 @@ describe('qmcp doctor', () => {
   });
 });
 
-test('an unknown command is the command line’s fault: exit code 2, and a way to learn more', async () => {
+test('an unknown command exits with 2 and suggests the nearest command', async () => {
   const ran = await qmcp(['sevre']);
   expect(ran.code).toBe(2);
   expect(ran.stderr).toMatch(/unknown command 'sevre'[\s\S]*serve/);

@@ -1,124 +1,129 @@
-/** The `qmcp` command: what it takes, and which file does it. Completion and the reference are made from this. */
+/** The `qmcp` command: its arguments, and which file runs each of them. Completion and the reference are generated from this. */
 import { DEBUG_CHANNELS } from '../core/config/debug.js';
 import { Argument, Command, Option } from '../core/vendor/commander.js';
 import { VERSION } from '../core/version.js';
-import { config, configured, http, onRefusal, world } from './arguments/options.js';
+import { config, http, onRefusal, withConfigOptions, world } from './arguments/options.js';
 
 const EXAMPLES = `
 Examples:
-  qmcp demo                                 see what this is, on a simulated host
-  qmcp doctor                               see whether this qube can reach dom0
-  qmcp serve --preset audit                 serve tools that only look
+  qmcp demo                                 watch an example session on a simulated host
+  qmcp doctor                               check whether this qube can reach dom0
+  qmcp serve --preset audit                 serve only tools that change nothing
   qmcp call qube_list                       call a tool yourself
   qmcp call exec_run qube=ai-one 'command=ls -l /home'
-  qmcp explain qube_remove                  what bounds it, down to the line
+  qmcp explain qube_remove                  show what limits a tool, down to the line in dom0
 
 Exit codes:
   0  done
-  1  refused, or something is wrong
+  1  refused, or a check failed
   2  the command line or the configuration is wrong
 
-QMCP_HOST, QMCP_WORLD and QMCP_CONFIG stand for --host, --world and --config;
-a flag wins. QMCP_PYTHON names the interpreter that a simulated host uses; otherwise
-it is the python3 in PATH. Colour only on a terminal, and not when NO_COLOR is set.
-QMCP_DEBUG=${Object.keys(DEBUG_CHANNELS).join(',')} (or *) writes what qmcp does to standard error,
-one line each, without the contents of calls.`;
+QMCP_HOST, QMCP_WORLD and QMCP_CONFIG set --host, --world and --config; a flag wins.
+QMCP_PYTHON names the Python interpreter for a simulated host; the default is the python3
+in PATH. Output is coloured only on a terminal, and never when NO_COLOR is set.
+QMCP_DEBUG=${Object.keys(DEBUG_CHANNELS).join(',')} (or *) logs what qmcp does to standard error,
+one line per event, without the contents of calls.`;
 
-/** A fresh one, with nothing parsed yet. */
+/** Builds a new command, with nothing parsed yet. */
 export function program(): Command {
   const qmcp = new Command('qmcp')
     .description(
       'MCP for Qubes OS: agents get real power over a bounded world of qubes, and dom0 enforces every limit.',
     )
     .version(VERSION)
-    .showHelpAfterError('(qmcp --help says more)')
+    .showHelpAfterError('(run qmcp --help for more)')
     .showSuggestionAfterError()
     .configureHelp({ showGlobalOptions: false })
-    // Throw instead of ending the process. Before the commands, which take it over.
+    // Throw instead of ending the process. Set before the commands are added, because they inherit it.
     .exitOverride()
     .addHelpText('after', EXAMPLES);
-  serving(qmcp);
-  looking(qmcp);
-  trusting(qmcp);
-  writing(qmcp);
+  addServing(qmcp);
+  addInspecting(qmcp);
+  addInstalling(qmcp);
+  addWriting(qmcp);
   return qmcp;
 }
 
-function serving(qmcp: Command): void {
+function addServing(qmcp: Command): void {
   qmcp.commandsGroup('Serve:');
-  configured(qmcp.command('serve'))
+  withConfigOptions(qmcp.command('serve'))
     .description('serve MCP on standard input and output')
     .addOption(onRefusal())
     .addOption(http())
-    .option('--token-file <file>', 'what a client has to bring over HTTP; needed where others reach it')
-    .addHelpText('after', '\nIn a client: { "command": "npx", "args": ["qmcp", "serve"] }')
+    .option(
+      '--token-file <file>',
+      'the token that HTTP clients must send; required unless only this machine can connect',
+    )
+    .addHelpText(
+      'after',
+      '\nIn the configuration of an MCP client: { "command": "npx", "args": ["qmcp", "serve"] }',
+    )
     .action(async (options) => (await import('./commands/serve.js')).serve(options));
 
   qmcp
     .command('demo')
-    .description('watch an agent’s session on a simulated host, from both sides')
+    .description('watch an agent’s session on a simulated host, as the agent and as the operator see it')
     .action(async () => (await import('./demo/demo.js')).demo());
-  simulating(qmcp);
+  addSimulating(qmcp);
 }
 
-function simulating(qmcp: Command): void {
+function addSimulating(qmcp: Command): void {
   const sim = qmcp
     .enablePositionalOptions()
     .command('sim')
     .enablePositionalOptions()
-    .description('run a simulated host until interrupted, and say how to call it')
+    .description('run a simulated host until interrupted, and print how to call it')
     .addOption(world())
-    .option('--dir <folder>', 'where it keeps everything (default: a new folder, removed at the end)')
+    .option('--dir <folder>', 'the folder for its files (default: a new folder, removed at the end)')
     .addOption(
-      new Option('--api <release>', 'the release whose Admin API it speaks (default: the world’s)').choices([
-        '4.2',
-        '4.3',
-        '4.4',
-      ]),
+      new Option(
+        '--api <release>',
+        'the Qubes release whose Admin API it implements (default: set by the world file)',
+      ).choices(['4.2', '4.3', '4.4']),
     )
     .addOption(
       new Option(
         '--guests <engine>',
-        'what qubes have inside: a shell in memory, or bubblewrap sandboxes',
+        'how commands run inside qubes: a shell in memory, or bubblewrap sandboxes',
       ).choices(['memory', 'bwrap']),
     )
-    .option('--seed <number>', 'what its chance is drawn from')
-    .option('--source <qube>', 'the qube whose qrexec-client-vm it leaves (default: mcp-control)')
+    .option('--seed <number>', 'the seed of its random numbers')
+    .option('--source <qube>', 'the qube for which it writes a qrexec-client-vm (default: mcp-control)')
     .action(async (options) => (await import('./commands/sim.js')).simulate(options));
 
   sim
     .command('ctl')
-    .description('do to a running simulated host what its operator would; without words, says what there is')
-    .requiredOption('--dir <folder>', 'where that host is')
+    .description('act on a running simulated host as its operator; without words, list the possible actions')
+    .requiredOption('--dir <folder>', 'the folder of that host')
     .argument('[words...]')
     // A word may start with a hyphen, as in: tag work -ai-managed
     .passThroughOptions()
     .action(async (words, options) => (await import('./commands/sim-ctl.js')).ctl(words, options));
 }
 
-function looking(qmcp: Command): void {
-  qmcp.commandsGroup('Look, and call:');
-  configured(qmcp.command('doctor'))
-    .description('what is wrong on the way from here to dom0, and what to do about it')
-    .option('--json', 'as JSON')
+function addInspecting(qmcp: Command): void {
+  qmcp.commandsGroup('Inspect and call:');
+  withConfigOptions(qmcp.command('doctor'))
+    .description('check the connection from here to dom0, and say how to fix what is wrong')
+    .option('--json', 'print JSON')
     .action(async (options) => (await import('./doctor/doctor.js')).doctor(options));
 
-  configured(qmcp.command('plugins'))
-    .description('which plugins are loaded or refused, and why; exits 1 when any is refused')
+  withConfigOptions(qmcp.command('plugins'))
+    .description('list the loaded and the refused plugins, with reasons; exits 1 when any is refused')
     .action(async (options) => (await import('./commands/plugins.js')).plugins(options));
 
-  configured(qmcp.command('tools'))
-    .description('which tools an agent is shown')
-    .option('--all', 'also those it is not shown, and why')
-    .option('--json', 'as JSON')
+  withConfigOptions(qmcp.command('tools'))
+    .description('list the tools that an agent is offered')
+    .option('--all', 'also list the tools that are not served, and why')
+    .option('--json', 'print JSON')
     .action(async (options) => (await import('./commands/tools.js')).tools(options));
 
-  configured(qmcp.command('call'))
+  withConfigOptions(qmcp.command('call'))
     .description('call a tool, as an agent would')
-    .argument('<tool>', 'its name')
-    .argument('[key=value...]', 'its input: text as it is, anything else as in JSON; a.b=… sets a key inside')
+    .argument('<tool>', 'the name of the tool')
+    .argument('[key=value...]', 'its input: plain text, or JSON for any other type; a.b=… sets key b of a')
     .option('--input <json>', 'the whole input as JSON; - reads it from standard input')
-    .option('--json', 'the result as JSON')
+    .option('--json', 'print the result as JSON')
     .addHelpText(
       'after',
       `
@@ -133,68 +138,70 @@ Exits with 1 when the call is refused, 2 when it is malformed.`,
 
   qmcp
     .command('explain')
-    .description('what a tool does and what bounds it: contract, lines in dom0, tests; or an invariant')
+    .description('explain a tool or an invariant: contracts, the lines of dom0 that enforce it, tests')
     .argument('[tool|invariant]')
     .addOption(config())
-    .option('--list', 'what can be explained')
-    .option('--json', 'as JSON')
+    .option('--list', 'list everything that can be explained')
+    .option('--json', 'print JSON')
     .addHelpText('after', '\nExamples:\n  qmcp explain exec_run\n  qmcp explain egress.within-ceiling')
-    .action(async (what, options, command: Command) => {
-      if (what === undefined && !options.list)
-        command.error('error: missing argument tool or invariant; --list says which');
-      const { explain, explainable } = await import('./commands/explain.js');
-      await (options.list ? explainable(options) : explain(what, options));
+    .action(async (name, options, command: Command) => {
+      if (name === undefined && !options.list)
+        command.error('error: missing argument: name a tool or an invariant; qmcp explain --list shows them');
+      const { explain, listExplainable } = await import('./commands/explain.js');
+      await (options.list ? listExplainable(options) : explain(name, options));
     });
 
-  const settings = qmcp.command('config').description('the configuration, as it is understood here');
-  configured(settings.command('show', { isDefault: true }))
-    .description('every value; with --origin, also who said it')
+  const settings = qmcp.command('config').description('show the configuration in effect here');
+  withConfigOptions(settings.command('show', { isDefault: true }))
+    .description('print every value; with --origin, also where it was set')
     .addOption(onRefusal())
-    .option('--origin', 'who said each value: flag, environment, file and line, preset or default')
-    .option('--json', 'as JSON')
+    .option('--origin', 'show where each value was set: flag, environment, file and line, preset or default')
+    .option('--json', 'print JSON')
     .action(async (options) => (await import('./commands/config.js')).show(options));
 }
 
-function trusting(qmcp: Command): void {
-  qmcp.commandsGroup('Review, and install:');
-  configured(qmcp.command('pin'))
+function addInstalling(qmcp: Command): void {
+  qmcp.commandsGroup('Review and install:');
+  withConfigOptions(qmcp.command('pin'))
     .description(
-      'write down what an agent’s model is shown, so that a change of it is not served until you have looked',
+      'record the texts and schemas that a model sees, so that changes are not served until reviewed',
     )
-    .option('--review', 'show what has changed since, and write it down when you agree')
-    .option('--yes', 'agree to what --review shows')
+    .option('--review', 'show what has changed since, and record it if you approve')
+    .option('--yes', 'approve what --review shows, without asking')
     .action(async (options) => (await import('./commands/pin.js')).pin(options));
 
   qmcp
     .command('bundle')
-    .description('what dom0 installs: its code, and the contracts of the plugins named in the configuration')
+    .description(
+      'write the archive that dom0 installs: its code, and the contracts of the configured plugins',
+    )
     .addOption(config())
-    .option('-o, --output <file>', 'where to write it (default: standard output, when that is no terminal)')
+    .option('-o, --output <file>', 'the file to write (default: standard output, unless it is a terminal)')
     .action(async (options) => (await import('./commands/bundle.js')).bundle(options));
 
   qmcp
     .command('contracts')
-    .description('the contracts of a plugin, as the operator reviews and installs them in dom0')
-    .argument('<plugin>', 'a built-in one, a package, or a path as in ./hello')
-    .option('-o, --out <folder>', 'write SERVICE.json files there (default: print them)')
+    .description('print the contracts of a plugin, which the operator reviews and installs in dom0')
+    .argument('<plugin>', 'the name of a built-in plugin, a package, or a path such as ./hello')
+    .option('-o, --out <folder>', 'write SERVICE.json files into this folder (default: print them)')
     .action(async (plugin, options) => (await import('./commands/contracts.js')).contracts(plugin, options));
 }
 
-function writing(qmcp: Command): void {
+function addWriting(qmcp: Command): void {
   qmcp.commandsGroup('Write your own:');
   qmcp
     .command('new')
-    .description('start something of your own')
+    .description('create something of your own')
     .command('plugin')
-    .description('a package for a plugin, with a tool, a contract, and tests that pass')
-    .argument('<name>', 'lower-case letters and digits: its services are qmcp.NAME.*')
-    .option('--dir <folder>', 'where (default: a folder of that name)')
+    .description('create a package for a plugin, with a tool, a contract and passing tests')
+    .argument('<name>', 'lower-case letters and digits; its services are called qmcp.NAME.*')
+    .option('--dir <folder>', 'the folder to create (default: the name of the plugin)')
     .action(async (name, options) => (await import('./commands/new.js')).newPlugin(name, options));
 
-  qmcp.commandsGroup('The shell:');
+  qmcp.commandsGroup('Shell:');
   qmcp
     .command('completion')
-    .description('a script that completes qmcp’s words in your shell')
+    .description('print a script that completes qmcp’s commands and options in your shell')
     .addArgument(new Argument('<shell>').choices(['bash', 'zsh', 'fish']))
     .addHelpText(
       'after',

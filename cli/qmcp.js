@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// In a source checkout, install and compile first; in an installed package the compiled files are there.
+// A source checkout installs and compiles first; an installed package has the compiled files.
 import { existsSync } from 'node:fs';
 
 if (existsSync(new URL('../scripts/ready.mjs', import.meta.url))) {

@@ -2,7 +2,7 @@ import type { ConfigSources } from '../../core/main.js';
 
 export type HostKind = 'sim' | 'qubes';
 
-/** Where a command runs. */
+/** Which host a command calls. */
 export interface HostFlags {
   readonly host?: HostKind;
   readonly world: string;
@@ -23,8 +23,8 @@ export interface ServeFlags extends HostFlags {
   readonly tokenFile?: string;
 }
 
-/** What the command line says of the configuration. */
-export function asked(flags: Omit<ServeFlags, 'world'>): ConfigSources {
+/** The part of the configuration that the command line sets. */
+export function configFromFlags(flags: Omit<ServeFlags, 'world'>): ConfigSources {
   const { client, config, preset, plugins, include, exclude, timeout, readOnly, onRefusal } = flags;
   return {
     file: config,

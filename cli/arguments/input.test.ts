@@ -31,20 +31,20 @@ describe('key=value', () => {
     [['rules=[{"to":"dns"}]'], { rules: [{ to: 'dns' }] }],
     [['properties.label=red', 'properties.vcpus=2'], { properties: { label: 'red', vcpus: 2 } }],
     [['env.PATH=/bin', 'env.X=1'], { env: { PATH: '/bin', X: '1' } }],
-    // What does not fit goes on as it is: the tool's schema says what is wrong.
+    // A value that does not fit is passed on unchanged: the tool's schema says what is wrong.
     [['memory=much', 'start=maybe'], { memory: 'much', start: 'maybe' }],
-  ])('%j is what the schema takes', (words, value) => {
+  ])('key=value arguments %j become the input that the schema describes', (words, value) => {
     expect(read(...words)).toEqual(value);
   });
 
   test.each([
-    [['quba=x'], 'quba: no such key; did you mean qube?'],
-    [['zzz=x'], 'zzz: no such key; there are qube, start'],
-    [['properties.lable=x'], 'properties.lable: no such key; did you mean label?'],
+    [['quba=x'], 'quba: unknown key; did you mean qube?'],
+    [['zzz=x'], 'zzz: unknown key; allowed: qube, start'],
+    [['properties.lable=x'], 'properties.lable: unknown key; did you mean label?'],
     [['qube'], '"qube": expected key=value'],
-    [['qube=a', 'qube=b'], 'qube: said twice'],
-    [['__proto__.x=1'], '__proto__.x: no such key'],
-  ])('%j is the command line’s fault', (words, message) => {
+    [['qube=a', 'qube=b'], 'qube: given twice'],
+    [['__proto__.x=1'], '__proto__.x: unknown key'],
+  ])('key=value arguments %j are rejected with a message that names the fault', (words, message) => {
     expect(() => read(...words)).toThrow(UsageError);
     expect(() => read(...words)).toThrow(message);
     expect({}).not.toHaveProperty('x');

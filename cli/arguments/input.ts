@@ -1,4 +1,4 @@
-/** `key=value` on a command line, as the input of a tool. */
+/** Reads `key=value` arguments of a command line as the input of a tool. */
 import { nearestName } from '../../core/config/fault.js';
 
 /** A command line that cannot be carried out: exit code 2. */
@@ -16,8 +16,8 @@ interface Schema {
 }
 
 /**
- * A value is text where its schema takes text, else it is spelled as in JSON. A list of texts may be written a,b; `a.b=…` sets
- * a key inside. What does not fit is left as it is, for the tool's schema to turn down. Throws UsageError.
+ * A value is text where its schema allows text, and JSON otherwise. A list of texts may be written a,b; `a.b=…` sets key b of a.
+ * A value that does not fit is passed on unchanged, so that the tool's schema rejects it. Throws UsageError.
  */
 export function argumentsOf(input: unknown, words: readonly string[]): Record<string, unknown> {
   const root = input as Schema;
@@ -31,19 +31,19 @@ export function argumentsOf(input: unknown, words: readonly string[]): Record<st
     let at = value;
     for (const [index, key] of path.entries()) {
       const properties = schema.properties ?? {};
-      const known = Object.keys(properties);
+      const allowed = Object.keys(properties);
       const next = Object.hasOwn(properties, key) ? properties[key] : undefined;
-      // An object that takes any key, as an environment does, has no properties to name.
-      if (next === undefined && known.length > 0) {
-        const near = nearestName(key, known);
+      // An object that allows any key, such as an environment, declares no properties.
+      if (next === undefined && allowed.length > 0) {
+        const near = nearestName(key, allowed);
         throw new UsageError(
-          `${dotted}: no such key; ${near ? `did you mean ${near}?` : `there are ${known.join(', ')}`}`,
+          `${dotted}: unknown key; ${near ? `did you mean ${near}?` : `allowed: ${allowed.join(', ')}`}`,
         );
       }
       schema = next ?? { type: 'string' };
       if (index === path.length - 1) {
-        if (Object.hasOwn(at, key)) throw new UsageError(`${dotted}: said twice`);
-        define(at, key, spelt(schema, text));
+        if (Object.hasOwn(at, key)) throw new UsageError(`${dotted}: given twice`);
+        define(at, key, parseValue(schema, text));
       } else {
         if (!Object.hasOwn(at, key)) define(at, key, {});
         at = at[key] as Record<string, unknown>;
@@ -53,29 +53,29 @@ export function argumentsOf(input: unknown, words: readonly string[]): Record<st
   return value;
 }
 
-/** Also of a key such as `__proto__`. */
+/** Plain assignment would not create a key such as `__proto__`. */
 const define = (at: object, key: string, value: unknown) =>
   Object.defineProperty(at, key, { value, enumerable: true, configurable: true, writable: true });
 
-export function spelt(schema: Schema, text: string): unknown {
+export function parseValue(schema: Schema, text: string): unknown {
   const branches = schema.anyOf ?? [schema];
   const takes = (kind: string) =>
     branches.some(
       ({ type, enum: words }) => [type].flat().includes(kind) || (kind === 'string' && words?.includes(text)),
     );
-  const json = parsed(text);
+  const json = parseJson(text);
   if (takes('null') && json === null) return null;
   if (takes('array') && Array.isArray(json)) return json;
   if (takes('object') && typeof json === 'object' && json !== null) return json;
   if (takes('string')) return text;
   if (takes('array')) {
     const items = branches.find(({ type }) => type === 'array')?.items ?? {};
-    return text === '' ? [] : text.split(',').map((part) => spelt(items, part.trim()));
+    return text === '' ? [] : text.split(',').map((part) => parseValue(items, part.trim()));
   }
   return json === undefined ? text : json;
 }
 
-function parsed(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -1,6 +1,6 @@
 /**
- * What dom0 installs, as one archive: the same bytes wherever it is made from the same sources and the same plugins, so
- * that two people who made it apart can compare its digest. `dom0/packaging/qmcp-dom0` reads it, and nothing else does.
+ * Builds the archive that dom0 installs. The same sources and plugins give the same bytes everywhere, so that two people
+ * who build it independently can compare digests. Only `dom0/packaging/qmcp-dom0` reads it.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
@@ -14,7 +14,7 @@ const DOM0 = join(PACKAGE, 'dom0');
 const HOME = 'usr/lib/qmcp';
 const UNITS = 'usr/lib/systemd/system';
 
-/** Where the files of a folder of `dom0/` go, and which of them. What else lies in a checkout is not for dom0. */
+/** Which files of each folder of `dom0/` are installed, and where. Other files of a checkout do not belong in dom0. */
 const FOLDERS: readonly (readonly [folder: string, files: RegExp, to: string])[] = [
   ['qmcpd', /\.py$/, `${HOME}/qmcpd`],
   ['settings', /\.py$/, `${HOME}/settings`],
@@ -38,30 +38,31 @@ export interface BundleFlags {
 }
 
 export async function bundle({ config, output }: BundleFlags): Promise<void> {
-  if (output === undefined && process.stdout.isTTY) throw new Error('say where to write it: -o FILE');
+  if (output === undefined && process.stdout.isTTY)
+    throw new Error('the archive is not written to a terminal; name a file with -o FILE');
   const plugins = await configuredPlugins(await configuration({ flags: {}, file: config }));
   const files = new Map(await code());
   for (const plugin of plugins)
     for (const service of plugin.services)
       files.set(`etc/qmcp/contracts/${service.name}.json`, json(contractOf(plugin, service)));
-  const archive = packed(files);
+  const archive = tarOf(files);
   if (output !== undefined) await writeFile(output, archive);
   else process.stdout.write(archive);
-  // Beside the archive, never in it. In dom0, this line is the word of the control qube: there, sha256sum says it.
+  // Printed separately, never inside the archive. dom0 must not trust this line: there, compute the digest with sha256sum.
   const digest = createHash('sha256').update(archive).digest('hex');
   const summary = `${digest}  ${output ?? '-'} (qmcp ${VERSION}: ${plugins.map(({ id }) => id).join(' ')})\n`;
   (output === undefined ? process.stderr : process.stdout).write(summary);
 }
 
 async function code(): Promise<[string, Buffer][]> {
-  const wanted = await Promise.all(
+  const paths = await Promise.all(
     FOLDERS.map(async ([folder, pattern, to]) =>
       (await readdir(join(DOM0, folder)))
         .filter((name) => pattern.test(name))
         .map((name) => [join(folder, name), `${to}/${basename(name)}`] as const),
     ),
   );
-  const read = [...wanted.flat(), ...FILES].map(
+  const read = [...paths.flat(), ...FILES].map(
     async ([file, to]): Promise<[string, Buffer]> => [to, await readFile(join(DOM0, file))],
   );
   const formats = JSON.parse(await readFile(join(DOM0, 'packaging/formats.json'), 'utf8'));
@@ -70,8 +71,8 @@ async function code(): Promise<[string, Buffer][]> {
 
 const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, null, 2)}\n`);
 
-/** A tar of plain files, in the order of their paths, of no time and nobody's: nothing in it but paths and bytes. */
-export function packed(files: ReadonlyMap<string, Buffer>): Buffer {
+/** A tar of plain files sorted by path, with fixed times and owners, so that only paths and contents affect the bytes. */
+export function tarOf(files: ReadonlyMap<string, Buffer>): Buffer {
   const blocks: Buffer[] = [];
   for (const path of [...files.keys()].sort()) {
     const data = files.get(path)!;

@@ -15,7 +15,7 @@ export interface CallFlags extends ServeFlags {
   readonly input?: string;
 }
 
-/** A tool from the shell: the same checks, the same refusals, the same limits as an agent's call. */
+/** Calls a tool from the shell, with the same checks, refusals and limits as an agent's call. */
 export function call(name: string, words: readonly string[], flags: CallFlags): Promise<void> {
   return onHost({ onRefusal: 'skip', ...flags }, async (config) => {
     const loaded = await load(config);
@@ -23,7 +23,7 @@ export function call(name: string, words: readonly string[], flags: CallFlags): 
       await callOne(loaded.tools, name, words, flags);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      refused(error, flags.json === true);
+      printRefusal(error, flags.json === true);
     } finally {
       await loaded.dispose();
     }
@@ -43,16 +43,17 @@ async function callOne(
       tools.map(({ tool }) => tool.name),
     );
     throw new UsageError(
-      `no tool ${JSON.stringify(name)} is served here; ${near ? `did you mean ${near}?` : 'qmcp tools --all says which are, and why others are not'}`,
+      `no tool called ${JSON.stringify(name)} is served here; ${near ? `did you mean ${near}?` : 'qmcp tools --all lists all tools and why some are not served'}`,
     );
   }
-  const input = flags.input === undefined ? argumentsOf(served.tool.input, words) : given(flags.input, words);
-  const output = await served.call(input, { signal: interrupted(), progress });
+  const input =
+    flags.input === undefined ? argumentsOf(served.tool.input, words) : parseInput(flags.input, words);
+  const output = await served.call(input, { signal: abortOnInterrupt(), progress: printProgress });
   process.stdout.write(`${flags.json ? JSON.stringify(output) : result(output, served.tool.output)}\n`);
 }
 
-function given(text: string, words: readonly string[]): unknown {
-  if (words.length > 0) throw new UsageError('say the input as --input or as key=value, not both');
+function parseInput(text: string, words: readonly string[]): unknown {
+  if (words.length > 0) throw new UsageError('give the input either with --input or as key=value, not both');
   try {
     return JSON.parse(text === '-' ? readFileSync(0, 'utf8') : text);
   } catch (error) {
@@ -60,8 +61,8 @@ function given(text: string, words: readonly string[]): unknown {
   }
 }
 
-/** A malformed request is the command line's fault, any other refusal is dom0's answer. */
-function refused(error: Refused, json: boolean): void {
+/** Exits with 2 for a malformed request, which is a fault in the command line, and with 1 for any other refusal. */
+function printRefusal(error: Refused, json: boolean): void {
   process.exitCode = error.code === 'invalid-request' ? 2 : 1;
   const { code, data } = error;
   if (json) process.stdout.write(`${JSON.stringify({ error: { code, ...(data && { data }) } })}\n`);
@@ -70,12 +71,12 @@ function refused(error: Refused, json: boolean): void {
   process.stderr.write(`qmcp: ${paint(code, 'red', process.stderr)}: ${printable(error.next + faults)}\n`);
 }
 
-function progress(message: string): void {
+function printProgress(message: string): void {
   if (process.stderr.isTTY) process.stderr.write(`${paint(printable(message), 'dim', process.stderr)}\n`);
 }
 
-/** Ctrl-C ends the call, and lets it clean up; a second one ends this process. */
-function interrupted(): AbortSignal {
+/** The first Ctrl-C cancels the call and lets it clean up; the second ends this process. */
+function abortOnInterrupt(): AbortSignal {
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort());
   return controller.signal;

@@ -1,8 +1,8 @@
-/** Completion scripts, made from what the commands say of themselves. Names of tools are asked of qmcp when they are wanted. */
+/** Generates completion scripts from the descriptions of the commands. The scripts ask qmcp itself for the names of tools. */
 import type { Command, Option } from '../../core/vendor/commander.js';
 
-interface Known {
-  /** The words before it: `sim ctl`. */
+interface CommandDescription {
+  /** The words that select the command, such as `sim ctl`. */
   readonly path: string;
   readonly commands: readonly { readonly name: string; readonly about: string }[];
   readonly options: readonly {
@@ -10,15 +10,15 @@ interface Known {
     readonly about: string;
     readonly words: readonly string[];
   }[];
-  /** What an argument may be. */
+  /** The allowed values of its arguments. */
   readonly words: readonly string[];
 }
 
 export function completion(shell: 'bash' | 'zsh' | 'fish', program: Command): void {
-  process.stdout.write({ bash, zsh, fish }[shell](known(program)));
+  process.stdout.write({ bash, zsh, fish }[shell](describeCommands(program)));
 }
 
-export function known(command: Command, path: readonly string[] = []): Known[] {
+export function describeCommands(command: Command, path: readonly string[] = []): CommandDescription[] {
   const commands = command.commands.map((each) => ({ name: each.name(), about: each.description() }));
   const options = command.options
     .filter((option: Option) => option.long && !option.hidden)
@@ -26,19 +26,19 @@ export function known(command: Command, path: readonly string[] = []): Known[] {
   const words = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []);
   return [
     { path: path.join(' '), commands, options, words },
-    ...command.commands.flatMap((each) => known(each, [...path, each.name()])),
+    ...command.commands.flatMap((each) => describeCommands(each, [...path, each.name()])),
   ];
 }
 
-/** What follows a command, as one list of words. */
-const choices = ({ commands, options, words }: Known): string =>
+/** Every word that can follow a command. */
+const choices = ({ commands, options, words }: CommandDescription): string =>
   [...commands.map(({ name }) => name), ...words, ...options.map(({ flag }) => flag), '--help'].join(' ');
 
-/** Commands whose first argument is a name only qmcp knows. */
-const NAMED = ['call', 'explain'];
-const ASK = 'qmcp explain --list 2>/dev/null';
+/** Commands whose first argument is the name of a tool or an invariant; only qmcp itself knows these. */
+const TAKES_NAME = ['call', 'explain'];
+const LIST_NAMES = 'qmcp explain --list 2>/dev/null';
 
-function bash(all: readonly Known[]): string {
+function bash(all: readonly CommandDescription[]): string {
   const cases = all.map((each) => `    '${each.path}') words='${choices(each)}' ;;`).join('\n');
   const values = all
     .flatMap(({ options }) => options)
@@ -67,7 +67,7 @@ ${values}
 ${cases}
   esac
   case "$path" in
-    ${NAMED.join('|')}) [[ "$previous" == "$path" ]] && words="$(${ASK}) $words" ;;
+    ${TAKES_NAME.join('|')}) [[ "$previous" == "$path" ]] && words="$(${LIST_NAMES}) $words" ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
@@ -75,7 +75,7 @@ complete -F _qmcp qmcp
 `;
 }
 
-function zsh(all: readonly Known[]): string {
+function zsh(all: readonly CommandDescription[]): string {
   const quote = (text: string) => text.replaceAll("'", "'\\''").replaceAll(':', '\\:');
   const lines = all.map((each) => {
     const described = [
@@ -105,7 +105,7 @@ _qmcp() {
 ${lines.join('\n')}
   esac
   case "$path_" in
-    ${NAMED.join('|')}) [[ "$previous" == "$path_" ]] && words+=(\${(f)"$(${ASK})"}) ;;
+    ${TAKES_NAME.join('|')}) [[ "$previous" == "$path_" ]] && words+=(\${(f)"$(${LIST_NAMES})"}) ;;
   esac
   _describe 'qmcp' words
 }
@@ -113,7 +113,7 @@ compdef _qmcp qmcp
 `;
 }
 
-function fish(all: readonly Known[]): string {
+function fish(all: readonly CommandDescription[]): string {
   const quote = (text: string) => text.replaceAll('\\', '\\\\').replaceAll("'", "\\'");
   const lines = all.flatMap(({ path, commands, options, words }) => {
     const steps = path.split(' ').filter(Boolean);
@@ -130,7 +130,7 @@ function fish(all: readonly Known[]): string {
         const taken = values.length > 0 ? ` -x -a '${values.join(' ')}'` : '';
         return `complete -c qmcp${when} -l ${flag.slice(2)}${taken} -d '${quote(about)}'`;
       }),
-      ...(NAMED.includes(path) ? [`complete -c qmcp -f${when} -a '(${ASK})'`] : []),
+      ...(TAKES_NAME.includes(path) ? [`complete -c qmcp -f${when} -a '(${LIST_NAMES})'`] : []),
     ];
   });
   return `# fish completion for qmcp\n${lines.join('\n')}\n`;

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { contractOf } from '../../core/boot/contract.js';
 import { configuration, configuredPlugins } from '../../core/main.js';
 
-/** Writes the contracts of a plugin, for an operator to review and install: one file a service. */
+/** Writes the contracts of a plugin, one file per service, for an operator to review and install. */
 export async function contracts(plugin: string, { out }: { out?: string }): Promise<void> {
   const config = await configuration({ flags: { plugins: [plugin] }, file: undefined });
   const files = (await configuredPlugins(config)).flatMap((each) =>

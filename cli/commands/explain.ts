@@ -10,43 +10,43 @@ import {
 import { contractOf, digestOf } from '../../core/boot/contract.js';
 import { nearestName } from '../../core/config/fault.js';
 import { configuration, configuredPlugins } from '../../core/main.js';
-import { asked, type ServeFlags } from '../arguments/flags.js';
-import { marks } from '../shipped/enforcing-lines.js';
+import { configFromFlags, type ServeFlags } from '../arguments/flags.js';
+import { enforcingLines } from '../shipped/enforcing-lines.js';
 import { CITED } from '../shipped/generated/citations.js';
-import { VERBS } from '../shipped/steps.js';
+import { STEP_DESCRIPTIONS } from '../shipped/steps.js';
 import { paint, wrapped } from '../terminal/terminal.js';
 
 /** A plugin may name an invariant that only another release of dom0 enforces. */
-const UNKNOWN = { statement: 'this release does not know it', enforcedBy: 'unknown' } as const;
+const UNKNOWN = { statement: 'this release does not know this invariant', enforcedBy: 'unknown' } as const;
 
 const REFERENCE = { file: 'dom0/contracts' };
 
-/** What a tool does, or an invariant says: which contract, which lines of the kernel, which tests. */
+/** Prints what a tool does or what an invariant guarantees, with its contracts, the lines of the kernel and the tests. */
 export async function explain(
-  what: string,
+  name: string,
   flags: Omit<ServeFlags, 'world'> & { readonly json?: true },
 ): Promise<void> {
-  const plugins = await configuredPlugins(await configuration(asked(flags)));
-  const said = explained(what, plugins);
-  if (said === undefined) {
-    const known = [
+  const plugins = await configuredPlugins(await configuration(configFromFlags(flags)));
+  const explanation = explanationOf(name, plugins);
+  if (explanation === undefined) {
+    const names = [
       ...plugins.flatMap(({ tools }) => tools.map(({ name }) => name)),
       ...Object.keys(INVARIANTS),
     ];
-    const near = nearestName(what, known);
-    const hint = near ? `did you mean ${near}?` : 'qmcp tools and qmcp explain --list say what there is';
-    throw new Error(`there is no tool and no invariant ${JSON.stringify(what)}; ${hint}`);
+    const near = nearestName(name, names);
+    const hint = near ? `did you mean ${near}?` : 'qmcp explain --list shows every tool and invariant';
+    throw new Error(`no tool or invariant is called ${JSON.stringify(name)}; ${hint}`);
   }
-  process.stdout.write(flags.json ? `${JSON.stringify(said, null, 2)}\n` : `${rendered(said)}\n`);
+  process.stdout.write(flags.json ? `${JSON.stringify(explanation, null, 2)}\n` : `${render(explanation)}\n`);
 }
 
-export async function explainable(flags: Omit<ServeFlags, 'world'>): Promise<void> {
-  const plugins = await configuredPlugins(await configuration(asked(flags)));
+export async function listExplainable(flags: Omit<ServeFlags, 'world'>): Promise<void> {
+  const plugins = await configuredPlugins(await configuration(configFromFlags(flags)));
   for (const { name } of plugins.flatMap(({ tools }) => tools)) process.stdout.write(`${name}\n`);
   for (const id of Object.keys(INVARIANTS)) process.stdout.write(`${id}\n`);
 }
 
-interface InvariantSaid {
+interface InvariantExplanation {
   readonly invariant: string;
   readonly statement: string;
   readonly enforcedBy: EnforcedBy | 'unknown';
@@ -55,7 +55,7 @@ interface InvariantSaid {
   readonly tools: readonly string[];
 }
 
-interface ToolSaid {
+interface ToolExplanation {
   readonly tool: string;
   readonly plugin: string;
   readonly title: string;
@@ -69,21 +69,21 @@ interface ToolSaid {
     readonly digest: string;
     readonly steps: readonly string[];
   }[];
-  readonly invariants: readonly InvariantSaid[];
+  readonly invariants: readonly InvariantExplanation[];
 }
 
-type Said = InvariantSaid | ToolSaid;
+type Explanation = InvariantExplanation | ToolExplanation;
 
-/** Undefined when there is neither a tool nor an invariant of that name. */
-export function explained(what: string, plugins: readonly Plugin[]): Said | undefined {
+/** Returns undefined when no tool and no invariant has that name. */
+export function explanationOf(wanted: string, plugins: readonly Plugin[]): Explanation | undefined {
   for (const plugin of plugins) {
-    const tool = plugin.tools.find(({ name }) => name === what) as Tool | undefined;
-    if (tool !== undefined) return toolSaid(plugin, tool, plugins);
+    const tool = plugin.tools.find(({ name }) => name === wanted) as Tool | undefined;
+    if (tool !== undefined) return explainTool(plugin, tool, plugins);
   }
-  return isInvariantId(what) ? invariantSaid(what, plugins) : undefined;
+  return isInvariantId(wanted) ? explainInvariant(wanted, plugins) : undefined;
 }
 
-function toolSaid(plugin: Plugin, tool: Tool, plugins: readonly Plugin[]): ToolSaid {
+function explainTool(plugin: Plugin, tool: Tool, plugins: readonly Plugin[]): ToolExplanation {
   const used: Service[] = Object.values(tool.uses);
   const ids = new Set(used.flatMap((service) => service.invariants.map(({ id }) => id)));
   const { name, title, description, effect } = tool;
@@ -93,30 +93,31 @@ function toolSaid(plugin: Plugin, tool: Tool, plugins: readonly Plugin[]): ToolS
     title,
     description,
     effect,
-    services: used.map((service) => serviceSaid(plugin, service)),
-    invariants: [...ids].map((id) => invariantSaid(id, plugins)),
+    services: used.map((service) => explainService(plugin, service)),
+    invariants: [...ids].map((id) => explainInvariant(id, plugins)),
   };
 }
 
-function serviceSaid(plugin: Plugin, service: Service) {
+function explainService(plugin: Plugin, service: Service) {
   const contract = contractOf(plugin, service);
-  const on = { target: 'the qube', guest: 'the qube', host: 'dom0', stream: 'dom0' }[service.kind];
+  const calledOn = { target: 'the qube', guest: 'the qube', host: 'dom0', stream: 'dom0' }[service.kind];
   return {
     service: service.name,
-    calledOn: on,
+    calledOn,
     tier: 'capability' in service ? TIER_NAMES[service.capability] : undefined,
     contract: `${REFERENCE.file}/${service.name}.json`,
     digest: digestOf(contract),
     steps:
       service.kind === 'guest'
-        ? ['runs inside the qube; the qrexec policy alone decides, and dom0 sees nothing of it']
+        ? ['runs inside the qube; only the qrexec policy controls it, and dom0 does not see it']
         : contract.steps.map(
-            (step) => `${step.do}: ${VERBS[step.do]?.words ?? 'a verb this release does not know'}`,
+            (step) =>
+              `${step.do}: ${STEP_DESCRIPTIONS[step.do]?.words ?? 'this release does not know this step'}`,
           ),
   };
 }
 
-function invariantSaid(id: string, plugins: readonly Plugin[]): InvariantSaid {
+function explainInvariant(id: string, plugins: readonly Plugin[]): InvariantExplanation {
   const { statement, enforcedBy } = isInvariantId(id) ? INVARIANTS[id] : UNKNOWN;
   const tools = plugins.flatMap((plugin) =>
     plugin.tools
@@ -127,7 +128,7 @@ function invariantSaid(id: string, plugins: readonly Plugin[]): InvariantSaid {
       )
       .map(({ name }) => name as string),
   );
-  const lines = (marks().get(id) ?? []).map(({ file, line, within, text }) => ({
+  const lines = (enforcingLines().get(id) ?? []).map(({ file, line, within, text }) => ({
     at: `${file}:${line}`,
     within,
     text,
@@ -136,16 +137,24 @@ function invariantSaid(id: string, plugins: readonly Plugin[]): InvariantSaid {
   return { invariant: id, statement, enforcedBy, lines, tests, tools };
 }
 
-function rendered(said: Said): string {
-  return 'tool' in said ? toolText(said) : invariantText(said).join('\n');
+function render(explanation: Explanation): string {
+  return 'tool' in explanation ? toolText(explanation) : invariantText(explanation).join('\n');
 }
 
-function toolText({ tool, plugin, title, description, effect, services, invariants }: ToolSaid): string {
+function toolText({
+  tool,
+  plugin,
+  title,
+  description,
+  effect,
+  services,
+  invariants,
+}: ToolExplanation): string {
   const lines = [
     `${paint(tool, 'bold')}  ${title} (plugin ${plugin}, effect ${effect})`,
     wrapped(description, '  '),
     '',
-    paint('What it asks for', 'bold'),
+    paint('Services it calls', 'bold'),
   ];
   for (const { service, calledOn, tier, contract, digest, steps } of services) {
     lines.push(
@@ -154,30 +163,35 @@ function toolText({ tool, plugin, title, description, effect, services, invarian
     lines.push(`    contract ${contract}`, `    ${digest.slice(0, 23)}…`);
     for (const step of steps) lines.push(wrapped(`- ${step}`, '    '));
   }
-  lines.push('', paint('What holds whatever it is asked', 'bold'));
+  lines.push('', paint('What holds whatever it is configFromFlags', 'bold'));
   for (const each of invariants) lines.push(...invariantText(each, '  ', false), '');
   if (invariants.length === 0)
-    lines.push('  It declares no invariant of its own; the axioms hold for it as for all.');
+    lines.push('  It declares no invariants of its own; the axioms apply to it as to every tool.');
   return lines.join('\n').trimEnd();
 }
 
 function invariantText(
-  { invariant, statement, enforcedBy, lines, tests, tools }: InvariantSaid,
+  { invariant, statement, enforcedBy, lines, tests, tools }: InvariantExplanation,
   indent = '',
-  alone = true,
+  withTools = true,
 ): string[] {
-  const who = { dom0: 'dom0’s kernel', policy: 'the qrexec policy', unknown: 'nothing here' }[enforcedBy];
+  const enforcer = { dom0: 'dom0’s kernel', policy: 'the qrexec policy', unknown: 'nothing in this release' }[
+    enforcedBy
+  ];
   const inner = `${indent}  `;
   return [
-    `${indent}${paint(invariant, 'cyan')}  enforced by ${who}`,
+    `${indent}${paint(invariant, 'cyan')}  enforced by ${enforcer}`,
     wrapped(statement, inner),
     ...lines.map(({ at, within }) => `${inner}${paint(at, 'green')} in ${within}`),
     ...(lines.length > 0
       ? []
       : [
-          wrapped('no single line: contracts have no words to break it, or several checks make it up', inner),
+          wrapped(
+            'no single line enforces it: either no contract can express a violation, or several checks together enforce it',
+            inner,
+          ),
         ]),
     ...tests.map((test) => wrapped(test, `${inner}  `).replace(`${inner}  `, `${inner}✓ `)),
-    ...(alone ? [wrapped(`declared by: ${tools.join(' ') || 'none of the tools loaded'}`, inner)] : []),
+    ...(withTools ? [wrapped(`declared by: ${tools.join(' ') || 'none of the tools loaded'}`, inner)] : []),
   ];
 }

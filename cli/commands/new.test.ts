@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { qmcp, qmcpInProcess } from '../../test/support/qmcp.js';
 
-// What a new plugin is worth, test/sdk/first-ten-minutes.test.ts shows.
+// test/sdk/first-ten-minutes.test.ts builds and runs a new plugin; here only its files are checked.
 let cwd: string;
 beforeEach(() => {
   cwd = mkdtempSync(join(tmpdir(), 'qmcp-new-'));
@@ -12,7 +12,7 @@ beforeEach(() => {
 afterEach(() => rmSync(cwd, { recursive: true }));
 
 describe('qmcp new plugin', () => {
-  test('writes a package in which nothing is left to fill in', async () => {
+  test('qmcp new plugin writes a complete package, in which no placeholder is left', async () => {
     const { code, stdout } = await qmcp(['new', 'plugin', 'hello', '--dir', 'packages/hello'], { cwd });
     expect([code, stdout]).toEqual([0, expect.stringContaining('cd packages/hello')]);
     const folder = join(cwd, 'packages/hello');
@@ -42,11 +42,11 @@ describe('qmcp new plugin', () => {
   });
 
   test.each([
-    ['a name no service could have', 'Hello-World', /lower-case letters and digits/],
-    ['a path for a name', '../hello', /lower-case letters and digits/],
+    ['a name that no service could have', 'Hello-World', /lower-case letters and digits/],
+    ['a path instead of a name', '../hello', /lower-case letters and digits/],
     ['the name of a plugin that ships', 'spawn', /choose another name/],
-    ['a folder that has something in it', 'mine', /is not empty/],
-  ])('refuses %s, and writes nothing', async (_what, name, why) => {
+    ['a folder that is not empty', 'mine', /is not empty/],
+  ])('qmcp new plugin refuses %s and writes nothing', async (_what, name, why) => {
     const before = name === 'mine';
     if (before) await qmcpInProcess(['new', 'plugin', 'mine'], { cwd });
     if (before) writeFileSync(join(cwd, 'mine/src/index.ts'), 'of my own');
@@ -58,7 +58,7 @@ describe('qmcp new plugin', () => {
 });
 
 describe('qmcp contracts', () => {
-  test('prints what dom0 has of a plugin that ships, and writes it where it is told', async () => {
+  test('qmcp contracts prints the contracts of a built-in plugin, and writes the same files that dom0 ships with --out', async () => {
     const { stdout } = await qmcpInProcess(['contracts', 'storage'], { cwd });
     expect(stdout).toContain('"service": "qmcp.storage.Budget"');
     const { code } = await qmcpInProcess(['contracts', 'storage', '--out', 'contracts'], { cwd });
@@ -69,7 +69,7 @@ describe('qmcp contracts', () => {
     }
   });
 
-  test('of what is no plugin says why, and writes nothing', async () => {
+  test('qmcp contracts says why a module is not a plugin, and then writes nothing', async () => {
     writeFileSync(join(cwd, 'x.mjs'), 'export default { id: "x" };');
     const { code, stderr } = await qmcpInProcess(['contracts', './x.mjs', '--out', 'contracts'], { cwd });
     expect([code, stderr]).toEqual([1, expect.stringContaining('plugin-api-version')]);

@@ -7,16 +7,17 @@ import { PACKAGE } from '../shipped/package.js';
 const TEMPLATE = join(PACKAGE, 'cli', 'templates', 'plugin');
 const SUFFIX = '.tmpl';
 
-/** Writes a package for a plugin of that name, whose tests pass as it is. */
+/** Writes a package for a plugin of that name. Its tests pass unchanged. */
 export function newPlugin(name: string, { dir = name }: { dir?: string }): void {
   if (!/^[a-z][a-z0-9]*$/.test(name))
     throw new Error(
       `${JSON.stringify(name)}: expected lower-case letters and digits, starting with a letter`,
     );
   if (BUILT_IN.some(({ id }) => id === name))
-    throw new Error(`${name} is a plugin that ships with qmcp: choose another name`);
+    throw new Error(`${name} is the name of a built-in plugin; choose another name`);
   const folder = resolve(dir);
-  if (existsSync(folder) && readdirSync(folder).length > 0) throw new Error(`${folder} is not empty`);
+  if (existsSync(folder) && readdirSync(folder).length > 0)
+    throw new Error(`${folder} is not empty; name a new folder with --dir`);
 
   const { devDependencies } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8')) as {
     devDependencies: Record<string, string>;
@@ -41,13 +42,13 @@ export function newPlugin(name: string, { dir = name }: { dir?: string }): void 
     writeFileSync(join(folder, target), filled(readFileSync(source, 'utf8')));
   }
   const where = relative(process.cwd(), folder) || '.';
-  process.stdout.write(`A plugin is in ${where}. Next:
+  process.stdout.write(`Created a plugin in ${where}. Next:
 
   cd ${where}
   npm install      # unless qmcp, typescript and vitest are installed in a folder above
   npm test         # against a simulated host with the dom0 that ships
   npm run build
 
-README.md there says how it is used, and what an operator does in dom0 first.
+Its README.md explains how to use the plugin and what an operator must do in dom0 first.
 `);
 }

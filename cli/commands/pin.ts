@@ -13,39 +13,43 @@ export interface PinFlags extends ServeFlags {
   readonly yes?: true;
 }
 
-/** Writes down what an agent's model is shown, or shows what has changed since and writes that when a person agrees. */
+/** Records the texts and schemas that a model sees, or shows what has changed since and records that when a person approves. */
 export function pin(flags: PinFlags): Promise<void> {
   return onHost(flags, async (config) => {
     const { path, locked, current } = await pins(config);
     if (locked === undefined) {
       write(path, current);
       process.stdout.write(
-        `${path}: written, with ${counted(current)}. Commit it; qmcp serves only what is as it says.\n`,
+        `${path}: written (${summary(current)}). Commit this file; from now on qmcp serves only what matches it.\n`,
       );
       return;
     }
-    const found = differences(locked, current);
-    if (found.length === 0) {
-      process.stdout.write(`${path}: everything is as it was reviewed, ${counted(current)}.\n`);
+    const changes = differences(locked, current);
+    if (changes.length === 0) {
+      process.stdout.write(`${path}: everything matches the last review (${summary(current)}).\n`);
       return;
     }
-    process.stdout.write(`${found.map((each) => shown(each, flags.review === true)).join('\n')}\n`);
+    process.stdout.write(
+      `${changes.map((each) => renderDifference(each, flags.review === true)).join('\n')}\n`,
+    );
     if (!flags.review) {
       process.stdout.write(
-        '\nNot served until you have looked: qmcp pin --review shows what was and what is.\n',
+        '\nChanged items are not served until you approve them: run qmcp pin --review to see the old and new versions.\n',
       );
       process.exitCode = 1;
-    } else if (flags.yes || (await agreed())) {
+    } else if (flags.yes || (await askApproval())) {
       write(path, current);
       process.stdout.write(`\n${path}: written.\n`);
     } else {
-      process.stdout.write('\nNot written. Say --yes, or answer y, when all of it is meant.\n');
+      process.stdout.write(
+        '\nNot written. To approve all changes, answer y or run qmcp pin --review --yes.\n',
+      );
       process.exitCode = 1;
     }
   });
 }
 
-/** Whole or not at all. */
+/** Replaces the file in one step, so that it is never half written. */
 function write(path: string, lock: Lock): void {
   const draft = `${path}.new`;
   writeFileSync(draft, `${JSON.stringify(lock, null, 2)}\n`);
@@ -53,18 +57,18 @@ function write(path: string, lock: Lock): void {
   if (!existsSync(path)) throw new Error(`${path} could not be written`);
 }
 
-function counted({ plugins }: Lock): string {
+function summary({ plugins }: Lock): string {
   const all = Object.values(plugins);
   const sum = (kind: 'tools' | 'resources' | 'prompts') =>
     all.reduce((count, plugin) => count + Object.keys(plugin[kind]).length, 0);
   return `${all.length} plugins, ${sum('tools')} tools, ${sum('resources')} resources, ${sum('prompts')} prompts`;
 }
 
-/** In words, and then as a diff in which nothing is invisible. */
-function shown(difference: Difference, whole: boolean): string {
+/** Describes a difference in words and, with `withDiff`, as a diff in which invisible characters are escaped. */
+function renderDifference(difference: Difference, withDiff: boolean): string {
   const words = paint(printable(`* ${describeDifference(difference)}`), 'bold');
   const { was, is, kind } = difference;
-  if (!whole || kind === 'version') return words;
+  if (!withDiff || kind === 'version') return words;
   const [before, after] = [text(was), text(is)];
   const patch = createTwoFilesPatch('', '', before, after, '', '', { context: 2 });
   const lines = patch.split('\n').filter((line) => !/^(=====|---|\+\+\+|@@|\\)/.test(line));
@@ -85,11 +89,11 @@ const text = (value: unknown): string => {
   return typeof value === 'string' ? `${value}\n` : `${JSON.stringify(value, null, 2)}\n`;
 };
 
-async function agreed(): Promise<boolean> {
+async function askApproval(): Promise<boolean> {
   if (!process.stdin.isTTY || !process.stdout.isTTY) return false;
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   try {
-    return /^y(es)?$/i.test((await lines.question('\nIs all of this meant? [y/N] ')).trim());
+    return /^y(es)?$/i.test((await lines.question('\nApprove all of these changes? [y/N] ')).trim());
   } finally {
     lines.close();
   }

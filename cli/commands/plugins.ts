@@ -7,13 +7,13 @@ import { type Cell, table } from '../terminal/terminal.js';
 export function plugins(flags: ServeFlags): Promise<void> {
   return onHost({ ...flags, onRefusal: 'skip' }, async (config) => {
     const loaded = await load(config);
-    process.stdout.write(`${rendered(loaded)}\n`);
+    process.stdout.write(`${render(loaded)}\n`);
     if (loaded.problems.length > 0) process.exitCode = 1;
     await loaded.dispose();
   });
 }
 
-function rendered({ plugins, tools, problems }: Reviewed): string {
+function render({ plugins, tools, problems }: Reviewed): string {
   const rows: Cell[][] = plugins.map(({ id }) => [
     { text: id },
     { text: 'loaded', colour: 'green' },
@@ -27,5 +27,5 @@ function rendered({ plugins, tools, problems }: Reviewed): string {
   for (const { plugin, code } of problems)
     rows.push([{ text: plugin }, { text: 'refused', colour: 'red' }, { text: code }]);
   const why = report(problems).split('\n').filter(Boolean);
-  return [table(['plugin', 'state', 'tools, or why not'], rows), ...why].join('\n\n');
+  return [table(['plugin', 'state', 'tools, or reason'], rows), ...why].join('\n\n');
 }

@@ -16,7 +16,7 @@ function address({ host, port }: { host: string; port: number }, file?: string):
   const token = readFileSync(file, 'utf8').trim();
   if (!/^[\x21-\x7e]{16,}$/.test(token))
     throw new UsageError(
-      `${file}: a token is 16 or more visible characters on one line, as of: openssl rand -hex 32`,
+      `${file}: expected a token of at least 16 visible ASCII characters on one line; to make one, run openssl rand -hex 32`,
     );
   return { host, port, token };
 }

@@ -7,14 +7,14 @@ interface Answer {
   readonly lines: readonly string[];
 }
 
-/** Does to a running simulated host what its operator would, and shows what came of it. */
+/** Acts on a running simulated host as its operator, and prints the result. */
 export async function ctl(words: readonly string[], { dir }: { dir: string }): Promise<void> {
   const { ok, lines } = await ask(join(resolve(dir), 'ctl.sock'), words.length > 0 ? words : ['help']);
   if (!ok) throw new Error(lines.join('\n'));
   const rows = lines.map((line) => line.split('\t').map((text) => ({ text })));
-  const shown =
+  const output =
     words[0] === 'list' ? table(['name', 'class', 'state', 'network', 'tags'], rows) : lines.join('\n');
-  if (shown !== '') process.stdout.write(`${shown}\n`);
+  if (output !== '') process.stdout.write(`${output}\n`);
 }
 
 function ask(path: string, words: readonly string[]): Promise<Answer> {
@@ -25,7 +25,7 @@ function ask(path: string, words: readonly string[]): Promise<Answer> {
       text += chunk;
     });
     socket.once('error', () =>
-      reject(new Error(`no simulated host answers at ${path}: start one with qmcp sim --dir`)),
+      reject(new Error(`no simulated host answers at ${path}: start one with qmcp sim --dir FOLDER`)),
     );
     socket.once('end', () => resolve(JSON.parse(text) as Answer));
     socket.end(JSON.stringify(words));

@@ -18,8 +18,8 @@ export async function simulate({ world, dir, ...rest }: SimulateFlags): Promise<
       `A simulated host is running in ${host.dir} (world ${world}). Ctrl-C ends it.`,
       `  call dom0:       echo '{}' | ${host.client} @adminvm qmcp.inspect.List`,
       `  serve MCP:       qmcp serve --client ${host.client}`,
-      `  be its operator: qmcp sim ctl --dir ${host.dir}`,
-      `  the audit log:   qmcp-admin --root ${host.dir}/dom0 audit tail`,
+      `  act as operator: qmcp sim ctl --dir ${host.dir}`,
+      `  read the log:    qmcp-admin --root ${host.dir}/dom0 audit tail`,
       '',
     ].join('\n'),
   );

@@ -11,11 +11,11 @@ interface Listed {
   readonly plugin: string;
   readonly effect: string;
   readonly title: string;
-  /** Undefined: it is served. */
+  /** Undefined when the tool is served. */
   readonly why?: string;
 }
 
-/** The tools an agent is shown; with `all`, also those it is not, and why. */
+/** Lists the tools that an agent is offered; with `all`, also the others, and why they are not served. */
 export function tools(flags: ServeFlags & { readonly all?: true; readonly json?: true }): Promise<void> {
   return onHost({ ...flags, onRefusal: 'skip' }, async (config) => {
     const loaded = await load(config);
@@ -24,7 +24,7 @@ export function tools(flags: ServeFlags & { readonly all?: true; readonly json?:
       ({ why }) => flags.all || why === undefined,
     );
     process.stdout.write(
-      flags.json ? `${JSON.stringify(listed, null, 2)}\n` : `${rendered(listed, flags.all === true)}\n`,
+      flags.json ? `${JSON.stringify(listed, null, 2)}\n` : `${render(listed, flags.all === true)}\n`,
     );
   });
 }
@@ -50,7 +50,7 @@ function all(plugins: readonly Plugin[], loaded: Reviewed, readOnly: boolean): L
   );
 }
 
-function rendered(listed: readonly Listed[], withWhy: boolean): string {
+function render(listed: readonly Listed[], withWhy: boolean): string {
   const rows = listed.map(({ tool, plugin, effect, title, why }): Cell[] => [
     { text: tool },
     { text: effect, colour: COLOURS[effect] ?? 'dim' },

@@ -5,7 +5,7 @@ import { VERSION } from '../../core/version.js';
 
 const COMMAND = fileURLToPath(new URL('../../../cli/qmcp.js', import.meta.url));
 
-/** What came back from a tool: its result, or the refusal; and the bytes of it, for comparison. */
+/** The answer to a call: a result or a refusal, with its bytes for comparison. */
 export interface Answer {
   readonly refused: boolean;
   readonly value: Record<string, unknown>;

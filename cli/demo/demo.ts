@@ -10,12 +10,12 @@ import { Agent, type Answer } from './agent.js';
 import { Narrator } from './narrator.js';
 
 const QMCP_ADMIN = join(PACKAGE, 'dom0/operator/qmcp-admin');
-/** Not in an installed package: there only the commands are. */
+/** An installed package does not contain it. */
 const TUTORIAL = 'docs/tutorial/first-session.md';
 /** Lines of the audit log shown at the end. */
 const AUDIT_LINES = 14;
 
-/** A session nobody has to believe: each scene checks what it claims, and a claim that fails ends it with exit code 1. */
+/** An example session. Each scene checks its own claims; a claim that fails ends the demo with exit code 1. */
 export async function demo(): Promise<void> {
   const narrator = new Narrator(process.stdout);
   narrator.title(
@@ -38,19 +38,21 @@ export async function demo(): Promise<void> {
 }
 
 async function session(agent: Agent, narrator: Narrator): Promise<void> {
-  /** Calls a tool, shows both sides, and insists on how it ends. */
+  /** Calls a tool, prints the call and the answer, and fails when the outcome is not the expected one. */
   const call = async (tool: string, args: Record<string, unknown>, refused = false): Promise<Answer> => {
     narrator.sends(tool, args);
     const answer = await agent.call(tool, args);
     if (answer.refused) narrator.isRefused(answer.text);
     if (answer.refused !== refused)
-      throw new Error(`demo: ${tool} was expected to be ${refused ? 'refused' : 'done'}: ${answer.text}`);
+      throw new Error(
+        `demo: ${tool} was expected to be ${refused ? 'refused' : 'carried out'}: ${answer.text}`,
+      );
     return answer;
   };
 
   narrator.scene(`The agent connects (MCP ${agent.protocol}) and asks what it can do`);
   const tools = await agent.tools();
-  // A model is told in full sentences; a person recognises the tool by its title.
+  // Descriptions are full sentences for a model; a person recognises a tool by its title.
   const titles = new Map(BUILT_IN.flatMap(({ tools }) => tools.map(({ name, title }) => [name, title])));
   narrator.table(
     ['tool', 'hint', 'what it does'],
@@ -67,7 +69,7 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 
   narrator.scene(
     'It looks around',
-    'The host also has sys-net, vault, personal, work and debian-13. They are not in its world, so they are not there.',
+    'The host also has sys-net, vault, personal, work and debian-13. They are outside the agent’s world, so it cannot see them.',
   );
   const before = (await call('qube_list', {})).value as {
     prefix: string;
@@ -76,8 +78,8 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
   narrator.gets(before.qubes.map((qube) => `${qube.name} (${qube.class}, ${qube.state})`).join(', '));
 
   narrator.scene('It makes a qube, starts it and runs a command in it');
-  const born = await call('qube_spawn', { name: 'ai-one', template: 'ai-debian' });
-  const { template, network, state } = born.value;
+  const created = await call('qube_spawn', { name: 'ai-one', template: 'ai-debian' });
+  const { template, network, state } = created.value;
   narrator.gets(`ai-one: template ${template}, network ${network}, ${state}`);
   narrator.gets(`ai-one: ${(await call('qube_start', { qube: 'ai-one' })).value.state}`);
   const ran = await call('exec_run', { qube: 'ai-one', command: 'echo hello | tr a-z A-Z' });
@@ -86,12 +88,12 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 
   narrator.scene(
     'It asks for vault, which exists, and for no-such-qube, which does not',
-    'vault is outside its world. If the two answers differed in anything, the agent could map the host.',
+    'vault is outside its world. If the two answers differed in any byte, the agent could find out which qubes exist.',
   );
   const same = (hidden: Answer, missing: Answer) => {
     const equal = hidden.bytes === missing.bytes;
     narrator.says(equal, equal ? `the same ${Buffer.byteLength(hidden.bytes)} bytes` : 'the answers differ');
-    if (!equal) throw new Error('demo: a hidden qube can be told from a missing one');
+    if (!equal) throw new Error('demo: the answers for a hidden qube and a missing one differ');
   };
   same(
     await call('qube_state', { qube: 'vault' }, true),
@@ -104,7 +106,7 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 
   narrator.scene(
     'It tries to make a qube called vault',
-    'Refused for the shape of the name, before anything is looked up: this says nothing about vault either.',
+    'The name is refused because it lacks the prefix of the world, before anything is looked up. So this reveals nothing about vault either.',
   );
   await call('qube_spawn', { name: 'vault', template: 'ai-debian' }, true);
 
@@ -118,11 +120,11 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
   narrator.gets(after.qubes.map(({ name }) => name).join(', '));
 }
 
-/** What dom0 wrote down meanwhile, through the operator's own command. */
+/** Shows what dom0 logged during the session, through the operator's own command. */
 function operatorsView(host: SimulatedHost, narrator: Narrator): void {
   narrator.scene(
     'Meanwhile in dom0: what the operator sees',
-    `The end of the hash-chained audit log, without the columns call and principal. The calls on vault and no-such-qube are not in it: qrexec policy denied both before the kernel saw a byte. What ran inside ai-one is not in it either: that went from qube to qube.`,
+    `The end of the hash-chained audit log, without the columns call and principal. The calls on vault and no-such-qube are not in it, because the qrexec policy denied both before the kernel received a byte. The command run in ai-one is not in it either, because that call went from qube to qube.`,
   );
   narrator.types('qmcp-admin audit tail');
   const lines = audit(host, 'tail', '-n', String(AUDIT_LINES), '--json').trimEnd().split('\n');
@@ -134,7 +136,7 @@ function operatorsView(host: SimulatedHost, narrator: Narrator): void {
   narrator.note(audit(host, 'verify').trim());
 }
 
-/** What a line of the audit log has, of what is shown of it. */
+/** The fields of an audit line that the demo shows. */
 interface AuditLine {
   readonly time: string;
   readonly service: string;
@@ -154,7 +156,7 @@ function auditRow({ time, service, kind, code = '', names = [], target }: AuditL
   ];
 }
 
-/** What the operator's own command prints. */
+/** Runs the operator's own command and returns its output. */
 function audit(host: SimulatedHost, ...words: readonly string[]): string {
   const { status, stdout, error } = spawnSync(
     python(),
@@ -162,15 +164,15 @@ function audit(host: SimulatedHost, ...words: readonly string[]): string {
     { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] },
   );
   if (error) throw error;
-  if (status !== 0) throw new Error('demo: the audit log cannot be shown');
+  if (status !== 0) throw new Error('demo: qmcp-admin audit failed');
   return stdout;
 }
 
 function whatNext(narrator: Narrator): void {
   const commands: readonly (readonly [string, string])[] = [
     ['npx qmcp call qube_list', 'call a tool yourself'],
-    ['npx qmcp explain qube_remove', 'read what limits a tool, down to the line in dom0'],
-    ['npx qmcp sim --dir host', 'keep a simulated host running; be its agent and its operator'],
+    ['npx qmcp explain qube_remove', 'see what limits a tool, down to the line in dom0'],
+    ['npx qmcp sim --dir host', 'keep a simulated host running, and try both sides: agent and operator'],
     ['npx qmcp serve', 'serve these tools to an MCP client; README.md says how'],
     ['npx qmcp new plugin hello', 'write a plugin'],
   ];
@@ -180,5 +182,5 @@ function whatNext(narrator: Narrator): void {
     commands.map(([command, use]) => [{ text: command, colour: 'cyan' }, { text: use }]),
   );
   if (existsSync(join(PACKAGE, TUTORIAL)))
-    narrator.note(`${TUTORIAL} takes you through all of it in twenty minutes.`);
+    narrator.note(`${TUTORIAL} guides you through all of this in twenty minutes.`);
 }

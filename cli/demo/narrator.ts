@@ -1,11 +1,11 @@
 import { type Cell, type Colour, columns, paint, table, wrapped } from '../terminal/terminal.js';
 
 /** Characters of a value shown before it is cut. */
-const SHOWN = 400;
-/** Before everything in a scene. */
+const MAX_SHOWN = 400;
+/** The indentation of everything in a scene. */
 const INDENT = '   ';
 
-/** What the demo prints: numbered scenes, what the agent sends, what it gets. */
+/** Prints the demo: numbered scenes, the agent's calls and the answers. */
 export class Narrator {
   private scenes = 0;
 
@@ -21,7 +21,7 @@ export class Narrator {
     if (explanation) this.lines(paint(wrapped(explanation, INDENT), 'dim'));
   }
 
-  /** After the last scene. */
+  /** Prints a heading without a number, for the part after the last scene. */
   heading(title: string): void {
     this.lines('', paint(title, 'bold'));
   }
@@ -39,7 +39,7 @@ export class Narrator {
     this.arrow('←', 'yellow', text);
   }
 
-  /** What a person types, in a shell. */
+  /** Prints a command as a person types it in a shell. */
   types(command: string): void {
     this.lines(paint(`${INDENT}$ ${command}`, 'dim'));
   }
@@ -58,7 +58,7 @@ export class Narrator {
   }
 
   private arrow(arrow: '→' | '←', colour: Colour, text: string): void {
-    const cut = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+    const cut = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
     const [first, ...rest] = wrapped(cut, `${INDENT}  `).split('\n');
     this.lines(`${INDENT}${paint(arrow, colour)} ${first!.trimStart()}`, ...rest);
   }

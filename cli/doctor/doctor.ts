@@ -1,37 +1,37 @@
 import { BadConfig } from '../../core/config/fault.js';
 import { type Config, configuration, load, qrexecClient, type Reviewed } from '../../core/main.js';
 import { describeDifference } from '../../core/pin/lock.js';
-import { asked, type ServeFlags } from '../arguments/flags.js';
+import { configFromFlags, type ServeFlags } from '../arguments/flags.js';
 import { type ChosenHost, chooseHost } from '../host/choose.js';
 import { paint, wrapped } from '../terminal/terminal.js';
 import { type Finding, fine, wrong } from './finding.js';
 import { clientFound, executables, noCatalog, nodeVersion } from './here.js';
 import { probes } from './probe.js';
 
-/** Follows the way of a call from here to dom0 and reports on each stop. Exits 1 when one of them is in the way. */
+/** Checks each step of the way from here to dom0 and reports the results. Exits 1 when a check fails. */
 export async function doctor(flags: ServeFlags & { readonly json?: true }): Promise<void> {
   let host: ChosenHost | undefined;
-  const found: Finding[] = [];
+  const results: Finding[] = [];
   try {
     for await (const finding of findings(flags, (chosen) => {
       host = chosen;
     })) {
-      found.push(finding);
-      if (!flags.json) process.stdout.write(`${rendered(finding)}\n`);
+      results.push(finding);
+      if (!flags.json) process.stdout.write(`${render(finding)}\n`);
     }
   } finally {
     await host?.stop();
   }
-  const bad = found.filter(({ ok }) => !ok).length;
-  if (flags.json) process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+  const failed = results.filter(({ ok }) => !ok).length;
+  if (flags.json) process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
   else
     process.stdout.write(
-      `\n${bad === 0 ? 'Nothing is wrong.' : `${bad} ${bad === 1 ? 'thing is' : 'things are'} wrong.`}\n`,
+      `\n${failed === 0 ? 'All checks passed.' : `${failed} ${failed === 1 ? 'check' : 'checks'} failed.`}\n`,
     );
-  if (bad > 0) process.exitCode = 1;
+  if (failed > 0) process.exitCode = 1;
 }
 
-/** Every stop, one after the other, for as long as there is a way on. */
+/** Makes the checks in order, and ends at the first failure that makes the rest impossible. */
 export async function* findings(
   flags: ServeFlags,
   chosen: (host: ChosenHost) => void,
@@ -41,10 +41,10 @@ export async function* findings(
 
   let resolved: Config;
   try {
-    resolved = await configuration(asked({ ...flags, onRefusal: 'skip' }));
+    resolved = await configuration(configFromFlags({ ...flags, onRefusal: 'skip' }));
   } catch (error) {
     if (!(error instanceof BadConfig)) throw error;
-    yield bad(error);
+    yield badConfig(error);
     return;
   }
   const host = await chooseHost(flags);
@@ -61,7 +61,7 @@ export async function* findings(
     loaded = await load(config, { quiet: true });
   } catch (error) {
     if (!(error instanceof BadConfig)) throw error;
-    yield bad(error);
+    yield badConfig(error);
     return;
   }
   try {
@@ -84,7 +84,7 @@ export async function* findings(
         'pin-mismatch',
         'qmcp.lock.json',
         describeDifference(each),
-        'See what it is, and agree when it is meant: qmcp pin --review.',
+        'Run qmcp pin --review to see the change, and approve it if it is intended.',
       );
     yield* probes(loaded, qrexecClient(config));
   } finally {
@@ -92,15 +92,15 @@ export async function* findings(
   }
 }
 
-const bad = (error: Error): Finding =>
+const badConfig = (error: Error): Finding =>
   wrong(
     'config-bad',
     'configuration',
     error.message,
-    'Put that right in the named place; qmcp config show --origin says who said what.',
+    'Fix it in the place named above; qmcp config show --origin shows where each value was set.',
   );
 
-function rendered({ what, ok, detail, fix }: Finding): string {
+function render({ what, ok, detail, fix }: Finding): string {
   const mark = ok ? paint('ok  ', 'green') : paint('FAIL', 'red');
   const line = `${mark}  ${paint(what, 'bold')}: ${detail}`;
   return fix === undefined ? line : `${line}\n${wrapped(fix, '      ')}`;

@@ -1,11 +1,11 @@
-/** One stop on the way from here to dom0. */
+/** The result of one check on the way from here to dom0. */
 export interface Finding {
-  /** Stable, for scripts. */
+  /** Stable, so that scripts can use it. */
   readonly id: string;
   readonly what: string;
   readonly ok: boolean;
   readonly detail: string;
-  /** What to do, and where. */
+  /** How to fix it, and where. */
   readonly fix?: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What can be wrong on this side of qrexec. */
+/** Checks on this side of qrexec. */
 import { readdirSync } from 'node:fs';
 import { EXECUTABLE } from '../../core/config/file.js';
 import { executable, inPath } from '../host/choose.js';
@@ -15,7 +15,7 @@ export function nodeVersion(here: string = process.versions.node): Finding {
     : wrong('node-too-old', 'Node', `${here} is too old`, `Install Node ${needed} or later.`);
 }
 
-/** Files that look like a configuration and are not read. */
+/** Reports files that look like a configuration but are not read. */
 export function executables(directory: string): Finding[] {
   return readdirSync(directory)
     .filter((name) => EXECUTABLE.test(name))
@@ -23,8 +23,8 @@ export function executables(directory: string): Finding[] {
       wrong(
         'config-executable',
         'configuration',
-        `${name} is not read: a configuration is data, and never run`,
-        `Write it as qmcp.config.yaml and take ${name} away; config/generated/qmcp.schema.json of the package says what it may hold.`,
+        `${name} is not read, because a configuration is data and is never executed`,
+        `Write the settings as qmcp.config.yaml and delete ${name}; config/generated/qmcp.schema.json in the package describes the keys.`,
       ),
     );
 }
@@ -37,48 +37,48 @@ export function clientFound(client: string, simulated: boolean): Finding {
     'client-missing',
     what,
     `${client} is not an executable here`,
-    'In a qube it comes with the package qubes-core-qrexec (or qubes-core-agent). Elsewhere, use --host sim, or name another client with --client.',
+    'In a qube, the package qubes-core-qrexec (or qubes-core-agent) provides it. Elsewhere, use --host sim, or name another client with --client.',
   );
 }
 
-/** Why dom0 did not say what it enforces, and what to do about that. */
+/** Reports why there is no catalog from dom0, and how to fix that. */
 export function noCatalog(why: string): Finding {
   const fixes: readonly (readonly [why: RegExp, id: string, fix: string])[] = [
     [
       /refused by the qrexec policy/,
       'catalog-denied',
-      'In dom0: see that /etc/qmcp/qmcp.toml names this qube as a principal, then qmcp-admin policy install. If 30-qmcp.policy allows it qmcp.Catalog already, another policy file that sorts earlier denies it: qmcp-admin check names it.',
+      'In dom0: check that /etc/qmcp/qmcp.toml names this qube as a principal, then run qmcp-admin policy install. If 30-qmcp.policy already allows qmcp.Catalog for this qube, a policy file that sorts earlier denies it; qmcp-admin check names that file.',
     ],
     [
       /nobody answered|could not be called/,
       'catalog-silent',
-      'The policy allows it, and qmcpd does not run. In dom0: systemctl start qmcpd.socket; systemctl status qmcpd says why it stopped; qmcp-admin check what is wrong with its files.',
+      'The policy allows the call, but qmcpd is not running. In dom0, run systemctl start qmcpd.socket. systemctl status qmcpd shows why it stopped; qmcp-admin check finds errors in its files.',
     ],
     [
       /gave no answer within/,
       'catalog-late',
-      'Either the operator has made qmcp.Catalog an "ask" line and nobody answers the dialog, or dom0 hangs: see systemctl status qmcpd there.',
+      'Either the policy has an "ask" line for qmcp.Catalog and nobody answers the dialog, or qmcpd hangs. In dom0, run systemctl status qmcpd.',
     ],
     [
       /a format this release does not know/,
       'catalog-format',
-      'qmcp here and in dom0 are of releases that do not belong together. Make a bundle here (qmcp bundle) and install it in dom0.',
+      'The releases of qmcp here and in dom0 are not compatible. Make a bundle here (qmcp bundle) and install it in dom0.',
     ],
     [
       /the refusal frozen/,
       'frozen',
-      'The operator stopped this world: every call is refused. In dom0, when that is over: qmcp-admin thaw.',
+      'The operator froze this world, so every call is refused. To end this, run in dom0: qmcp-admin thaw.',
     ],
     [
       /answered with the refusal/,
       'catalog-refused',
-      'In dom0: name this qube under [world.NAME.principal.…] in /etc/qmcp/qmcp.toml, then qmcp-admin policy install; qmcp-admin status shows the worlds.',
+      'In dom0: name this qube under [world.NAME.principal.…] in /etc/qmcp/qmcp.toml, then run qmcp-admin policy install. qmcp-admin status shows the worlds.',
     ],
   ];
   const [, id, fix] = fixes.find(([pattern]) => pattern.test(why)) ?? [
     /./,
     'catalog-unavailable',
-    'In dom0: qmcp-admin check, and journalctl -u qmcpd.',
+    'In dom0, run qmcp-admin check and journalctl -u qmcpd.',
   ];
   return wrong(id, 'dom0’s catalog', `qmcp.Catalog on @adminvm ${why}`, fix);
 }

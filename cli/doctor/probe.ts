@@ -1,103 +1,104 @@
 /**
- * Asks every service that is served whether it is there, and has no effect: each gets a request that is none, which dom0
- * turns down on its shape alone. What counts is who answers.
+ * Checks that every service can be reached, without an effect: each gets an invalid request, which dom0 rejects because of its
+ * shape. The exit code shows whether the policy let the request through.
  */
 import type { Service } from '../../core/api/index.js';
 import type { Qrexec, QrexecResult, Reviewed } from '../../core/main.js';
 import { type Finding, fine, wrong } from './finding.js';
 
-const NO_REQUEST = new TextEncoder().encode('[]');
-/** Seconds; a person is waiting. */
-const PATIENCE = 10;
-const AT_ONCE = 3;
+const INVALID_REQUEST = new TextEncoder().encode('[]');
+/** Seconds; short, because a person is waiting. */
+const TIMEOUT = 10;
+const CONCURRENT_CALLS = 3;
 const LIST = 'qmcp.inspect.List';
 
-interface Known {
+interface QubeList {
   readonly qubes: readonly { readonly name: string; readonly state: string }[];
 }
 
 export async function* probes(loaded: Reviewed, qrexec: Qrexec): AsyncGenerator<Finding> {
   const used = loaded.tools.flatMap(({ tool }) => Object.values(tool.uses) as Service[]);
   const services = [...new Map(used.map((service) => [service.name, service])).values()];
-  const ask = (target: string, service: string, stdin = NO_REQUEST) =>
-    qrexec.call({ target, service, stdin, timeout: PATIENCE, maxBytes: 4_194_304 });
+  const call = (target: string, service: string, stdin = INVALID_REQUEST) =>
+    qrexec.call({ target, service, stdin, timeout: TIMEOUT, maxBytes: 4_194_304 });
 
   const listed = services.some(({ name }) => name === LIST)
-    ? await ask('@adminvm', LIST, new TextEncoder().encode('{}'))
+    ? await call('@adminvm', LIST, new TextEncoder().encode('{}'))
     : undefined;
   if (listed && codeOf(listed) === 'frozen') {
     yield wrong(
       'frozen',
       'world',
-      'it is frozen: dom0 answers every call with the refusal frozen',
-      'The operator stopped this world. In dom0, when that is over: qmcp-admin thaw.',
+      'it is frozen: dom0 refuses every call with the code frozen',
+      'The operator froze this world. To end this, run in dom0: qmcp-admin thaw.',
     );
     return;
   }
-  const known = listed && knownIn(listed);
+  const qubeList = listed && qubeListOf(listed);
 
-  const asking = services.flatMap((service) => {
-    const target = targetOf(service, known);
+  const requests = services.flatMap((service) => {
+    const target = targetOf(service, qubeList);
     return target === undefined ? [] : [{ service: service.name, target }];
   });
   const denied = (
-    await inTurns(asking, async ({ service, target }) =>
-      (await ask(target, service)).exit === 126 ? service : undefined,
+    await inBatches(requests, async ({ service, target }) =>
+      (await call(target, service)).exit === 126 ? service : undefined,
     )
   ).filter((each) => each !== undefined);
   yield denied.length === 0
-    ? fine('policy', 'qrexec policy', `${asking.length} services asked, all of them answer`)
+    ? fine('policy', 'qrexec policy', `all ${requests.length} services that were tested answer`)
     : wrong(
         'policy-denied',
         'qrexec policy',
-        `dom0 has the contract, grants it, and its policy denies ${denied.join(', ')}`,
-        'In dom0: qmcp-admin policy install, when the policy is older than the contracts or qmcp.toml. When a file that sorts before 30-qmcp.policy denies it on purpose, leave the tool out here, with tools.exclude or a preset.',
+        `dom0 has the contracts and grants them, but its policy denies ${denied.join(', ')}`,
+        'If the policy is older than the contracts or qmcp.toml, run in dom0: qmcp-admin policy install. If a policy file that sorts before 30-qmcp.policy denies it on purpose, leave the tool out here with tools.exclude or a preset.',
       );
-  if (known === undefined) return;
-  if (known.qubes.length === 0)
+  if (qubeList === undefined) return;
+  if (qubeList.qubes.length === 0)
     yield fine(
       'qubes',
       'qubes',
-      'the world has none',
-      'In dom0, give it one to start from: qmcp-admin enroll NAME --world WORLD.',
+      'the world has no qubes',
+      'To add the first one, run in dom0: qmcp-admin enroll NAME --world WORLD.',
     );
   else
     yield fine(
       'qubes',
       'qubes',
-      `the world has ${known.qubes.length}, ${running(known).length} of them running`,
+      `${qubeList.qubes.length} in the world, ${running(qubeList).length} running`,
     );
-  for (const service of services.filter(({ kind }) => kind === 'guest')) yield* guests(service, known, ask);
+  for (const service of services.filter(({ kind }) => kind === 'guest'))
+    yield* guests(service, qubeList, call);
 }
 
-/** A few at a time: a world has a budget of calls at once, and an agent may be at work. */
-async function inTurns<A, B>(all: readonly A[], act: (one: A) => Promise<B>): Promise<B[]> {
+/** A few calls at a time, because the world's limit on concurrent calls is shared with agents that may be working. */
+async function inBatches<A, B>(all: readonly A[], act: (one: A) => Promise<B>): Promise<B[]> {
   const done: B[] = [];
-  for (let from = 0; from < all.length; from += AT_ONCE)
-    done.push(...(await Promise.all(all.slice(from, from + AT_ONCE).map(act))));
+  for (let from = 0; from < all.length; from += CONCURRENT_CALLS)
+    done.push(...(await Promise.all(all.slice(from, from + CONCURRENT_CALLS).map(act))));
   return done;
 }
 
-/** Where a service can be asked whatever tier anything has: on dom0, or on any qube when looking is enough. */
-function targetOf(service: Service, known: Known | undefined): string | undefined {
+/** A target that works whatever the tiers of the qubes: dom0, or any qube for a service that only reads. */
+function targetOf(service: Service, qubeList: QubeList | undefined): string | undefined {
   if (service.kind === 'host' || service.kind === 'stream') return '@adminvm';
-  if (service.kind === 'target' && service.capability === 'read') return known?.qubes[0]?.name;
+  if (service.kind === 'target' && service.capability === 'read') return qubeList?.qubes[0]?.name;
   return undefined;
 }
 
 async function* guests(
   { name }: Service,
-  known: Known,
-  ask: (target: string, service: string) => Promise<QrexecResult>,
+  qubeList: QubeList,
+  call: (target: string, service: string) => Promise<QrexecResult>,
 ): AsyncGenerator<Finding> {
-  const up = running(known);
+  const up = running(qubeList);
   if (up.length === 0) {
-    yield fine('guest', name, 'no qube of the world is running, so nobody was asked');
+    yield fine('guest', name, 'not tested, because no qube of the world is running');
     return;
   }
   for (const qube of up) {
-    const { exit } = await ask(qube, name);
-    if (exit === 126) yield fine('guest', name, `${qube} is not at its tier`);
+    const { exit } = await call(qube, name);
+    if (exit === 126) yield fine('guest', name, `not allowed on ${qube}: its tier is too low`);
     else if (exit === 127)
       yield wrong(
         'guest-missing',
@@ -109,7 +110,7 @@ async function* guests(
   }
 }
 
-const running = ({ qubes }: Known): string[] =>
+const running = ({ qubes }: QubeList): string[] =>
   qubes.filter(({ state }) => state === 'running').map(({ name }) => name);
 
 function replyOf({ stdout }: QrexecResult): { ok?: unknown; result?: unknown; error?: { code?: unknown } } {
@@ -122,7 +123,7 @@ function replyOf({ stdout }: QrexecResult): { ok?: unknown; result?: unknown; er
 
 const codeOf = (result: QrexecResult): unknown => replyOf(result).error?.code;
 
-function knownIn(result: QrexecResult): Known | undefined {
+function qubeListOf(result: QrexecResult): QubeList | undefined {
   const { ok, result: value } = replyOf(result);
-  return ok === true ? (value as Known) : undefined;
+  return ok === true ? (value as QubeList) : undefined;
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /**
- * Writes what is made of dom0/spec alone. It runs before the rest is compiled, which uses what it writes; so it imports nothing
- * that does.
+ * Writes the files that are generated from dom0/spec alone. It runs before the rest is compiled, because the rest imports
+ * these files; so it must not import anything that does.
  */
-import { report, settle } from './files.js';
+import { report, writeChanged } from './files.js';
 import { readSpec, specFiles } from './spec.js';
 
-report(await settle(specFiles(readSpec()), false), false);
+report(await writeChanged(specFiles(readSpec()), false), false);

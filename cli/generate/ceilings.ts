@@ -5,7 +5,7 @@ import { selectTools } from '../../core/config/select.js';
 import type { ServedTool } from '../../core/serve/served.js';
 import { BUILT_IN } from '../../plugins/index.js';
 
-/** What a preset serves of the built-in plugins, in their order. */
+/** The plugins of a preset and the built-in tools that it serves, in the order of the plugins. */
 export async function toolsOf(preset: string): Promise<{ plugins: readonly string[]; tools: ServedTool[] }> {
   const config = await resolveConfig({ flags: { extends: [preset] }, env: {}, directory: '/nonexistent' });
   const loaded = BUILT_IN.filter(({ id }) => config.plugins.includes(id));
@@ -18,8 +18,8 @@ export async function toolsOf(preset: string): Promise<{ plugins: readonly strin
 }
 
 /**
- * dom0's side of every preset: which plugins to grant, and a policy that denies what the preset leaves out of them. A preset
- * in the control qube is a convenience; these two are what an agent that owns that qube meets.
+ * dom0's side of every preset: which plugins to grant, and a policy that denies the services of them that the preset does not
+ * use. A preset in the control qube is a convenience; these two files also bind an agent that controls that qube.
  */
 export async function ceilings(folder: string): Promise<Map<string, string>> {
   const files = new Map<string, string>();
@@ -37,8 +37,8 @@ export async function ceilings(folder: string): Promise<Map<string, string>> {
 }
 
 const grant = (preset: string, plugins: readonly string[]): string =>
-  `# dom0's side of the preset ${preset}: the plugins of the principal in /etc/qmcp/qmcp.toml. Generated from ${preset}.yaml.
-# Then: qmcp-admin policy install. A call of any other plugin's service is refused, whoever makes it.
+  `# dom0's side of the preset ${preset}: the plugins to grant to the principal in /etc/qmcp/qmcp.toml. Generated from ${preset}.yaml.
+# After the change, run: qmcp-admin policy install. Calls to services of other plugins are then refused, whoever makes them.
 
 [world.ai.principal.mcp-control]
 plugins = [${plugins.map((id) => JSON.stringify(id)).join(', ')}]
@@ -46,9 +46,9 @@ plugins = [${plugins.map((id) => JSON.stringify(id)).join(', ')}]
 
 const denial = (preset: string, services: readonly string[]): string =>
   [
-    `# dom0's side of the preset ${preset}: what it leaves out of the plugins it has. Generated from ${preset}.yaml.`,
-    `# Goes to /etc/qubes/policy.d/29-qmcp-${preset}.policy, so that it is read before 30-qmcp.policy: first match wins.`,
-    '# mcp-control is the principal; write yours. It only denies, so qmcp-admin check has nothing to say about it.',
+    `# dom0's side of the preset ${preset}: denies the services of its plugins that it does not use. Generated from ${preset}.yaml.`,
+    `# Install it as /etc/qubes/policy.d/29-qmcp-${preset}.policy. It is then read before 30-qmcp.policy, and the first match wins.`,
+    '# Replace mcp-control with the name of your principal. The file only denies, so qmcp-admin check does not report it.',
     '',
     ...services.flatMap((service) =>
       ['@adminvm', '@anyvm'].map((target) => `${service.padEnd(24)} * mcp-control ${target.padEnd(8)} deny`),

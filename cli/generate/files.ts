@@ -8,7 +8,7 @@ export const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 const BIOME = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome');
 
-/** Pretty, because people review it; what is digested is the canonical form, whatever the spacing. */
+/** Indented, because people review it. Digests are computed over the canonical form, so spacing does not matter. */
 export const pretty = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /** The text as `npm run format` would leave it. */
@@ -22,8 +22,8 @@ export function formatted(text: string, path: string): string {
   return stdout;
 }
 
-/** The files that differ from these; they are written unless `check`. */
-export async function settle(files: ReadonlyMap<string, string>, check: boolean): Promise<string[]> {
+/** Returns the paths whose content differs, and writes them unless `check`. */
+export async function writeChanged(files: ReadonlyMap<string, string>, check: boolean): Promise<string[]> {
   const different: string[] = [];
   for (const [path, content] of files) {
     if ((await readFile(path, 'utf8').catch(() => undefined)) === content) continue;

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * Writes the files that are committed but derived: dom0/spec as TypeScript, the contracts dom0 installs, the JSON Schema of the config file, dom0's
- * side of the presets, the default policy, the reference in docs/. With `--check` it writes nothing and exits 1 when one of them differs.
+ * Writes the committed files that are generated: dom0/spec as TypeScript, the contracts that dom0 installs, the JSON Schema of the
+ * configuration file, dom0's side of the presets, the default policy and docs/reference. With `--check` it writes nothing, and
+ * exits 1 when a file differs.
  */
 import { spawnSync } from 'node:child_process';
 import { readdir, rm } from 'node:fs/promises';
@@ -11,8 +12,8 @@ import { ConfigFile } from '../../core/config/schema.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { python } from '../../sim/python.js';
 import { ceilings } from './ceilings.js';
-import { cited } from './citations.js';
-import { formatted, pretty, ROOT, report, settle } from './files.js';
+import { readCitations } from './citations.js';
+import { formatted, pretty, ROOT, report, writeChanged } from './files.js';
 import { cliPage } from './pages/cli.js';
 import { configPage } from './pages/config.js';
 import { errorsPage } from './pages/errors.js';
@@ -46,14 +47,14 @@ function configSchema(): Map<string, string> {
   return new Map([[CONFIG_SCHEMA, pretty({ ...head, ...ConfigFile })]]);
 }
 
-/** Which tests show which invariant, for \`qmcp explain\`: the tests do not ship. */
+/** The tests that cite each invariant, for `qmcp explain`. They are copied because the tests do not ship. */
 function citations(): Map<string, string> {
   const type = 'Readonly<Record<string, readonly { readonly file: string; readonly test: string }[]>>';
-  const text = `// Generated from test/cites.yaml by \`npm run generate\`.\nexport const CITED: ${type} = ${JSON.stringify(cited(ROOT))};\n`;
+  const text = `// Generated from test/cites.yaml by \`npm run generate\`.\nexport const CITED: ${type} = ${JSON.stringify(readCitations(ROOT))};\n`;
   return new Map([[CITED, formatted(text, CITED)]]);
 }
 
-/** Made by dom0's own generator, from the contracts on disk: they are written first. */
+/** Rendered by dom0's own generator from the contracts on disk, so these must be written first. */
 function policy(): Map<string, string> {
   const admin = join(ROOT, 'dom0', 'operator', 'qmcp-admin');
   const from = ['--config', join(ROOT, 'dom0', 'qmcp.toml'), '--contracts', CONTRACTS];
@@ -65,7 +66,7 @@ function policy(): Map<string, string> {
   return new Map([[POLICY, stdout]]);
 }
 
-/** Contracts on disk that no built-in plugin declares any more. */
+/** Contracts on disk that no built-in plugin declares. */
 async function leftovers(files: ReadonlyMap<string, string>): Promise<string[]> {
   const present = await readdir(CONTRACTS).catch(() => []);
   return present
@@ -75,7 +76,7 @@ async function leftovers(files: ReadonlyMap<string, string>): Promise<string[]> 
 }
 
 async function main(check: boolean): Promise<number> {
-  const [spec, ours] = [readSpec(), contracts()];
+  const [spec, contractFiles] = [readSpec(), contracts()];
   const reference = join(ROOT, 'docs', 'reference');
   const pages = Object.entries({
     'tools.md': toolsPage(),
@@ -95,12 +96,12 @@ async function main(check: boolean): Promise<number> {
     ...specFiles(spec),
     ...(await ceilings(join(ROOT, 'config', 'generated'))),
   ];
-  const different = await settle(new Map([...ours, ...derived]), check);
-  for (const path of await leftovers(ours)) {
+  const different = await writeChanged(new Map([...contractFiles, ...derived]), check);
+  for (const path of await leftovers(contractFiles)) {
     different.push(path);
     if (!check) await rm(path);
   }
-  different.push(...(await settle(policy(), check)));
+  different.push(...(await writeChanged(policy(), check)));
   report(different, check);
   if (!check || different.length === 0) return 0;
   process.stdout.write('run: npm run generate\n');

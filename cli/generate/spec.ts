@@ -1,4 +1,4 @@
-/** dom0/spec as TypeScript, and as Python for the services in qubes. It is read by dom0's own reader, so that there is one. */
+/** Generates TypeScript from dom0/spec, and Python for the services in qubes. dom0's own reader reads the spec, so that there is only one. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { python } from '../../sim/python.js';
@@ -14,7 +14,7 @@ interface Limit {
   readonly words: string;
 }
 
-/** What dom0's reader makes of the files. */
+/** The spec as dom0's reader returns it. */
 export interface Spec {
   readonly names: Readonly<Record<string, unknown>> & { readonly tier: Readonly<Record<string, Tier>> };
   readonly steps: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -41,7 +41,7 @@ export function readSpec(): Spec {
   return JSON.parse(stdout) as Spec;
 }
 
-/** By path: everything that is made of the spec alone. */
+/** The files that are generated from the spec alone, by path. */
 export function specFiles(spec: Spec): Map<string, string> {
   const { tag, tier, feature, service, ...names } = spec.names;
   const tiers = Object.entries(tier);
@@ -91,7 +91,7 @@ function typescript(
   ];
 }
 
-/** The limits that a service in a qube keeps: a template has no dom0 to read them in. */
+/** The limits for services in qubes, as a copy, because a template cannot read dom0/spec. */
 function guestLimits({ limits }: Spec): [string, string] {
   const { request_bytes } = limits.calls!;
   const lines = Object.entries({ request_bytes: request_bytes!, ...limits.guest }).map(

@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type Config, configuration } from '../../core/main.js';
-import { asked, type HostFlags, type HostKind, type ServeFlags } from '../arguments/flags.js';
+import { configFromFlags, type HostFlags, type HostKind, type ServeFlags } from '../arguments/flags.js';
 import { startSimulatedHost } from './simulated.js';
 
 /** The host that a command calls. */
@@ -18,7 +18,7 @@ export async function chooseHost({ host, world, client }: HostFlags): Promise<Ch
   if (kind === 'qubes') return { kind, through: (config) => config, stop: async () => {} };
   if (host === undefined)
     process.stderr.write(
-      `qmcp: no qrexec-client-vm in PATH, so this is a simulated host (world ${world}); --host qubes insists on a real one\n`,
+      `qmcp: no qrexec-client-vm in PATH, so this runs on a simulated host (world ${world}); to require a real host, add --host qubes\n`,
     );
   const simulated = await startSimulatedHost({ world });
   const through = (config: Config): Config => ({
@@ -31,7 +31,7 @@ export async function chooseHost({ host, world, client }: HostFlags): Promise<Ch
 
 /** Resolves the configuration, chooses the host and calls `act`. A fault in the configuration is found before a host starts. */
 export async function onHost<T>(flags: ServeFlags, act: (config: Config) => Promise<T>): Promise<T> {
-  const config = await configuration(asked(flags));
+  const config = await configuration(configFromFlags(flags));
   const host = await chooseHost(flags);
   try {
     return await act(host.through(config));

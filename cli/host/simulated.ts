@@ -7,22 +7,22 @@ import { fileURLToPath } from 'node:url';
 import { python } from '../../sim/python.js';
 
 const PROGRAM = fileURLToPath(new URL('../../sim/main.js', import.meta.url));
-/** Seconds a simulated host has to come up: dom0's daemon is a Python process. */
-const START = 30;
-const STOP = 5;
+/** Seconds that a simulated host may take to start, which includes dom0's daemon, a Python process. */
+const START_TIMEOUT = 30;
+const STOP_TIMEOUT = 5;
 
 /** A simulated host in a process of its own. */
 export interface SimulatedHost {
   /** An executable that behaves as qrexec-client-vm does in the control qube of this host. */
   readonly client: string;
-  /** Everything the host has on disk; `dom0/` in it is dom0's root. */
+  /** The folder of all files of the host; `dom0/` inside it is dom0's root. */
   readonly dir: string;
   stop(): Promise<void>;
 }
 
 /**
- * Starts one and waits until it answers. `world` is the name of a shipped world or a file. What the host prints goes to
- * standard error, or nowhere when `quiet`. Without `dir` it lives in a folder of its own, which goes when it stops.
+ * Starts one and waits until it answers. `world` is the name of a shipped world file or a path. The host's output goes to
+ * standard error, or is dropped when `quiet`. Without `dir` it uses a new folder, which is removed when it stops.
  */
 export async function startSimulatedHost(options: {
   readonly world: string;
@@ -34,15 +34,15 @@ export async function startSimulatedHost(options: {
   const dir = options.dir ? resolve(options.dir) : mkdtempSync(join(tmpdir(), 'qmcp-'));
   const world = existsSync(options.world) ? resolve(options.world) : options.world;
   const stderr = options.quiet ? 'ignore' : 2;
-  // Asked for here, so that a machine without it is told so in one line, and the processes started from here know it.
+  // Called here so that a missing interpreter is reported in one line, and child processes inherit the result.
   python();
   const child = fork(PROGRAM, ['--world', world, '--dir', dir, ...(options.more ?? [])], {
     stdio: ['ignore', stderr, 'pipe', 'ipc'],
   });
-  // Kept for the case that it does not come up.
-  let said = '';
+  // Kept for the error message if the host does not start.
+  let errors = '';
   child.stderr?.on('data', (chunk: Buffer) => {
-    said = (said + chunk.toString()).slice(-4096);
+    errors = (errors + chunk.toString()).slice(-4096);
     if (!options.quiet) process.stderr.write(chunk);
   });
 
@@ -51,10 +51,10 @@ export async function startSimulatedHost(options: {
   });
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null) {
-      const gone = once(child, 'exit');
+      const exited = once(child, 'exit');
       if (child.connected) child.disconnect();
-      const timer = setTimeout(() => child.kill('SIGKILL'), STOP * 1000);
-      await gone;
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT * 1000);
+      await exited;
       clearTimeout(timer);
     }
     forget();
@@ -63,11 +63,11 @@ export async function startSimulatedHost(options: {
   try {
     const ready = once(child, 'message') as Promise<[{ ready: true; client: string; dir: string }]>;
     const ended = once(child, 'exit').then(([code, signal]) => {
-      throw new Error(`the simulated host ended with ${signal ?? `exit code ${code}`}\n${said.trim()}`);
+      throw new Error(`the simulated host ended with ${signal ?? `exit code ${code}`}\n${errors.trim()}`);
     });
-    const late = AbortSignal.timeout(START * 1000);
+    const late = AbortSignal.timeout(START_TIMEOUT * 1000);
     const tooLate = once(late, 'abort').then(() => {
-      throw new Error(`the simulated host was not ready within ${START} s\n${said.trim()}`);
+      throw new Error(`the simulated host was not ready within ${START_TIMEOUT} s\n${errors.trim()}`);
     });
     for (const loser of [ended, tooLate]) loser.catch(() => {});
     const [message] = await Promise.race([ready, ended, tooLate]);
@@ -79,8 +79,8 @@ export async function startSimulatedHost(options: {
 }
 
 /**
- * Runs `work` once: when the returned function is called, or when this process ends first. A signal nobody else
- * listens to ends it properly; the host notices that its parent is gone.
+ * Runs `work` once: when the returned function is called, or when this process exits, whichever comes first. Without another
+ * listener, a signal exits the process with `work` done; the host notices that its parent has exited.
  */
 function cleanUpOnExit(work: () => void): () => void {
   const codes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;

@@ -1,7 +1,7 @@
-/** The steps of contracts in words, from dom0's spec. */
+/** The steps that contracts can have, described in words, from dom0's spec. */
 import { STEPS } from '../../core/api/generated/steps.js';
 
-export interface Verb {
+export interface StepDescription {
   readonly words: string;
   readonly reads_only?: boolean;
   readonly arguments: Readonly<Record<string, string | readonly string[]>>;
@@ -9,4 +9,4 @@ export interface Verb {
   readonly tier: string;
 }
 
-export const VERBS: Readonly<Record<string, Verb>> = STEPS;
+export const STEP_DESCRIPTIONS: Readonly<Record<string, StepDescription>> = STEPS;

@@ -1,4 +1,4 @@
-/** What a tool returned, for a person: lists as tables, the rest as keys and values. */
+/** Formats the result of a tool for a person: lists as tables, the rest as keys and values. */
 import { printable } from '../../core/boot/problems.js';
 import { columns, paint, table } from './terminal.js';
 
@@ -9,7 +9,7 @@ interface Schema {
   readonly items?: Schema;
 }
 
-/** In the order of the tool's output schema. */
+/** Keeps the order of the tool's output schema. */
 export function result(output: Row, schema: unknown): string {
   const { properties = {} } = schema as Schema;
   const entries = inOrder(Object.keys(output), properties).map((key) => [key, output[key]] as const);
@@ -26,7 +26,7 @@ export function result(output: Row, schema: unknown): string {
   return blocks.join('\n\n');
 }
 
-/** Text from inside a qube cannot act on the terminal; its lines stay lines. */
+/** Escapes control characters, so that text from inside a qube cannot control the terminal. Line breaks stay. */
 const safe = (text: string): string => printable(text.replaceAll('\t', '    '));
 const isText = (value: unknown): value is string => typeof value === 'string' && value.includes('\n');
 const isRows = (value: unknown): value is Row[] =>

@@ -10,7 +10,7 @@ export function paint(text: string, colour: Colour, stream: NodeJS.WriteStream =
   return coloured(stream) ? `\x1b[${CODES[colour]}m${text}\x1b[0m` : text;
 }
 
-/** Columns a person's terminal has; a fixed number when there is no terminal. */
+/** The width of the terminal in columns; a fixed number when there is no terminal. */
 export function columns(): number {
   return Math.min(process.stdout.columns ?? 80, 120);
 }
@@ -21,8 +21,8 @@ export interface Cell {
 }
 
 /**
- * Rows under headings, each column as wide as its widest cell. The last one is broken between words so that no line is longer
- * than `width`: the terminal's, or without one any, since the lines are then read by programs.
+ * Rows under headings, each column as wide as its widest cell. The last column is wrapped between words so that no line is longer
+ * than `width`: by default the terminal's, or unlimited without a terminal, because programs then read the lines.
  */
 export function table(
   headings: readonly string[],
@@ -38,8 +38,8 @@ export function table(
       .map(({ text, colour }, column) => {
         const last = column === cells.length - 1;
         const long = last && before + text.length > width && before + 16 <= width;
-        const whole = long ? wrapped(text, ' '.repeat(before), width).trimStart() : text;
-        const padded = last ? whole : whole.padEnd(widths[column]!);
+        const fitted = long ? wrapped(text, ' '.repeat(before), width).trimStart() : text;
+        const padded = last ? fitted : fitted.padEnd(widths[column]!);
         return colour ? paint(padded, colour) : padded;
       })
       .join('  ')
@@ -47,7 +47,7 @@ export function table(
   return [line(headings.map((text) => ({ text, colour: 'bold' }))), ...rows.map(line)].join('\n');
 }
 
-/** Text broken between words so that no line is longer than `width`; every line starts with `indent`. */
+/** Wraps text between words so that no line is longer than `width`; every line starts with `indent`. */
 export function wrapped(text: string, indent: string, width = columns()): string {
   const lines: string[] = [];
   let line = '';

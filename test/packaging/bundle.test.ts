@@ -14,7 +14,7 @@ import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { packed } from '../../cli/commands/bundle.js';
+import { tarOf } from '../../cli/commands/bundle.js';
 import { packageFile } from '../../sim/root.js';
 import { run, runPython } from '../../testing/run.js';
 import { QMCP, qmcp } from '../support/qmcp.js';
@@ -144,7 +144,7 @@ function entry(
   data = Buffer.alloc(0),
   path = `${HOME}/qmcpd/more.py`,
 ): Buffer {
-  const header = Buffer.from(packed(new Map([[path, data]])).subarray(0, 512));
+  const header = Buffer.from(tarOf(new Map([[path, data]])).subarray(0, 512));
   change(header);
   header.write('        ', 148, 'latin1');
   const sum = header.reduce((all, byte) => all + byte, 0);
@@ -156,8 +156,8 @@ function entry(
 function withEntry(added: Buffer): Buffer {
   const name = added.toString('latin1', 0, 100).replace(/\0.*/s, '');
   const files = [...filesOf(bundle)];
-  const before = packed(new Map(files.filter(([path]) => path <= name)));
-  const after = packed(new Map(files.filter(([path]) => path > name)));
+  const before = tarOf(new Map(files.filter(([path]) => path <= name)));
+  const after = tarOf(new Map(files.filter(([path]) => path > name)));
   return Buffer.concat([before.subarray(0, -1024), added, after]);
 }
 

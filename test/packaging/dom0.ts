@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { packed } from '../../cli/commands/bundle.js';
+import { tarOf } from '../../cli/commands/bundle.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
 import { type ProcessResult, run, runPython } from '../../testing/run.js';
@@ -65,7 +65,7 @@ export function rebundled(bundle: Buffer, changes: Record<string, string | undef
   for (const [path, text] of Object.entries(changes))
     if (text === undefined) files.delete(path);
     else files.set(path, Buffer.from(text));
-  return packed(files);
+  return tarOf(files);
 }
 
 export const textOf = (bundle: Buffer, path: string): string => filesOf(bundle).get(path)!.toString();

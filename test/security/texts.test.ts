@@ -43,7 +43,7 @@ describe('what was pinned', () => {
   test('is served as long as it is the same, and what has changed since is not until a person has looked', async () => {
     expect(await pin()).toMatchObject({ code: 0, stdout: expect.stringMatching(/2 plugins, 6 tools/) });
     expect(await loaded()).toEqual(ALL);
-    expect((await pin()).stdout).toContain('everything is as it was reviewed');
+    expect((await pin()).stdout).toContain('everything matches the last review');
 
     reviewedWas(({ plugins }) => {
       plugins.inspect!.tools.qube_set!.description = 'Sets a label.\u202e';

@@ -2,10 +2,10 @@ import type { Command } from '../../../core/vendor/commander.js';
 import { program } from '../../program.js';
 import { HEADING } from './markdown.js';
 
-/** docs/reference/cli.md: what `--help` says, of every command. */
+/** docs/reference/cli.md: the output of `--help` for every command. */
 export function cliPage(): string {
   return `${HEADING('The qmcp command', 'cli/program.ts')}
-What \`qmcp COMMAND --help\` says.
+The output of \`qmcp COMMAND --help\` for every command.
 
 ${all(program()).map(section).join('\n')}`;
 }
@@ -17,7 +17,7 @@ function section(command: Command): string {
   const write = (part: string) => {
     text += part;
   };
-  // As a terminal of 100 columns shows it, whatever this one is.
+  // Always 100 columns, so that the page does not depend on this terminal.
   command.configureOutput({
     writeOut: write,
     writeErr: write,

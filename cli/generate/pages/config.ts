@@ -10,7 +10,7 @@ import { describeExpected } from '../../../core/config/validate.js';
 import { toolsOf } from '../ceilings.js';
 import { code, codes, HEADING, tableOf } from './markdown.js';
 
-/** docs/reference/config.md. `root` is the repository's. */
+/** docs/reference/config.md. `root` is the root of the repository. */
 export async function configPage(root: string): Promise<string> {
   const presets = await Promise.all(
     PRESETS.map(async (preset) => {
@@ -22,13 +22,13 @@ export async function configPage(root: string): Promise<string> {
     }),
   );
   return `${HEADING('Configuration', 'core/config and config/')}
-Everything here only narrows what dom0 allows; nothing in it can widen that. Nothing in it is ever executed.
+The configuration can only restrict what dom0 allows; it can never extend it. No part of it is ever executed.
 
-## Where it is looked for
+## Where qmcp looks for it
 
-In the working directory, and in no folder above it: ${FILE_NAMES.map(code).join(', ')}
-(its key \`qmcp\`). Two of them is a fault: keep one. \`--config FILE\` or \`QMCP_CONFIG\` names another file, and then that is the only one.
-Files called \`qmcp.config.js\`, \`.ts\` and the like are not read.
+qmcp looks in the working directory, not in folders above it, for: ${FILE_NAMES.map(code).join(', ')}
+(its key \`qmcp\`). More than one of these files is an error; keep one. With \`--config FILE\` or \`QMCP_CONFIG\`, qmcp reads only that file.
+Files with names such as \`qmcp.config.js\` or \`qmcp.config.ts\` are not read.
 
 For completion and checks in an editor, point \`$schema\` at \`node_modules/qmcp/config/generated/qmcp.schema.json\`:
 
@@ -39,59 +39,62 @@ tools:
   exclude: [egress_*]
 \`\`\`
 
-## Who wins
+## Precedence
 
-Flag over environment over file over preset over default, value by value; lists are replaced, not joined. A preset is under the one
-that names it: one named in the file is under the file, one named by \`--preset\` is under the other flags and over everything else.
-Paths are seen from the folder of the file that says them. \`qmcp config show --origin\` says where each value came from.
+For each value, a flag overrides the environment, which overrides the file, which overrides a preset, which overrides the default. Lists
+are replaced, not joined. A preset ranks directly below the place that names it: a preset named in the file ranks below the file; a
+preset named by \`--preset\` ranks below the other flags and above everything else. Relative paths start at the folder of the file that
+contains them. \`qmcp config show --origin\` shows where each value was set.
 
 ## Keys
 
 ${tableOf(['key', 'value', 'default', 'variable', 'flag', 'what it does'], keys(ConfigFile as unknown as Schema))}
 
-A variable's list has commas in it. \`QMCP_CONFIG\`, \`QMCP_HOST\` and \`QMCP_WORLD\` stand for \`--config\`, \`--host\` and \`--world\`;
-\`QMCP_PYTHON\` names the interpreter that a simulated host uses, which is otherwise the \`python3\` in PATH. A variable that starts with
-\`QMCP_\` and is none of these is a fault.
+In a variable, separate the items of a list with commas. \`QMCP_CONFIG\`, \`QMCP_HOST\` and \`QMCP_WORLD\` set \`--config\`, \`--host\` and
+\`--world\`; \`QMCP_PYTHON\` names the Python interpreter for a simulated host (default: the \`python3\` in PATH). Any other variable that
+starts with \`QMCP_\` is an error.
 
 ## Debugging
 
 \`QMCP_DEBUG\` names channels, separated by commas; \`*\` names all of them. Each line goes to standard error and starts with its channel, as in
-\`qmcp [qrexec]: …\`. No line has the value of a setting, or the arguments, the result or the output of a call. Names in a line are escaped.
-An unknown channel is a fault.
+\`qmcp [qrexec]: …\`. No line contains the value of a setting, or the arguments, the result or the output of a call. Names in a line are escaped.
+An unknown channel is an error.
 
 ${tableOf(
-  ['channel', 'what its lines say'],
+  ['channel', 'content'],
   Object.entries(DEBUG_CHANNELS).map(([name, about]) => [code(name), about]),
 )}
 
 ## Filters
 
-A tool is served when \`tools.include\` names it and \`tools.exclude\` does not; exclusion wins. \`*\` stands for any part of a name. A name
-without a star that no listed plugin has is a fault: it was meant to keep something out. \`readOnly\` leaves the tools of effect \`read\`.
+A tool is served when \`tools.include\` names it and \`tools.exclude\` does not; exclusion wins. \`*\` matches any part of a name. A name
+without \`*\` that matches no tool of the listed plugins is an error, because a misspelled name would exclude nothing. \`readOnly\` leaves
+only the tools with the effect \`read\`.
 
 ## Presets
 
-${tableOf(['preset', 'what for', 'plugins', 'tools'], presets)}
+${tableOf(['preset', 'purpose', 'plugins', 'tools'], presets)}
 
-A preset in the control qube is a convenience: whoever owns that qube does without it. Its ceiling is in dom0, in two files of
-\`config/generated/\`: \`PRESET.qmcp.toml\` is what to write into \`/etc/qmcp/qmcp.toml\`, so that no other plugin's services are granted; \`PRESET.policy\`
-goes to \`/etc/qubes/policy.d/29-qmcp-PRESET.policy\` and denies what the preset leaves out of the plugins it has. With both, a direct
-call of a service that the preset leaves out is refused, whoever makes it.
+A preset in the control qube is a convenience: whoever controls that qube can ignore it. To enforce a preset, install two files of
+\`config/generated/\` in dom0. Copy the content of \`PRESET.qmcp.toml\` into \`/etc/qmcp/qmcp.toml\`, so that no other plugin's services are
+granted. Install \`PRESET.policy\` as \`/etc/qubes/policy.d/29-qmcp-PRESET.policy\`; it denies the services of the granted plugins that the
+preset does not use. With both files, a direct call to a service outside the preset is refused, whoever makes it.
 
 ## Pinning
 
-\`qmcp pin\` writes \`qmcp.lock.json\` beside the configuration: the names, titles, descriptions, effects and schemas of all tools, resources and
-prompts, the server's instructions, and the version of every plugin (of a plugin that is one file, its digest). Commit it. Where it is,
-only what is as it says is served: a changed or new tool is left out, a plugin of another version with everything it has, changed
-instructions are not given; standard error says which. \`qmcp pin --review\` shows the difference, in words and as a diff in which nothing is
-invisible, and writes it down when a person agrees (\`--yes\` in a script). \`pinned: true\` makes the file a condition for starting.
-Release by release, that is also how qmcp itself is upgraded: its own plugins have its version.
+\`qmcp pin\` writes \`qmcp.lock.json\` beside the configuration. This file records the names, titles, descriptions, effects and schemas of all
+tools, resources and prompts, the server's instructions, and the version of every plugin (for a plugin in a single file, its digest).
+Commit the file. While it exists, qmcp serves only items that match it: it leaves out a changed or new tool, a plugin of another version
+with all its items, and changed instructions, and names them on standard error. \`qmcp pin --review\` shows the difference, in words and as
+a diff with invisible characters escaped, and records it when a person approves (\`--yes\` in a script). With \`pinned: true\`, qmcp does not
+start without the file. An upgrade of qmcp needs the same review, because the built-in plugins have the version of qmcp.
 
-Pinned or not, a plugin does not load when a text of its has a control or invisible character in it, or is longer than a person reads.
+Pinned or not, a plugin is not loaded when one of its texts contains a control character or an invisible character, or is too long for a
+person to review.
 
-## When it is wrong
+## Errors in the configuration
 
-\`qmcp\` starts nothing, exits with 2, and says for every fault the file, the line, the key, what was expected, and the nearest name there is:
+\`qmcp\` does not start and exits with 2. For every error it prints the file, the line, the key, the expected value and the nearest known name:
 
 \`\`\`
 qmcp: qmcp.config.yaml:2: tools.exlude: unknown key; did you mean "exclude"?

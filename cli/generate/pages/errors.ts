@@ -4,7 +4,7 @@ import { REFUSALS } from '../../../core/api/generated/refusals.js';
 import { PROBLEMS } from '../../../core/boot/problems.js';
 import { code, HEADING, tableOf } from './markdown.js';
 
-/** docs/reference/errors.md. `root` is the repository's. */
+/** docs/reference/errors.md. `root` is the root of the repository. */
 export function errorsPage(root: string): string {
   const refusals = Object.entries(REFUSALS).map(([id, { means, agent, operator }]) => [
     code(id),
@@ -12,27 +12,27 @@ export function errorsPage(root: string): string {
     agent,
     operator,
   ]);
-  const problems = Object.keys(PROBLEMS).map((id) => [code(id), told(id).replaceAll('<', '\\<')]);
+  const problems = Object.keys(PROBLEMS).map((id) => [code(id), messageTemplate(id).replaceAll('<', '\\<')]);
   return `${HEADING('Errors', 'dom0/spec/refusals.toml, core/boot/problems.ts and cli/doctor/')}
-## What an agent is told
+## Refusals sent to agents
 
-Closed, the same in dom0 and here, and never more than this: a qube that is hidden and one that does not exist are the same answer.
-A result carries \`isError\`, \`structuredContent.error.code\` and the sentence.
+This list is closed and is the same in dom0 and in the control qube. A refusal reveals nothing more: a hidden qube and a missing qube get
+the same answer. The result has \`isError\`, \`structuredContent.error.code\` and the sentence for the agent.
 
-${tableOf(['code', 'when', 'what the agent is told', 'what the operator can look at'], refusals)}
+${tableOf(['code', 'meaning', 'message to the agent', 'advice for the operator'], refusals)}
 
-## Why a plugin is not loaded
+## Plugin problems
 
-For the person who runs the server. \`qmcp plugins\` shows them; with \`onRefusal: exit\`, the default, any of them keeps the server from
-starting, and all of them are said at once.
+These messages are for the person who runs the server. \`qmcp plugins\` shows them. With \`onRefusal: exit\`, the default, the server does not
+start when a plugin has a problem, and prints all problems at once.
 
-${tableOf(['code', 'as it is said'], problems)}
+${tableOf(['code', 'message'], problems)}
 
-## What qmcp doctor finds
+## Findings of qmcp doctor
 
-Besides the codes above. Each comes with what to do about it.
+\`qmcp doctor\` reports the codes above and these, each with instructions to fix it.
 
-${tableOf(['id', 'where'], findings(root))}
+${tableOf(['id', 'subject'], findings(root))}
 
 ## Exit codes
 
@@ -40,18 +40,18 @@ ${tableOf(
   ['code', 'meaning'],
   [
     ['0', 'done'],
-    ['1', 'refused, or something is wrong'],
-    ['2', 'the command line or the configuration is wrong: nothing was started'],
+    ['1', 'refused, or a check failed'],
+    ['2', 'the command line or the configuration is wrong; nothing was started'],
   ],
 )}
 `;
 }
 
-/** The message, with the names of its facts where the facts go. */
-function told(id: string): string {
+/** The message, with the names of its facts as placeholders. */
+function messageTemplate(id: string): string {
   const facts: unknown = new Proxy(() => {}, {
     get: (_, name) => {
-      // Some facts are lists, or are cut short.
+      // Some facts are joined as lists or truncated.
       const text: object = Object.assign(`‹${String(name)}›`, { join: () => text, slice: () => text });
       return text;
     },
@@ -59,20 +59,20 @@ function told(id: string): string {
   return (PROBLEMS as unknown as Record<string, (facts: unknown) => string>)[id]!(facts);
 }
 
-/** Where it is said of something that has a name of its own. */
-const WHERE: Readonly<Record<string, string>> = { name: 'a guest service', what: 'qrexec client' };
+/** Subjects that the source gives as a variable. */
+const SUBJECTS: Readonly<Record<string, string>> = { name: 'a guest service', what: 'qrexec client' };
 
-/** Every `wrong(id, where, …)` there is. */
+/** Every `wrong(id, subject, …)` in the source of doctor. */
 function findings(root: string): string[][] {
-  const found = ['doctor', 'here', 'probe'].flatMap((name) => {
+  const rows = ['doctor', 'here', 'probe'].flatMap((name) => {
     const text = readFileSync(join(root, 'cli/doctor', `${name}.ts`), 'utf8');
-    const said = [...text.matchAll(/wrong\(\s*'([a-z-]+)',\s*'?([^,']+)'?,/g)].map(([, id, where]) => [
+    const direct = [...text.matchAll(/wrong\(\s*'([a-z-]+)',\s*'?([^,']+)'?,/g)].map(([, id, where]) => [
       id!,
       where!,
     ]);
     const catalog = [...text.matchAll(/^ {6}'([a-z-]+)',$/gm)].map(([, id]) => [id!, 'dom0’s catalog']);
-    return name === 'here' ? [...said, ...catalog] : said;
+    return name === 'here' ? [...direct, ...catalog] : direct;
   });
-  const unique = new Map(found.map(([id, where]) => [id!, where!]));
-  return [...unique].map(([id, where]) => [code(id), WHERE[where] ?? where]);
+  const unique = new Map(rows.map(([id, where]) => [id!, where!]));
+  return [...unique].map(([id, where]) => [code(id), SUBJECTS[where] ?? where]);
 }

@@ -1,13 +1,13 @@
 import { INVARIANTS, type Service } from '../../../core/api/index.js';
 import { BUILT_IN } from '../../../plugins/index.js';
-import { marks } from '../../shipped/enforcing-lines.js';
-import { cited } from '../citations.js';
+import { enforcingLines } from '../../shipped/enforcing-lines.js';
+import { readCitations } from '../citations.js';
 import { code, HEADING } from './markdown.js';
 
-/** docs/reference/invariants.md. `root` is the repository's. */
+/** docs/reference/invariants.md. `root` is the root of the repository. */
 export function invariantsPage(root: string): string {
-  const lines = marks(root);
-  const tests = cited(root);
+  const lines = enforcingLines(root);
+  const tests = readCitations(root);
   const sections = Object.entries(INVARIANTS).map(([id, { statement, enforcedBy }]) => {
     const tools = BUILT_IN.flatMap(({ tools }) =>
       tools
@@ -18,7 +18,7 @@ export function invariantsPage(root: string): string {
         )
         .map(({ name }) => name as string),
     );
-    // Functions, not lines: a page that names lines is out of date with every change of a file. qmcp explain names them.
+    // Name functions, not lines: line numbers change with every edit of a file. qmcp explain prints the lines.
     const places = [
       ...new Set(
         (lines.get(id) ?? []).map(({ file, within }) => `[${code(`${file}: ${within}`)}](../../${file})`),
@@ -28,15 +28,15 @@ export function invariantsPage(root: string): string {
 
 ${statement}
 
-- Enforced by ${enforcedBy === 'dom0' ? 'dom0’s kernel' : 'the qrexec policy'}: ${places.join(', ') || 'no single line; contracts have no words to break it, or several checks make it up'}
+- Enforced by ${enforcedBy === 'dom0' ? 'dom0’s kernel' : 'the qrexec policy'}: ${places.join(', ') || 'no single line: either no contract can express a violation, or several checks together enforce it'}
 - Shown by ${(tests[id] ?? []).map(({ file, test }) => `[${code(file.replace(/^test\//, ''))}](../../${file}) “${test}”`).join('; ')}
-- Declared by ${tools.map((name) => `[${code(name)}](tools.md#${name})`).join(' ') || 'no tool; it holds of everything'}
+- Declared by ${tools.map((name) => `[${code(name)}](tools.md#${name})`).join(' ') || 'no tool; it applies to all of them'}
 `;
   });
-  return `${HEADING('Invariants', 'dom0/spec/invariants.toml, the marks in dom0/ and test/cites.yaml')}
-What holds whatever an agent does, and whatever contracts are installed. Each has an executable check of the host
-([\`model/invariants.ts\`](../../model/invariants.ts)), which is made after every call of whole sessions in the tests.
-\`qmcp explain ID\` names the very lines. \`npm run teeth\` takes each of them out in turn and shows which test dies of it.
+  return `${HEADING('Invariants', 'dom0/spec/invariants.toml, the enforcingLines in dom0/ and test/cites.yaml')}
+Invariants hold whatever an agent does and whatever contracts are installed. Each has an executable check of the host
+([\`model/invariants.ts\`](../../model/invariants.ts)), which the tests run after every call of complete sessions.
+\`qmcp explain ID\` prints the exact lines. \`npm run teeth\` removes each line in turn and shows which test then fails.
 
 ${sections.join('\n')}`;
 }

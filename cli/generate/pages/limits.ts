@@ -2,13 +2,13 @@ import type { Spec } from '../spec.js';
 import { code, HEADING, tableOf } from './markdown.js';
 
 const GROUPS: Readonly<Record<string, string>> = {
-  calls: 'A call',
-  steps: 'What a step does',
-  unfinished: 'What was not finished',
+  calls: 'Calls',
+  steps: 'Steps',
+  unfinished: 'Unfinished work',
   admin_api: 'The Admin API',
   audit: 'The audit log',
   policy: 'The policy',
-  report: 'A report of the audit log',
+  report: 'Reports of the audit log',
   guest: 'Services in a qube',
 };
 
@@ -20,10 +20,10 @@ export function limitsPage({ limits }: Spec): string {
       is.toLocaleString('en'),
       words,
     ]);
-    return `## ${GROUPS[group] ?? group}\n\n${tableOf(['limit', 'is', 'what it bounds'], table)}\n`;
+    return `## ${GROUPS[group] ?? group}\n\n${tableOf(['limit', 'value', 'what it limits'], table)}\n`;
   });
   return `${HEADING('Limits', 'dom0/spec/limits.toml')}
-Every number that bounds something, on whatever world or qube. What one world may use is in its \`qmcp.toml\`, and none of it is here.
+These limits apply to every world and every qube. The budget of a single world is set in \`qmcp.toml\` and is not listed here.
 
 ${sections.join('\n')}`;
 }

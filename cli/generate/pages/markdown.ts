@@ -1,9 +1,9 @@
-/** Pieces of a generated page. */
+/** Helpers for generated pages. */
 
 export const HEADING = (title: string, from: string): string =>
   `# ${title}\n\n<!-- Generated from ${from} by \`npm run generate\`: change that. -->\n`;
 
-/** Columns as wide as their widest cell, so that the text itself reads as a table. */
+/** Columns are as wide as their widest cell, so that the source is readable as a table too. */
 export function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = [head, ...rows].map((row) =>
     row.map((text) => text.replaceAll('|', '\\|').replace(/\s+/g, ' ')),

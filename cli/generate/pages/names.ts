@@ -16,30 +16,33 @@ export function namesPage(): string {
   return `${HEADING('Names', 'dom0/spec/names.toml')}
 ## Tiers
 
-Each includes the ones before it.
+Each tier includes the ones before it.
 
 ${tableOf(['tier', 'what an agent may do'], tiers)}
 
 ## Tags
 
-\`{world}\` is the name of a world, \`{tier}\` of a tier, \`{principal}\` of the qube that made it.
+\`{world}\` is the name of a world, \`{tier}\` the name of a tier, \`{principal}\` the name of the qube that created it.
 
-${tableOf(['tag', 'what it says of the qube that has it'], tags)}
+${tableOf(['tag', 'what it means for the qube that has it'], tags)}
 
 ## Closed lists
 
 ${tableOf(
-  ['list', 'what is in it'],
+  ['list', 'members'],
   [
-    ['what every qube may ask of dom0, to boot', codes([...NAMES.boot_services, SERVICE.date])],
-    ['properties that lead out of a world; children have none', codes(NAMES.escape_hatches)],
-    ['what a clone takes over besides its disk', codes(NAMES.cloned)],
+    [
+      'services of dom0 that every qube may call, because it needs them to boot',
+      codes([...NAMES.boot_services, SERVICE.date]),
+    ],
+    ['properties that lead out of a world; new qubes have none of them', codes(NAMES.escape_hatches)],
+    ['what a clone copies besides the disk', codes(NAMES.cloned)],
     ['device classes', codes(NAMES.device_classes)],
     ['labels', codes(NAMES.labels)],
-    ['features of a qube that are qmcp’s, or that it goes by', codes(Object.values(FEATURE))],
-    ['power states, as an agent reads them', codes([...new Set(Object.values(NAMES.power_state))])],
-    ['events, as an agent hears them', codes([...new Set(Object.values(NAMES.event))])],
-    ['instead of the name of a qube outside the world', code(NAMES.out_of_scope)],
+    ['features of a qube that qmcp sets or reads', codes(Object.values(FEATURE))],
+    ['power states in answers to agents', codes([...new Set(Object.values(NAMES.power_state))])],
+    ['events that agents receive', codes([...new Set(Object.values(NAMES.event))])],
+    ['placeholder for the name of a qube outside the world', code(NAMES.out_of_scope)],
   ],
 )}
 `;

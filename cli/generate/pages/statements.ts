@@ -6,7 +6,7 @@ import { tableOf } from './markdown.js';
 const BEGIN = '<!-- Generated from dom0/spec/invariants.toml by `npm run generate`: change that. -->';
 const END = '<!-- To here. -->';
 
-/** docs/invariants.md: its table is made of the spec, and the rest is written by hand. */
+/** docs/invariants.md: the table is generated from the spec; the rest is written by hand. */
 export function statementsPage(root: string): string {
   const [before, rest = ''] = readFileSync(join(root, 'docs/invariants.md'), 'utf8').split(BEGIN);
   const [, after] = rest.split(END);

@@ -1,44 +1,44 @@
 import { TIER_NAMES, TIERS } from '../../../core/api/generated/names.js';
-import { VERBS, type Verb } from '../../shipped/steps.js';
+import { STEP_DESCRIPTIONS, type StepDescription } from '../../shipped/steps.js';
 import { code, codes, HEADING, tableOf } from './markdown.js';
 
 /** docs/reference/contract-steps.md. */
 export function stepsPage(): string {
-  const all = Object.entries(VERBS);
+  const all = Object.entries(STEP_DESCRIPTIONS);
   return `${HEADING('The steps of a contract', 'dom0/spec/steps.toml')}
-A contract is a list of these, and nothing else can be in one. A new verb, or a wider one, is a reviewed change to dom0. In TypeScript
-each is a builder of that name: \`step.power({ qube: '$target', to: 'running' })\`.
+A contract is a list of these steps and contains nothing else. To add a step or to extend one is a reviewed change to dom0. In TypeScript,
+each step has a builder of the same name: \`step.power({ qube: '$target', to: 'running' })\`.
 
 ${tableOf(
   ['step', 'what it does', 'changes the host'],
   all.map(([name, { words, reads_only }]) => [`[${code(name)}](#${name})`, words, reads_only ? 'no' : 'yes']),
 )}
 
-${all.map(([name, verb]) => section(name, verb)).join('\n')}`;
+${all.map(([name, step]) => section(name, step)).join('\n')}`;
 }
 
-function section(name: string, { words, arguments: taken, methods, tier }: Verb): string {
-  const rows = Object.entries(taken).map(([key, kind]) => [
+function section(name: string, { words, arguments: parameters, methods, tier }: StepDescription): string {
+  const rows = Object.entries(parameters).map(([key, kind]) => [
     code(key.replace('?', '')),
-    key.endsWith('?') ? 'may be left out' : '',
+    key.endsWith('?') ? 'optional' : '',
     typeof kind === 'string' ? kindOf(kind) : `one of ${codes(kind)}, fixed in the contract`,
   ]);
   return `## ${name}
 
-It ${words}.${tier !== TIER_NAMES[TIERS[0]] ? ` Its qubes must be at tier ${code(tier)} at least, whatever the contract says.` : ''}
+It ${words}.${tier !== TIER_NAMES[TIERS[0]] ? ` Its qubes must have at least the tier ${code(tier)}, whatever the contract says.` : ''}
 
-${rows.length === 0 ? 'It takes nothing.' : tableOf(['argument', '', 'what it is'], rows)}
+${rows.length === 0 ? 'It has no arguments.' : tableOf(['argument', '', 'value'], rows)}
 
-Of the Admin API it may use ${methods.length === 0 ? 'nothing' : methods.map(code).join(', ')}.
+${methods.length === 0 ? 'It calls no Admin API methods.' : `It may call these Admin API methods: ${methods.map(code).join(', ')}.`}
 `;
 }
 
 function kindOf(kind: string): string {
   const words: Readonly<Record<string, string>> = {
-    new: 'a name the call gives to what it makes',
+    new: 'the name of the qube that the call creates',
     qube: 'a qube of the world',
-    source: 'a qube of the world that is only read from',
-    removed: 'a qube the world removed',
+    source: 'a qube of the world that is only read',
+    removed: 'a removed qube of the world',
   };
   return words[kind] ?? `a parameter of type ${code(kind)}`;
 }

@@ -13,7 +13,7 @@ interface Schema {
   readonly [key: string]: unknown;
 }
 
-/** docs/reference/tools.md: what ships, in the order an agent is shown it. */
+/** docs/reference/tools.md: the built-in tools, in the order in which an agent gets them. */
 export function toolsPage(): string {
   const rows = BUILT_IN.flatMap((plugin) =>
     plugin.tools.map((tool: Tool) => [
@@ -24,9 +24,9 @@ export function toolsPage(): string {
     ]),
   );
   return `${HEADING('Tools', 'plugins/')}
-What an agent can be given. \`read\` looks, \`write\` changes what can be put back, \`destroy\` ends something. Every call is held against
-the input below before anything is asked, and against its contract in dom0 whatever the control qube says.
-A refusal is one of the [closed codes](errors.md). \`qmcp explain TOOL\` goes down to the lines in dom0 and the tests.
+These are the built-in tools. A tool with the effect \`read\` changes nothing, \`write\` makes changes that can be undone, \`destroy\` ends or
+removes something, or runs commands. Every call is checked against the input below before it is sent, and against its contract in dom0, whatever the
+control qube says. A refusal has one of the [closed codes](errors.md). \`qmcp explain TOOL\` shows the lines in dom0 and the tests.
 
 ${tableOf(['tool', 'plugin', 'effect', 'what it does'], rows)}
 
@@ -45,18 +45,18 @@ function about(tool: Tool): string {
 
 ${tool.description}
 
-${inputs.length === 0 ? 'It takes nothing.' : tableOf(['input', '', 'value'], inputs)}
+${inputs.length === 0 ? 'It has no input.' : tableOf(['input', '', 'value'], inputs)}
 
 Returns ${
     Object.keys((tool.output as Schema).properties ?? {})
       .map(code)
       .join(', ') || 'an empty object'
   }.
-Asks for ${used.map(({ name }) => `[${code(name)}](../../dom0/contracts/${name}.json)`).join(', ')}; bounded by ${held.map((id) => `[${code(id)}](invariants.md#${anchor(id)})`).join(', ') || 'the axioms'}.
+Calls ${used.map(({ name }) => `[${code(name)}](../../dom0/contracts/${name}.json)`).join(', ')}; bounded by ${held.map((id) => `[${code(id)}](invariants.md#${anchor(id)})`).join(', ') || 'the axioms'}.
 `;
 }
 
-/** As GitHub makes one of a heading. */
+/** The anchor that GitHub gives a heading. */
 export const anchor = (heading: string): string =>
   heading
     .toLowerCase()
