@@ -38,8 +38,8 @@ def is_of_world(world, tags):
 
 def is_born(world, name, tags):
     """Its birth was finished. A disposable has all tags of its template from the start, so its mark is one no template has."""
-    if DISPOSABLE.fullmatch(name) or any(
-        tag.startswith(world.tag("disposable_stamp")) for tag in tags
+    if DISPOSABLE.fullmatch(name) or (
+        (stamp := world.tag("disposable_stamp")) and any(tag.startswith(stamp) for tag in tags)
     ):
         return any(world.disposable_mark(tier) in tags for tier in TIERS)
     return world.born in tags or not is_of_world(world, tags)
