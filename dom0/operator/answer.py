@@ -1,14 +1,15 @@
-"""What a verb has to say, and the one place that says it: as tables for a person, plain when piped, or as JSON. In neither is
-there a character of an agent's choosing that a terminal would act on."""
+"""The answer of a command, and the one place that prints it: as tables for a person, plain when piped, or as JSON. Neither
+contains a character that an agent chose and a terminal would act on."""
 
 import json
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from argparse import Namespace as Options
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, NoReturn
 
 from spec import REFUSAL, REFUSALS
 
-# Words of ours that stand out where they are all of a cell, and how.
+# The colours of our own words, where one of them is the whole text of a cell.
 BOLD, RED, GREEN, YELLOW = 1, 31, 32, 33
 _PAINT = {
     **dict.fromkeys([*REFUSALS, "asks"], YELLOW),
@@ -20,48 +21,45 @@ _PAINT = {
 
 
 class Answer(NamedTuple):
-    """`data`: made of dicts, lists, strings and numbers, as JSON is. `text`: instead of it, for a person. `do`: what is done once
-    the operator agrees; it returns what to say then. `about`, `world`, `words`: which qubes, and what else of it is for the
-    log. `at_once`: it is neither asked about nor kept waiting by the log."""
+    """`data`: dicts, lists, strings and numbers, as in JSON. `text`: shown to a person instead of it. `do`: carries out the
+    change once the operator agrees, and returns the lines to print then. `about`, `world`, `words`: the qubes, the world and the
+    details for the log. `at_once`: without a question, and even if the log cannot be written."""
 
     data: Any
     code: int = 0
     text: Any = None
-    do: Callable | None = None
-    about: tuple = ()
+    do: Callable[[], list[str]] | None = None
+    about: tuple[str, ...] = ()
     world: str | None = None
-    words: tuple = ()
+    words: tuple[str, ...] = ()
     at_once: bool = False
 
 
-def stop(words):
-    """End with what went wrong, where, and what to run next."""
+def stop(words: object) -> NoReturn:
+    """Exit with a message that says what went wrong, where, and what to run next."""
     sys.exit(f"qmcp-admin: {safe(words)}")
 
 
-def safe(value):
-    """Text as it may be shown: anything but printable ASCII is escaped, so nothing moves the cursor or hides."""
+def safe(value: object) -> str:
+    """Text in which everything but printable ASCII is escaped, so that nothing moves the cursor or hides."""
     text = "" if value is None else str(value)
     return "".join(
         c if " " <= c <= "~" else c.encode("unicode_escape").decode("ascii") for c in text
     )
 
 
-def show(options, said):
-    whole, each = (
-        said.data if said.text is None else said.text,
-        said.data if options.json_lines else [said.data],
-    )
+def show(options: Options, reply: Answer) -> None:
+    documents = reply.data if options.json_lines else [reply.data]
     for line in (
-        [json.dumps(one, indent=None if options.json_lines else 2) for one in each]
+        [json.dumps(one, indent=None if options.json_lines else 2) for one in documents]
         if options.json
-        else _lines(whole)
+        else _lines(reply.data if reply.text is None else reply.text)
     ):
         print(line)
 
 
-def _lines(data):
-    """A list of rows is a table; a list of words is one line, a list of sentences one line each."""
+def _lines(data: Any) -> Iterator[str]:
+    """A list of dicts is a table; a list of words is one line, a list of sentences one line each."""
     if isinstance(data, dict):
         data = {key: value for key, value in data.items() if value not in (None, "", [])}
         width = max([len(key) for key, value in data.items() if not _is_block(value)], default=0)
@@ -83,15 +81,15 @@ def _lines(data):
         yield from _table(data)
 
 
-def _is_block(value):
-    """Whether it takes lines of its own."""
+def _is_block(value: Any) -> bool:
+    """Whether it needs lines of its own."""
     return isinstance(value, dict) or (
         isinstance(value, list) and any(isinstance(one, dict) or " " in str(one) for one in value)
     )
 
 
-def _table(rows):
-    """Columns that say nothing are left out."""
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Empty columns are left out."""
     headings = [key for key in rows[0] if any(row[key] not in (None, "", []) for row in rows)]
     widths = [max(len(_text(row[key])) for row in [*rows, {key: key}]) for key in headings]
     yield "  ".join(
@@ -103,13 +101,13 @@ def _table(rows):
         ).rstrip()
 
 
-def _text(value):
+def _text(value: Any) -> str:
     return safe(", ".join(map(str, value)) if isinstance(value, list) else value)
 
 
-def _painted(value, width=0):
+def _painted(value: Any, width: int = 0) -> str:
     return _paint(_text(value).ljust(width), _PAINT.get(_text(value)))
 
 
-def _paint(text, colour):
+def _paint(text: str, colour: int | None) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if colour and sys.stdout.isatty() else text

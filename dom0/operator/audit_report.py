@@ -1,5 +1,5 @@
-"""The audit log as a page for a person: one file without a script, a link, or anything from elsewhere. Agents chose most of
-its words: all of them pass `_text`, and what comes out is ASCII that a browser can only show."""
+"""The audit log as a page for a person: one file without scripts, links or external resources. Agents chose most of its words:
+all of them pass `_text`, which makes them ASCII that a browser can only show."""
 
 import collections
 import html
@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from answer import safe
-from audit_chain import qubes
+from audit_chain import Entry, qubes
 from spec import LIMITS
 
 OPEN, MADE = "no outcome", "created, or source of a new qube"
-VERBS = {
+ACTIONS = {
     "Create": MADE,
     "Clone": MADE,
     "Remove": "removed",
@@ -26,28 +26,28 @@ PAGE, BAR, TIMELINE = (
 )
 
 
-def shown(value, most=LIMITS.report_value):
-    """Somebody else's text as it may be shown: printable ASCII, not long, and nothing that a viewer makes a link of."""
+def shown(value: object, most: int = LIMITS.report_value) -> str:
+    """Untrusted text, made safe to show: printable ASCII, shortened, and without anything that a viewer makes a link of."""
     text = safe(value).replace("://", ":\\x2f/")
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
-def _text(value, most=LIMITS.report_value):
+def _text(value: object, most: int = LIMITS.report_value) -> str:
     return html.escape(shown(value, most))
 
 
 class Report:
-    """What the entries that were added come to, call by call: those of one world, or of all, from a time on."""
+    """Collects the entries that are added, call by call: those of one world or of all, from a time on."""
 
-    def __init__(self, world=None, since=""):
+    def __init__(self, world: str | None = None, since: str = "") -> None:
         self.calls, self.history, self.worlds = {}, collections.defaultdict(list), set()
-        self._world, self._since, self._known = world, since, set()
+        self._world, self._since, self._names = world, since, set()
 
-    def concerns(self, row):
-        """Whether what policy decided is about a principal, or about a qube that one of them reached."""
-        return not self._known.isdisjoint([row["principal"], *qubes(row)])
+    def concerns(self, row: Entry) -> bool:
+        """Whether a decision of the policy is about a principal, or about a qube that a principal reached."""
+        return not self._names.isdisjoint([row["principal"], *qubes(row)])
 
-    def add(self, entry):
+    def add(self, entry: Entry) -> None:
         kind, key, world = (
             entry.get("kind"),
             str(entry.get("call") or len(self.calls)),
@@ -58,8 +58,9 @@ class Report:
         ):
             return
         if world:
-            self.worlds.add(str(world))  # and of a refusal's names nothing is known but who it was
-            self._known.update(
+            # The names in a refusal were not checked, except the principal's.
+            self.worlds.add(str(world))
+            self._names.update(
                 [str(entry.get("principal"))], [] if kind == "refusal" else qubes(entry)
             )
         if str(entry.get("time")) < self._since or (kind == "policy" and not self.concerns(entry)):
@@ -73,14 +74,14 @@ class Report:
         if (kind, call["result"]) == ("outcome", "ok"):
             self._remember(call, intended)
 
-    def _remember(self, call, intended):
-        """New is a name that the intent had not, or the one name of a creation that was not met before."""
+    def _remember(self, call: Entry, intended: list[str]) -> None:
+        """A new name is one that the intent did not have, or the only name of a creation that is not in the history."""
         word, grown = (
-            VERBS.get(str(call["service"]).rpartition(".")[2], "changed"),
+            ACTIONS.get(str(call["service"]).rpartition(".")[2], "changed"),
             intended not in ([], call["on"]),
         )
-        known = intended if grown else self.history if word is MADE else call["on"]
-        new = [name for name in call["on"] if name not in known]
+        old = intended if grown else self.history if word is MADE else call["on"]
+        new = [name for name in call["on"] if name not in old]
         for name in call["on"]:
             what = (
                 "created"
@@ -93,27 +94,26 @@ class Report:
             )
             self.history[name].append(call | {"what": what})
 
-    def facts(self, chain):
-        """Everything the page says, as one document."""
+    def facts(self, chain: dict) -> dict:
+        """All the data of the page, as one document."""
         calls = sorted(self.calls.values(), key=lambda call: str(call["time"]))
         refusals = collections.Counter(
             (call["result"], str(call["service"])) for call in calls if _refused(call)
         )
-        rows = [[*what, count] for what, count in refusals.most_common()]
         return {
             "worlds": sorted(self.worlds),
             "chain": chain,
             "calls": calls,
             "qubes": self.history,
-            "refusals": rows,
+            "refusals": [[*what, count] for what, count in refusals.most_common()],
         }
 
 
-def _refused(call):
+def _refused(call: Entry) -> bool:
     return call["result"] not in ("ok", OPEN) and not call["result"].startswith("allowed")
 
 
-def page(facts):
+def page(facts: dict) -> str:
     calls, chain = facts["calls"], facts["chain"]
     period = f"{_clock(calls[0])} to {_clock(calls[-1])} UTC" if calls else "No time"
     changes = [
@@ -149,19 +149,19 @@ def page(facts):
     }
 
 
-def _clock(event):
+def _clock(event: Entry) -> str:
     return str(event["time"])[:19].replace("T", " ")
 
 
-def _table(headings, rows, bad=()):
+def _table(headings: tuple[str, ...], rows: list[list], bad: list[bool] | None = None) -> str:
     cells = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in rows]
-    marks = [' class="bad"' if refused else "" for refused in bad] or [""] * len(cells)
-    body = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(marks, cells, strict=True))
-    return f"<table><tr>{''.join(f'<th>{word}</th>' for word in headings)}</tr>{body}</table>"
+    lines = ["".join(f"<th>{word}</th>" for word in headings), *cells]
+    classes = ["", *(' class="bad"' if refused else "" for refused in bad or [False] * len(cells))]
+    return f"<table>{''.join(f'<tr{name}>{line}</tr>' for name, line in zip(classes, lines, strict=True))}</table>"
 
 
-def _timeline(calls):
-    """A call that policy sent on to dom0 is not drawn: qmcpd's own lines are."""
+def _timeline(calls: list[Entry]) -> str:
+    """A call that the policy passed to dom0 is not drawn, because qmcpd has logged it too."""
     drawn = [call for call in calls if call["result"] != "allowed to dom0" and _hour(call)]
     if not drawn:
         return ""
@@ -183,8 +183,8 @@ def _timeline(calls):
     )
 
 
-def _hour(call):
-    """Hours since the epoch, or 0 when somebody made the line's time something else."""
+def _hour(call: Entry) -> int:
+    """Hours since the epoch, or 0 when the entry's time is not valid."""
     try:
         return int(datetime.fromisoformat(str(call["time"])).timestamp() // 3600)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What every verb asks of the host: the worlds as qmcp.toml has them, and the qubes of them as qubesd has those."""
+"""What every command needs of the host: the worlds in qmcp.toml, and their qubes in qubesd."""
 
 import asyncio
 import os
@@ -12,20 +12,18 @@ from spec import FEATURE
 
 CONFIG, CONTRACTS, FROZEN = "etc/qmcp/qmcp.toml", "etc/qmcp/contracts", "var/lib/qmcp/frozen"
 EVERY_WORLD = "all"
-LINKS, SOCKET = (
-    "etc/qubes-rpc",
-    "../../run/qmcp/qmcpd.sock",
-)  # seen from there, whatever the root is
+# The links' target is relative to their folder, so that it holds under any root.
+LINKS, SOCKET = "etc/qubes-rpc", "../../run/qmcp/qmcpd.sock"
 
 
 class Member(NamedTuple):
-    """A qube of a world, or one that it removed: `when` it did, in seconds since the epoch."""
+    """A qube of a world, or a tombstone of it: `when` it was removed, in seconds since the epoch."""
 
     name: str
     world: config.World
     klass: str
     state: str
-    tags: frozenset
+    tags: frozenset[str]
     when: int | None
 
     def removed(self):
@@ -46,11 +44,11 @@ def switched_on(world, tags):
 
 
 def read_worlds(root, name=None, path=None):
-    """By name; only this one if it is given."""
+    """The worlds by name; only this one if a name is given."""
     try:
         worlds = config.load(path or root / CONFIG).worlds
     except config.Misconfigured as problem:
-        stop(f"{problem}; qmcp-admin check says in which line")
+        stop(f"{problem}; for the line, run: qmcp-admin check")
     if name not in (None, EVERY_WORLD, *worlds):
         stop(f"there is no world {name}; there are {', '.join(worlds)}")
     return worlds if name in (None, EVERY_WORLD) else {name: worlds[name]}
@@ -72,7 +70,7 @@ def run(work):
 
 
 async def members(qubesd, worlds):
-    """Every Member there is, by name."""
+    """Every Member, sorted by name."""
     found = []
     for name, (klass, state) in sorted((await qubesd.list()).items()):
         tags = await qubesd.tags(name) or frozenset()
@@ -92,7 +90,7 @@ def clock(seconds, form="%Y-%m-%d %H:%M"):
 
 
 def write(path, text):
-    """At no moment is half of it there. Nobody reads a file with the ending of the draft."""
+    """Replace the file atomically. Nothing reads a file with the draft's suffix."""
     draft = path.with_suffix(".draft")
     draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)

@@ -114,7 +114,7 @@ def _tiers(world):
 def _wanted(options, world, tags):
     """`(tags to add, tags to take)`. A disposable is the world's by a mark of its own."""
     tier, add, take = getattr(options, "tier", None), set(), set()
-    if options.verb == "expel":
+    if options.command == "expel":
         return add, {*world.marks, *switches(world).values(), *_tiers(world)}
     if world.umbrella not in tags:
         tier, add = tier or TIERS[0], {world.umbrella}

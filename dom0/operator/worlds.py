@@ -1,4 +1,4 @@
-"""The worlds: what there is of each and what it uses, what agents removed of it, and how to stop it."""
+"""Shows the worlds and what they use, restores and deletes removed qubes, and freezes worlds."""
 
 from functools import partial
 from pathlib import Path
@@ -26,11 +26,8 @@ from settings import config
 from spec import FEATURE
 
 FROZEN_POLICY = "etc/qubes/policy.d/00-qmcp-frozen.policy"
-COUNTED_BY_QMCPD = (
-    *RATES,
-    "concurrent_calls",
-    "private_size",
-)  # of these it alone knows what is used
+# Only qmcpd knows how much of these is used.
+COUNTED_BY_QMCPD = (*RATES, "concurrent_calls", "private_size")
 
 
 def status(options):
@@ -140,13 +137,13 @@ def _rows(found):
 
 def tombstones(options):
     found = _removed(options)
-    return Answer(_rows(found), text=_rows(found) or "Nothing was removed.")
+    return Answer(_rows(found), text=_rows(found) or "There are no removed qubes.")
 
 
 def restore(options):
     one = next((one for one in _removed(options) if one.name == options.qube), None)
     if one is None:
-        stop(f"{options.qube} is no removed qube: see qmcp-admin tombstones")
+        stop(f"no removed qube is called {options.qube}: qmcp-admin tombstones")
 
     def do():
         run(
@@ -162,17 +159,17 @@ def restore(options):
 
 
 def reap(options):
-    """One whose time of removal cannot be read is not among them: `check` tells of it."""
+    """Delete removed qubes, except one whose time of removal cannot be read: `check` reports that one."""
     found = [one for one in _removed(options) if one.when is not None and one.kept_too_long()]
 
     def do():
         for one in found:
             run(perform(open_qubesd(options.root), one.name, UNDO))
-        return [f"gone: {one.name}" for one in found]
+        return [f"deleted: {one.name}" for one in found]
 
     return Answer(
         _rows(found),
-        text=_rows(found) or "Nothing was kept too long.",
+        text=_rows(found) or "No removed qube is past its retention.",
         do=do if found else None,
         about=tuple(one.name for one in found),
     )
@@ -182,7 +179,7 @@ def reap(options):
 
 
 def _frozen(options, words, flag):
-    """At once, whatever state anything else is in."""
+    """Freeze or thaw at once, whatever state anything else is in."""
     names = (
         [EVERY_WORLD]
         if options.world == EVERY_WORLD
@@ -205,7 +202,7 @@ def _frozen(options, words, flag):
 
 
 def _close_qubes(root):
-    """What an agent asks of a qube does not meet the kernel: while its world is frozen, the policy denies it. What went wrong."""
+    """Deny calls between qubes while their world is frozen: they do not pass through qmcpd. Returns what went wrong."""
     try:
         worlds = config.load(root / CONFIG).worlds.values()
         frozen = sorted(
@@ -213,15 +210,15 @@ def _close_qubes(root):
         )
         write(root / FROZEN_POLICY, "".join(f"* * {name} @anyvm deny\n" for name in frozen))
     except (config.Misconfigured, OSError) as problem:
-        return [f"Calls of commands in qubes are as they were: {problem}"]
+        return [f"WARNING: commands can still be run in qubes, because {problem}"]
     return []
 
 
 def freeze(options):
     return _frozen(
         options,
-        "A call under way in {} is stopped before its next step, or before it is committed, and what it did"
-        " is undone; only one that is being committed this very moment is finished. A command that runs in a qube goes on.",
+        "Calls in progress in {} are stopped and undone, except one that is being committed at this moment;"
+        " commands already running in qubes continue.",
         Path.touch,
     )
 

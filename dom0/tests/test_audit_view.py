@@ -174,15 +174,13 @@ class Verify(Log):
     def test_all_files_are_one_chain(self):
         self.rotated()
         code, printed = self.admin("verify")
-        self.assertEqual(
-            (code, printed), (0, "audit log: every line follows from the one before (12 lines)\n")
-        )
+        self.assertEqual((code, printed), (0, "audit log: hash chain intact, 12 lines\n"))
 
     def test_an_edited_line_in_any_file_is_named(self):
         for path in (*self.rotated(), self.path):
             before = path.read_bytes()
             path.write_bytes(before.replace(b"mcp-control", b"mcp-contrary", 1))
-            self.assertBroken(path, 1, "is not what was written")
+            self.assertBroken(path, 1, "was modified")
             path.write_bytes(before)
 
     def test_a_line_that_reads_the_same_but_was_not_written_so_is_a_break(self):
@@ -193,7 +191,7 @@ class Verify(Log):
             lines[1].replace(b'{"call"', b'{ "call"'),
         ):
             self.path.write_bytes(lines[0] + other + b"".join(lines[2:]))
-            self.assertBroken(self.path, 2, "is not what was written")
+            self.assertBroken(self.path, 2, "was modified")
 
     def test_a_removed_and_a_swapped_line_are_named(self):
         self.fill(3)
@@ -225,8 +223,8 @@ class Verify(Log):
         self.rotated()[0].unlink()
         code, printed = self.admin("verify")
         self.assertEqual(code, 0)
-        self.assertRegex(printed, r"starts at seq [2-9]: older files are gone")
-        self.assertIn("older files are gone", self.report()[1])
+        self.assertRegex(printed, r"starts at seq [2-9]: older files are missing")
+        self.assertIn("older files are missing", self.report()[1])
 
     def test_a_first_line_cannot_pretend_to_be_the_first_of_all(self):
         self.fill(1)
@@ -252,7 +250,7 @@ class Verify(Log):
             b'{"call":{},"kind":["intent"],"names":"x","seq":[],"target":7,"time":{}}',
         ):
             self.path.write_bytes(b"".join([lines[0], junk + b"\n", *lines[1:]]))
-            self.assertBroken(self.path, 2, "is not what was written")
+            self.assertBroken(self.path, 2, "was modified")
             self.assertEqual(self.admin("tail")[0], 0)
             self.assertEqual(self.admin("tail", "--json")[0], 0)
             self.assertEqual(self.report()[0], 1)
@@ -260,16 +258,16 @@ class Verify(Log):
     def test_a_line_cut_off_is_named_at_the_end_and_in_the_middle(self):
         one, *_ = self.rotated()
         self.path.write_bytes(self.path.read_bytes()[:-9])
-        self.assertBroken(self.path, len(self.lines()), "is cut off")
+        self.assertBroken(self.path, len(self.lines()), "is incomplete")
         one.write_bytes(one.read_bytes()[:-9])
-        self.assertBroken(one, len(one.read_bytes().splitlines()), "is cut off")
+        self.assertBroken(one, len(one.read_bytes().splitlines()), "is incomplete")
 
     def test_an_intent_without_an_outcome_is_told_over_all_files(self):
         self.write(("intent", "qmcp.spawn.Create", "dom0", ["ai-new"], None))
         self.rotated()
         code, printed = self.admin("verify")
         self.assertEqual(code, 0)
-        self.assertIn("call call1, qmcp.spawn.Create, has an intent and no outcome", printed)
+        self.assertIn("call call1, qmcp.spawn.Create, has an intent but no outcome", printed)
         self.assertEqual(printed.count("no outcome"), 1)
 
     # ATTACK 22
@@ -327,7 +325,10 @@ class Show(Log):
         self.fill(1)
         self.assertEqual(
             self.admin("show", "\x1b[2J"),
-            ("qmcp-admin: nothing names \\x1b[2J: qmcp-admin audit tail shows what there is", ""),
+            (
+                "qmcp-admin: the log does not mention \\x1b[2J: qmcp-admin audit tail shows its last lines",
+                "",
+            ),
         )
 
 
@@ -528,7 +529,7 @@ class Page(Log):
         self.assertEqual(self.document("--world", "lab")["worlds"], ["lab"])
         code, _ = self.admin("report", "--world", "\x1b", "-o", self.root / "none.html")
         self.assertEqual(
-            code, "qmcp-admin: the log has no world \\x1b: qmcp-admin world shows those there are"
+            code, "qmcp-admin: the log has no world \\x1b: qmcp-admin world lists the worlds"
         )
         self.assertFalse((self.root / "none.html").exists())
         with mock.patch("audit_view.datetime", wraps=datetime) as clock:

@@ -145,7 +145,7 @@ class Contract(unittest.TestCase):
         mine, _ = contracts.load(self.installed)
         shipped, _ = contracts.load(DOM0 / "contracts")
         self.assertEqual(mine["qmcp.spawn.Start"].digest, shipped["qmcp.spawn.Start"].digest)
-        self.assertIn("this very contract is installed", self.admin("review", self.start).stdout)
+        self.assertIn("this contract is already installed", self.admin("review", self.start).stdout)
 
     def test_a_review_shows_what_would_change(self):
         self.admin("install", self.start, "--yes")
@@ -179,7 +179,7 @@ class Contract(unittest.TestCase):
         (self.root / "run/qmcp/qmcpd.sock").write_text("the socket")
         asked = self.admin("install", self.start, guest)
         self.assertIn(
-            "+ is answered by qmcpd, to which /etc/qubes-rpc/qmcp.spawn.Start leads", asked.stdout
+            "+ is answered by qmcpd, through /etc/qubes-rpc/qmcp.spawn.Start", asked.stdout
         )
         self.assertEqual(list(self.links.iterdir()), [])
         done = self.admin("install", self.start, guest, "--yes")
@@ -190,7 +190,7 @@ class Contract(unittest.TestCase):
         self.assertEqual(link.read_text(), "the socket")
         asked = self.admin("remove", "qmcp.spawn.Start")
         self.assertIn(
-            "- is answered by qmcpd, to which /etc/qubes-rpc/qmcp.spawn.Start leads", asked.stdout
+            "- is answered by qmcpd, through /etc/qubes-rpc/qmcp.spawn.Start", asked.stdout
         )
         self.assertTrue(link.is_symlink())
         self.assertEqual(self.admin("remove", "qmcp.spawn.Start", "--yes").returncode, 0)

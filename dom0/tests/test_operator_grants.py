@@ -46,7 +46,7 @@ class WhileItStands(Grants):
         printed = self.give()
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
         self.assertRegex(printed, r"until\n +\d{4}-\d\d-\d\d \d\d:\d\d, or the next boot\n")
-        self.assertIn("clones and copies, it keeps", printed)
+        self.assertIn("keeps the clones and copies", printed)
         self.assertEqual(self.expire(), (0, "Nothing is over.\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
         _, worlds = self.json("status")
@@ -59,7 +59,7 @@ class WhileItStands(Grants):
         code, printed = self.admin("tier", "work", "full", "--for", "2h")
         self.assertEqual(code, 1)
         self.assertIn("+ ai-full", printed)
-        self.assertIn("Not done: say --yes", printed)
+        self.assertIn("Not done. To do it, add --yes", printed)
         self.assertEqual(self.everything(), before)
 
     def test_only_more_can_be_given_for_a_while(self):

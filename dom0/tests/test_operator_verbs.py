@@ -116,7 +116,7 @@ class Verbs(Dom0):
                 code, printed = self.admin(*self.words(verb, given))
                 self.assertEqual(code, 1)
                 self.assertTrue(
-                    printed.endswith("Not done: say --yes to do it.\n")
+                    printed.endswith("Not done. To do it, add --yes.\n")
                     and len(printed.splitlines()) > 1,
                     printed,
                 )
@@ -195,11 +195,13 @@ class Verbs(Dom0):
         (self.root / "etc/qmcp/qmcp.toml").write_text("nonsense")
         code, printed = self.admin("freeze")
         self.assertEqual(code, 0)
-        self.assertIn("stopped before its next step, or before it is committed", printed)
+        self.assertIn("are stopped and undone, except one that is being committed", printed)
         self.assertTrue((self.root / "var/lib/qmcp/frozen/all").exists())
         code, printed = self.admin("thaw")
         self.assertEqual((code, printed.splitlines()[0]), (0, "thawed: all"))
-        self.assertRegex(printed, "Calls of commands in qubes are as they were: .*qmcp.toml")
+        self.assertRegex(
+            printed, "WARNING: commands can still be run in qubes, because .*qmcp.toml"
+        )
         self.assertFalse((self.root / "var/lib/qmcp/frozen/all").exists())
 
     def test_while_a_world_is_frozen_policy_denies_what_its_principals_ask_of_qubes(self):
@@ -311,7 +313,7 @@ class Verbs(Dom0):
         with mock.patch("sys.stderr") as said:
             self.assertEqual(len(self.admin("audit", "tail", "--json")[1].splitlines()), 1)
         self.assertIn(
-            "what policy decided is missing here",
+            "the policy's decisions are missing here",
             "".join(str(call) for call in said.write.mock_calls),
         )
 

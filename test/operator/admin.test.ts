@@ -45,7 +45,10 @@ describe('the operator', () => {
   it('restores nothing that was not removed', async () => {
     const before = seat.truth();
     const { code, err } = await admin('restore', 'ai-debian');
-    expect([code, err]).toEqual([1, 'qmcp-admin: ai-debian is no removed qube: see qmcp-admin tombstones\n']);
+    expect([code, err]).toEqual([
+      1,
+      'qmcp-admin: no removed qube is called ai-debian: qmcp-admin tombstones\n',
+    ]);
     expect((await admin('restore', 'no-such-qube')).code).toBe(1);
     expect(seat.truth()).toBe(before);
   });
@@ -56,7 +59,7 @@ describe('the operator', () => {
     expect(shown.code).toBe(1);
     expect(shown.out).toMatch(/^ {2}\+ ai-exec\n {2}\+ ai-managed$/m);
     expect(shown.out).toMatch(/^an agent may$[\s\S]*^ {2}start and stop it, run commands in it as root/m);
-    expect(shown.out).toContain('Not done: say --yes');
+    expect(shown.out).toContain('Not done. To do it, add --yes');
     expect(seat.truth()).toBe(before);
     expect((await admin('enroll', 'work', '--world', 'ai', '--tier', 'exec', '--yes')).code).toBe(0);
     expect(qube('work').tags).toEqual(expect.arrayContaining(['ai-managed', 'ai-exec']));
@@ -124,7 +127,7 @@ describe('the operator', () => {
     await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', `${past}`);
     expect((await admin('reap')).out).toContain('Not done');
     expect(qube('ai-one')).toBeDefined();
-    expect((await admin('reap', '--yes')).out).toContain('gone: ai-one');
+    expect((await admin('reap', '--yes')).out).toContain('deleted: ai-one');
     expect(qube('ai-one')).toBeUndefined();
     expect(qube('ai-two')).toBeDefined();
   });

@@ -137,7 +137,7 @@ describe('before anything changes, the operator', () => {
     expect(out).toContain('+# one more line');
     expect(out).toContain(`new      ${HOME}/qmcpd/more.py +1 -0`);
     expect(out).toContain(`removed  ${HOME}/settings/subset.py`);
-    expect(out).toMatch(/^qmcp\.inspect\.State\n +is of the plugin inspect: read$/m);
+    expect(out).toMatch(/^qmcp\.inspect\.State\n +belongs to the plugin inspect: read$/m);
     expect(out).toMatch(/^ +- is called on a qube that has at least the tier read$/m);
     expect(out).toMatch(/^ +\+ is called on a qube that has at least the tier exec$/m);
     expect(out).not.toContain('qmcp.inspect.List');
