@@ -17,4 +17,4 @@ export {
   simulatedHost,
 } from './host.js';
 export { contractFiles } from './operator.js';
-export type { ProcessResult as Ran } from './run.js';
+export type { ProcessResult } from './run.js';

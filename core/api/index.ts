@@ -66,10 +66,10 @@ export {
   type Uses,
 } from './tool.js';
 export {
-  decodeVisible as seen,
+  decodeVisible,
   GuestText,
-  prefixLines as quoted,
+  prefixLines,
   Untrusted,
-  type VisibleText as Seen,
+  type VisibleText,
   visible,
 } from './untrusted.js';

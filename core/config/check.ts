@@ -36,7 +36,7 @@ export function originIn({ origins }: Config, path: readonly Step[]): string {
 
 async function optionFaults(config: Config, plugins: readonly ConfigurablePlugin[]): Promise<string[]> {
   if (Object.keys(config.options).length === 0) return [];
-  const { NO_OPTIONS, validatePart: validatedPart } = await import('./validate.js');
+  const { NO_OPTIONS, validatePart } = await import('./validate.js');
   const byId = new Map(plugins.map((plugin) => [plugin.id, plugin]));
   const where = (path: readonly Step[]) => originIn(config, path);
   return Object.entries(config.options).flatMap(([id, options]) => {
@@ -48,7 +48,7 @@ async function optionFaults(config: Config, plugins: readonly ConfigurablePlugin
       ];
     const schema = plugin.options ?? NO_OPTIONS;
     try {
-      validatedPart(where, schema, options, path);
+      validatePart(where, schema, options, path);
       return [];
     } catch (error) {
       if (error instanceof BadConfig) return error.message.split('\n');

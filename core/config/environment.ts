@@ -33,8 +33,8 @@ export async function fromEnvironment(
       const known = [...Object.keys(VARIABLES), ...OTHER_VARIABLES];
       throw new BadConfig(`environment: ${name} is not a variable of qmcp; ${suggestion(name, known)}`);
     }
-    const { validate: validated } = await import('./validate.js');
-    layers.push({ name, config: validated(() => `environment: ${name}`, variable.toConfig(text)) });
+    const { validate } = await import('./validate.js');
+    layers.push({ name, config: validate(() => `environment: ${name}`, variable.toConfig(text)) });
   }
   return layers;
 }

@@ -53,8 +53,8 @@ export async function findConfig(directory: string, file?: string): Promise<Load
 /** Whether a package.json has no key `qmcp`, as is usual. Checked here because the configuration reader takes time to load. */
 async function lacksConfig(path: string): Promise<boolean> {
   try {
-    const whole: unknown = JSON.parse(await readFile(path, 'utf8'));
-    return typeof whole === 'object' && whole !== null && !Object.hasOwn(whole, 'qmcp');
+    const content: unknown = JSON.parse(await readFile(path, 'utf8'));
+    return typeof content === 'object' && content !== null && !Object.hasOwn(content, 'qmcp');
   } catch {
     return false;
   }
@@ -65,8 +65,8 @@ async function load(file: string): Promise<LoadedConfig | undefined> {
   const result = await read(file);
   if (result === null || result === undefined) return undefined;
   const { value, lineOf } = result;
-  const { validate: validated } = await import('./validate.js');
-  const config = validated((path) => `${file}:${lineOf(path)}`, value ?? {});
+  const { validate } = await import('./validate.js');
+  const config = validate((path) => `${file}:${lineOf(path)}`, value ?? {});
   return { file, config, lineOf };
 }
 
@@ -105,10 +105,10 @@ function explorer(): PublicExplorer {
 
 /** The content of a file; for a package.json, of its key `qmcp`. */
 async function loader(file: string, text: string): Promise<unknown> {
-  const { parseData: parsed } = await import('./parse.js');
-  const whole = parsed(file, text);
-  if (basename(file, extname(file)) !== 'package') return whole;
-  const { value, lineOf } = whole;
+  const { parseData } = await import('./parse.js');
+  const content = parseData(file, text);
+  if (basename(file, extname(file)) !== 'package') return content;
+  const { value, lineOf } = content;
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, 'qmcp')) return {};
   const part: Parsed = {
     value: (value as { qmcp: unknown }).qmcp,

@@ -1,5 +1,5 @@
 /** Bytes from a qube as a model gets them: as text that is safe to show, or exactly, in base64. */
-import { type Static, seen, Type } from '../../core/api/index.js';
+import { decodeVisible, type Static, Type } from '../../core/api/index.js';
 
 export const Encoding = Type.Enum(['text', 'base64']);
 
@@ -11,7 +11,7 @@ export interface Content {
 }
 
 export function textOf(bytes: Uint8Array): Content {
-  const { text, altered } = seen(bytes);
+  const { text, altered } = decodeVisible(bytes);
   return { content: text, encoding: 'text', ...(altered && { altered }) };
 }
 

@@ -1,10 +1,10 @@
 import {
+  decodeVisible,
   inject,
   injectable,
   LIMITS,
   type Port,
   portOf,
-  seen,
   type ToolContext,
   type ToolHandler,
   visible,
@@ -38,7 +38,7 @@ export class FileCopy implements ToolHandler {
       copied: outcome.exit === 0,
       // Where Qubes OS puts files from another qube.
       to: `QubesIncoming/${source}/${visible(name)}`,
-      message: seen(record.stderr.last(MAX_SHOWN)).text,
+      message: decodeVisible(record.stderr.last(MAX_SHOWN)).text,
       untrusted: ['to', 'message'],
     };
   }

@@ -38,9 +38,9 @@ export async function readFile(
   const { path, size, end, mode, mtime } = await read(qube, { ...where, offset, length }, io);
   if (bytes.overflow) throw new Refused('failed');
   const page = bytes.all();
-  const whole = end || encoding === 'base64' ? page.length : completeCharacters(page);
-  const text = encoding ?? (isText(page.subarray(0, whole)) ? 'text' : 'base64');
-  const taken = text === 'text' ? page.subarray(0, whole) : page;
+  const complete = end || encoding === 'base64' ? page.length : completeCharacters(page);
+  const text = encoding ?? (isText(page.subarray(0, complete)) ? 'text' : 'base64');
+  const taken = text === 'text' ? page.subarray(0, complete) : page;
   const next = offset + taken.length;
   return {
     path: visible(path),

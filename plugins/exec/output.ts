@@ -93,9 +93,9 @@ export function describePage(
 ) {
   const atEnd = offset + page.length >= state.size;
   // A character that does not fit completely goes to the next page.
-  const whole = encoding === 'text' && !(atEnd && !state.running) ? completeCharacters(page) : page.length;
-  const next = offset + whole;
-  const { encoding: _encoding, ...content } = contentOf(page.subarray(0, whole), encoding);
+  const complete = encoding === 'text' && !(atEnd && !state.running) ? completeCharacters(page) : page.length;
+  const next = offset + complete;
+  const { encoding: _encoding, ...content } = contentOf(page.subarray(0, complete), encoding);
   return {
     ...state,
     ...content,

@@ -1,4 +1,4 @@
-import { quoted } from '../../core/api/index.js';
+import { prefixLines } from '../../core/api/index.js';
 
 /** Milliseconds between two messages, and the most characters of one, so that a client is not flooded. */
 const INTERVAL = 250;
@@ -46,7 +46,7 @@ export class OutputProgress {
     clearTimeout(this.timer);
     this.timer = undefined;
     if (this.length === 0) return;
-    const lines = this.pending.map(({ stream, text }) => quoted(stream, text));
+    const lines = this.pending.map(({ stream, text }) => prefixLines(stream, text));
     if (this.skipped > 0) lines.unshift(`(${this.skipped} characters not shown)`);
     this.send(lines.join('\n'));
     this.pending = [];

@@ -1,11 +1,11 @@
 import {
+  decodeVisible,
   type GuestIo,
   GuestText,
   inject,
   injectable,
   Refused,
   type Static,
-  seen,
   type ToolContext,
   Type,
   Untrusted,
@@ -106,6 +106,9 @@ export function resultOf(
 }
 
 function partsOf(stream: StreamBuffer, shown: number) {
-  if (stream.printed <= shown) return { begin: seen(stream.page(0, shown)), end: undefined };
-  return { begin: seen(stream.page(0, shown - MAX_SHOWN_END)), end: seen(stream.last(MAX_SHOWN_END)) };
+  if (stream.printed <= shown) return { begin: decodeVisible(stream.page(0, shown)), end: undefined };
+  return {
+    begin: decodeVisible(stream.page(0, shown - MAX_SHOWN_END)),
+    end: decodeVisible(stream.last(MAX_SHOWN_END)),
+  };
 }
