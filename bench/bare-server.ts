@@ -1,4 +1,4 @@
-/** The least an MCP server with as many tools can be: what `qmcp serve` is compared with. */
+/** A minimal MCP server with a few tools, as the baseline for `qmcp serve`. */
 import { Server } from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 

@@ -1,4 +1,4 @@
-/** What dom0's kernel costs on top of the Admin API calls it makes. */
+/** Measures the cost of dom0's kernel on top of the Admin API calls that it makes. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -10,12 +10,12 @@ import { medians, ms, type Row } from './measure.js';
 
 const RUNS = 400;
 /** Seconds for each number of connections. */
-const BUSY = 3;
-const CROWD = 16;
-const MANY = 1_000;
+const LOAD_SECONDS = 3;
+const CONNECTIONS = 16;
+const MANY_QUBES = 1_000;
 
-/** The very calls behind one qmcp.inspect.State, for a caller that knows which. */
-const BEHIND_STATE = [
+/** The Admin API calls that one qmcp.inspect.State makes. */
+const CALLS_OF_STATE = [
   'admin.vm.tag.List - ai-bench',
   'admin.vm.List - ai-bench',
   'admin.vm.property.GetAll - ai-bench',
@@ -24,8 +24,8 @@ const BEHIND_STATE = [
   'admin.vm.tag.List - sys-ai-net',
 ];
 
-/** A process that makes Admin API calls and does nothing else. */
-class Raw {
+/** A process that only makes Admin API calls. */
+class RawCaller {
   private readonly child: ChildProcess;
   private readonly answers: AsyncIterator<string>;
 
@@ -36,7 +36,7 @@ class Raw {
     this.answers = createInterface({ input: this.child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** Milliseconds for all of these, one after the other. */
+  /** Returns the milliseconds for all of these calls in sequence. */
   async once(calls: readonly string[]): Promise<number> {
     this.child.stdin!.write(`1 ${calls.join(',')}\n`);
     return Number((await this.answers.next()).value);
@@ -47,8 +47,8 @@ class Raw {
   }
 }
 
-/** What is asked, of whom. */
-class Wire {
+/** Sends requests to the sockets of qubesd and qmcpd. */
+class SocketClient {
   private readonly qubesd: string;
   private readonly qmcpd: string;
 
@@ -63,7 +63,7 @@ class Wire {
   call = (service: string, target: string, payload: object = {}) =>
     exchange(this.qmcpd, `${service}+ mcp-control ${target}\0${JSON.stringify(payload)}`);
 
-  /** Stopped and started; until it has answered its first call. */
+  /** Restarts qmcpd and waits for the answer to its first call. */
   async coldStart(): Promise<unknown> {
     await this.sim.qmcpd.restart();
     return this.call('qmcp.inspect.List', 'keyword adminvm');
@@ -71,33 +71,33 @@ class Wire {
 }
 
 export async function kernel(sim: SimHost): Promise<Row[]> {
-  const wire = new Wire(sim);
-  const { call } = wire;
-  for (const name of ['ai-bench', 'ai-gone'])
+  const client = new SocketClient(sim);
+  const { call } = client;
+  for (const name of ['ai-bench', 'ai-removed'])
     await call('qmcp.spawn.Create', 'keyword adminvm', { name, template: 'ai-debian' });
-  await call('qmcp.spawn.Remove', 'name ai-gone');
-  await wire.admin('admin.vm.tag.Set', 'personal', 'ai-managed');
+  await call('qmcp.spawn.Remove', 'name ai-removed');
+  await client.admin('admin.vm.tag.Set', 'personal', 'ai-managed');
   const state = () => call('qmcp.inspect.State', 'name ai-bench');
-  const start = (name: string) => () => call('qmcp.spawn.Start', `name ${name}`);
-  const raw = new Raw(join(sim.root, 'run/qubesd.sock'));
+  const startQube = (name: string) => () => call('qmcp.spawn.Start', `name ${name}`);
+  const raw = new RawCaller(join(sim.root, 'run/qubesd.sock'));
   const raws: number[] = [];
-  const found = await medians(
+  const times = await medians(
     {
       state,
-      hidden: start('vault'),
-      missing: start('no-such-qube'),
-      underTier: start('personal'),
-      removed: start('ai-gone'),
-      // In between, and not timed from here: that process takes its own time, as qmcpd does.
-      raw: async () => raws.push(await raw.once(BEHIND_STATE)),
+      hidden: startQube('vault'),
+      missing: startQube('no-such-qube'),
+      underTier: startQube('personal'),
+      removed: startQube('ai-removed'),
+      // Interleaved with the others, but timed by the other process itself.
+      raw: async () => raws.push(await raw.once(CALLS_OF_STATE)),
     },
     RUNS,
   );
   raw.end();
-  const of = (name: string) => found.get(name)!;
+  const of = (name: string) => times.get(name)!;
   const least = raws.sort((one, other) => one - other)[raws.length >> 1]!;
-  const [one, crowd] = [await perSecond(state, 1), await perSecond(state, CROWD)];
-  const cold = (await medians({ cold: () => wire.coldStart() }, 10)).get('cold')!;
+  const [one, many] = [await perSecond(state, 1), await perSecond(state, CONNECTIONS)];
+  const cold = (await medians({ cold: () => client.coldStart() }, 10)).get('cold')!;
   return [
     ratio('one qube read ÷ its raw Admin API calls, by another process', of('state'), least, '< 2'),
     ratio('refusal ÷ one qube read', of('hidden'), of('state')),
@@ -105,32 +105,32 @@ export async function kernel(sim: SimHost): Promise<Row[]> {
     ratio('under tier ÷ missing', of('underTier'), of('missing'), '1'),
     ratio('removed ÷ missing', of('removed'), of('missing'), '1'),
     {
-      what: `qubes read a second, ${CROWD} connections ÷ 1`,
-      ratio: crowd / one,
-      detail: `${crowd.toFixed(0)} ÷ ${one.toFixed(0)} calls/s`,
+      what: `qubes read a second, ${CONNECTIONS} connections ÷ 1`,
+      ratio: many / one,
+      detail: `${many.toFixed(0)} ÷ ${one.toFixed(0)} calls/s`,
     },
     { what: 'qmcpd, from its start to its first answer', ratio: cold / of('state'), detail: ms(cold) },
   ];
 }
 
-/** On a host with a thousand qubes in the world. */
+/** Measures a list on a host with a thousand qubes in the world. */
 export async function listOfMany(sim: SimHost): Promise<Row[]> {
-  const { admin, call } = new Wire(sim);
+  const { admin, call } = new SocketClient(sim);
   const list = () => call('qmcp.inspect.List', 'keyword adminvm');
   const reply = JSON.parse((await list()).toString('utf8')) as { result: { qubes: unknown[] } };
   const length = reply.result.qubes.length;
-  const found = await medians({ raw: () => admin('admin.vm.List', 'dom0'), list }, 5);
-  const { list: qmcp, raw } = Object.fromEntries(found) as { list: number; raw: number };
+  const times = await medians({ raw: () => admin('admin.vm.List', 'dom0'), list }, 5);
+  const { list: qmcp, raw } = Object.fromEntries(times) as { list: number; raw: number };
   return [ratio(`list of ${length} qubes ÷ one raw admin.vm.List`, qmcp, raw)];
 }
 
-/** The demo's world, and more qubes in it: so many with its template. */
+/** Adds qubes to the demo host, so that the world has `count` qubes including its template. */
 export function withMany<W extends { readonly qubes: readonly { readonly name: string }[] }>(
   world: W,
-  many = MANY,
+  count = MANY_QUBES,
 ): W {
   const one = { class: 'AppVM', label: 'red', template: 'ai-debian', tags: ['ai-managed', 'ai-full'] };
-  const more = Array.from({ length: many - 1 }, (_, at) => ({ ...one, name: `ai-n${at}` }));
+  const more = Array.from({ length: count - 1 }, (_, at) => ({ ...one, name: `ai-n${at}` }));
   return { ...world, qubes: [...world.qubes, ...more] };
 }
 
@@ -141,18 +141,18 @@ const ratio = (what: string, cost: number, least: number, aim?: string): Row => 
   detail: `${ms(cost)} ÷ ${ms(least)}`,
 });
 
-/** How often this is done in a second, by so many at once. */
+/** Returns how many times per second `act` completes over this number of connections. */
 async function perSecond(act: () => Promise<unknown>, connections: number): Promise<number> {
-  const begun = performance.now();
+  const start = performance.now();
   let done = 0;
   const work = async () => {
-    while (performance.now() - begun < BUSY * 1000) {
+    while (performance.now() - start < LOAD_SECONDS * 1000) {
       await act();
       done += 1;
     }
   };
   await Promise.all(Array.from({ length: connections }, work));
-  return (done / (performance.now() - begun)) * 1000;
+  return (done / (performance.now() - start)) * 1000;
 }
 
 function exchange(path: string, request: string): Promise<Buffer> {

@@ -1,4 +1,4 @@
-/** `npm run bench`: what things cost, each as a ratio to what they could cost at least. Never a test: machines differ. */
+/** `npm run bench`: measures costs, each as a ratio to a baseline. It is never a test, because machines differ. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +8,8 @@ import { type Row, SEED, show } from './measure.js';
 import { simulated } from './simulated.js';
 import { startup } from './startup.js';
 
-/** What is measured is what a call costs, not how many the shipped qmcp.toml allows. */
-function room(root: string): void {
+/** Raises the limits of the shipped qmcp.toml, so that the bench measures the cost of a call and not the rate limit. */
+function raiseLimits(root: string): void {
   const path = join(root, 'etc/qmcp/qmcp.toml');
   const text = readFileSync(path, 'utf8');
   const wider = { calls_per_minute: 100_000, concurrent_calls: 64 };
@@ -20,9 +20,9 @@ function room(root: string): void {
   writeFileSync(path, replaced);
 }
 
-async function on(world: World, measure: (sim: SimHost) => Promise<Row[]>): Promise<Row[]> {
+async function measureOn(world: World, measure: (sim: SimHost) => Promise<Row[]>): Promise<Row[]> {
   const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-  const sim = await startHost({ world, dir, prepare: room });
+  const sim = await startHost({ world, dir, prepare: raiseLimits });
   try {
     return await measure(sim);
   } finally {
@@ -33,11 +33,11 @@ async function on(world: World, measure: (sim: SimHost) => Promise<Row[]>): Prom
 
 const demo = loadWorld('demo');
 process.stdout.write(
-  `against the simulated qubesd, in this process; a real one takes other times for its part (seed ${SEED})\n\n`,
+  `measured against the simulated qubesd in this process; a real qubesd takes different times (seed ${SEED})\n\n`,
 );
 show([
-  ...(await on(demo, kernel)),
-  ...(await on(withMany(demo), listOfMany)),
-  ...(await on(demo, startup)),
+  ...(await measureOn(demo, kernel)),
+  ...(await measureOn(withMany(demo), listOfMany)),
+  ...(await measureOn(demo, startup)),
   ...(await simulated()),
 ]);

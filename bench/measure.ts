@@ -1,11 +1,11 @@
 /**
- * Medians of many runs. The things compared take turns, so that a machine that slows down slows all of them; in random order,
- * so that none is always the one that follows another.
+ * Medians of many runs. The actions under comparison take turns, so that a machine that slows down affects all of them. Their order
+ * is random, so that no action always follows the same one.
  */
 import { randomInt } from 'node:crypto';
 import { Random } from '../sim/host/random.js';
 
-/** Repeats the order of a run that printed it. */
+/** Set QMCP_SEED to the printed seed to repeat the order of a run. */
 export const SEED = Number(process.env.QMCP_SEED ?? randomInt(2 ** 31));
 const random = new Random(SEED);
 
@@ -20,7 +20,7 @@ export async function medians(
     for (const [name, act] of shuffled(Object.entries(acts))) {
       const begin = performance.now();
       await act();
-      // The first tenth warms things up and does not count.
+      // The first tenth is a warm-up and is not counted.
       if (run >= 0) times.get(name)!.push(performance.now() - begin);
     }
   return new Map([...times].map(([name, all]) => [name, all.sort((a, b) => a - b)[all.length >> 1]!]));

@@ -1,6 +1,6 @@
-"""The Admin API calls of its arguments, one after the other, as often as asked: what any other process takes for them.
+"""Makes raw Admin API calls and measures them, as the baseline for qmcpd.
 
-raw.py SOCKET    for each line `RUNS METHOD ARG DEST, METHOD ARG DEST, …` the median of RUNS rounds, in milliseconds
+raw.py SOCKET    for each input line `RUNS METHOD ARG DEST,METHOD ARG DEST,…`, prints the median of RUNS rounds in milliseconds
 """
 
 import socket
@@ -26,8 +26,8 @@ for line in sys.stdin:
     ]
     times = []
     for _ in range(int(runs)):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for request in requests:
             exchange(sys.argv[1], request)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     print(1000 * statistics.median(times), flush=True)

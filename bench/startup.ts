@@ -1,4 +1,4 @@
-/** From starting the process to the first list of tools. */
+/** Measures the time from the start of the process to the first list of tools. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { SimHost } from '../sim/index.js';
@@ -21,14 +21,14 @@ const OPENING = [
 
 export async function startup(sim: SimHost): Promise<Row[]> {
   const client = await sim.client('mcp-control');
-  const found = await medians(
+  const times = await medians(
     {
-      bare: () => untilTools([file('./bare-server.js')]),
-      serve: () => untilTools([file('../cli/main.js'), 'serve', '--client', client]),
+      bare: () => firstToolsList([file('./bare-server.js')]),
+      serve: () => firstToolsList([file('../cli/main.js'), 'serve', '--client', client]),
     },
     RUNS,
   );
-  const [bare, serve] = [found.get('bare')!, found.get('serve')!];
+  const [bare, serve] = [times.get('bare')!, times.get('serve')!];
   const detail = `${ms(serve)} ÷ ${ms(bare)}`;
   return [
     {
@@ -40,18 +40,18 @@ export async function startup(sim: SimHost): Promise<Row[]> {
   ];
 }
 
-function untilTools(args: readonly string[]): Promise<void> {
+function firstToolsList(args: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    let said = '';
+    let output = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-      if (!said.includes('"id":2')) return;
+      output += text;
+      if (!output.includes('"id":2')) return;
       child.kill();
       resolve();
     });
     child.once('close', () =>
-      said.includes('"id":2') ? resolve() : reject(new Error(`${args[0]} ended early`)),
+      output.includes('"id":2') ? resolve() : reject(new Error(`${args[0]} ended early`)),
     );
     child.stdin.write(OPENING);
   });

@@ -1,6 +1,6 @@
 /**
- * Makes one file of each library that core/vendor/ names, in dist/core/vendor/: what a start costs is mostly the number of
- * files it loads. Ours stay as they are. The licences of what went in are written down beside it.
+ * Bundles each library that core/vendor/ names into one file in dist/core/vendor/, because start-up time depends mostly on the
+ * number of files loaded. Our own files stay separate. The licences of the bundled packages are written beside the bundles.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, sep } from 'node:path';
@@ -22,7 +22,7 @@ export async function flatten(root) {
     format: 'esm',
     platform: 'node',
     target: 'node20.18',
-    // Some are CommonJS, and ask for Node's own modules as such.
+    // Some libraries are CommonJS and load Node's own modules with require.
     banner: { js: REQUIRE },
     chunkNames: '[name]-[hash]',
     metafile: true,
@@ -34,14 +34,14 @@ export async function flatten(root) {
   );
 }
 
-/** Of every package that a file is from. Throws when one has no licence to hand on. */
+/** Collects the licence of every bundled package. Throws when a package has no licence text. */
 function licences(files) {
   const inPackage = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/;
   const folders = new Set(files.flatMap((file) => inPackage.exec(file.replaceAll(sep, '/'))?.[0] ?? []));
   const texts = [...folders].sort().map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
     const text = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
-    if (text === undefined) throw new Error(`${name} comes without the text of its licence`);
+    if (text === undefined) throw new Error(`${name} has no licence text in its package`);
     return `${name} ${version} (${license})\n\n${readFileSync(join(folder, text), 'utf8').trim()}\n`;
   });
   const head =

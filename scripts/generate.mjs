@@ -1,5 +1,5 @@
 /**
- * Writes everything that is committed but derived: first what is made of dom0/spec, then, with that compiled, the rest.
+ * Writes all committed files that are generated: first those made from dom0/spec alone, then, after compiling them, the rest.
  *
  *     npm run generate
  */
@@ -18,7 +18,7 @@ function run(program) {
 try {
   await ready();
 } catch {
-  // What does not fit the types may be what is about to be written; the compiler has left what writes it.
+  // A type error may come from an outdated file that the next step rewrites; the compiler emits the generator all the same.
   process.stderr.write('qmcp: trying again with what is made of dom0/spec\n');
 }
 run('dist/cli/generate/before.js');

@@ -1,8 +1,8 @@
 /**
  * Formats and lints every Python file of the repository with ruff, and checks the types of what runs in dom0 and in qubes with
- * pyright. Both are development dependencies: nothing of them ships.
+ * pyright. Both are development dependencies and do not ship.
  *
- *     node scripts/python.mjs           report what is wrong; exit code 1 when anything is
+ *     node scripts/python.mjs           report problems; exits with 1 when there are any
  *     node scripts/python.mjs --write   format the files in place
  */
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -26,8 +26,8 @@ const settingsFor = (version, rules) => ({
   format: { 'indent-style': 'space', 'quote-style': 'double' },
   lint: {
     select: rules,
-    // RUF001-003: messages and tests hold other alphabets on purpose. RUF012: a class attribute that is never changed.
-    // SIM115: files that outlive their function, in tests.
+    // RUF001-003: messages and tests contain other alphabets on purpose. RUF012: these class attributes are never changed.
+    // SIM115: some files in tests stay open after their function returns.
     ignore: ['RUF001', 'RUF002', 'RUF003', 'RUF012', 'SIM115', ...(version === 'py39' ? ['B905'] : [])],
   },
 });
@@ -66,7 +66,7 @@ function checkTypes() {
   process.exitCode = 1;
 }
 
-/** Those that git knows, and programs whose first line names python3. */
+/** Python files known to git, and programs whose first line names python3. */
 function pythonFiles() {
   const names = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
     cwd: ROOT,

@@ -1,7 +1,7 @@
 /**
- * Makes a source checkout ready to run: installs what package-lock.json names when it is not there or older, and compiles
- * what changed. Says nothing when there is nothing to do, and never writes to standard output, which may be an MCP
- * connection. One process does it at a time; the others wait.
+ * Makes a source checkout ready to run: installs the packages of package-lock.json when they are missing or outdated, and compiles
+ * changed sources. Prints nothing when there is nothing to do, and never writes to standard output, which may be an MCP
+ * connection. One process does this at a time; the others wait.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ export async function ready() {
       compile();
       await flattened();
       writeFileSync(STAMP, '');
-      // A source saved while the compiler ran is newer than this.
+      // Use the start time, so that a source saved while the compiler ran counts as newer.
       utimesSync(STAMP, started, started);
     }
   });
@@ -45,7 +45,7 @@ export function isOlder(version, than) {
   return at >= 0 && ours[at] < theirs[at];
 }
 
-/** Whether what is in node_modules is what package-lock.json names: by time, or else by content, as git touches files. */
+/** Whether node_modules matches package-lock.json, by time or, because git also changes times, by content. */
 function installed() {
   const [present, wanted] = ['node_modules/.package-lock.json', 'package-lock.json'].map((name) =>
     join(ROOT, name),
@@ -54,7 +54,7 @@ function installed() {
   return modified(present) >= modified(wanted) || isInstalled(packagesOf(present), packagesOf(wanted));
 }
 
-/** npm leaves out what is optional and for other platforms. */
+/** Optional packages may be missing, because npm skips those for other platforms. */
 export function isInstalled(present, wanted) {
   const same = (path) =>
     present[path].version === wanted[path]?.version && present[path].integrity === wanted[path]?.integrity;
@@ -66,7 +66,7 @@ export function isInstalled(present, wanted) {
 
 const packagesOf = (path) => JSON.parse(readFileSync(path, 'utf8')).packages;
 
-/** In one thread: each further one would check the types of all libraries once more. */
+/** In one thread, because each further thread would check the types of all libraries again. */
 function compile() {
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc');
   run(process.execPath, [compiler, '-p', 'tsconfig.build.json', '--singleThreaded']);
@@ -92,7 +92,7 @@ function sources(folder) {
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
 }
 
-/** Milliseconds, 0 when there is no such file. */
+/** The modification time in milliseconds; 0 when the file does not exist. */
 function modified(path) {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
@@ -119,7 +119,7 @@ function take() {
   }
 }
 
-/** Whoever took the lock is gone. Without a pid it was taken this instant. */
+/** Whether the process that took the lock has ended. A lock without a pid has only just been taken. */
 function abandoned() {
   try {
     process.kill(Number(readFileSync(join(LOCK, 'pid'), 'utf8')), 0);

@@ -1,11 +1,11 @@
 /**
- * Do the tests bite? Takes the lines of dom0 marked `# INVARIANT id` out, one at a time and in a copy, and runs the tests
- * that cite that id. A line without which they all pass is either not enforcing anything or not tested.
+ * Mutation test of dom0: removes each line marked `# INVARIANT id`, one at a time and in a copy, and runs the tests that cite
+ * that id. If they all pass without the line, the line either enforces nothing or is not tested.
  *
  *     npm run teeth -- [--only ID] [--jobs N] [--for SECONDS] [--all]
  *
- * `--for` takes lines by chance until the time is over; `--all` has the tests that do not cite the id try, too, which takes
- * long. QMCP_SEED=… repeats the order, which is printed. Exits with 1 when a line survives.
+ * `--for` picks random lines until the time is over. `--all` also runs the tests that do not cite the id, which takes long.
+ * QMCP_SEED=… repeats the order of a run that printed this seed. Exits with 1 when all tests pass without a line.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -26,7 +26,7 @@ import { parseArgs } from 'node:util';
 import { ready } from './ready.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-/** What the tests need of the repository. Copied, since a module's files are looked for beside its real path. */
+/** The parts of the repository that the tests need. They are copied, because Node resolves a module from its real path. */
 const SOURCES = [
   'dom0',
   'core',
@@ -43,9 +43,9 @@ const SOURCES = [
   'vitest.config.ts',
 ];
 const LINKED = ['node_modules', 'dist'];
-/** Where tests are, and what they end with. */
+/** Folders of tests, with the suffix of the test files. */
 const SUITES = { 'test/security': '.test.ts', 'test/operator': '.test.ts', 'dom0/tests': '.py' };
-/** The generator of the policy, and its output for what ships: the tests use that, and so it is made anew. */
+/** The policy generator. The tests use its output for the shipped contracts, so the output is regenerated after a change of it. */
 const GENERATOR = 'dom0/policy/generate.py';
 const GENERATE = `
 from policy.generate import generate
@@ -53,9 +53,9 @@ from settings import config, contracts
 print(generate(config.load('qmcp.toml').worlds, contracts.load('contracts')[0]), end='')
 `;
 const POLICY = 'dom0/policy/30-qmcp.policy';
-/** Minutes after which a run that does not end has died, too. */
-const PATIENCE = 10;
-/** A line whose absence shows only in a long search would not be tested by an ordinary run either. */
+/** Minutes after which a test run counts as failed. */
+const TIMEOUT_MINUTES = 10;
+/** Keep searches short: a failure that only a long search finds would not appear in an ordinary test run either. */
 const ENVIRONMENT = { QMCP_PAIRS: '60', QMCP_SEED: '1', FORCE_COLOR: '0' };
 
 const { values } = parseArgs({
@@ -68,7 +68,7 @@ const { values } = parseArgs({
 });
 const colour = (code, text) => (process.stdout.isTTY ? `\u001b[${code}m${text}\u001b[0m` : text);
 
-/** The interpreter, known once everything is compiled. */
+/** The Python interpreter; set in main, after compiling. */
 let python;
 
 /** A copy of the repository in which dom0 can be changed. One test run at a time. */
@@ -80,7 +80,7 @@ class Copy {
     for (const name of LINKED) symlinkSync(join(ROOT, name), join(this.root, name));
   }
 
-  /** What died first, or undefined. `files` are paths of test files. */
+  /** Runs test files; returns the first failure, or undefined. */
   async run(files) {
     for (const file of files.filter((one) => one.endsWith('.py'))) {
       const { status, output } = await this.ended(python, [
@@ -103,7 +103,7 @@ class Copy {
       : { file: suites[0], test: lastLine(output) };
   }
 
-  /** The policy for what ships, by the generator as it now is. */
+  /** Regenerates the policy with the current generator. */
   generate() {
     const options = { cwd: join(this.root, 'dom0'), encoding: 'utf8' };
     const { stdout } = spawnSync(python, ['-B', '-c', GENERATE], options);
@@ -126,9 +126,9 @@ class Copy {
           output = (output + text).slice(-100_000);
         });
       const timer = setTimeout(() => {
-        output += `\nit did not end within ${PATIENCE} minutes`;
+        output += `\nit did not end within ${TIMEOUT_MINUTES} minutes`;
         this.stop();
-      }, PATIENCE * 60_000);
+      }, TIMEOUT_MINUTES * 60_000);
       child.once('close', (status) => {
         clearTimeout(timer);
         this.child = undefined;
@@ -137,12 +137,12 @@ class Copy {
     });
   }
 
-  /** Whatever runs, with all that it started. */
+  /** Kills the current test run with all its child processes. */
   stop() {
     try {
       if (this.child !== undefined) process.kill(-this.child.pid, 'SIGKILL');
     } catch {
-      // it has just ended
+      // The process has already ended.
     }
   }
 
@@ -159,13 +159,13 @@ function firstFailure({ testResults }, root) {
     if (failed !== undefined) return { file, test: failed.fullName.trim(), why: failed.failureMessages[0] };
     if (status === 'failed') return { file, test: `does not run: ${message.split('\n')[0]}` };
   }
-  return { file: '', test: 'the run failed, and no test of it' };
+  return { file: '', test: 'the run failed without a failing test' };
 }
 
 const lastLine = (text) => text.trim().split('\n').at(-1);
 
-/** Every marked line, and dom0's file without it. */
-function marked() {
+/** Every marked line, with the text of its file without that line. */
+function mutations() {
   const { status, stdout, stderr } = spawnSync(
     python,
     ['-B', join(ROOT, 'scripts/teeth.py'), join(ROOT, 'dom0')],
@@ -181,7 +181,7 @@ function marked() {
     .map((line) => JSON.parse(line));
 }
 
-/** Every test file, and the ids it cites. */
+/** Every test file with the ids that it cites. */
 function testFiles() {
   return Object.entries(SUITES).flatMap(([folder, end]) =>
     readdirSync(join(ROOT, folder), { recursive: true })
@@ -194,43 +194,43 @@ function testFiles() {
   );
 }
 
-/** Which files have killed what, so far. */
-const killers = new Map();
+/** How many mutations of each source file each test file has detected so far. */
+const detections = new Map();
 
-/** The files to try, in groups: what cites the id and killed a neighbour, what else cites it, and, if asked for, the others. */
+/** The test files in groups: those that cite the id and detected a change of this file before, the others that cite it, and with --all the rest. */
 function groupsFor(files, { id, file: changed }) {
   const citing = files.filter(({ cites }) => cites.has(id)).map(({ file }) => file);
-  const likely = citing.filter((file) => killers.get(`${file} ${changed}`) > 0);
+  const likely = citing.filter((file) => detections.get(`${file} ${changed}`) > 0);
   const others = files.map(({ file }) => file).filter((file) => !citing.includes(file));
   const groups = [likely, citing.filter((file) => !likely.includes(file)), values.all ? others : []];
   return groups.filter((group) => group.length > 0);
 }
 
 async function verdict(copy, files, mutant) {
-  const whole = new Map([mutant.file, POLICY].map((file) => [file, readFileSync(join(copy.root, file))]));
+  const originals = new Map([mutant.file, POLICY].map((file) => [file, readFileSync(join(copy.root, file))]));
   writeFileSync(join(copy.root, mutant.file), mutant.text);
   if (mutant.file === GENERATOR) copy.generate();
   try {
-    return await firstDeath(copy, groupsFor(files, mutant), mutant);
+    return await firstFailingTest(copy, groupsFor(files, mutant), mutant);
   } finally {
-    for (const [file, bytes] of whole) writeFileSync(join(copy.root, file), bytes);
+    for (const [file, bytes] of originals) writeFileSync(join(copy.root, file), bytes);
   }
 }
 
-/** A death that does not repeat itself was chance, and is none. */
-async function firstDeath(copy, [group, ...groups], mutant) {
+/** A failure counts only when it can be repeated. */
+async function firstFailingTest(copy, [group, ...groups], mutant) {
   if (group === undefined) return undefined;
-  const death = await copy.run(group);
-  if (death === undefined) return firstDeath(copy, groups, mutant);
-  const others = group.filter((file) => file !== death.file);
-  if (others.length < group.length && (await copy.run([death.file])) === undefined)
-    return firstDeath(copy, [others, ...groups], mutant);
-  const key = `${death.file} ${mutant.file}`;
-  killers.set(key, (killers.get(key) ?? 0) + 1);
-  return death;
+  const failure = await copy.run(group);
+  if (failure === undefined) return firstFailingTest(copy, groups, mutant);
+  const others = group.filter((file) => file !== failure.file);
+  if (others.length < group.length && (await copy.run([failure.file])) === undefined)
+    return firstFailingTest(copy, [others, ...groups], mutant);
+  const key = `${failure.file} ${mutant.file}`;
+  detections.set(key, (detections.get(key) ?? 0) + 1);
+  return failure;
 }
 
-/** The same order for the same seed. */
+/** The same seed gives the same order. */
 function shuffled(all, seed) {
   const order = all.map((one, at) => [createHash('sha256').update(`${seed} ${at}`).digest('hex'), one]);
   return order.sort(([one], [other]) => (one < other ? -1 : 1)).map(([, one]) => one);
@@ -241,21 +241,21 @@ function progress(done, all, what) {
     process.stderr.write(`\r\u001b[K[${done}/${all}] ${what}`.slice(0, process.stderr.columns ?? 80));
 }
 
-function row({ id, file, line, how }, death, width) {
-  const said = death ? `${colour(2, death.file)} ${death.test}` : colour(31, `SURVIVED (${how})`);
-  console.log(`${id.padEnd(width.id)}  ${`${file}:${line}`.padEnd(width.place)}  ${said}`);
+function row({ id, file, line, how }, failure, width) {
+  const text = failure ? `${colour(2, failure.file)} ${failure.test}` : colour(31, `SURVIVED (${how})`);
+  console.log(`${id.padEnd(width.id)}  ${`${file}:${line}`.padEnd(width.place)}  ${text}`);
 }
 
 async function main() {
   await ready();
   python = (await import('../dist/sim/python.js')).python();
-  const all = marked();
+  const all = mutations();
   const seed = process.env.QMCP_SEED ?? String(Date.now() % 2 ** 31);
   const chosen = all.filter(({ id }) => values.only === undefined || id === values.only);
   const mutants = values.for === undefined ? chosen : shuffled(chosen, seed);
   if (mutants.length === 0)
     throw new Error(
-      `no line is marked ${values.only}; there are ${[...new Set(all.map(({ id }) => id))].join(', ')}`,
+      `no line is marked ${values.only}; marked ids: ${[...new Set(all.map(({ id }) => id))].join(', ')}`,
     );
   const files = testFiles();
   const jobs = Math.min(Math.max(1, Number(values.jobs) || 1), mutants.length);
@@ -269,8 +269,8 @@ async function main() {
       process.exit(130);
     });
   try {
-    // In a hurry it is taken on trust that the tests pass as they are: a death is looked at twice all the same.
-    progress(0, mutants.length, 'the tests as they are');
+    // With --for, do not check first that the tests pass unchanged; each failure is still confirmed by a second run.
+    progress(0, mutants.length, 'running the tests unchanged');
     const needed = files.filter(({ cites }) => values.all || mutants.some(({ id }) => cites.has(id)));
     const halves = copies.map((_, job) =>
       values.for === undefined ? needed.map(({ file }) => file).filter((_, at) => at % jobs === job) : [],
@@ -278,7 +278,7 @@ async function main() {
     const failing = (await Promise.all(copies.map((copy, job) => copy.run(halves[job])))).find(Boolean);
     if (failing)
       throw new Error(
-        `fails as it is, so that nothing can be told by it: ${failing.file} ${failing.test}\n${failing.why ?? ''}`,
+        `a test fails without any change, so the results would mean nothing: ${failing.file} ${failing.test}\n${failing.why ?? ''}`,
       );
 
     const width = {
@@ -294,18 +294,18 @@ async function main() {
         while (waiting.length > 0 && performance.now() < until) {
           const mutant = waiting.shift();
           progress(done, mutants.length, `${mutant.id} ${mutant.file}:${mutant.line}`);
-          const death = await verdict(copy, files, mutant);
+          const failure = await verdict(copy, files, mutant);
           done += 1;
-          if (death === undefined) survived += 1;
+          if (failure === undefined) survived += 1;
           progress(done, mutants.length, '');
           if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-          row(mutant, death, width);
+          row(mutant, failure, width);
         }
       }),
     );
-    const order = values.for === undefined ? '' : `, by chance (seed ${seed})`;
+    const order = values.for === undefined ? '' : `; random order (seed ${seed})`;
     console.log(
-      `${done} of ${all.length} lines taken out${order}: ${done - survived} are missed by a test, ${survived} by none`,
+      `${done} of ${all.length} lines removed${order}: tests failed for ${done - survived}, all tests passed for ${survived}`,
     );
     process.exitCode = survived > 0 ? 1 : 0;
   } finally {

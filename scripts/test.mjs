@@ -1,5 +1,5 @@
 /**
- * Runs all parts of the tests, whatever the first one says, and then says which failed.
+ * Runs all parts of the tests, even when the first one fails, and then lists the failures.
  *
  *     npm test                      everything
  *     npm run test:unit             what is quick: the tests beside the code they test, and those of dom0's Python
@@ -38,7 +38,7 @@ async function vitest(words) {
   try {
     const command = [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run', ...words];
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const { status } = await ended(process.execPath, [...command, ...reporters]);
+    const { status } = await runToEnd(process.execPath, [...command, ...reporters]);
     return vitestOutcome(status, textOf(report));
   } finally {
     rmSync(folder, { recursive: true });
@@ -55,51 +55,51 @@ export function vitestOutcome(status, report) {
       else if (ofTest === 'failed') outcome.failures.push(`${file}: ${fullName.trim()}`);
       else outcome.skipped += 1;
     }
-    // A file that cannot be loaded has no tests.
+    // A file that fails to load reports no tests.
     if (ofFile === 'failed' && !assertionResults.some((one) => one.status === 'failed'))
       outcome.failures.push(`${file}: does not run`);
   }
-  return settled(status, outcome);
+  return outcomeOf(status, outcome);
 }
 
-/** dom0's tests in Python. They write to standard error, and so does this. */
+/** dom0's tests in Python. They report on standard error, so this does too. */
 async function pythonTests(python) {
   const words = ['-B', '-m', 'unittest', 'discover', '-s', 'dom0/tests', '-t', 'dom0'];
-  const { status, said } = await ended(python, words, true);
-  return pythonOutcome(status, said);
+  const { status, errors } = await runToEnd(python, words, true);
+  return pythonOutcome(status, errors);
 }
 
-export function pythonOutcome(status, said) {
-  const [ran = 0] = (/^Ran (\d+) tests? in /m.exec(said)?.slice(1) ?? []).map(Number);
-  const summary = /^(?:OK|FAILED) \((.*)\)$/m.exec(said)?.[1] ?? '';
+export function pythonOutcome(status, errors) {
+  const [ran = 0] = (/^Ran (\d+) tests? in /m.exec(errors)?.slice(1) ?? []).map(Number);
+  const summary = /^(?:OK|FAILED) \((.*)\)$/m.exec(errors)?.[1] ?? '';
   const counted = (word) => Number(new RegExp(`(?:^|, )${word}=(\\d+)`).exec(summary)?.[1] ?? 0);
   const skipped = counted('skipped');
-  const failures = [...said.matchAll(/^(?:FAIL|ERROR|UNEXPECTED SUCCESS): (.*)$/gm)].map(
+  const failures = [...errors.matchAll(/^(?:FAIL|ERROR|UNEXPECTED SUCCESS): (.*)$/gm)].map(
     ([, name]) => `dom0/tests: ${name}`,
   );
-  return settled(status, { passed: Math.max(0, ran - failures.length - skipped), skipped, failures });
+  return outcomeOf(status, { passed: Math.max(0, ran - failures.length - skipped), skipped, failures });
 }
 
-/** A part that fails without a failing test has failed all the same. */
-function settled(status, { passed, skipped, failures }) {
+/** A part that exits with an error but has no failing test counts as failed too. */
+function outcomeOf(status, { passed, skipped, failures }) {
   const all = status !== 0 && failures.length === 0 ? [`it ended with ${status}`] : failures;
   return { passed, skipped, failed: all.length, failures: all };
 }
 
-/** Runs the parts one after the other. Returns what each came to. */
+/** Runs the parts in sequence. Returns the outcome of each. */
 export async function runAll(parts) {
   const outcomes = [];
   for (const [name, run] of parts) {
     const started = performance.now();
     const outcome = await run().catch((error) =>
-      settled(error.message, { passed: 0, skipped: 0, failures: [] }),
+      outcomeOf(error.message, { passed: 0, skipped: 0, failures: [] }),
     );
     outcomes.push({ name, ...outcome, seconds: (performance.now() - started) / 1000 });
   }
   return outcomes;
 }
 
-/** What is said in the end. */
+/** The summary printed at the end. */
 export function closing(outcomes) {
   const failures = outcomes.flatMap(({ name, failures }) => failures.map((each) => `  ${name}  ${each}`));
   const lines = outcomes.map(({ name, passed, failed, skipped, seconds }) => {
@@ -121,20 +121,20 @@ function time(seconds) {
   return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
-/** A program to its end, on this terminal. `said` is what it wrote to standard error, when that is `heard`. */
-function ended(command, words, heard = false) {
+/** Runs a program on this terminal until it ends. With `captureStderr`, `errors` is its output on standard error. */
+function runToEnd(command, words, captureStderr = false) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, words, {
       cwd: ROOT,
-      stdio: ['inherit', 'inherit', heard ? 'pipe' : 'inherit'],
+      stdio: ['inherit', 'inherit', captureStderr ? 'pipe' : 'inherit'],
     });
-    let said = '';
+    let errors = '';
     child.stderr?.setEncoding('utf8').on('data', (text) => {
-      said += text;
+      errors += text;
       process.stderr.write(text);
     });
     child.once('error', reject);
-    child.once('close', (code, signal) => resolve({ status: signal ?? code, said }));
+    child.once('close', (code, signal) => resolve({ status: signal ?? code, errors }));
   });
 }
 
@@ -152,7 +152,7 @@ async function main([which]) {
       `there is no ${which}: without a word everything is run, with "unit" what is quick; one file: npx vitest run FILE`,
     );
   await ready();
-  // Before anything runs: without an interpreter next to nothing would pass.
+  // Check this first, because almost every test needs the interpreter.
   const python = (await import('../dist/sim/python.js')).python();
   const outcomes = await runAll([
     ['vitest', () => vitest(which === 'unit' ? unitFiles() : [])],

