@@ -217,7 +217,7 @@ describe('over HTTP', () => {
       ...['serve', ...(await onHost()), '--http', '0', '--token-file', join(folder, 'short')],
     ]);
     expect(short).toMatchObject({ code: 2, stdout: '' });
-    expect(short.stderr).toContain('a token is 16 or more visible characters');
+    expect(short.stderr).toContain('expected a token of at least 16 visible ASCII characters');
     expect((await qmcpInProcess(['serve', '--http', 'here'])).code).toBe(2);
   });
 });

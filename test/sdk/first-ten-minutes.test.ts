@@ -159,7 +159,7 @@ describe('the first ten minutes of an author', () => {
   test('the operator reviews and installs it, and its tool works over MCP', async () => {
     const review = await follow('review');
     expect(review).toContain('qmcp.hello.Look');
-    expect(review).toMatch(/of the plugin hello: read\n.*at least the tier read/);
+    expect(review).toMatch(/belongs to the plugin hello: read\n.*at least the tier read/);
     await follow('operator');
     expect(await follow('check')).toContain('Nothing is wrong');
     // qmcpd looks at its files again once a second.
