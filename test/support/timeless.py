@@ -16,7 +16,7 @@ import qmcpd.budget
 import qmcpd.kernel
 
 qmcpd.budget.time = SimpleNamespace(monotonic=lambda: 0.0)
-qmcpd.kernel.RETRY = 10**9
+qmcpd.kernel.LIMITS.retry_seconds = 10**9
 
 if __name__ == "__main__":
     del sys.modules["qmcpd.__main__"]
