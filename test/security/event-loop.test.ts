@@ -7,14 +7,22 @@ const host = seat();
 const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
 const REFUSED = '{"error":{"code":"invalid-request"},"ok":false}\n';
 
-/** Nanoseconds for which qmcpd has been on a processor: whatever else runs on this machine is not in it. */
+/** Nanoseconds for which qmcpd has been on a processor: whatever else runs on this machine is not in it. Some kernels count ticks. */
 const processor = () => Number(readFileSync(`/proc/${host().sim.qmcpd.pid}/schedstat`, 'utf8').split(' ')[0]);
+/** Enough of them that a tick more or less does not matter. */
+const ENOUGH = 50_000_000;
 
-/** What it costs qmcpd to judge these bytes. It does one thing at a time: so long its other callers wait. */
-async function cost(payload: string): Promise<number> {
+/** What it costs qmcpd to judge these bytes, on average. It does one thing at a time: so long its other callers wait. */
+async function cost(payload: string, isEnough: (judged: number, spent: number) => boolean): Promise<number> {
   const before = processor();
-  expect(await host().bytes(Buffer.from(HEAD + payload))).toBe(REFUSED);
-  return processor() - before;
+  let judged = 0;
+  do {
+    const others = host().direct('qmcp.inspect.List', '@adminvm');
+    expect(await host().bytes(Buffer.from(HEAD + payload))).toBe(REFUSED);
+    expect(JSON.parse(await others)).toMatchObject({ ok: true });
+    judged += 1;
+  } while (!isEnough(judged, processor() - before));
+  return (processor() - before) / judged;
 }
 
 // ATTACK 19
@@ -31,14 +39,9 @@ describe('no payload keeps the daemon from its other callers', () => {
   };
   for (const [what, payload] of Object.entries(PAYLOADS))
     it(what, async () => {
-      const costs = { hostile: [] as number[], plain: [] as number[] };
-      for (let round = 0; round < 5; round += 1) {
-        const others = host().direct('qmcp.inspect.List', '@adminvm');
-        costs.hostile.push(await cost(payload));
-        costs.plain.push(await cost(PLAIN));
-        expect(JSON.parse(await others)).toMatchObject({ ok: true });
-      }
+      const plain = await cost(PLAIN, (judged, spent) => spent > ENOUGH || judged === 20_000);
+      const hostile = await cost(payload, (judged, spent) => judged === 20 || spent > 100 * ENOUGH);
       // A square of as many bytes would be ten thousand times as much.
-      expect(Math.min(...costs.hostile) / Math.min(...costs.plain)).toBeLessThan(100);
+      expect(hostile / plain).toBeLessThan(100);
     });
 });
