@@ -6,6 +6,34 @@ import { graphOf } from '../core/boot/order.js';
 import { DEFAULTS } from '../core/config/defaults.js';
 import { BUILT_IN } from './index.js';
 
+/** Tools that take back or only add something: nothing of the agent's or a person's is lost by them. */
+const REVERSIBLE = [
+  'qube_set',
+  'qube_feature_set',
+  'qube_spawn',
+  'qube_clone',
+  'disposable_spawn',
+  'qube_start',
+  'qube_pause',
+  'qube_unpause',
+  'qube_restore',
+  'file_copy',
+  'device_attach',
+  'network_disconnect',
+  'network_reconnect',
+];
+/** Tools of which a second call adds something or runs something again. */
+const REPEATING = [
+  'qube_spawn',
+  'qube_clone',
+  'disposable_spawn',
+  'exec_run',
+  'disposable_run',
+  'file_write',
+  'file_copy',
+  'package_install',
+];
+
 const TOOLS: readonly Tool[] = BUILT_IN.flatMap(({ tools }) => tools);
 const inputs = ({ input }: Tool) => {
   const { properties = {}, required = [] } = input as { properties?: object; required?: string[] };
@@ -33,25 +61,32 @@ describe('the built-in plugins', () => {
         "write qube_start(qube)",
         "write qube_pause(qube)",
         "write qube_unpause(qube)",
-        "write qube_shutdown(qube, timeout?)",
+        "destroy qube_shutdown(qube, timeout?)",
         "destroy qube_kill(qube)",
         "destroy qube_remove(qube)",
         "write qube_restore(qube)",
         "read device_list(qube?)",
         "write device_attach(qube, class, backend, device, read_only?)",
-        "write device_detach(qube, class, backend, device)",
+        "destroy device_detach(qube, class, backend, device)",
         "read egress_status()",
         "read egress_rules_get(qube)",
-        "write egress_rules_set(qube, rules)",
+        "destroy egress_rules_set(qube, rules)",
         "read egress_explain(qube, host, port?, protocol?)",
         "read network_map()",
         "write network_disconnect(qube)",
         "write network_reconnect(qube)",
         "read event_wait(seconds, qube?, kinds?)",
         "read budget_get()",
-        "write volume_grow(qube, size)",
+        "destroy volume_grow(qube, size)",
       ]
     `);
+  });
+
+  test('a tool counts as destructive unless its changes can be undone, and as repeatable only if a second call adds nothing', () => {
+    const changing = TOOLS.filter(({ effect }) => effect !== 'read');
+    const names = (tools: readonly Tool[]) => tools.map(({ name }) => name);
+    expect(names(changing.filter(({ effect }) => effect === 'write'))).toEqual(REVERSIBLE);
+    expect(names(changing.filter(({ idempotent }) => !idempotent))).toEqual(REPEATING);
   });
 
   test('the built-in plugins declare only invariants that dom0 enforces', () => {

@@ -33,7 +33,10 @@ export interface Tool<I extends TSchema = TSchema, O extends TSchema = TSchema, 
   readonly title: string;
   /** For the model: what it does, what it needs, what comes back. Static text only. */
   readonly description: string;
+  /** The worst that a call can do. A change that the agent's tools cannot undo is `destroy`, even if it only replaces something. */
   readonly effect: Effect;
+  /** A second call with the same arguments, right after the first, changes nothing more. Of no meaning if the effect is `read`. */
+  readonly idempotent?: boolean;
   readonly input: I;
   readonly output: O;
   /** The services this tool calls; each must be among its plugin's services. */

@@ -3,6 +3,7 @@ import type { Effect } from '../api/index.js';
 interface Hints {
   readonly readOnlyHint?: true;
   readonly destructiveHint?: boolean;
+  readonly idempotentHint?: true;
   readonly openWorldHint?: false;
 }
 
@@ -13,7 +14,17 @@ const HINTS: Readonly<Record<Effect, Hints>> = {
   destroy: { destructiveHint: true },
 };
 
-/** The hints that a client may show to a person. The only place where an effect becomes hints. */
-export function annotationsOf({ effect, openWorld }: { effect: Effect; openWorld?: boolean }): Hints {
-  return { ...HINTS[effect], ...(!openWorld && { openWorldHint: false }) };
+interface Effects {
+  readonly effect: Effect;
+  readonly idempotent?: boolean;
+  readonly openWorld?: boolean;
+}
+
+/** The hints that a client may show to a person. The only place where the effect of a tool becomes hints. */
+export function annotationsOf({ effect, idempotent, openWorld }: Effects): Hints {
+  return {
+    ...HINTS[effect],
+    ...(idempotent && effect !== 'read' && { idempotentHint: true }),
+    ...(!openWorld && { openWorldHint: false }),
+  };
 }

@@ -1,19 +1,15 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
   createMcpHandler,
-  hostHeaderValidation,
   InMemoryServerEventBus,
-  originValidation,
   type ServerEvent,
   toNodeHandler,
 } from '../vendor/mcp-http.js';
+import { PATH, refuseAccess } from './access.js';
 import { ChangeWatcher } from './changes.js';
 import { type McpOptions, mcpServer } from './server.js';
 
-/** The only path that is served. */
-const PATH = '/mcp';
 /** The most streams of changes that may be open at once. */
 const MAX_SUBSCRIPTIONS = 64;
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
@@ -60,14 +56,16 @@ export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
     onerror: (error) => log(`mcp: ${error.message}`),
   });
   const answer = toNodeHandler(handler);
-  const names = [...LOOPBACK, name];
-  const ofThisHost = hostHeaderValidation(names);
-  const ofThisOrigin = originValidation(names);
+  const portServed = () => (server.address() as AddressInfo).port;
+  const rules = { names: [...LOOPBACK, name], port: portServed, token };
 
   const server = createServer((request, response) => {
-    if (!ofThisHost(request, response) || !ofThisOrigin(request, response)) return;
-    if (token !== undefined && !hasToken(request, token)) return refuse(response, 401);
-    if (request.url?.split('?')[0] !== PATH) return refuse(response, 404);
+    const refusal = refuseAccess(request, rules);
+    if (refusal !== undefined) {
+      const headers = { 'content-type': 'application/json', ...refusal.headers };
+      response.writeHead(refusal.status, headers).end(JSON.stringify(refusal.body));
+      return;
+    }
     answer(request as Parameters<typeof answer>[0], response).catch((error: Error) => {
       log(`mcp: ${error.message}`);
       response.destroy();
@@ -78,7 +76,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
     server.listen(port, host, resolve);
   });
   return {
-    url: `http://${name}:${(server.address() as AddressInfo).port}${PATH}`,
+    url: `http://${name}:${portServed()}${PATH}`,
     close: async () => {
       watcher.setActive(false);
       await handler.close();
@@ -102,15 +100,4 @@ class CountingEventBus extends InMemoryServerEventBus {
       this.count(this.listenerCount);
     };
   }
-}
-
-/** Compares in constant time. */
-function hasToken({ headers: { authorization = '' } }: IncomingMessage, token: string): boolean {
-  const hash = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(hash(authorization), hash(`Bearer ${token}`));
-}
-
-function refuse(response: ServerResponse, status: 401 | 404): void {
-  const challenge = status === 401 ? { 'www-authenticate': 'Bearer' } : {};
-  response.writeHead(status, { ...challenge, 'content-type': 'text/plain' }).end();
 }

@@ -48,12 +48,18 @@ describe('tools as a client sees them', () => {
     });
   });
 
-  test('the hints of a tool follow from its effect and openWorld alone', () => {
-    const hints = (effect: Tool['effect'], openWorld?: boolean) =>
-      annotationsOf({ effect, ...(openWorld === undefined ? {} : { openWorld }) });
+  test('the hints of a tool follow from its effect, idempotent and openWorld alone', () => {
+    const hints = (effect: Tool['effect'], more: { idempotent?: boolean; openWorld?: boolean } = {}) =>
+      annotationsOf({ effect, ...more });
     expect(hints('read')).toEqual({ readOnlyHint: true, openWorldHint: false });
+    expect(hints('read', { idempotent: true })).toEqual({ readOnlyHint: true, openWorldHint: false });
     expect(hints('write')).toEqual({ destructiveHint: false, openWorldHint: false });
-    expect(hints('destroy', true)).toEqual({ destructiveHint: true });
+    expect(hints('write', { idempotent: true })).toEqual({
+      destructiveHint: false,
+      idempotentHint: true,
+      openWorldHint: false,
+    });
+    expect(hints('destroy', { openWorld: true })).toEqual({ destructiveHint: true });
   });
 });
 

@@ -1,3 +1,3 @@
 /** The parts of the MCP SDK that only a server over HTTP needs. */
-export { hostHeaderValidation, originValidation, toNodeHandler } from '@modelcontextprotocol/node';
+export { toNodeHandler } from '@modelcontextprotocol/node';
 export { createMcpHandler, InMemoryServerEventBus, type ServerEvent } from '@modelcontextprotocol/server';

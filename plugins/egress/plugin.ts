@@ -59,7 +59,8 @@ export default definePlugin({
       title: 'Set the outbound rules of a qube',
       description:
         'Replaces the outbound rules of a qube. `to` is *, dns, a host name, address or network; `ports` one, or first-last. One beyond the ceiling is `not-permitted`, and none is set.',
-      effect: 'write',
+      effect: 'destroy',
+      idempotent: true,
       input: Type.Object(
         { qube: QubeName, rules: rulesSet.params.properties.rules },
         { additionalProperties: false },

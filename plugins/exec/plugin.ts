@@ -114,6 +114,7 @@ export default definePlugin({
       title: 'Stop a command',
       description: 'Ends a command and every process it started.',
       effect: 'destroy',
+      idempotent: true,
       input: Type.Object({ handle: Text }, closed),
       output: Type.Object(State, closed),
       uses: { stop },
@@ -159,7 +160,7 @@ export default definePlugin({
       title: 'Write a file in a qube',
       description:
         'Replaces a file at once, or changes it with append or offset. parents: make missing directories.',
-      effect: 'write',
+      effect: 'destroy',
       input: Type.Object(
         {
           qube: QubeName,
@@ -248,7 +249,7 @@ export default definePlugin({
       name: 'package_install',
       title: 'Install packages in a qube',
       description: 'Installs packages; only in a template do they outlive a restart.',
-      effect: 'write',
+      effect: 'destroy',
       openWorld: true,
       input: Type.Object({ qube: QubeName, packages: Type.Array(Text) }, closed),
       output: RunResult,

@@ -39,6 +39,7 @@ export default definePlugin({
       description:
         'Sets properties of a halted qube, all or none; while it runs, its label. Of templates, none.',
       effect: 'write',
+      idempotent: true,
       input: Type.Object(
         {
           qube: QubeName,
@@ -56,6 +57,7 @@ export default definePlugin({
       title: 'Set a feature of a qube',
       description: 'Sets a feature, of those the operator lists; null removes it.',
       effect: 'write',
+      idempotent: true,
       input: Type.Object(
         {
           qube: QubeName,

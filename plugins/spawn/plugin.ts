@@ -11,6 +11,7 @@ const power = (service: typeof spawn.start, name: string, title: string, descrip
     title,
     description,
     effect: 'write',
+    idempotent: true,
     input: OneQube,
     output: service.reply,
     uses: { service },
@@ -78,7 +79,8 @@ export default definePlugin({
       title: 'Shut a qube down',
       description:
         'Asks a qube to halt and waits `timeout` seconds (60 by default). It is a `conflict` if it has not halted by then.',
-      effect: 'write',
+      effect: 'destroy',
+      idempotent: true,
       input: Type.Object(
         { qube: QubeName, ...spawn.shutdown.params.properties },
         { additionalProperties: false },
@@ -96,6 +98,7 @@ export default definePlugin({
       title: 'Kill a qube',
       description: 'Halts a qube at once; what it had not written is lost.',
       effect: 'destroy',
+      idempotent: true,
       input: OneQube,
       output: Halted,
       uses: { kill: spawn.kill },
@@ -111,6 +114,7 @@ export default definePlugin({
       description:
         'Halts a qube and removes it. For some days qube_restore brings it back; its name and disk stay taken.',
       effect: 'destroy',
+      idempotent: true,
       input: OneQube,
       output: spawn.remove.reply,
       uses: { remove: spawn.remove },
@@ -122,6 +126,7 @@ export default definePlugin({
       title: 'Bring a removed qube back',
       description: 'Brings a removed qube back, halted, as it was.',
       effect: 'write',
+      idempotent: true,
       input: OneQube,
       output: spawn.restore.reply,
       uses: { restore: spawn.restore },

@@ -24,8 +24,8 @@ export function toolsPage(): string {
     ]),
   );
   return `${HEADING('Tools', 'plugins/')}
-These are the built-in tools. A tool with the effect \`read\` changes nothing, \`write\` makes changes that can be undone, \`destroy\` ends or
-removes something, or runs commands. Every call is checked against the input below before it is sent, and against its contract in dom0, whatever the
+These are the built-in tools. A tool with the effect \`read\` changes nothing, \`write\` makes changes that can be undone, \`destroy\` ends,
+removes or replaces something for good, or runs commands. Every call is checked against the input below before it is sent, and against its contract in dom0, whatever the
 control qube says. A refusal has one of the [closed codes](errors.md). \`qmcp explain TOOL\` shows the lines in dom0 and the tests.
 
 ${tableOf(['tool', 'plugin', 'effect', 'what it does'], rows)}
