@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadWorld, type SimHost, startHost, type World } from '../sim/index.js';
+import { type HostSpec, loadHostSpec, type SimHost, startHost } from '../sim/index.js';
 import { kernel, listOfMany, withMany } from './kernel.js';
 import { type Row, SEED, show } from './measure.js';
 import { simulated } from './simulated.js';
@@ -20,9 +20,9 @@ function raiseLimits(root: string): void {
   writeFileSync(path, replaced);
 }
 
-async function measureOn(world: World, measure: (sim: SimHost) => Promise<Row[]>): Promise<Row[]> {
+async function measureOn(world: HostSpec, measure: (sim: SimHost) => Promise<Row[]>): Promise<Row[]> {
   const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-  const sim = await startHost({ world, dir, prepare: raiseLimits });
+  const sim = await startHost({ spec: world, dir, prepare: raiseLimits });
   try {
     return await measure(sim);
   } finally {
@@ -31,7 +31,7 @@ async function measureOn(world: World, measure: (sim: SimHost) => Promise<Row[]>
   }
 }
 
-const demo = loadWorld('demo');
+const demo = loadHostSpec('demo');
 process.stdout.write(
   `measured against the simulated qubesd in this process; a real qubesd takes different times (seed ${SEED})\n\n`,
 );

@@ -1,12 +1,12 @@
 /** Measures how the cost of a simulated host grows with its number of qubes. */
-import { Host, loadWorld, type World } from '../sim/index.js';
+import { Host, type HostSpec, loadHostSpec } from '../sim/index.js';
 import { withMany } from './kernel.js';
 import { medians, ms, type Row } from './measure.js';
 
 const [SMALL, LARGE] = [250, 2_000];
 
 export async function simulated(): Promise<Row[]> {
-  const demo: World = loadWorld('demo');
+  const demo: HostSpec = loadHostSpec('demo');
   const [small, large] = [withMany(demo, SMALL), withMany(demo, LARGE)];
   const list = Buffer.from('admin.vm.List+ dom0 name dom0\0');
   const [smallHost, largeHost] = [Host.load(small), Host.load(large)];

@@ -10,7 +10,7 @@ let dir: string;
 let sim: SimHost;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-  sim = await startHost({ world: 'demo', dir });
+  sim = await startHost({ spec: 'demo', dir });
 });
 afterAll(async () => {
   await sim.close();

@@ -103,7 +103,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     usage: 'QUBE',
     does: 'the qube dies without anyone asking it to',
     run: async ({ host }, [qube]) => {
-      await host.crash(known(host, qube));
+      await host.crash(requireQube(host, qube));
       return [];
     },
   },
@@ -111,7 +111,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     usage: 'QUBE block|usb|mic PORT [NAME]',
     does: 'a person plugs something into a qube',
     run: ({ host }, [qube, devclass, port, name]) => {
-      const backend = host.domain(known(host, qube));
+      const backend = host.domain(requireQube(host, qube));
       if (devclass !== 'block' && devclass !== 'usb' && devclass !== 'mic')
         throw new BadWords(`${devclass}: expected block, usb or mic`);
       if (!port) throw new BadWords('expected the name of a port, as in sda');
@@ -123,7 +123,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     usage: 'QUBE PORT',
     does: 'and takes it out again',
     run: ({ host }, [qube, port]) => {
-      const exposed: Device[] = [...host.domain(known(host, qube)).devices.exposed.values()].flat();
+      const exposed: Device[] = [...host.domain(requireQube(host, qube)).devices.exposed.values()].flat();
       const device = exposed.find((one) => one.port === port);
       if (device === undefined) throw new BadWords(`${qube} has nothing at ${port}`);
       host.unplug(device);
@@ -146,7 +146,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     run: ({ host }, [qube, at, count = '1']) => {
       if (!['memory', 'hypervisor', 'qrexec'].includes(at!))
         throw new BadWords(`${at}: expected memory, hypervisor or qrexec`);
-      host.faults.failStart(known(host, qube), at as StartFailure, { count: number('count', count) });
+      host.faults.failStart(requireQube(host, qube), at as StartFailure, { count: number('count', count) });
       return [];
     },
   },
@@ -154,8 +154,8 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     usage: 'QUBE [off]',
     does: 'the qube ignores requests to shut down',
     run: ({ host }, [qube, off]) => {
-      if (off === 'off') host.faults.unhang(known(host, qube));
-      else host.faults.hangShutdown(known(host, qube));
+      if (off === 'off') host.faults.unhang(requireQube(host, qube));
+      else host.faults.hangShutdown(requireQube(host, qube));
       return [];
     },
   },
@@ -209,7 +209,7 @@ function number(key: string, text: string): number {
   return Number(text);
 }
 
-function known(host: Host, qube: string | undefined): string {
+function requireQube(host: Host, qube: string | undefined): string {
   if (qube === undefined || host.qube(qube) === undefined)
     throw new BadWords(`${qube ?? 'nothing'}: there is no such qube`);
   return qube;
@@ -225,7 +225,7 @@ async function admin(
   argument = '',
   payload = '',
 ): Promise<string> {
-  const request = Buffer.from(`${method}+${argument} dom0 name ${known(host, qube)}\0${payload}`);
+  const request = Buffer.from(`${method}+${argument} dom0 name ${requireQube(host, qube)}\0${payload}`);
   const reply = Buffer.from(await host.call(request)).toString('utf8');
   if (reply.startsWith('0\0')) return reply.slice(2);
   const [, type, , message] = reply.split('\0');

@@ -8,27 +8,27 @@ import { BwrapEngine } from './guests/bwrap.js';
 import type { GuestEngine } from './guests/guest.js';
 import { MemoryEngine } from './guests/memory.js';
 import type { MemoryService } from './guests/memory-guest.js';
-import { type Outside, reachOn } from './guests/outside.js';
+import { type GuestNetwork, reachOn } from './guests/outside.js';
 import { ProcessEngine } from './guests/processes.js';
 import type { Api } from './host/api.js';
 import { Host } from './host/host.js';
 import type { HostSnapshot } from './host/snapshot.js';
+import { type HostSpec, loadHostSpec } from './host-spec.js';
 import type { Destination, Reach } from './network/reach.js';
 import { Qmcpd } from './qmcpd.js';
 import { Qrexec } from './qrexec/daemon.js';
 import { Endpoint } from './qrexec/endpoint.js';
 import { Input } from './qrexec/input.js';
-import { Insides } from './qrexec/insides.js';
+import { RunningGuests } from './qrexec/insides.js';
 import { packageFile } from './root.js';
-import { loadWorld, type World } from './world.js';
 
 export { Host } from './host/host.js';
+export { type HostSpec, loadHostSpec } from './host-spec.js';
 export type { Operator, Question } from './qrexec/daemon.js';
-export { loadWorld, type World } from './world.js';
 
 export interface SimOptions {
   /** The name of a shipped world, the path of a file, or a world. */
-  readonly world: string | World;
+  readonly spec: string | HostSpec;
   /** Where the host keeps everything. Kept short by the caller: paths of sockets have at most 107 bytes. */
   readonly dir: string;
   readonly seed?: number | undefined;
@@ -72,7 +72,7 @@ export interface SimHost {
 }
 
 export async function startHost({
-  world,
+  spec: world,
   dir,
   seed,
   api,
@@ -81,7 +81,7 @@ export async function startHost({
   prepare,
   echo,
 }: SimOptions): Promise<SimHost> {
-  const loaded = typeof world === 'string' ? loadWorld(world) : world;
+  const loaded = typeof world === 'string' ? loadHostSpec(world) : world;
   const root = join(dir, 'dom0');
   layOut(root, loaded.qmcp);
   await prepare?.(root);
@@ -95,7 +95,7 @@ export async function startHost({
     const qubesd = await serveAdminApi(host, join(root, 'run/qubesd.sock'));
     closing.push(() => qubesd.close());
     // Guests call out through the daemon, and the daemon calls into guests: this end of the circle is tied later.
-    const outside: Outside = {
+    const outside: GuestNetwork = {
       call: (source, target, service, stdin) => once(qrexec, { source, target, service }, stdin),
       reach: (from, destination) => reachOn(host, from, destination),
     };
@@ -105,7 +105,7 @@ export async function startHost({
         : guests === 'processes'
           ? new ProcessEngine(join(dir, 'guests'))
           : new MemoryEngine(outside, (name) => host.qube(name)?.template ?? null, services);
-    const insides = await Insides.of(host, engine);
+    const insides = await RunningGuests.of(host, engine);
     closing.push(() => insides.close());
     const qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qubes/qrexec.log'));
     // Whom a qube may list and hear of through the Admin API, its qrexec policy says.

@@ -37,7 +37,7 @@ async function main(): Promise<void> {
   const echo = (text: string) => {
     if (text !== 'qmcpd: ready\n') process.stderr.write(text);
   };
-  const sim = await startHost({ world: values.world, dir, guests, api, seed, echo });
+  const sim = await startHost({ spec: values.world, dir, guests, api, seed, echo });
   const client = await sim.client(values.source);
   if (process.send) process.send({ ready: true, dir, client });
   else process.stdout.write(`ready: ${client}\n`);

@@ -1,13 +1,13 @@
-/** dom0's daemon, the one that ships, as a process beside the simulated host. */
+/** Runs the qmcpd that ships as a process beside the simulated host. */
 import { type PythonProcess, startPython } from './python.js';
 import { packageFile } from './root.js';
 
-/** Seconds it has to say that it is ready. */
+/** Seconds within which it must be ready. */
 const START = 20;
 
 export class Qmcpd {
   private child: PythonProcess | undefined;
-  private said = '';
+  private stderrText = '';
 
   constructor(
     private readonly root: string,
@@ -16,7 +16,7 @@ export class Qmcpd {
 
   /** Everything it has written to standard error since it was last started. */
   get stderr(): string {
-    return this.said;
+    return this.stderrText;
   }
 
   /** Its process, while it runs. */
@@ -24,9 +24,9 @@ export class Qmcpd {
     return this.child?.pid;
   }
 
-  /** Resolves when it listens. Throws with what it said when it does not come up. */
+  /** Resolves when qmcpd listens. Rejects with its standard error if it does not start. */
   async start(): Promise<void> {
-    this.said = '';
+    this.stderrText = '';
     const child = startPython(['-B', '-m', 'qmcpd', '--root', this.root], {
       cwd: packageFile('dom0'),
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -35,33 +35,33 @@ export class Qmcpd {
     const stderr = child.stderr!;
     stderr.setEncoding('utf8');
     stderr.on('data', (text: string) => {
-      this.said += text;
+      this.stderrText += text;
       this.echo(text);
     });
-    const trouble = new Promise<string>((resolve) => {
+    const failure = new Promise<string>((resolve) => {
       child.once('error', (error) => resolve(error.message));
       child.once('close', (code, signal) => resolve(`it ended with ${signal ?? `exit code ${code}`}`));
       setTimeout(() => resolve(`it was not ready within ${START} s`), START * 1000).unref();
     });
     const ready = new Promise<undefined>((resolve) => {
       stderr.on('data', () => {
-        if (this.said.includes('qmcpd: ready\n')) resolve(undefined);
+        if (this.stderrText.includes('qmcpd: ready\n')) resolve(undefined);
       });
     });
-    const problem = await Promise.race([ready, trouble]);
+    const problem = await Promise.race([ready, failure]);
     if (problem === undefined) return;
     await this.kill();
-    throw new Error(`qmcpd did not start: ${problem}\n${this.said.trim()}`);
+    throw new Error(`qmcpd did not start: ${problem}\n${this.stderrText.trim()}`);
   }
 
-  /** At once, as a crash or a power cut would. */
+  /** Ends it immediately, like a crash or a power failure. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const { child } = this;
     this.child = undefined;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise((resolve) => child.once('exit', resolve));
+    const exited = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
-    await gone;
+    await exited;
   }
 
   async restart(): Promise<void> {

@@ -8,7 +8,7 @@ let dir: string;
 let sim: SimHost;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-  sim = await startHost({ world: 'demo', dir });
+  sim = await startHost({ spec: 'demo', dir });
   writeFileSync(
     join(sim.root, 'etc/qubes/policy.d/10-test.policy'),
     'qubes.VMShell * personal @anyvm allow\nqubes.Filecopy * work personal allow\n',

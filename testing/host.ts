@@ -84,7 +84,7 @@ export class SimulatedHost {
     let sim: SimHost | undefined;
     try {
       const services = Object.entries(guests).map(([name, program]) => [name, asService(program, dir)]);
-      sim = await startHost({ world, dir, services: Object.fromEntries(services) });
+      sim = await startHost({ spec: world, dir, services: Object.fromEntries(services) });
       const host = new SimulatedHost(
         sim,
         options.plugins,

@@ -4,13 +4,13 @@ import { describe, expect, test } from 'vitest';
 import { SEED } from '../../test/support/seed.js';
 import type { Api } from '../host/api.js';
 import { Host } from '../host/host.js';
+import { loadHostSpec } from '../host-spec.js';
 import { packageFile } from '../root.js';
-import { loadWorld } from '../world.js';
 import { methodsOf, STREAMS } from './methods/index.js';
 import { soon } from './replay/replay.js';
 import { decodeReply, encodeRequest } from './wire.js';
 
-const load = (api: Api = '4.4') => Host.load(loadWorld('demo'), { api, wait: soon });
+const load = (api: Api = '4.4') => Host.load(loadHostSpec('demo'), { api, wait: soon });
 
 /** Every method of the real daemon, with the rules it enforces before one runs. */
 const recorded = readFileSync(packageFile('test', 'recordings', 'properties-and-methods-4.4.txt'), 'utf8')

@@ -76,10 +76,10 @@ function enforce(method: Method, { host, dest, argument, payload }: Call): void 
     throw errors.protocol('expected an argument');
   }
   if (method.arg === false && argument !== '') throw errors.protocol('unexpected argument');
-  if (method.dom0 === true && dest.klass !== 'AdminVM') {
+  if (method.dom0 === true && dest.class !== 'AdminVM') {
     throw errors.protocol('expected destination to be AdminVM');
   }
-  if (method.dom0 === false && dest.klass === 'AdminVM') {
+  if (method.dom0 === false && dest.class === 'AdminVM') {
     throw errors.protocol('expected destination to not be AdminVM');
   }
 }

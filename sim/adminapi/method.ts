@@ -1,5 +1,5 @@
 import type { Api } from '../host/api.js';
-import type { DeviceClass, Klass, Qube } from '../host/qube.js';
+import type { DeviceClass, Qube, QubeClass } from '../host/qube.js';
 import type { HostState } from '../host/state.js';
 
 /** A call whose caller, destination, argument and payload have passed what the method's row says of them. */
@@ -16,15 +16,15 @@ export interface Call {
 export type Answer = string | Uint8Array | undefined;
 
 /** true: must be there; false: must not; null: either. */
-type Wanted = boolean | null;
+type Requirement = boolean | null;
 
 /** One method: the rules the daemon checks before it runs, and what it does. */
 export interface Method {
   readonly name: string;
-  readonly arg: Wanted;
-  readonly payload: Wanted;
+  readonly arg: Requirement;
+  readonly payload: Requirement;
   /** true: only on dom0; false: never on dom0. */
-  readonly dom0: Wanted;
+  readonly dom0: Requirement;
   readonly since: Api;
   readonly until: Api;
   readonly endpoints?: 'classes' | 'devices';
@@ -41,5 +41,5 @@ export function method(name: string, rules: Rules, run: Method['run']): Method {
 export const textOf = (payload: Uint8Array): string => Buffer.from(payload).toString('latin1');
 export const isAscii = (payload: Uint8Array): boolean => !payload.some((byte) => byte > 127);
 export const lines = (items: Iterable<string>): string => [...items].map((item) => `${item}\n`).join('');
-export const classOf = (call: Call): Klass => call.endpoint as Klass;
+export const classOf = (call: Call): QubeClass => call.endpoint as QubeClass;
 export const deviceClassOf = (call: Call): DeviceClass => call.endpoint as DeviceClass;

@@ -5,7 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { Api } from '../host/api.js';
-import { loadWorld } from '../world.js';
+import { loadHostSpec } from '../host-spec.js';
 import { readRecording, releaseOf } from './replay/recording.js';
 import { type Outcome, replay } from './replay/replay.js';
 
@@ -21,7 +21,7 @@ if (file === undefined || (values.api !== undefined && !['4.2', '4.3', '4.4'].in
 
 const exchanges = readRecording(file);
 const api = (values.api as Api | undefined) ?? releaseOf(exchanges, file);
-const outcomes = await replay(exchanges, { api, world: loadWorld(values.world ?? 'recorded') });
+const outcomes = await replay(exchanges, { api, world: loadHostSpec(values.world ?? 'recorded') });
 
 for (const outcome of outcomes) {
   if (outcome.environment !== null)

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { eventually, gate } from '../../test/support/waiting.js';
 import { Host } from '../host/host.js';
-import { loadWorld } from '../world.js';
+import { loadHostSpec } from '../host-spec.js';
 import { type AdminApiServer, serveAdminApi } from './server.js';
 import { decodeReply, encodeRequest } from './wire.js';
 
@@ -18,7 +18,7 @@ let server: AdminApiServer;
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'qubesd-'));
   path = join(dir, 'qubesd.sock');
-  host = Host.load(loadWorld('demo'));
+  host = Host.load(loadHostSpec('demo'));
   server = await serveAdminApi(host, path);
 });
 

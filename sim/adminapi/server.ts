@@ -41,9 +41,9 @@ export async function serveAdminApi(
 function serve(host: Host, socket: Socket): void {
   const chunks: Buffer[] = [];
   let length = 0;
-  const gone = new AbortController();
+  const hangUp = new AbortController();
   // A caller that goes away is not a reason to stop what it asked for; only streams end with their caller.
-  socket.on('close', () => gone.abort());
+  socket.on('close', () => hangUp.abort());
   socket.on('error', () => socket.destroy());
   socket.on('data', (chunk) => {
     length += chunk.length;
@@ -55,7 +55,7 @@ function serve(host: Host, socket: Socket): void {
   socket.on('end', () => {
     const request = Buffer.concat(chunks);
     const done = isStream(request)
-      ? host.stream(request, (bytes) => socket.write(bytes), gone.signal)
+      ? host.stream(request, (bytes) => socket.write(bytes), hangUp.signal)
       : host.call(request).then((reply) => {
           if (reply.length > 0 && socket.writable) socket.write(reply);
         });

@@ -2,15 +2,15 @@ import type { Qube } from '../host/qube.js';
 import type { HostState } from '../host/state.js';
 
 /** Memory in KiB, processor time in nanoseconds. */
-export function memoryOf(host: HostState, qube: Qube): { used: number; most: number; cpuTime: number } {
-  if (qube.klass === 'AdminVM') {
+export function memoryOf(host: HostState, qube: Qube): { used: number; total: number; cpuTime: number } {
+  if (qube.class === 'AdminVM') {
     const used = host.machine.dom0 * 1024;
-    return { used, most: used, cpuTime: Math.round(host.now() % 1e6) * 1_000_000 };
+    return { used, total: used, cpuTime: Math.round(host.now() % 1e6) * 1_000_000 };
   }
-  if (qube.klass === 'RemoteVM' || !qube.running) return { used: 0, most: 0, cpuTime: 0 };
+  if (qube.class === 'RemoteVM' || !qube.running) return { used: 0, total: 0, cpuTime: 0 };
   const most = Number(host.property(qube, 'maxmem') || host.property(qube, 'memory')) * 1024;
   const used = host.since('4.4') ? Number(host.property(qube, 'memory')) * 1024 : most;
-  return { used, most, cpuTime: seconds(host, qube) * 1_000_000_000 };
+  return { used, total: most, cpuTime: seconds(host, qube) * 1_000_000_000 };
 }
 
 function seconds(host: HostState, qube: Qube): number {
@@ -20,7 +20,7 @@ function seconds(host: HostState, qube: Qube): number {
 /** The figures of one running qube, as one `vm-stats` event carries them. */
 export function statsOf(host: HostState, qube: Qube): [string, string][] {
   const memory = memoryOf(host, qube);
-  const used = qube.klass === 'AdminVM' ? memory.used : Number(host.property(qube, 'memory')) * 1024;
+  const used = qube.class === 'AdminVM' ? memory.used : Number(host.property(qube, 'memory')) * 1024;
   const cpu = String(Math.round(memory.cpuTime / 1_000_000));
   if (!host.since('4.4')) {
     return [
@@ -30,10 +30,10 @@ export function statsOf(host: HostState, qube: Qube): [string, string][] {
       ['cpu_usage_raw', '0'],
     ];
   }
-  const cpus = qube.klass === 'AdminVM' ? host.machine.cpus : host.property(qube, 'vcpus');
+  const cpus = qube.class === 'AdminVM' ? host.machine.cpus : host.property(qube, 'vcpus');
   return [
     ['memory_kb', String(used)],
-    ['memory_assigned_total', String(memory.most)],
+    ['memory_assigned_total', String(memory.total)],
     ['memory_assigned_usable', String(used)],
     ['memory_with_swap_used', String(used)],
     ['cpu_time', cpu],

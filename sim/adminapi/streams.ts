@@ -11,10 +11,10 @@ const ESTABLISHED = eventReply('', 'connection-established', []);
 
 /** Everything that happens, or everything that happens to one qube, as far as the caller may hear of it. */
 export const events: Stream = async ({ host, source, dest }, onBytes, signal) => {
-  const all = dest.klass === 'AdminVM';
+  const all = dest.class === 'AdminVM';
   const heard = ({ subject, name, args }: HostEvent): boolean => {
     if (!all && subject !== dest) return false;
-    if (source.klass === 'AdminVM') return true;
+    if (source.class === 'AdminVM') return true;
     const about = subject?.name ?? (typeof args.vm === 'string' ? args.vm : '@adminvm');
     return host.visible('admin.Events', name.replaceAll(':', '_'), source.name, about);
   };
@@ -30,13 +30,13 @@ export const events: Stream = async ({ host, source, dest }, onBytes, signal) =>
 /** The figures of every running qube, or of one, again and again. */
 export const stats: Stream = async ({ host, dest }, onBytes, signal) => {
   onBytes(ESTABLISHED);
-  if (dest.klass !== 'AdminVM' && !dest.running) throw errors.notRunning(dest.name);
+  if (dest.class !== 'AdminVM' && !dest.running) throw errors.notRunning(dest.name);
   while (!signal.aborted) {
     const shown: Qube[] =
-      dest.klass === 'AdminVM'
+      dest.class === 'AdminVM'
         ? [...host.qubes()]
-            .filter((qube) => qube.running && qube.klass !== 'RemoteVM')
-            .sort((a, b) => Number(b.klass === 'AdminVM') - Number(a.klass === 'AdminVM') || a.xid - b.xid)
+            .filter((qube) => qube.running && qube.class !== 'RemoteVM')
+            .sort((a, b) => Number(b.class === 'AdminVM') - Number(a.class === 'AdminVM') || a.xid - b.xid)
         : [dest].filter((qube) => qube.running);
     for (const qube of shown) onBytes(eventReply(qube.name, 'vm-stats', statsOf(host, qube)));
     await Promise.race([host.wait(Number(host.global('stats_interval'))), aborted(signal)]);

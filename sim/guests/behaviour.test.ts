@@ -102,7 +102,7 @@ function serviceProcess(service: string, dir: string, then = '') {
   });
 }
 
-const QUBE = { name: 'ai-one', template: null, klass: 'AppVM' };
+const QUBE = { name: 'ai-one', template: null, class: 'AppVM' };
 
 const inMemory: Engine = async () => inGuest(await new MemoryEngine().start(QUBE));
 

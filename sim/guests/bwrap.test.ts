@@ -35,8 +35,8 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     rmSync(dir, { recursive: true, force: true });
   });
 
-  const start = async (name: string, template: string | null = 'tpl', klass = 'AppVM') => {
-    const guest = await engine.start({ name, template, klass });
+  const start = async (name: string, template: string | null = 'tpl', qubeClass = 'AppVM') => {
+    const guest = await engine.start({ name, template, class: qubeClass });
     guests.push(guest);
     return guest;
   };
@@ -45,15 +45,15 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     return `${Buffer.from(stdout)}${Buffer.from(stderr)}`;
   };
   /** One life of a qube. */
-  const life = async (name: string, command: string, klass?: string, template?: string) => {
-    const guest = await start(name, template, klass);
+  const runOnce = async (name: string, command: string, qubeClass?: string, template?: string) => {
+    const guest = await start(name, template, qubeClass);
     const said = await run(guest, command);
     await guest.stop();
     return said;
   };
   const serve = async (guest: Guest, service: string, input: string, rest: Partial<ServiceCall> = {}) => {
     let said = '';
-    const hear = (bytes: Uint8Array) => {
+    const receive = (bytes: Uint8Array) => {
       said += Buffer.from(bytes).toString('utf8');
     };
     const exit = await guest.serve({
@@ -64,8 +64,8 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
       stdin: (async function* () {
         yield Buffer.from(input);
       })(),
-      stdout: hear,
-      stderr: hear,
+      stdout: receive,
+      stderr: receive,
       signal: new AbortController().signal,
       ...rest,
     });
@@ -79,34 +79,34 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     expect(await run(first, `for f in ${kept} ${lost}; do echo here > $f; done`)).toBe('');
     expect(await run(first, `cat ${kept} ${lost} | sort -u`)).toBe('here\n');
     await first.stop();
-    expect(await life('app', `ls ${kept} ${lost} 2>/dev/null`)).toBe(`${kept.replace(' ', '\n')}\n`);
+    expect(await runOnce('app', `ls ${kept} ${lost} 2>/dev/null`)).toBe(`${kept.replace(' ', '\n')}\n`);
   });
 
   it('has nothing left when it is forgotten', async () => {
-    await life('app', 'echo a > /home/user/f; chmod 000 /home/user');
+    await runOnce('app', 'echo a > /home/user/f; chmod 000 /home/user');
     engine.forget('app');
     expect(readdirSync(join(dir, 'guests'))).toEqual([]);
-    expect(await life('app', 'ls -A /home/user')).toBe('');
+    expect(await runOnce('app', 'ls -A /home/user')).toBe('');
   });
 
   it('shares its files with no other qube', async () => {
-    await life('app', 'echo a > /home/user/f');
-    expect(await life('other', 'ls -A /home/user')).toBe('');
+    await runOnce('app', 'echo a > /home/user/f');
+    expect(await runOnce('other', 'ls -A /home/user')).toBe('');
   });
 
   it('as a disposable starts on a copy of its template’s private volume and touches nothing of it', async () => {
-    await life('dvm', 'echo base > /home/user/f');
-    const said = await life('disp1', 'cat /home/user/f; echo changed > /home/user/f', 'DispVM', 'dvm');
+    await runOnce('dvm', 'echo base > /home/user/f');
+    const said = await runOnce('disp1', 'cat /home/user/f; echo changed > /home/user/f', 'DispVM', 'dvm');
     expect(said).toBe('base\n');
-    expect(await life('dvm', 'cat /home/user/f')).toBe('base\n');
+    expect(await runOnce('dvm', 'cat /home/user/f')).toBe('base\n');
   });
 
   it('has another’s private volume after a clone, and an empty one after an import of nothing', async () => {
-    await life('app', 'echo a > /home/user/f');
+    await runOnce('app', 'echo a > /home/user/f');
     await engine.import({ qube: 'new', volume: 'private' }, { qube: 'app', volume: 'private' });
-    expect(await life('new', 'cat /home/user/f')).toBe('a\n');
+    expect(await runOnce('new', 'cat /home/user/f')).toBe('a\n');
     await engine.import({ qube: 'new', volume: 'private' }, null);
-    expect(await life('new', 'ls -A /home/user')).toBe('');
+    expect(await runOnce('new', 'ls -A /home/user')).toBe('');
   });
 
   it('has no network interface but lo, and none of the machine’s', async () => {
@@ -199,10 +199,10 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
   it('ends a command whose caller goes', async () => {
     const guest = await start('app');
     const marker = `sleep 7100.${process.pid}`;
-    const gone = new AbortController();
-    const running = guest.run({ command: `${marker} & ${marker}`, user: 'user', signal: gone.signal });
+    const hangUp = new AbortController();
+    const running = guest.run({ command: `${marker} & ${marker}`, user: 'user', signal: hangUp.signal });
     await eventually(() => processes(marker)).toBe(2);
-    gone.abort();
+    hangUp.abort();
     expect(await running).toMatchObject({ aborted: true });
     await eventually(() => processes(marker)).toBe(0);
   });
@@ -237,7 +237,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
   });
 
   it('is what a simulated host has when it is asked for, stopped and removed as the host says', async () => {
-    const sim = await startHost({ world: 'demo', dir: join(dir, 'd'), guests: 'bwrap' });
+    const sim = await startHost({ spec: 'demo', dir: join(dir, 'd'), guests: 'bwrap' });
     try {
       const policy = join(sim.root, 'etc/qubes/policy.d/10-test.policy');
       writeFileSync(policy, 'qubes.VMShell * personal work allow\n');

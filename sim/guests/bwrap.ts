@@ -12,7 +12,7 @@ import { requestOf } from './protocol.js';
 import { HOST_ENV, Sandbox } from './sandbox.js';
 
 /** What a shell exits with when a signal ended the program; SIGKILL, as `stop` sends it. */
-const KILLED = 137;
+const EXIT_KILLED = 137;
 const NO_SUCH_USER = 126;
 
 /** As qrexec's agent looks for a service: one for this argument first. A service that is not there exits 127. */
@@ -47,12 +47,12 @@ export class BwrapEngine implements GuestEngine {
 
   /** Why no sandbox can be made here: not installed, or the kernel or a container around us forbids it. */
   static unavailable(): string | undefined {
-    if (BwrapEngine.reason === null) BwrapEngine.reason = trial();
+    if (BwrapEngine.reason === null) BwrapEngine.reason = testSandbox();
     return BwrapEngine.reason;
   }
 
-  async start({ name, template, klass }: QubeToStart): Promise<Guest> {
-    if (klass === 'DispVM' && template !== null) await this.copy(template, name);
+  async start({ name, template, class: qubeClass }: QubeToStart): Promise<Guest> {
+    if (qubeClass === 'DispVM' && template !== null) await this.copy(template, name);
     return new BwrapGuest(await Sandbox.open(name, this.disk(name)));
   }
 
@@ -100,7 +100,7 @@ class BwrapGuest implements Guest {
       call.stderr(Buffer.from(`${user}: no such user\n`));
       return NO_SUCH_USER;
     }
-    if (this.sandbox.over) return KILLED;
+    if (this.sandbox.over) return EXIT_KILLED;
     const running = this.process(user, account.home, call);
     this.calls.add(running);
     try {
@@ -163,7 +163,7 @@ class BwrapGuest implements Guest {
     signal.addEventListener('abort', hangUp, { once: true });
     return new Promise<number>((done, failed) => {
       child.once('error', failed);
-      child.once('close', (exit) => done(exit ?? KILLED));
+      child.once('close', (exit) => done(exit ?? EXIT_KILLED));
     }).finally(() => signal.removeEventListener('abort', hangUp));
   }
 }
@@ -181,10 +181,10 @@ function resultOf(reply: Buffer): CommandResult {
     at += 5 + payload.length;
   }
   const [stdout, stderr] = [Buffer.concat(streams.O!), Buffer.concat(streams.E!)];
-  return { exit: last?.exit ?? KILLED, stdout, stderr, aborted: last === undefined || last.timed_out };
+  return { exit: last?.exit ?? EXIT_KILLED, stdout, stderr, aborted: last === undefined || last.timed_out };
 }
 
-function trial(): string | undefined {
+function testSandbox(): string | undefined {
   for (const [program, home] of Object.entries({
     bwrap: 'bubblewrap',
     nsenter: 'util-linux',

@@ -1,17 +1,17 @@
 /** What a qube has beyond a shell: who and where it is, and its ways to other qubes. */
 import { type CustomCommand, defineCommand, type ExecResult, type IFileSystem } from 'just-bash';
-import { outcomeOf, pack, type Sent } from './filecopy.js';
-import type { Outside } from './outside.js';
+import { type CopyRequest, outcomeOf, pack } from './filecopy.js';
+import type { GuestNetwork } from './outside.js';
 import { aptGet } from './packages.js';
 
-interface Inside {
+interface CommandContext {
   readonly name: string;
   readonly user: string;
   readonly uid: number;
-  readonly outside: Outside | undefined;
+  readonly outside: GuestNetwork | undefined;
 }
 
-export function commandsOf({ name, user, uid, outside }: Inside): CustomCommand[] {
+export function commandsOf({ name, user, uid, outside }: CommandContext): CustomCommand[] {
   const says = (command: string, text: string) => defineCommand(command, async () => done(`${text}\n`));
   return [
     says('whoami', user),
@@ -26,7 +26,7 @@ export function commandsOf({ name, user, uid, outside }: Inside): CustomCommand[
 }
 
 /** `qrexec-client-vm TARGET SERVICE[+ARGUMENT]`, from inside. */
-function clientVm(name: string, outside: Outside): CustomCommand {
+function clientVm(name: string, outside: GuestNetwork): CustomCommand {
   return defineCommand('qrexec-client-vm', async ([target, service], { stdin }) => {
     if (target === undefined || service === undefined)
       return failed(2, 'usage: qrexec-client-vm TARGET SERVICE');
@@ -41,10 +41,10 @@ function clientVm(name: string, outside: Outside): CustomCommand {
 }
 
 /** `qvm-copy-to-vm QUBE FILE...` */
-function copyToVm(name: string, outside: Outside): CustomCommand {
+function copyToVm(name: string, outside: GuestNetwork): CustomCommand {
   return defineCommand('qvm-copy-to-vm', async ([target, ...paths], { fs, cwd }) => {
     if (target === undefined || paths.length === 0) return failed(1, 'usage: qvm-copy-to-vm QUBE FILE...');
-    const files: Sent[] = [];
+    const files: CopyRequest[] = [];
     for (const path of paths) {
       const from = fs.resolvePath(cwd, path);
       if (!(await fs.exists(from))) return failed(1, `qvm-copy-to-vm: ${path}: no such file`);
@@ -57,7 +57,7 @@ function copyToVm(name: string, outside: Outside): CustomCommand {
   });
 }
 
-async function gather(fs: IFileSystem, from: string, as: string, files: Sent[]): Promise<void> {
+async function gather(fs: IFileSystem, from: string, as: string, files: CopyRequest[]): Promise<void> {
   const { isDirectory, mode } = await fs.stat(from);
   if (!isDirectory) {
     files.push({ path: as, mode: mode & 0o777, data: await fs.readFileBuffer(from) });

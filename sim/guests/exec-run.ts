@@ -11,7 +11,7 @@ interface Outcome {
   readonly timed_out: boolean;
 }
 
-const LOST: Outcome = { exit: null, signal: null, timed_out: false };
+const LOST_OUTCOME: Outcome = { exit: null, signal: null, timed_out: false };
 
 export function execRun(guest: Guest & { readonly jobs: Jobs }, call: ServiceCall): Promise<number> {
   const shape = {
@@ -30,7 +30,7 @@ export function execRun(guest: Guest & { readonly jobs: Jobs }, call: ServiceCal
       const ready = { ...command, user, stdin };
       if (background) {
         if (stdin.length > LIMITS.job_input_bytes) throw new Refusal('invalid-request');
-        return { ...LOST, job: guest.jobs.launch(guest, ready, timeout) };
+        return { ...LOST_OUTCOME, job: guest.jobs.launch(guest, ready, timeout) };
       }
       const late = AbortSignal.timeout((timeout ?? LIMITS.default_command_seconds) * 1000);
       const result = await guest.run({
@@ -69,10 +69,10 @@ export function execOutput(guest: { readonly jobs: Jobs }, call: ServiceCall): P
       signal,
     ) => {
       const job = guest.jobs.find(id);
-      await job.until(() => job.kept[stream].length > offset, wait * 1000, signal);
-      send(stream === 'stdout' ? 'O' : 'E', job.kept[stream].subarray(offset, offset + limit));
-      const size = job.kept[stream].length;
-      return { ...job.state(), size, dropped: job.printed[stream] - size };
+      await job.until(() => job.buffers[stream].length > offset, wait * 1000, signal);
+      send(stream === 'stdout' ? 'O' : 'E', job.buffers[stream].subarray(offset, offset + limit));
+      const size = job.buffers[stream].length;
+      return { ...job.state(), size, dropped: job.totals[stream] - size };
     },
   );
 }
@@ -105,12 +105,12 @@ export class Jobs {
 }
 
 class Job {
-  readonly kept = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
-  readonly printed = { stdout: 0, stderr: 0 };
+  readonly buffers = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  readonly totals = { stdout: 0, stderr: 0 };
   private outcome: Outcome | undefined;
   private readonly stopping = new AbortController();
   private readonly ended: Promise<void>;
-  private moved = () => {};
+  private wakeReader = () => {};
 
   constructor(guest: Guest, command: Command, timeout: number | undefined) {
     const late = timeout === undefined ? new AbortController().signal : AbortSignal.timeout(timeout * 1000);
@@ -123,22 +123,22 @@ class Job {
       .then((result) => {
         const how = outcomeOf(result, late.aborted);
         this.outcome = this.stopping.signal.aborted && result.aborted ? { ...how, signal: 'SIGTERM' } : how;
-        this.moved();
+        this.wakeReader();
       });
   }
 
   state() {
-    return { running: this.outcome === undefined, ...(this.outcome ?? LOST) };
+    return { running: this.outcome === undefined, ...(this.outcome ?? LOST_OUTCOME) };
   }
 
-  /** Until this holds, the command has ended, so many milliseconds have gone, or nobody waits any more. */
-  async until(holds: () => boolean, milliseconds: number, gone: AbortSignal): Promise<void> {
-    const late = AbortSignal.any([AbortSignal.timeout(milliseconds), gone]);
-    while (!holds() && this.outcome === undefined && !late.aborted)
+  /** Waits until the condition holds, the command has ended, the time is over, or the caller has gone. */
+  async until(condition: () => boolean, milliseconds: number, callerGone: AbortSignal): Promise<void> {
+    const late = AbortSignal.any([AbortSignal.timeout(milliseconds), callerGone]);
+    while (!condition() && this.outcome === undefined && !late.aborted)
       await new Promise<void>((resolve) => {
-        const before = this.moved;
-        this.moved = () => {
-          before();
+        const wakeOthers = this.wakeReader;
+        this.wakeReader = () => {
+          wakeOthers();
           resolve();
         };
         late.addEventListener('abort', () => resolve(), { once: true });
@@ -151,11 +151,11 @@ class Job {
   }
 
   private print(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
-    this.printed[stream] += bytes.length;
-    const kept = this.kept[stream];
-    this.kept[stream] = Buffer.concat([kept, bytes.subarray(0, LIMITS.job_output_bytes - kept.length)]);
-    const moved = this.moved;
-    this.moved = () => {};
-    moved();
+    this.totals[stream] += bytes.length;
+    const kept = this.buffers[stream];
+    this.buffers[stream] = Buffer.concat([kept, bytes.subarray(0, LIMITS.job_output_bytes - kept.length)]);
+    const wake = this.wakeReader;
+    this.wakeReader = () => {};
+    wake();
   }
 }

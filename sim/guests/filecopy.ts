@@ -13,7 +13,7 @@ const MAX_PATH = 4096;
 const EINVAL = 22;
 const EEXIST = 17;
 
-export interface Sent {
+export interface CopyRequest {
   readonly path: string;
   readonly mode: number;
   /** A directory has none. */
@@ -21,7 +21,7 @@ export interface Sent {
 }
 
 /** The stream for these files; a directory comes before what is in it. */
-export function pack(files: readonly Sent[]): Uint8Array {
+export function pack(files: readonly CopyRequest[]): Uint8Array {
   const parts = files.flatMap(({ path, mode, data }) => {
     const name = Buffer.concat([Buffer.from(path), Buffer.from([0])]);
     const kind = data === undefined ? DIRECTORY : REGULAR;
@@ -44,7 +44,7 @@ export async function receive(stream: Uint8Array, fs: IFileSystem, directory: st
   let at = 0;
   let lastName = '';
   const take = (length: number): Buffer => {
-    if (at + length > bytes.length) throw new Broken(EINVAL);
+    if (at + length > bytes.length) throw new MalformedStream(EINVAL);
     at += length;
     return bytes.subarray(at - length, at);
   };
@@ -54,7 +54,7 @@ export async function receive(stream: Uint8Array, fs: IFileSystem, directory: st
       const head = take(HEADER);
       const nameLength = head.readUInt32LE(0);
       if (nameLength === 0) break;
-      if (nameLength > MAX_PATH) throw new Broken(EINVAL);
+      if (nameLength > MAX_PATH) throw new MalformedStream(EINVAL);
       lastName = safe(take(nameLength).toString('utf8').replace(/\0$/, ''));
       const mode = head.readUInt32LE(4);
       const data = take(Number(head.readBigUInt64LE(8)));
@@ -62,12 +62,12 @@ export async function receive(stream: Uint8Array, fs: IFileSystem, directory: st
     }
     return answer(0, bytes.subarray(0, at), lastName);
   } catch (error) {
-    if (error instanceof Broken) return answer(error.errno, bytes.subarray(0, at), lastName);
+    if (error instanceof MalformedStream) return answer(error.errno, bytes.subarray(0, at), lastName);
     throw error;
   }
 }
 
-class Broken extends Error {
+class MalformedStream extends Error {
   constructor(readonly errno: number) {
     super(`errno ${errno}`);
   }
@@ -75,7 +75,7 @@ class Broken extends Error {
 
 function safe(path: string): string {
   const steps = path.split('/');
-  if (steps.some((step) => step === '' || step === '.' || step === '..')) throw new Broken(EINVAL);
+  if (steps.some((step) => step === '' || step === '.' || step === '..')) throw new MalformedStream(EINVAL);
   return path;
 }
 
@@ -84,8 +84,8 @@ async function put(fs: IFileSystem, path: string, mode: number, data: Uint8Array
     await fs.mkdir(path, { recursive: true });
     return;
   }
-  if ((mode & TYPE) !== REGULAR) throw new Broken(EINVAL);
-  if (await fs.exists(path)) throw new Broken(EEXIST);
+  if ((mode & TYPE) !== REGULAR) throw new MalformedStream(EINVAL);
+  if (await fs.exists(path)) throw new MalformedStream(EEXIST);
   await fs.writeFile(path, data);
 }
 

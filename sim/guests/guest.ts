@@ -46,7 +46,7 @@ export interface Guest {
 export interface QubeToStart {
   readonly name: string;
   readonly template: string | null;
-  readonly klass: string;
+  readonly class: string;
 }
 
 /** Makes and keeps the insides of qubes. */

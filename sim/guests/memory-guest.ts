@@ -3,7 +3,7 @@ import { USERS } from './accounts.js';
 import { commandsOf } from './commands.js';
 import { Jobs } from './exec-run.js';
 import type { Command, CommandResult, Guest, ServiceCall } from './guest.js';
-import { fetchFrom, type Outside } from './outside.js';
+import { fetchFrom, type GuestNetwork } from './outside.js';
 import { heard as hearing, tapped } from './tap.js';
 
 /** A service of the in-memory guests: the exit code it ends with. */
@@ -11,7 +11,7 @@ export type MemoryService = (guest: MemoryGuest, call: ServiceCall) => Promise<n
 
 /** What a shell exits with for a command that it cannot start, and for one that was killed. */
 const CANNOT_START = 126;
-const KILLED = 137;
+const EXIT_KILLED = 137;
 
 export class MemoryGuest implements Guest {
   readonly jobs = new Jobs();
@@ -20,7 +20,7 @@ export class MemoryGuest implements Guest {
   constructor(
     readonly name: string,
     readonly fs: MountableFs,
-    private readonly outside: Outside | undefined,
+    private readonly outside: GuestNetwork | undefined,
     private readonly serviceOf: (name: string) => MemoryService | undefined,
   ) {}
 
@@ -31,18 +31,19 @@ export class MemoryGuest implements Guest {
     return service(this, { ...call, signal });
   }
 
-  async run({ command, user, cwd, env, stdin, signal, onOutput }: Command): Promise<CommandResult> {
-    const heard = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
-    const hear = onOutput ?? ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => heard[stream].push(bytes));
-    const come = (exit: number, aborted = false): CommandResult => ({
+  async run({ command, user, cwd, env, stdin, signal, onOutput: listener }: Command): Promise<CommandResult> {
+    const chunks = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
+    const onOutput =
+      listener ?? ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => chunks[stream].push(bytes));
+    const resultOf = (exit: number, aborted = false): CommandResult => ({
       exit,
-      stdout: Buffer.concat(heard.stdout),
-      stderr: Buffer.concat(heard.stderr),
+      stdout: Buffer.concat(chunks.stdout),
+      stderr: Buffer.concat(chunks.stderr),
       aborted,
     });
     const cannot = (why: string) => {
-      hear('stderr', Buffer.from(`${why}\n`));
-      return come(CANNOT_START);
+      onOutput('stderr', Buffer.from(`${why}\n`));
+      return resultOf(CANNOT_START);
     };
     const account = USERS[user];
     if (account === undefined) return cannot(`${user}: no such user`);
@@ -50,7 +51,7 @@ export class MemoryGuest implements Guest {
     if (!(await this.isDirectory(where))) return cannot(`${where}: no such directory`);
     const line = typeof command === 'string' ? command : command.map(quoted).join(' ');
     const shell = new Bash({
-      fs: tapped(this.fs, hear),
+      fs: tapped(this.fs, onOutput),
       cwd: where,
       env: { HOME: account.home, USER: user, LOGNAME: user, PATH: '/usr/local/bin:/usr/bin:/bin', ...env },
       processInfo: { pid: 1, uid: account.uid, gid: account.uid },
@@ -67,11 +68,11 @@ export class MemoryGuest implements Guest {
       signal: ended,
       ...(stdin && { stdin: Buffer.from(stdin).toString('latin1'), stdinKind: 'bytes' as const }),
     });
-    if (ended.aborted) return come(KILLED, true);
+    if (ended.aborted) return resultOf(EXIT_KILLED, true);
     // What the shell itself has to say, of a line that it cannot read.
-    if (stdout !== '') hear('stdout', bytesOf(stdout, stdoutKind));
-    if (stderr !== '') hear('stderr', Buffer.from(stderr, 'utf8'));
-    return come(exitCode);
+    if (stdout !== '') onOutput('stdout', bytesOf(stdout, stdoutKind));
+    if (stderr !== '') onOutput('stderr', Buffer.from(stderr, 'utf8'));
+    return resultOf(exitCode);
   }
 
   async stop(): Promise<void> {

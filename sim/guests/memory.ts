@@ -1,7 +1,7 @@
 import { MountableFs } from 'just-bash';
 import type { Guest, GuestEngine, QubeToStart } from './guest.js';
 import { MemoryGuest, type MemoryService } from './memory-guest.js';
-import type { Outside } from './outside.js';
+import type { GuestNetwork } from './outside.js';
 import { SERVICES } from './services.js';
 import { Volumes } from './volumes.js';
 
@@ -13,7 +13,7 @@ export class MemoryEngine implements GuestEngine {
   private readonly volumes: Volumes;
 
   constructor(
-    private readonly outside?: Outside,
+    private readonly outside?: GuestNetwork,
     templateOf: (name: string) => string | null = () => null,
     /** Services beyond those every qube has. */
     private readonly services: Readonly<Record<string, MemoryService>> = {},

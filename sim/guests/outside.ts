@@ -10,7 +10,7 @@ export interface CallOut {
   readonly stderr: Uint8Array;
 }
 
-export interface Outside {
+export interface GuestNetwork {
   call(source: string, target: string, service: string, stdin: Uint8Array): Promise<CallOut>;
   reach(from: string, destination: Destination): Reach;
 }
@@ -33,7 +33,7 @@ const FAILURES = {
 } as const;
 
 /** The fetch behind a guest's `curl`. */
-export function fetchFrom(outside: Outside, name: string): SecureFetch {
+export function fetchFrom(outside: GuestNetwork, name: string): SecureFetch {
   return async (url) => {
     const { protocol, hostname, port, pathname, search } = new URL(url);
     const number = Number(port || (protocol === 'https:' ? 443 : 80));

@@ -3,7 +3,7 @@ import { FOREVER } from '../../test/support/waiting.js';
 import { MemoryEngine } from './memory.js';
 
 const TEMPLATES: Record<string, string> = { app: 'tpl', other: 'tpl', dvm: 'tpl', disp1: 'dvm' };
-const KLASSES: Record<string, string> = {
+const CLASSES: Record<string, string> = {
   tpl: 'TemplateVM',
   alone: 'StandaloneVM',
   disp1: 'DispVM',
@@ -14,11 +14,11 @@ const engine = () => new MemoryEngine(undefined, (name) => TEMPLATES[name] ?? nu
 const qube = (name: string) => ({
   name,
   template: name.startsWith('disp') ? 'dvm' : (TEMPLATES[name] ?? null),
-  klass: KLASSES[name] ?? 'AppVM',
+  class: CLASSES[name] ?? 'AppVM',
 });
 
 /** One life of a qube: start it, run a line as root, stop it. */
-async function life(engine: MemoryEngine, name: string, command: string): Promise<string> {
+async function runOnce(engine: MemoryEngine, name: string, command: string): Promise<string> {
   const guest = await engine.start(qube(name));
   const { stdout } = await guest.run({ command, user: 'root' });
   await guest.stop();
@@ -28,50 +28,50 @@ async function life(engine: MemoryEngine, name: string, command: string): Promis
 describe('what a qube writes', () => {
   it('to /home and /rw is there when it starts again', async () => {
     const host = engine();
-    await life(host, 'app', 'echo a > /home/user/f; mkdir -p /rw/config; echo b > /rw/config/f');
-    expect(await life(host, 'app', 'cat /home/user/f /rw/config/f')).toBe('a\nb\n');
+    await runOnce(host, 'app', 'echo a > /home/user/f; mkdir -p /rw/config; echo b > /rw/config/f');
+    expect(await runOnce(host, 'app', 'cat /home/user/f /rw/config/f')).toBe('a\nb\n');
   });
 
   it('to its root is gone, unless the root is its own', async () => {
     const host = engine();
-    for (const name of ['app', 'alone']) await life(host, name, 'echo a > /etc/f');
-    expect(await life(host, 'app', 'cat /etc/f 2>/dev/null')).toBe('');
-    expect(await life(host, 'alone', 'cat /etc/f')).toBe('a\n');
+    for (const name of ['app', 'alone']) await runOnce(host, name, 'echo a > /etc/f');
+    expect(await runOnce(host, 'app', 'cat /etc/f 2>/dev/null')).toBe('');
+    expect(await runOnce(host, 'alone', 'cat /etc/f')).toBe('a\n');
   });
 
   it('to its root, if it is a template, is what its qubes start on, and they do not change it', async () => {
     const host = engine();
-    await life(host, 'tpl', 'mkdir -p /usr/share; echo installed > /usr/share/f');
-    expect(await life(host, 'app', 'cat /usr/share/f; echo mine > /usr/share/f')).toBe('installed\n');
-    expect(await life(host, 'other', 'cat /usr/share/f')).toBe('installed\n');
+    await runOnce(host, 'tpl', 'mkdir -p /usr/share; echo installed > /usr/share/f');
+    expect(await runOnce(host, 'app', 'cat /usr/share/f; echo mine > /usr/share/f')).toBe('installed\n');
+    expect(await runOnce(host, 'other', 'cat /usr/share/f')).toBe('installed\n');
   });
 
   it('is nobody else’s', async () => {
     const host = engine();
-    await life(host, 'app', 'echo a > /home/user/f');
-    expect(await life(host, 'other', 'cat /home/user/f 2>/dev/null')).toBe('');
+    await runOnce(host, 'app', 'echo a > /home/user/f');
+    expect(await runOnce(host, 'other', 'cat /home/user/f 2>/dev/null')).toBe('');
   });
 
   it('is gone with the qube', async () => {
     const host = engine();
-    await life(host, 'app', 'echo a > /home/user/f');
+    await runOnce(host, 'app', 'echo a > /home/user/f');
     host.forget('app');
-    expect(await life(host, 'app', 'cat /home/user/f 2>/dev/null')).toBe('');
+    expect(await runOnce(host, 'app', 'cat /home/user/f 2>/dev/null')).toBe('');
   });
 
   it('as a disposable starts from its template’s private volume and touches nothing of it', async () => {
     const host = engine();
-    await life(host, 'dvm', 'echo base > /home/user/f');
-    expect(await life(host, 'disp1', 'cat /home/user/f; echo changed > /home/user/f')).toBe('base\n');
-    expect(await life(host, 'disp2', 'cat /home/user/f')).toBe('base\n');
+    await runOnce(host, 'dvm', 'echo base > /home/user/f');
+    expect(await runOnce(host, 'disp1', 'cat /home/user/f; echo changed > /home/user/f')).toBe('base\n');
+    expect(await runOnce(host, 'disp2', 'cat /home/user/f')).toBe('base\n');
   });
 
   it('is copied when a volume is cloned', async () => {
     const host = engine();
-    await life(host, 'app', 'echo a > /home/user/f');
+    await runOnce(host, 'app', 'echo a > /home/user/f');
     await host.import({ qube: 'other', volume: 'private' }, { qube: 'app', volume: 'private' });
-    await life(host, 'app', 'echo later > /home/user/f');
-    expect(await life(host, 'other', 'cat /home/user/f')).toBe('a\n');
+    await runOnce(host, 'app', 'echo later > /home/user/f');
+    expect(await runOnce(host, 'other', 'cat /home/user/f')).toBe('a\n');
   });
 });
 

@@ -15,7 +15,7 @@ import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCa
 import { requestOf } from './protocol.js';
 
 const NO_SUCH_SERVICE = 127;
-const KILLED = 137;
+const EXIT_KILLED = 137;
 
 export class ProcessEngine implements GuestEngine {
   constructor(private readonly dir: string) {}
@@ -96,7 +96,7 @@ export class ProcessGuest implements Guest {
     signal.addEventListener('abort', hangUp, { once: true });
     return new Promise((done, failed) => {
       child.once('error', failed);
-      child.once('close', (exit) => done(exit ?? KILLED));
+      child.once('close', (exit) => done(exit ?? EXIT_KILLED));
     });
   }
 }

@@ -46,7 +46,7 @@ export async function answer<P extends TProperties>(
     const schema = Type.Object(shape, { additionalProperties: false });
     if (!Check(schema, request)) throw new Refusal('invalid-request');
     const body = await input.body();
-    const signal = AbortSignal.any([call.signal, input.gone()]);
+    const signal = AbortSignal.any([call.signal, input.callerSignal()]);
     const reply = await handle(request as Static<TObject<P>>, body, send, signal);
     if (signal.aborted) return 1;
     call.stdout(frame('X', jsonOf(reply)));
@@ -111,7 +111,7 @@ class Incoming {
   }
 
   /** Aborted when the caller's side ends; whatever comes until then is nothing. */
-  gone(): AbortSignal {
+  callerSignal(): AbortSignal {
     const gone = new AbortController();
     (async () => {
       while (await this.more()) this.pending = Buffer.alloc(0);

@@ -39,7 +39,7 @@ export interface Accounts {
   /** Written to uid_map and gid_map from outside; null when bwrap does it itself. */
   readonly map: string | null;
   /** What stands before a program that is to run as this user. */
-  readonly become: (user: string) => readonly string[];
+  readonly becomeUser: (user: string) => readonly string[];
 }
 
 const TWO: Accounts = {
@@ -49,7 +49,7 @@ const TWO: Accounts = {
     ...CAPABILITIES.flatMap((name) => ['--cap-add', `CAP_${name.toUpperCase()}`]),
   ],
   map: '0 0 1\n1000 1000 1\n65534 65534 1\n',
-  become: (user) => [
+  becomeUser: (user) => [
     ...['setpriv', '--no-new-privs', '--inh-caps=-all'],
     `--bounding-set=-all,${CAPABILITIES.map((name) => `+${name}`).join(',')}`,
     ...['--reuid', user, '--regid', user, '--init-groups', '--'],
@@ -69,7 +69,7 @@ const ONE: Accounts = {
     ]),
   ],
   map: null,
-  become: () => ['setpriv', '--no-new-privs', '--'],
+  becomeUser: () => ['setpriv', '--no-new-privs', '--'],
 };
 
 export const accounts: Accounts = process.geteuid?.() === 0 && hasEveryUser() ? TWO : ONE;
@@ -140,9 +140,9 @@ export class Sandbox {
     bwrap.once('error', (error) => {
       complaint += error.message;
     });
-    let over = false;
+    let hasEnded = false;
     const ended = new Promise<void>((resolve) => bwrap.once('close', () => resolve())).then(() => {
-      over = true;
+      hasEnded = true;
     });
     const failed = ended.then(() => {
       throw new Error(`the sandbox of ${name} did not start: ${complaint.trim()}`);
@@ -151,7 +151,7 @@ export class Sandbox {
     let sandbox: Sandbox | undefined;
     try {
       const first = JSON.parse(await Promise.race([until(info!, '}'), failed])) as { 'child-pid': number };
-      sandbox = new Sandbox(first['child-pid'], ended, () => over);
+      sandbox = new Sandbox(first['child-pid'], ended, () => hasEnded);
       if (accounts.map !== null) {
         for (const file of ['uid_map', 'gid_map'])
           writeFileSync(`/proc/${sandbox.pid}/${file}`, accounts.map);
@@ -170,7 +170,7 @@ export class Sandbox {
   enter(user: string, words: readonly string[]): readonly string[] {
     const spaces = ['--user', '--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup'];
     const target = ['--target', String(this.pid), ...spaces, '--preserve-credentials'];
-    return ['nsenter', ...target, '--', ...accounts.become(user), ...words];
+    return ['nsenter', ...target, '--', ...accounts.becomeUser(user), ...words];
   }
 
   kill(): void {

@@ -70,14 +70,14 @@ function within(command: CommandNode): readonly StatementNode[] {
 /** The same files, but for those two: what is written to them goes to `hear`, and they are never there. */
 export function tapped(
   fs: MountableFs,
-  hear: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void,
+  onOutput: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void,
 ): MountableFs {
   const write =
     (real: MountableFs['writeFile']): MountableFs['writeFile'] =>
     async (path, content, options) => {
       const stream = STREAMS[path];
       if (stream === undefined) return real.call(fs, path, content, options);
-      if (content.length > 0) hear(stream, bytesOf(content, options));
+      if (content.length > 0) onOutput(stream, bytesOf(content, options));
     };
   const taps = { writeFile: write(fs.writeFile), appendFile: write(fs.appendFile) };
   return new Proxy(fs, {

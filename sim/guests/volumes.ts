@@ -1,7 +1,7 @@
 import { InMemoryFs } from 'just-bash';
 import type { QubeToStart } from './guest.js';
 
-interface Private {
+interface PrivateVolume {
   readonly home: InMemoryFs;
   readonly rw: InMemoryFs;
 }
@@ -16,14 +16,18 @@ const PASSWD =
  */
 export class Volumes {
   private readonly roots = new Map<string, InMemoryFs>();
-  private readonly privates = new Map<string, Private>();
+  private readonly privates = new Map<string, PrivateVolume>();
 
   constructor(private readonly templateOf: (name: string) => string | null) {}
 
-  async forStart({ name, template, klass }: QubeToStart): Promise<Private & { root: InMemoryFs }> {
-    if (klass === 'TemplateVM' || klass === 'StandaloneVM')
+  async forStart({
+    name,
+    template,
+    class: qubeClass,
+  }: QubeToStart): Promise<PrivateVolume & { root: InMemoryFs }> {
+    if (qubeClass === 'TemplateVM' || qubeClass === 'StandaloneVM')
       return { root: this.root(name), ...this.private(name) };
-    if (klass === 'DispVM' && template !== null) {
+    if (qubeClass === 'DispVM' && template !== null) {
       const { home, rw } = this.private(template);
       const root = await copyOf(this.root(this.templateOf(template) ?? template));
       return { root, home: await copyOf(home), rw: await copyOf(rw) };
@@ -55,7 +59,7 @@ export class Volumes {
     return kept(this.roots, name, freshRoot);
   }
 
-  private private(name: string): Private {
+  private private(name: string): PrivateVolume {
     return kept(this.privates, name, () => ({ home: new InMemoryFs(), rw: new InMemoryFs() }));
   }
 }

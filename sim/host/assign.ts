@@ -1,23 +1,23 @@
 import { prepareAttachment } from './attach.js';
-import type { Wish } from './device-arguments.js';
+import type { DeviceArguments } from './device-arguments.js';
 import { devicesOf, dict, holderOf, listOf, nameOf, refOf } from './devices.js';
 import { errors, NoReply } from './errors.js';
 import type { DeviceClass, DeviceRef, Mode, Qube } from './qube.js';
 import type { HostState } from './state.js';
 
-export function assign(host: HostState, qube: Qube, devclass: DeviceClass, wish: Wish): void {
+export function assign(host: HostState, qube: Qube, devclass: DeviceClass, wish: DeviceArguments): void {
   const list = listOf(qube.devices.assigned, devclass);
-  const shown = nameOf(wish.ref);
-  if (list.some((each) => nameOf(each) === shown)) {
+  const deviceName = nameOf(wish.ref);
+  if (list.some((each) => nameOf(each) === deviceName)) {
     throw errors.device(
       'DeviceAlreadyAssigned',
-      `${devclass} device ${shown} already assigned to ${qube.name}`,
+      `${devclass} device ${deviceName} already assigned to ${qube.name}`,
     );
   }
   if (wish.mode === 'manual') throw new NoReply('Only auto-attachable devices can be assigned.');
   const assignment = { ...wish.ref, mode: wish.mode, options: wish.options, frontend: wish.frontend };
   list.push(assignment);
-  const args = { device: shown, options: dict(wish.options) };
+  const args = { device: deviceName, options: dict(wish.options) };
   try {
     host.announce(qube, `device-pre-assign:${devclass}`, args);
   } catch (error) {

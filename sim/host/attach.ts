@@ -1,5 +1,5 @@
 import { covers, parseInterfaces } from './denied.js';
-import type { Wish } from './device-arguments.js';
+import type { DeviceArguments } from './device-arguments.js';
 import { dict, findDevice, holderOf, listOf, matches, nameOf, refOf } from './devices.js';
 import { ApiError, errors, NoReply } from './errors.js';
 import { parseBool } from './properties/access.js';
@@ -7,7 +7,12 @@ import type { Device, DeviceClass, DeviceRef, Qube } from './qube.js';
 import type { HostState } from './state.js';
 
 /** May throw before anything is looked at: a caller who asks for a denied kind of device learns only that. */
-export function enforceDenied(host: HostState, qube: Qube, devclass: DeviceClass, wish: Wish): void {
+export function enforceDenied(
+  host: HostState,
+  qube: Qube,
+  devclass: DeviceClass,
+  wish: DeviceArguments,
+): void {
   if (wish.mode !== 'manual') return;
   const denied = parseInterfaces(String(host.property(qube, 'devices_denied') ?? ''));
   if (denied.length === 0) return;
@@ -21,7 +26,7 @@ export function enforceDenied(host: HostState, qube: Qube, devclass: DeviceClass
   }
 }
 
-export function attach(host: HostState, qube: Qube, devclass: DeviceClass, wish: Wish): void {
+export function attach(host: HostState, qube: Qube, devclass: DeviceClass, wish: DeviceArguments): void {
   if (qube.halted) {
     throw new ApiError(
       'QubesVMNotRunningError',

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { SEED } from '../../test/support/seed.js';
 import { soon } from '../adminapi/replay/replay.js';
 import { decodeReply, encodeRequest } from '../adminapi/wire.js';
-import { loadWorld } from '../world.js';
+import { loadHostSpec } from '../host-spec.js';
 import { type HostEvent, pythonStr } from './events.js';
 import { Host } from './host.js';
 import { listProperties } from './properties/access.js';
@@ -184,8 +184,8 @@ function holdsTogether(host: Host): void {
       expect(host.find(String(value)), `${qube.name}.${property} = ${value}`).toBeDefined();
     }
     const template = host.related(qube, 'template');
-    if (qube.klass === 'AppVM') expect(template?.klass).toBe('TemplateVM');
-    if (qube.klass === 'DispVM') expect(host.property(template ?? qube, 'template_for_dispvms')).toBe(true);
+    if (qube.class === 'AppVM') expect(template?.class).toBe('TemplateVM');
+    if (qube.class === 'DispVM') expect(host.property(template ?? qube, 'template_for_dispvms')).toBe(true);
     // Through a default, a real host too gets a netvm that provides nothing, or itself; by setting one it never does.
     const explicit = (at: Qube) => (at.set.get('netvm') ? host.related(at, 'netvm') : null);
     let netvm = explicit(qube);
@@ -193,7 +193,7 @@ function holdsTogether(host: Host): void {
       expect(host.property(netvm, 'provides_network'), `${netvm.name} is a netvm`).toBe(true);
       expect(hops++, 'netvms go round').toBeLessThan(50);
     }
-    expect(qube.halted).toBe(qube.xid === -1 && qube.klass !== 'AdminVM' && qube.klass !== 'RemoteVM');
+    expect(qube.halted).toBe(qube.xid === -1 && qube.class !== 'AdminVM' && qube.class !== 'RemoteVM');
   }
   for (const { name: property, type } of listProperties(host, null)) {
     const value = host.global(property);
@@ -204,7 +204,7 @@ function holdsTogether(host: Host): void {
 
 /** Makes the calls, and compares the host with what its events said after each. Returns the replies. */
 async function play(steps: readonly Step[]) {
-  const host = Host.load(loadWorld('recorded'), { wait: soon });
+  const host = Host.load(loadHostSpec('recorded'), { wait: soon });
   const witness = new Witness(host);
   const replies: ReturnType<typeof decodeReply>[] = [];
   for (const step of steps) {

@@ -1,48 +1,48 @@
 import { errors } from './errors.js';
 import { describe, propertiesOf } from './properties/access.js';
-import { type Klass, Qube } from './qube.js';
+import { Qube, type QubeClass } from './qube.js';
 import type { HostState } from './state.js';
 import { createVolumes } from './storage.js';
 import { addTag } from './tags.js';
 import type { VolumeName } from './volume.js';
 
 /** What a new qube is made from. */
-export interface Birth {
-  readonly klass: Klass;
+export interface NewQube {
+  readonly class: QubeClass;
   readonly name: string;
   readonly label: string | null;
   readonly template: Qube | null;
   readonly pools?: (volume: VolumeName) => string | undefined;
 }
 
-export const BASED: ReadonlySet<Klass> = new Set(['AppVM', 'DispVM']);
+export const TEMPLATE_BASED: ReadonlySet<QubeClass> = new Set(['AppVM', 'DispVM']);
 
 /** The template a class takes when none is asked for. */
-export function defaultTemplate(host: HostState, klass: Klass): Qube | null {
-  if (!BASED.has(klass)) return null;
-  const name = host.global(klass === 'DispVM' ? 'default_dispvm' : 'default_template');
+export function defaultTemplate(host: HostState, qubeClass: QubeClass): Qube | null {
+  if (!TEMPLATE_BASED.has(qubeClass)) return null;
+  const name = host.global(qubeClass === 'DispVM' ? 'default_dispvm' : 'default_template');
   if (name === null) throw errors.value('Template for the qube not specified, nor default template set.');
   return host.domain(String(name));
 }
 
 /** Makes a qube on behalf of another: it is in the listing, tagged with its maker, and has its volumes. */
-export function create(host: HostState, birth: Birth, by: string): Qube {
-  const qube = conceive(host, birth);
-  enroll(host, qube);
+export function create(host: HostState, birth: NewQube, by: string): Qube {
+  const qube = newQube(host, birth);
+  addToHost(host, qube);
   addTag(host, qube, `created-by-${by}`);
-  furnish(host, qube, birth.pools);
+  createOnDisk(host, qube, birth.pools);
   return qube;
 }
 
 /** The qube as it is before anyone can see it. What happens to it here is no event. */
-export function conceive(host: HostState, { klass, name, label, template }: Birth): Qube {
-  if (klass === 'AdminVM') throw errors.propertyValue("property 'qid' on AdminVM instance cannot be set");
-  if (klass === 'AppVM' && template !== null && template.klass !== 'TemplateVM') {
+export function newQube(host: HostState, { class: qubeClass, name, label, template }: NewQube): Qube {
+  if (qubeClass === 'AdminVM') throw errors.propertyValue("property 'qid' on AdminVM instance cannot be set");
+  if (qubeClass === 'AppVM' && template !== null && template.class !== 'TemplateVM') {
     throw errors.propertyValue(
-      `wrong VM class: domains[${describe(host, template)}] is of type ${template.klass} and not TemplateVM`,
+      `wrong VM class: domains[${describe(host, template)}] is of type ${template.class} and not TemplateVM`,
     );
   }
-  const dispvm = klass === 'DispVM';
+  const dispvm = qubeClass === 'DispVM';
   if (dispvm && (template === null || host.property(template, 'template_for_dispvms') !== true)) {
     const word = host.since('4.3') ? 'disposable' : 'DispVM';
     throw errors.value(
@@ -52,7 +52,7 @@ export function conceive(host: HostState, { klass, name, label, template }: Birt
   const dispid = dispvm ? host.freeDispid() : null;
   const qube = new Qube(
     dispvm && name === '' ? `disp${dispid}` : name,
-    klass,
+    qubeClass,
     host.random.uuid(),
     host.freeQid(),
   );
@@ -89,14 +89,14 @@ function inherit(host: HostState, qube: Qube, template: Qube): void {
   for (const tag of template.tags) qube.tags.add(tag);
 }
 
-export function enroll(host: HostState, qube: Qube): void {
-  host.enroll(qube);
+export function addToHost(host: HostState, qube: Qube): void {
+  host.register(qube);
   host.fire(null, 'domain-add', { vm: qube.name });
 }
 
 /** Volumes; a qube on another machine has none. */
-export function furnish(host: HostState, qube: Qube, pools?: Birth['pools']): void {
-  if (qube.klass === 'RemoteVM') return;
+export function createOnDisk(host: HostState, qube: Qube, pools?: NewQube['pools']): void {
+  if (qube.class === 'RemoteVM') return;
   createVolumes(host, qube, pools);
   host.fire(qube, 'domain-create-on-disk');
 }

@@ -3,7 +3,7 @@ import type { DeviceClass, DeviceRef, Mode } from './qube.js';
 import type { HostState } from './state.js';
 
 /** What a caller wants done with it. */
-export interface Wish {
+export interface DeviceArguments {
   readonly mode: Mode;
   readonly options: Map<string, string>;
   readonly ref: DeviceRef;
@@ -33,7 +33,7 @@ export function parseWish(
   ref: DeviceRef,
   devclass: DeviceClass,
   untrusted_payload: Uint8Array,
-): Wish {
+): DeviceArguments {
   const text = Buffer.from(untrusted_payload).toString('latin1');
   const options = new Map<string, string>();
   let mode: Mode = 'manual';

@@ -1,9 +1,9 @@
-import { conceive, enroll, furnish } from './create.js';
+import { addToHost, createOnDisk, newQube } from './create.js';
 import { errors } from './errors.js';
 import { findFeature, removeFeature, setFeature } from './features.js';
 import { kill, start, unpause } from './power.js';
 import type { Qube } from './qube.js';
-import { expunge } from './remove.js';
+import { removeHalted } from './remove.js';
 import type { HostState } from './state.js';
 import { addTag } from './tags.js';
 
@@ -27,14 +27,14 @@ function enforceTemplate(host: HostState, template: Qube | null): void {
 
 function generate(host: HostState, template: Qube): Qube {
   const qube = unnamed(host, template);
-  furnish(host, qube);
+  createOnDisk(host, qube);
   return qube;
 }
 
 function unnamed(host: HostState, template: Qube): Qube {
-  const qube = conceive(host, { klass: 'DispVM', name: '', label: null, template });
+  const qube = newQube(host, { class: 'DispVM', name: '', label: null, template });
   qube.set.set('auto_cleanup', true);
-  enroll(host, qube);
+  addToHost(host, qube);
   return qube;
 }
 
@@ -43,7 +43,7 @@ export async function cleanUp(host: HostState, qube: Qube): Promise<void> {
   if (host.find(qube.name) !== qube) return;
   const template = host.related(qube, 'template');
   if (template !== null) unlist(host, template, [qube.name]);
-  await expunge(host, qube);
+  await removeHalted(host, qube);
 }
 
 // Preloading: disposables started ahead of need, paused, and listed in a feature of their template.
@@ -99,7 +99,7 @@ async function preload(host: HostState, template: Qube): Promise<void> {
   setFeature(host, qube, 'preload-dispvm-in-progress', '1');
   setFeature(host, template, 'preload-dispvm', [...preloaded(template), qube.name].join(' '));
   setFeature(host, qube, 'internal', '1');
-  furnish(host, qube);
+  createOnDisk(host, qube);
   await start(host, qube);
 }
 

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { soon } from '../adminapi/replay/replay.js';
 import { decodeReply, encodeRequest } from '../adminapi/wire.js';
-import { loadWorld } from '../world.js';
+import { loadHostSpec } from '../host-spec.js';
 import { Host } from './host.js';
 
 function demo(seed = 1) {
-  const host = Host.load(loadWorld('demo'), { seed, wait: soon });
+  const host = Host.load(loadHostSpec('demo'), { seed, wait: soon });
   const ask = async (...request: Parameters<typeof encodeRequest>) =>
     decodeReply(await host.call(encodeRequest(...request)));
   return { host, ask };

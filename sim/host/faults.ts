@@ -23,7 +23,7 @@ export interface Fault {
 /** Where a start can fail: no memory, the hypervisor says no (in these words), or qrexec never answers. */
 export type StartFailure = 'memory' | 'hypervisor' | 'qrexec';
 
-interface Armed {
+interface ArmedFault {
   readonly fault: Fault;
   after: number;
   count: number;
@@ -31,7 +31,7 @@ interface Armed {
 
 /** What goes wrong on purpose. Nothing here happens unless a test asked for it. */
 export class Faults {
-  readonly #armed = new Set<Armed>();
+  readonly #armed = new Set<ArmedFault>();
   readonly #starts = new Map<string, { at: StartFailure; text: string; count: number }[]>();
   readonly #hung = new Set<string>();
 

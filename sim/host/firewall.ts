@@ -27,13 +27,13 @@ export function canonicalRule(untrusted_line: string): string {
   if (options.has('dstports') && proto !== 'proto=tcp' && proto !== 'proto=udp')
     throw bad('ports without tcp or udp');
   if (options.has('icmptype') && proto !== 'proto=icmp') throw bad('icmptype without icmp');
-  return PRINTED.map((key) => options.get(key))
+  return PRINT_ORDER.map((key) => options.get(key))
     .filter((text) => text !== undefined)
     .join(' ');
 }
 
 /** Python's order of the rule's attributes: by load order, then by name; a comment runs to the end of the line. */
-const PRINTED = ['action', 'expire', 'dst', 'proto', 'specialtarget', 'dstports', 'icmptype', 'comment'];
+const PRINT_ORDER = ['action', 'expire', 'dst', 'proto', 'specialtarget', 'dstports', 'icmptype', 'comment'];
 
 /** A rule that has expired is stored and no longer shown. */
 export function isExpired(rule: string, now: number): boolean {

@@ -2,17 +2,17 @@ import { describe, expect, test } from 'vitest';
 import { eventually } from '../../test/support/waiting.js';
 import { visits } from '../../test/support/work.js';
 import { decodeReply, encodeRequest } from '../adminapi/wire.js';
-import { loadWorld, parseWorld, type World } from '../world.js';
+import { type HostSpec, loadHostSpec, parseHostSpec } from '../host-spec.js';
 import { Host } from './host.js';
 
-function hostOf(world: World | string = 'demo', options = {}) {
-  const host = Host.load(typeof world === 'string' ? loadWorld(world) : world, options);
+function hostOf(world: HostSpec | string = 'demo', options = {}) {
+  const host = Host.load(typeof world === 'string' ? loadHostSpec(world) : world, options);
   const ask = async (...request: Parameters<typeof encodeRequest>) =>
     decodeReply(await host.call(encodeRequest(...request)));
   return { host, ask };
 }
 
-function large(count: number): World {
+function large(count: number): HostSpec {
   return {
     properties: { default_template: 'tpl', default_netvm: 'net' },
     qubes: [
@@ -50,7 +50,7 @@ describe('a world', () => {
     [{ qubes: [{ name: 'a', class: 'AppVM', label: 'red', color: 1 }] }, '/qubes/0'],
     [{ qubes: [{ name: 'a', class: 'Nope', label: 'red' }] }, '/qubes/0/class'],
   ])('that is not one is refused with the place of the mistake: %#', (value, place) => {
-    expect(() => parseWorld(value, 'w.json')).toThrow(`w.json: ${place}`);
+    expect(() => parseHostSpec(value, 'w.json')).toThrow(`w.json: ${place}`);
   });
 
   test.each([
@@ -66,7 +66,7 @@ describe('a world', () => {
   });
 
   test('that does not exist is refused by name', () => {
-    expect(() => loadWorld('no-such-world')).toThrow('there is no world no-such-world');
+    expect(() => loadHostSpec('no-such-world')).toThrow('there is no world no-such-world');
   });
 });
 
@@ -193,7 +193,7 @@ describe('a volume', () => {
 });
 
 describe('on a large host', () => {
-  test.each<[string, (world: World) => Promise<number>]>([
+  test.each<[string, (world: HostSpec) => Promise<number>]>([
     ['loading', (world) => visits(() => Host.load(world))],
     [
       'a list',

@@ -1,5 +1,5 @@
 import { exchange, openStream } from '../adminapi/exchange.js';
-import type { World } from '../world.js';
+import type { HostSpec } from '../host-spec.js';
 import { installEffects } from './effects/index.js';
 import { plugAll, unplug } from './plug.js';
 import { populate } from './populate.js';
@@ -17,7 +17,7 @@ import { type QubeView, viewOf } from './view.js';
  * the parts of the simulation (guests, policy) and for tests.
  */
 export class Host extends HostState {
-  static load(world: World, options: HostOptions = {}): Host {
+  static load(world: HostSpec, options: HostOptions = {}): Host {
     const host = new Host(options.api ?? world.api ?? '4.4', options, { read }, installEffects);
     populate(host, world);
     return host;

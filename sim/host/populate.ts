@@ -1,5 +1,5 @@
-import type { DeviceSpec, QubeSpec, World } from '../world.js';
-import { WorldError } from '../world.js';
+import type { DeviceSpec, HostSpec, QubeSpec } from '../host-spec.js';
+import { HostSpecError } from '../host-spec.js';
 import { tagServers } from './create.js';
 import { listOf } from './devices.js';
 import { canonicalRule } from './firewall.js';
@@ -20,7 +20,7 @@ const LABELS = [
 ] as const;
 
 /** Builds a host from a world file. Nothing here is an event: it is what was there before. */
-export function populate(host: HostState, world: World): void {
+export function populate(host: HostState, world: HostSpec): void {
   for (const [name, color] of [...LABELS, ...Object.entries(world.labels ?? {})]) {
     host.labels.push({ index: host.labels.length + 1, name, color });
   }
@@ -39,7 +39,7 @@ export function populate(host: HostState, world: World): void {
   check(host, specs, qubes);
   for (const [at, qube] of qubes.entries()) finish(host, qube, specs[at] as QubeSpec);
   for (const qube of templatesFirst(host, qubes)) {
-    if (qube.klass !== 'AdminVM' && qube.klass !== 'RemoteVM') {
+    if (qube.class !== 'AdminVM' && qube.class !== 'RemoteVM') {
       createVolumes(host, qube);
       tune(host, qube, specOf.get(qube) as QubeSpec);
       if (qube.running) startVolumes(host, qube);
@@ -48,7 +48,7 @@ export function populate(host: HostState, world: World): void {
   connectVisibility(host, world.visible ?? {});
 }
 
-function addPools(host: HostState, world: World): void {
+function addPools(host: HostState, world: HostSpec): void {
   const pools = world.pools ?? [
     {
       name: 'varlibqubes',
@@ -70,12 +70,12 @@ function addPools(host: HostState, world: World): void {
   }
 }
 
-function setGlobals(host: HostState, world: World): void {
+function setGlobals(host: HostState, world: HostSpec): void {
   const rows = propertiesOf(host.api, 'global');
   host.globals.set('default_kernel', '6.12.25-1.fc41');
   host.globals.set('default_pool_kernel', 'linux-kernel');
   for (const [name, value] of Object.entries(world.properties ?? {})) {
-    if (!rows.has(name)) throw new WorldError(`/properties/${name}: there is no such global property`);
+    if (!rows.has(name)) throw new HostSpecError(`/properties/${name}: there is no such global property`);
     host.globals.set(name, value as PropertyValue);
   }
 }
@@ -91,14 +91,14 @@ function addQube(host: HostState, spec: QubeSpec): Qube {
   const rows = propertiesOf(host.api, spec.class);
   for (const [name, value] of Object.entries(spec.properties ?? {})) {
     if (!rows.has(name))
-      throw new WorldError(`${spec.name}: /properties/${name}: ${spec.class} has no such property`);
+      throw new HostSpecError(`${spec.name}: /properties/${name}: ${spec.class} has no such property`);
     qube.set.set(name, value as PropertyValue);
   }
   for (const [feature, value] of Object.entries(spec.features ?? {})) qube.features.set(feature, value);
   for (const tag of spec.tags ?? []) qube.tags.add(tag);
   if (spec.firewall !== undefined) qube.firewall = spec.firewall.map(canonicalRule);
   qube.notes = spec.notes ?? '';
-  host.enroll(qube);
+  host.register(qube);
   return qube;
 }
 
@@ -107,29 +107,29 @@ function check(host: HostState, specs: readonly QubeSpec[], qubes: readonly Qube
   for (const [at, qube] of qubes.entries()) {
     const spec = specs[at] as QubeSpec;
     if (!host.labels.some(({ name }) => name === spec.label)) {
-      throw new WorldError(`${qube.name}: /label: there is no label ${spec.label}`);
+      throw new HostSpecError(`${qube.name}: /label: there is no label ${spec.label}`);
     }
-    if ((qube.klass === 'AppVM' || qube.klass === 'DispVM') && spec.template === undefined) {
-      throw new WorldError(`${qube.name}: /template: ${qube.klass} needs one`);
+    if ((qube.class === 'AppVM' || qube.class === 'DispVM') && spec.template === undefined) {
+      throw new HostSpecError(`${qube.name}: /template: ${qube.class} needs one`);
     }
-    const rows = propertiesOf(host.api, qube.klass);
+    const rows = propertiesOf(host.api, qube.class);
     for (const [name, value] of qube.set) {
       if (rows.get(name)?.type !== 'vm' || value === null) continue;
       if (host.find(String(value)) === undefined) {
-        throw new WorldError(`${qube.name}: /properties/${name}: there is no qube ${value}`);
+        throw new HostSpecError(`${qube.name}: /properties/${name}: there is no qube ${value}`);
       }
     }
   }
   for (const [name, row] of propertiesOf(host.api, 'global')) {
     const value = host.globals.get(name);
     if (row.type === 'vm' && typeof value === 'string' && host.find(value) === undefined) {
-      throw new WorldError(`/properties/${name}: there is no qube ${value}`);
+      throw new HostSpecError(`/properties/${name}: there is no qube ${value}`);
     }
   }
 }
 
 function finish(host: HostState, qube: Qube, spec: QubeSpec): void {
-  if (qube.klass === 'AdminVM') qube.power = 'Running';
+  if (qube.class === 'AdminVM') qube.power = 'Running';
   else tagServers(host, qube);
   if (spec.state === 'Running' || spec.state === 'Paused') {
     qube.power = spec.state;
@@ -189,7 +189,8 @@ function* templatesFirst(host: HostState, qubes: readonly Qube[]): Generator<Qub
 function tune(host: HostState, qube: Qube, spec: QubeSpec): void {
   for (const [name, wanted] of Object.entries(spec.volumes ?? {})) {
     const volume = qube.volumes.get(name);
-    if (volume === undefined) throw new WorldError(`${qube.name}: /volumes/${name}: there is no such volume`);
+    if (volume === undefined)
+      throw new HostSpecError(`${qube.name}: /volumes/${name}: there is no such volume`);
     if (wanted.pool !== undefined) volume.pool = host.storage.pool(wanted.pool).name;
     if (wanted.size !== undefined) volume.size = wanted.size;
     if (wanted.usage !== undefined) volume.usage = wanted.usage;

@@ -9,7 +9,7 @@ import { settleVolumes, startVolumes } from './storage.js';
 
 /** The states the Admin API reports. A domain whose qrexec has not answered yet is in transition. */
 export function powerState(host: HostState, qube: Qube): string {
-  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') return 'Running';
+  if (qube.class === 'AdminVM' || qube.class === 'RemoteVM') return 'Running';
   if (qube.power === 'Running' && !qube.usable && findFeature(host, qube, 'qrexec', 'template'))
     return 'Transient';
   return qube.power;
@@ -32,10 +32,10 @@ export async function inTurn<T>(qube: Qube, act: () => Promise<T>): Promise<T> {
 
 /** Starts a qube, its netvms first. Does nothing to a qube that is up, or paused. */
 export function start(host: HostState, qube: Qube, chain: readonly Qube[] = []): Promise<void> {
-  if (qube.klass === 'AdminVM') {
+  if (qube.class === 'AdminVM') {
     throw errors.notHalted(qube.name, 'Cannot start Dom0 fake domain!');
   }
-  if (qube.klass === 'RemoteVM') throw errors.notHalted(qube.name, 'Cannot start a RemoteVM.');
+  if (qube.class === 'RemoteVM') throw errors.notHalted(qube.name, 'Cannot start a RemoteVM.');
   // Netvms that are each other's, which defaults can bring about, wait for each other for ever on a real host.
   if (chain.includes(qube)) throw new NoReply(`${qube.name} is its own netvm`);
   return inTurn(qube, async () => {
@@ -97,7 +97,7 @@ async function prepare(host: HostState, qube: Qube, chain: readonly Qube[]): Pro
   }
   host.fire(qube, 'domain-verify-files');
   const netvm = host.related(qube, 'netvm');
-  if (netvm?.halted && netvm.klass !== 'AdminVM') await start(host, netvm, chain);
+  if (netvm?.halted && netvm.class !== 'AdminVM') await start(host, netvm, chain);
   if (host.faults.takeStart(qube.name, 'memory') !== undefined) throw errors.memory(qube.name);
   startVolumes(host, qube);
 }
@@ -153,7 +153,7 @@ export async function stopped(host: HostState, qube: Qube): Promise<void> {
 }
 
 export async function shutdown(host: HostState, qube: Qube, force: boolean, wait: boolean): Promise<void> {
-  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM')
+  if (qube.class === 'AdminVM' || qube.class === 'RemoteVM')
     throw new NoReply('there is nothing to shut down');
   if (qube.halted) throw errors.notStarted(qube.name);
   try {
@@ -170,11 +170,11 @@ export async function shutdown(host: HostState, qube: Qube, force: boolean, wait
       await stopped(host, qube);
       return;
     }
-    const hung = host.faults.isHung(qube.name);
-    const ending = hung ? never : end(host, qube);
+    const hangs = host.faults.isHung(qube.name);
+    const ending = hangs ? never : end(host, qube);
     if (!wait) {
       // Returns at once; only a host whose qubes take no time to shut down is done by then.
-      if (hung) return;
+      if (hangs) return;
       if (host.timing.shutdown === 0) await ending;
       else host.defer(() => ending);
       return;
@@ -204,15 +204,15 @@ async function end(host: HostState, qube: Qube): Promise<void> {
  * a future that was cancelled then, gets no reply; so does every later one.
  */
 export async function kill(host: HostState, qube: Qube): Promise<void> {
-  if (qube.klass === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot kill Dom0 fake domain!');
-  if (qube.klass === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot kill a RemoteVM.');
+  if (qube.class === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot kill Dom0 fake domain!');
+  if (qube.class === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot kill a RemoteVM.');
   if (qube.halted) throw errors.notStarted(qube.name);
   await stopped(host, qube);
   if (qube.waiterCancelled) throw new NoReply('the future to wait for was cancelled before');
 }
 
 export async function pause(host: HostState, qube: Qube): Promise<void> {
-  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') throw new NoReply('there is nothing to pause');
+  if (qube.class === 'AdminVM' || qube.class === 'RemoteVM') throw new NoReply('there is nothing to pause');
   if (qube.halted) throw errors.notRunning(qube.name);
   if (qube.power === 'Paused') {
     host.announce(qube, 'domain-pre-paused');
@@ -224,7 +224,7 @@ export async function pause(host: HostState, qube: Qube): Promise<void> {
 }
 
 export async function unpause(host: HostState, qube: Qube): Promise<void> {
-  if (qube.klass === 'AdminVM' || qube.klass === 'RemoteVM') throw new NoReply('there is nothing to unpause');
+  if (qube.class === 'AdminVM' || qube.class === 'RemoteVM') throw new NoReply('there is nothing to unpause');
   if (qube.power !== 'Paused') throw errors.notPaused(qube.name);
   host.announce(qube, 'domain-pre-unpaused');
   qube.power = 'Running';
@@ -234,8 +234,8 @@ export async function unpause(host: HostState, qube: Qube): Promise<void> {
 
 /** Without ACPI sleep, which domains here do not have, suspending is pausing after asking the qube to get ready. */
 export async function suspend(host: HostState, qube: Qube): Promise<void> {
-  if (qube.klass === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot suspend Dom0 fake domain!');
-  if (qube.klass === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot suspend a RemoteVM.');
+  if (qube.class === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot suspend Dom0 fake domain!');
+  if (qube.class === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot suspend a RemoteVM.');
   if (qube.halted) throw errors.notRunning(qube.name);
   if (qube.power === 'Running' && findFeature(host, qube, 'qrexec', 'template')) {
     host.announce(qube, 'domain-cmd-pre-run', { start_guid: false });

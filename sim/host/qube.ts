@@ -1,8 +1,8 @@
 /** The data that the daemon keeps about a qube and its devices. Nothing here is computed. */
 import type { Volume } from './volume.js';
 
-export type Klass = 'AdminVM' | 'TemplateVM' | 'AppVM' | 'StandaloneVM' | 'DispVM' | 'RemoteVM';
-export const KLASSES: readonly Klass[] = [
+export type QubeClass = 'AdminVM' | 'TemplateVM' | 'AppVM' | 'StandaloneVM' | 'DispVM' | 'RemoteVM';
+export const QUBE_CLASSES: readonly QubeClass[] = [
   'AdminVM',
   'AppVM',
   'DispVM',
@@ -90,12 +90,16 @@ export class Qube {
   /** Starts and removals of one qube happen one after the other. */
   startup: Promise<unknown> = Promise.resolve();
 
+  readonly class: QubeClass;
+
   constructor(
     readonly name: string,
-    readonly klass: Klass,
+    qubeClass: QubeClass,
     readonly uuid: string,
     readonly qid: number,
-  ) {}
+  ) {
+    this.class = qubeClass;
+  }
 
   toString(): string {
     return this.name;

@@ -6,21 +6,21 @@ import type { HostState } from './state.js';
 
 /** Takes a qube out of the host, unless something needs it. The announcement goes out even if it is then refused. */
 export function remove(host: HostState, qube: Qube): Promise<void> {
-  if (qube.klass === 'AdminVM') throw errors.inUse("'dom0' cannot be removed");
+  if (qube.class === 'AdminVM') throw errors.inUse("'dom0' cannot be removed");
   return inTurn(qube, async () => {
     if (host.property(qube, 'installed_by_rpm') === true) {
       throw errors.inUse(`VM installed by package manager: ${qube.name}`);
     }
-    await expunge(host, qube);
+    await removeHalted(host, qube);
   });
 }
 
-export async function expunge(host: HostState, qube: Qube): Promise<void> {
+export async function removeHalted(host: HostState, qube: Qube): Promise<void> {
   if (host.find(qube.name) !== qube) throw errors.noDomain(qube.name);
   if (!qube.halted) throw errors.notHalted(qube.name);
   host.announce(null, 'domain-pre-delete', { vm: qube.name });
   refuseIfNeeded(host, qube);
-  host.dismiss(qube);
+  host.deregister(qube);
   host.fire(null, 'domain-delete', { vm: qube.name });
   await host.powered(qube.name, 'removed');
 }

@@ -1,6 +1,6 @@
 import { powerState } from './power.js';
 import { listProperties, read } from './properties/access.js';
-import { shown } from './properties/serialize.js';
+import { displayValue } from './properties/serialize.js';
 import type { Qube } from './qube.js';
 import type { HostState } from './state.js';
 import { diskOf } from './storage.js';
@@ -13,11 +13,11 @@ export function snapshotOf(host: HostState) {
     qubes: host.sorted().map((qube) => {
       const properties: Record<string, string> = {};
       for (const { name } of listProperties(host, qube)) {
-        properties[name] = shown(read(host, qube, name) ?? null);
+        properties[name] = displayValue(read(host, qube, name) ?? null);
       }
       return {
         name: qube.name,
-        class: qube.klass,
+        class: qube.class,
         state: powerState(host, qube),
         tags: [...qube.tags].sort(),
         features: Object.fromEntries(qube.features),

@@ -152,7 +152,7 @@ export class HostState {
     return qube;
   }
 
-  enroll(qube: Qube): void {
+  register(qube: Qube): void {
     if (this.#qubes.has(qube.name)) throw errors.exists(qube.name);
     this.#qubes.set(qube.name, qube);
     this.#byUuid.set(qube.uuid, qube);
@@ -160,7 +160,7 @@ export class HostState {
     this.#sorted = null;
   }
 
-  dismiss(qube: Qube): void {
+  deregister(qube: Qube): void {
     this.#qubes.delete(qube.name);
     this.#byUuid.delete(qube.uuid);
     this.#qids.delete(qube.qid);
@@ -177,7 +177,7 @@ export class HostState {
   freeDispid(): number {
     const used = new Set<PropertyValue | undefined>();
     for (const qube of this.#qubes.values()) {
-      if (qube.klass === 'DispVM') used.add(qube.set.get('dispid'));
+      if (qube.class === 'DispVM') used.add(qube.set.get('dispid'));
       if (/^disp\d+$/.test(qube.name)) used.add(Number(qube.name.slice(4)));
     }
     for (;;) {

@@ -1,4 +1,4 @@
-import type { Klass, Qube } from './qube.js';
+import type { Qube, QubeClass } from './qube.js';
 import type { HostState } from './state.js';
 import { VOLUMES, type Volume, type VolumeName } from './volume.js';
 
@@ -6,15 +6,18 @@ const ROOT_SIZE = 10 * 1024 ** 3;
 const PRIVATE_SIZE = 2 * 1024 ** 3;
 
 /** How the volumes of a class behave. */
-function shape(klass: Klass, name: VolumeName): Pick<Volume, 'saveOnStop' | 'snapOnStart' | 'rw' | 'size'> {
-  const based = klass === 'AppVM' || klass === 'DispVM';
+function shape(
+  qubeClass: QubeClass,
+  name: VolumeName,
+): Pick<Volume, 'saveOnStop' | 'snapOnStart' | 'rw' | 'size'> {
+  const based = qubeClass === 'AppVM' || qubeClass === 'DispVM';
   switch (name) {
     case 'root':
       return { saveOnStop: !based, snapOnStart: based, rw: true, size: ROOT_SIZE };
     case 'private':
       return {
-        saveOnStop: klass !== 'DispVM',
-        snapOnStart: klass === 'DispVM',
+        saveOnStop: qubeClass !== 'DispVM',
+        snapOnStart: qubeClass === 'DispVM',
         rw: true,
         size: PRIVATE_SIZE,
       };
@@ -23,7 +26,7 @@ function shape(klass: Klass, name: VolumeName): Pick<Volume, 'saveOnStop' | 'sna
         saveOnStop: false,
         snapOnStart: false,
         rw: true,
-        size: klass === 'DispVM' ? ROOT_SIZE + PRIVATE_SIZE : ROOT_SIZE,
+        size: qubeClass === 'DispVM' ? ROOT_SIZE + PRIVATE_SIZE : ROOT_SIZE,
       };
     case 'kernel':
       return { saveOnStop: false, snapOnStart: false, rw: false, size: 0 };
@@ -38,9 +41,9 @@ export function createVolumes(
 ): void {
   const template = host.related(qube, 'template');
   for (const name of VOLUMES) {
-    const form = shape(qube.klass, name);
+    const form = shape(qube.class, name);
     const origin = form.snapOnStart ? (template?.volumes.get(name) ?? null) : null;
-    const like = qube.klass === 'DispVM' ? template?.volumes.get(name) : undefined;
+    const like = qube.class === 'DispVM' ? template?.volumes.get(name) : undefined;
     const pool = poolFor(name) ?? origin?.pool ?? like?.pool ?? String(host.global(`default_pool_${name}`));
     qube.volumes.set(name, {
       ...form,
@@ -56,13 +59,13 @@ export function createVolumes(
       ephemeral: like?.ephemeral ?? false,
       revisions: [],
       generation: 0,
-      taken: null,
+      sourceGeneration: null,
     });
   }
 }
 
 function directory(qube: Qube): string {
-  return `${qube.klass === 'TemplateVM' ? 'vm-templates' : 'appvms'}/${qube.name}`;
+  return `${qube.class === 'TemplateVM' ? 'vm-templates' : 'appvms'}/${qube.name}`;
 }
 
 /** A qube that changed its template takes its snapshots from the new one. */
@@ -104,13 +107,13 @@ export function pathOf(host: HostState, volume: Volume): string {
 /** Whether a running snapshot has fallen behind its source. */
 export function isOutdated(host: HostState, qube: Qube, volume: Volume): boolean {
   const origin = originOf(host, qube, volume);
-  return origin !== null && volume.taken !== null && volume.taken !== origin.generation;
+  return origin !== null && volume.sourceGeneration !== null && volume.sourceGeneration !== origin.generation;
 }
 
 /** The end of a domain: what was written stays as a new state, or is gone. */
 export function settleVolumes(host: HostState, qube: Qube): void {
   for (const volume of qube.volumes.values()) {
-    volume.taken = null;
+    volume.sourceGeneration = null;
     if (!volume.saveOnStop) continue;
     keepRevision(host, volume);
     volume.generation++;
@@ -121,7 +124,7 @@ export function startVolumes(host: HostState, qube: Qube): void {
   for (const volume of qube.volumes.values()) {
     const origin = originOf(host, qube, volume);
     if (origin === null) continue;
-    volume.taken = origin.generation;
+    volume.sourceGeneration = origin.generation;
     volume.size = Math.max(volume.size, origin.size);
   }
 }

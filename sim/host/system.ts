@@ -26,7 +26,7 @@ export function systemInfo(host: HostState): SystemInfo {
       return typeof value === 'string' && value !== '' ? value : null;
     };
     info[qube.name] = {
-      type: qube.klass,
+      type: qube.class,
       tags: [...qube.tags].sort(),
       power_state: powerState(host, qube),
       default_dispvm: text('default_dispvm'),

@@ -5,7 +5,7 @@ import type { HostState } from './state.js';
 /** A qube as the other parts of the simulation may look at it. Live: every read is of the moment. */
 export interface QubeView {
   readonly name: string;
-  readonly klass: string;
+  readonly class: string;
   readonly uuid: string;
   readonly state: string;
   readonly template: string | null;
@@ -22,7 +22,7 @@ export function viewOf(host: HostState, qube: Qube): QubeView {
   const name = (property: 'template' | 'netvm') => host.related(qube, property)?.name ?? null;
   return {
     name: qube.name,
-    klass: qube.klass,
+    class: qube.class,
     uuid: qube.uuid,
     get state() {
       return powerState(host, qube);

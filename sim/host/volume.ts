@@ -20,5 +20,5 @@ export interface Volume {
   /** Changes whenever the volume's persistent contents do; a snapshot taken from an older one is outdated. */
   generation: number;
   /** The generation of the source that a running snapshot was taken from. */
-  taken: number | null;
+  sourceGeneration: number | null;
 }

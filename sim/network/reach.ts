@@ -46,8 +46,8 @@ export function reach(
     chain.find(({ netvm, firewall }) => netvm !== null && !passes(firewall.map(parseRule), packet, now));
   const literal = isAddress(host);
   if (!literal) {
-    const deaf = stop(DNS);
-    if (deaf !== undefined) return { reached: false, why: 'unresolved', at: deaf.name };
+    const dnsFailure = stop(DNS);
+    if (dnsFailure !== undefined) return { reached: false, why: 'unresolved', at: dnsFailure.name };
   }
   const address = literal ? host : addressOf(host);
   const blocker = stop({ host, address, port, protocol, dns: false });

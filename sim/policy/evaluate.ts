@@ -62,14 +62,14 @@ export function evaluate(policy: Policy, system: PolicySystem, request: PolicyRe
 }
 
 /** What becomes of an `ask` the operator agreed to: the same checks an `allow` goes through. */
-export function agreed(
+export function checkAnswer(
   { rule, targets }: Extract<Verdict, { verdict: 'ask' }>,
   system: PolicySystem,
   asked: PolicyRequest,
   target: string,
 ): Verdict {
   if (!targets.includes(target)) return denied(rule, 'not among the targets that were offered');
-  return settled(rule, system, asked, target);
+  return resolve(rule, system, asked, target);
 }
 
 type Asked = PolicyRequest;
@@ -101,11 +101,11 @@ function allow(rule: Rule, system: PolicySystem, asked: Asked): Verdict {
   if (resolved === undefined) return denied(rule, 'no template for the disposable');
   if (resolved === '@adminvm') resolved = 'dom0';
   if (!rule.autostart && !isReady(system, resolved)) return denied(rule, 'it would have to be started');
-  return settled(rule, system, asked, resolved);
+  return resolve(rule, system, asked, resolved);
 }
 
 /** The last look at a target that a rule, or the operator, has settled on. */
-function settled(rule: Rule, system: PolicySystem, asked: Asked, target: string): Verdict {
+function resolve(rule: Rule, system: PolicySystem, asked: Asked, target: string): Verdict {
   if (target === asked.source) return denied(rule, 'loopback');
   const { user, autostart } = rule;
   const to = (target: string): Verdict & { verdict: 'allow' } => ({
@@ -152,10 +152,10 @@ function preselected(
   source: string,
   targets: readonly string[],
 ): string | null {
-  let wanted: string | undefined = rule.defaultTarget?.text;
-  if (wanted === '@dispvm') wanted = defaultDisposable(system, source);
-  else if (wanted !== undefined && isAdminVm(wanted)) wanted = 'dom0';
-  return wanted !== undefined && targets.includes(wanted) ? wanted : null;
+  let preferred: string | undefined = rule.defaultTarget?.text;
+  if (preferred === '@dispvm') preferred = defaultDisposable(system, source);
+  else if (preferred !== undefined && isAdminVm(preferred)) preferred = 'dom0';
+  return preferred !== undefined && targets.includes(preferred) ? preferred : null;
 }
 
 /** Every target the rules would let this source have: last rule first, so that an earlier deny takes away. */

@@ -11,20 +11,20 @@ import {
 } from './system.js';
 
 /** The columns and parameters a token can stand in. */
-export type Place = 'source' | 'target' | 'redirect';
+export type Position = 'source' | 'target' | 'redirect';
 
 /** What a call asks for, in the place of a qube: a name, or one of these. */
 export type Requested = string;
 
-export interface Asking {
+export interface MatchContext {
   readonly system: PolicySystem;
   /** Who calls: `@dispvm` means something else to each. */
   readonly source: string;
 }
 
-interface Kind {
-  readonly places: readonly Place[];
-  matches(value: string, other: Requested, asking: Asking): boolean;
+interface TokenKind {
+  readonly positions: readonly Position[];
+  matches(value: string, other: Requested, asking: MatchContext): boolean;
   /** The qubes a person could be offered for this token. */
   offers(value: string, system: PolicySystem): string[];
 }
@@ -36,47 +36,47 @@ const disposables = (system: PolicySystem, keep: (name: string) => boolean = () 
     (name) => DISPOSABLE_OF + name,
   );
 
-const EXACT: Readonly<Record<string, Kind>> = {
+const EXACT: Readonly<Record<string, TokenKind>> = {
   '*': {
-    places: ['source', 'target'],
+    positions: ['source', 'target'],
     matches: () => true,
     offers: (_, system) => [...names(system, () => true), ...disposables(system), '@dispvm'],
   },
   '@adminvm': {
-    places: ['source', 'target', 'redirect'],
+    positions: ['source', 'target', 'redirect'],
     matches: (_, other) => isAdminVm(other),
     offers: () => ['@adminvm'],
   },
   '@anyvm': {
-    places: ['source', 'target'],
+    positions: ['source', 'target'],
     matches: (_, other) => !isAdminVm(other),
     offers: (_, system) => [...names(system, (name) => !isAdminVm(name)), ...disposables(system), '@dispvm'],
   },
   '@default': {
-    places: ['target'],
+    positions: ['target'],
     matches: (_, other) => other === '@default',
     offers: () => [],
   },
   '@dispvm': {
-    places: ['target', 'redirect'],
+    positions: ['target', 'redirect'],
     matches: (_, other) => other === '@dispvm',
     offers: () => ['@dispvm'],
   },
 };
 
-const PREFIXED: Readonly<Record<string, Kind>> = {
+const PREFIX_TOKENS: Readonly<Record<string, TokenKind>> = {
   '@type:': {
-    places: ['source', 'target'],
+    positions: ['source', 'target'],
     matches: (value, other, { system }) => qubeOf(system, other)?.type === value,
     offers: (value, system) => names(system, (name) => system[name]!.type === value),
   },
   '@tag:': {
-    places: ['source', 'target'],
+    positions: ['source', 'target'],
     matches: (value, other, { system }) => qubeOf(system, other)?.tags.includes(value) === true,
     offers: (value, system) => names(system, (name) => system[name]!.tags.includes(value)),
   },
   '@dispvm:@tag:': {
-    places: ['source', 'target'],
+    positions: ['source', 'target'],
     matches: (value, other, { system, source }) => {
       const asked = other === '@dispvm' ? defaultDisposable(system, source) : other;
       if (asked === undefined || !asked.startsWith(DISPOSABLE_OF)) return false;
@@ -86,7 +86,7 @@ const PREFIXED: Readonly<Record<string, Kind>> = {
     offers: (value, system) => disposables(system, (name) => system[name]!.tags.includes(value)),
   },
   '@dispvm:': {
-    places: ['source', 'target', 'redirect'],
+    positions: ['source', 'target', 'redirect'],
     matches: (value, other, { system, source }) => {
       if (other === '@dispvm') {
         const asked = defaultDisposable(system, source);
@@ -100,8 +100,8 @@ const PREFIXED: Readonly<Record<string, Kind>> = {
   },
 };
 
-const NAME: Kind = {
-  places: ['source', 'target', 'redirect'],
+const NAME: TokenKind = {
+  positions: ['source', 'target', 'redirect'],
   matches: (value, other, { system }) => (isAdminVm(value) ? isAdminVm(other) : isSame(system, value, other)),
   offers: (value, system) => {
     const name = nameOf(system, value);
@@ -118,14 +118,14 @@ function isSame(system: PolicySystem, one: string, other: string): boolean {
 
 export interface Token {
   readonly text: string;
-  matches(other: Requested, asking: Asking): boolean;
+  matches(other: Requested, asking: MatchContext): boolean;
   offers(system: PolicySystem): string[];
 }
 
 /** A token that may stand in `place`, or undefined: an unknown `@x`, an empty one, or one that belongs elsewhere. */
-export function parseToken(text: string, place: Place): Token | undefined {
+export function parseToken(text: string, place: Position): Token | undefined {
   const found = kindOf(text);
-  if (found === undefined || !found.kind.places.includes(place)) return undefined;
+  if (found === undefined || !found.kind.positions.includes(place)) return undefined;
   const { kind, value } = found;
   return {
     text,
@@ -134,11 +134,11 @@ export function parseToken(text: string, place: Place): Token | undefined {
   };
 }
 
-function kindOf(text: string): { kind: Kind; value: string } | undefined {
+function kindOf(text: string): { kind: TokenKind; value: string } | undefined {
   if (text === '') return undefined;
   if (text !== '*' && !text.startsWith('@')) return { kind: NAME, value: text };
   if (Object.hasOwn(EXACT, text)) return { kind: EXACT[text]!, value: text };
-  for (const [prefix, kind] of Object.entries(PREFIXED)) {
+  for (const [prefix, kind] of Object.entries(PREFIX_TOKENS)) {
     const value = text.slice(prefix.length);
     if (text.startsWith(prefix) && value !== '' && !value.startsWith('@')) return { kind, value };
   }

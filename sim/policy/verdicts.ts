@@ -26,10 +26,10 @@ export interface RecordedCase {
 }
 
 /** What a recorded system does not say of a qube. */
-const LEFT_OUT = { type: 'AppVM', power_state: 'Running' };
+const DEFAULT_QUBE = { type: 'AppVM', power_state: 'Running' };
 
 export interface Comparison {
-  readonly agree: number;
+  readonly matching: number;
   readonly of: number;
   readonly differences: readonly string[];
 }
@@ -41,7 +41,7 @@ export function compare(cases: readonly RecordedCase[]): Comparison {
   for (const [index, one] of cases.entries()) {
     const policy = load(one.files);
     const system = Object.fromEntries(
-      Object.entries(one.system).map(([name, qube]) => [name, { ...LEFT_OUT, ...qube }]),
+      Object.entries(one.system).map(([name, qube]) => [name, { ...DEFAULT_QUBE, ...qube }]),
     );
     for (const request of one.requests) {
       of += 1;
@@ -58,7 +58,7 @@ export function compare(cases: readonly RecordedCase[]): Comparison {
     if ((policy === null) !== (one.load_error !== null))
       differences.push(`line ${index + 1}: recorded load error ${one.load_error}, ours ${policy === null}`);
   }
-  return { agree, of, differences };
+  return { matching: agree, of, differences };
 }
 
 function load(files: Readonly<Record<string, string>>): Policy | null {
@@ -96,7 +96,7 @@ function main(file: string | undefined): number {
     process.stderr.write('usage: verdicts FILE\n');
     return 2;
   }
-  const { agree, of, differences } = compare(readCases(readFileSync(file, 'utf8')));
+  const { matching: agree, of, differences } = compare(readCases(readFileSync(file, 'utf8')));
   for (const difference of differences) process.stdout.write(`${difference}\n`);
   process.stdout.write(`agree ${agree} of ${of}\n`);
   return agree === of && differences.length === 0 ? 0 : 1;

@@ -31,7 +31,7 @@ const MAX_SERVICE = 4000;
 /** The caller's end cuts a longer one off. */
 const MAX_TARGET = 63;
 
-export interface Sanitised {
+export interface SanitisedCall {
   readonly service: string;
   /** Without its `+`. */
   readonly argument: string;
@@ -39,7 +39,7 @@ export interface Sanitised {
 }
 
 /** What the daemon makes of a caller's words before anything looks at them; undefined for what it drops. */
-export function sanitised({ service, target }: Call): Sanitised | undefined {
+export function sanitised({ service, target }: Call): SanitisedCall | undefined {
   const asked = bytesOf(service);
   if (asked.length > MAX_SERVICE) return undefined;
   const called = serviceOf(asked.replace(SERVICE_CHARACTERS, '_'));

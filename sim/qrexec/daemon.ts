@@ -2,19 +2,19 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Host } from '../host/host.js';
-import { agreed, evaluate, type PolicyRequest, type Verdict } from '../policy/evaluate.js';
+import { checkAnswer, evaluate, type PolicyRequest, type Verdict } from '../policy/evaluate.js';
 import { DISPOSABLE_OF } from '../policy/system.js';
 import {
   type Call,
   type CallIo,
   NO_SUCH_SERVICE,
   REFUSED,
-  type Sanitised,
+  type SanitisedCall,
   sanitised,
   serviceOf,
 } from './call.js';
 import { dom0Service } from './dom0.js';
-import type { Insides } from './insides.js';
+import type { RunningGuests } from './insides.js';
 import { Policies } from './policies.js';
 
 /** A question the operator is asked; the answer is a target out of `targets`, or null for no. */
@@ -36,7 +36,7 @@ export class Qrexec {
   constructor(
     private readonly host: Host,
     private readonly root: string,
-    private readonly insides: Insides,
+    private readonly insides: RunningGuests,
     private readonly log: string,
   ) {
     this.policies = new Policies(root);
@@ -71,7 +71,7 @@ export class Qrexec {
     }
   }
 
-  private async decide(source: string, { service, argument, target }: Sanitised): Promise<Verdict> {
+  private async decide(source: string, { service, argument, target }: SanitisedCall): Promise<Verdict> {
     try {
       const system = this.host.system();
       const request = { service, argument, source, target };
@@ -87,7 +87,7 @@ export class Qrexec {
         preselected,
       });
       if (answer === null) return { verdict: 'deny', rule: verdict.rule, why: 'the operator said no' };
-      return agreed(verdict, system, request, answer);
+      return checkAnswer(verdict, system, request, answer);
     } catch (error) {
       return { verdict: 'deny', rule: null, why: (error as Error).message };
     }
@@ -101,7 +101,7 @@ export class Qrexec {
   private async inQube(
     source: string,
     target: string,
-    asked: Sanitised,
+    asked: SanitisedCall,
     user: string | null,
     autostart: boolean,
     io: CallIo,
@@ -123,7 +123,7 @@ export class Qrexec {
   private async inDisposable(
     source: string,
     template: string,
-    asked: Sanitised,
+    asked: SanitisedCall,
     user: string | null,
     io: CallIo,
   ): Promise<number> {
@@ -148,7 +148,7 @@ export class Qrexec {
     return REFUSED;
   }
 
-  private record(source: string, { service, argument, target }: Sanitised, verdict: Verdict): void {
+  private record(source: string, { service, argument, target }: SanitisedCall, verdict: Verdict): void {
     const result = verdict.verdict === 'allow' ? `allowed to ${verdict.target}` : 'denied';
     const rule = verdict.rule === null ? '' : ` (${verdict.rule.file}:${verdict.rule.line})`;
     const why = verdict.verdict === 'deny' ? `: ${verdict.why}` : '';

@@ -55,17 +55,17 @@ export class Endpoint {
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
 async function serve(qrexec: Qrexec, source: string, socket: Socket): Promise<void> {
-  const gone = new AbortController();
+  const hangUp = new AbortController();
   const bytes = socket[Symbol.asyncIterator]() as AsyncIterableIterator<Buffer>;
   const { target, service, rest } = await readWords(bytes);
   const input = new Input();
   const leave = () => {
     input.end();
-    gone.abort();
+    hangUp.abort();
   };
   socket.once('close', leave);
   // Read to its end whether or not the service wants it: the end of the connection is the caller's.
-  hear(rest, bytes, input)
+  receive(rest, bytes, input)
     .catch(() => {})
     .finally(leave);
   const send = (kind: 'A' | 'O' | 'E' | 'X', payload: Uint8Array) => {
@@ -83,7 +83,7 @@ async function serve(qrexec: Qrexec, source: string, socket: Socket): Promise<vo
       stderr: (chunk) => send('E', chunk),
       drained: () => drained(socket),
       accepted: () => send('A', new Uint8Array()),
-      signal: gone.signal,
+      signal: hangUp.signal,
     },
   );
   send('X', Buffer.from(String(exit)));
@@ -93,16 +93,16 @@ async function serve(qrexec: Qrexec, source: string, socket: Socket): Promise<vo
 function drained(socket: Socket): Promise<void> | undefined {
   if (!socket.writableNeedDrain || socket.destroyed) return undefined;
   return new Promise((resolve) => {
-    const over = () => {
-      socket.off('drain', over).off('close', over);
+    const done = () => {
+      socket.off('drain', done).off('close', done);
       resolve();
     };
-    socket.on('drain', over).on('close', over);
+    socket.on('drain', done).on('close', done);
   });
 }
 
 /** Frames of standard input, until the connection ends. */
-async function hear(first: Buffer, bytes: AsyncIterator<Buffer>, input: Input): Promise<void> {
+async function receive(first: Buffer, bytes: AsyncIterator<Buffer>, input: Input): Promise<void> {
   let pending = first;
   for (;;) {
     while (pending.length >= HEADER) {

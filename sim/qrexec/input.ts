@@ -4,19 +4,19 @@ const LIMIT = 1 << 20;
 /** A call's standard input as it arrives: whoever reads it waits for the next piece, whoever writes it for room. */
 export class Input implements AsyncIterable<Uint8Array> {
   private readonly pieces: Uint8Array[] = [];
-  private held = 0;
+  private bufferedBytes = 0;
   private ended = false;
-  private arrived: () => void = () => {};
-  private taken: () => void = () => {};
+  private wakeReader: () => void = () => {};
+  private wakeWriter: () => void = () => {};
 
   /** Resolves when there is room for more. */
   async push(piece: Uint8Array): Promise<void> {
     this.pieces.push(piece);
-    this.held += piece.length;
-    this.arrived();
-    while (this.held > LIMIT && !this.ended)
+    this.bufferedBytes += piece.length;
+    this.wakeReader();
+    while (this.bufferedBytes > LIMIT && !this.ended)
       await new Promise<void>((resolve) => {
-        this.taken = resolve;
+        this.wakeWriter = resolve;
       });
   }
 
@@ -30,21 +30,21 @@ export class Input implements AsyncIterable<Uint8Array> {
 
   end(): void {
     this.ended = true;
-    this.arrived();
-    this.taken();
+    this.wakeReader();
+    this.wakeWriter();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     for (;;) {
       const piece = this.pieces.shift();
       if (piece !== undefined) {
-        this.held -= piece.length;
-        this.taken();
+        this.bufferedBytes -= piece.length;
+        this.wakeWriter();
         yield piece;
       } else if (this.ended) return;
       else
         await new Promise<void>((resolve) => {
-          this.arrived = resolve;
+          this.wakeReader = resolve;
         });
     }
   }

@@ -2,7 +2,7 @@ import type { Guest, GuestEngine } from '../guests/guest.js';
 import type { Host } from '../host/host.js';
 
 /** The insides of every qube that is up: made when it starts, ended when it stops, forgotten when it is removed. */
-export class Insides {
+export class RunningGuests {
   private readonly guests = new Map<string, Guest>();
   private readonly detach: (() => void)[];
 
@@ -19,8 +19,8 @@ export class Insides {
   }
 
   /** Qubes that run when the simulation begins have insides too. */
-  static async of(host: Host, engine: GuestEngine): Promise<Insides> {
-    const insides = new Insides(host, engine);
+  static async of(host: Host, engine: GuestEngine): Promise<RunningGuests> {
+    const insides = new RunningGuests(host, engine);
     for (const [name, { type, power_state }] of Object.entries(host.system()))
       if (type !== 'AdminVM' && type !== 'RemoteVM' && power_state === 'Running') await insides.start(name);
     return insides;
@@ -38,7 +38,7 @@ export class Insides {
   private async start(name: string): Promise<void> {
     const qube = this.host.qube(name);
     if (qube === undefined) return;
-    this.guests.set(name, await this.engine.start({ name, template: qube.template, klass: qube.klass }));
+    this.guests.set(name, await this.engine.start({ name, template: qube.template, class: qube.class }));
   }
 
   private async stop(name: string): Promise<void> {

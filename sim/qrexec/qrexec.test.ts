@@ -16,12 +16,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../../test/support/waiting.js';
 import { MemoryEngine } from '../guests/memory.js';
 import { Host } from '../host/host.js';
-import type { World } from '../world.js';
+import type { HostSpec } from '../host-spec.js';
 import { Qrexec } from './daemon.js';
 import { Endpoint } from './endpoint.js';
-import { Insides } from './insides.js';
+import { RunningGuests } from './insides.js';
 
-const WORLD: World = {
+const WORLD: HostSpec = {
   properties: { default_template: 'tpl', default_netvm: null },
   qubes: [
     { name: 'dom0', class: 'AdminVM', label: 'black' },
@@ -49,7 +49,7 @@ const WORLD: World = {
 let directory: string;
 let root: string;
 let host: Host;
-let insides: Insides;
+let insides: RunningGuests;
 let qrexec: Qrexec;
 let endpoint: Endpoint;
 const servers: Server[] = [];
@@ -60,7 +60,7 @@ beforeEach(async () => {
   for (const one of ['etc/qubes/policy.d', 'etc/qubes-rpc', 'etc/qubes/rpc-config', 'run/qubes-rpc'])
     mkdirSync(join(root, one), { recursive: true });
   host = Host.load(WORLD);
-  insides = await Insides.of(host, new MemoryEngine());
+  insides = await RunningGuests.of(host, new MemoryEngine());
   qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qrexec.log'));
   endpoint = await Endpoint.listen(qrexec, 'caller', join(directory, 'caller'));
 });

@@ -20,7 +20,7 @@ let client: string;
 let here: string;
 
 beforeAll(async () => {
-  sim = await startHost({ world: 'demo', dir: join(dir, 'host') });
+  sim = await startHost({ spec: 'demo', dir: join(dir, 'host') });
   client = await sim.client('mcp-control');
   const make = { name: 'ai-one', template: 'ai-debian', start: true };
   await sim.call('mcp-control', '@adminvm', 'qmcp.spawn.Create', Buffer.from(JSON.stringify(make)));

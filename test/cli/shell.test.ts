@@ -9,7 +9,7 @@ const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let sim: SimHost;
 let client: string;
 beforeAll(async () => {
-  sim = await startHost({ world: 'demo', dir });
+  sim = await startHost({ spec: 'demo', dir });
   client = await sim.client('mcp-control');
   writeFileSync(
     join(dir, 'qmcp.config.yaml'),

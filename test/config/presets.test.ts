@@ -37,7 +37,7 @@ describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
   let served: { names: string[]; services: Set<string> };
 
   beforeAll(async () => {
-    sim = await startHost({ world: 'demo', dir, prepare: (root) => ceiling(root, preset) });
+    sim = await startHost({ spec: 'demo', dir, prepare: (root) => ceiling(root, preset) });
     const client = await sim.client('mcp-control');
     const flags = { extends: [preset], qrexec: { client } };
     const config = await resolveConfig({ flags, env: {}, directory: dir });

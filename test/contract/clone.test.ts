@@ -4,8 +4,8 @@ import { normalise } from '../../sim/adminapi/replay/normalise.js';
 import { Translation } from '../../sim/adminapi/replay/translate.js';
 import { decodeReply, encodeRequest } from '../../sim/adminapi/wire.js';
 import { Host } from '../../sim/host/host.js';
+import { loadHostSpec } from '../../sim/host-spec.js';
 import { packageFile } from '../../sim/root.js';
-import { loadWorld } from '../../sim/world.js';
 
 /** A call as the platform's own client library made it while it cloned a qube. */
 interface ClientCall {
@@ -34,7 +34,7 @@ const PREPARED: readonly Parameters<typeof encodeRequest>[] = [
 ];
 
 test('the platform’s own client library could clone an AppVM, a template, and a template into a standalone here', async () => {
-  const host = Host.load(loadWorld('recorded'));
+  const host = Host.load(loadHostSpec('recorded'));
   const translation = new Translation();
   for (const request of PREPARED) {
     expect(decodeReply(await host.call(encodeRequest(...request))).kind, request.join(' ')).toBe('ok');

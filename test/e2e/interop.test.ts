@@ -11,7 +11,7 @@ import { type AnyClient, v1, v2 } from './clients.js';
 const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let sim: SimHost;
 beforeAll(async () => {
-  sim = await startHost({ world: 'demo', dir, prepare: roomy });
+  sim = await startHost({ spec: 'demo', dir, prepare: roomy });
 });
 afterAll(async () => {
   await sim.close();

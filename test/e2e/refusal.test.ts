@@ -16,7 +16,7 @@ async function hostWith(
 ): Promise<{ sim: SimHost; client: string; cwd: string }> {
   const cwd = mkdtempSync(join(tmpdir(), 'qmcp-'));
   closing.push(() => rmSync(cwd, { recursive: true, force: true }));
-  const sim = await startHost({ world: 'demo', dir: join(cwd, 'host'), prepare });
+  const sim = await startHost({ spec: 'demo', dir: join(cwd, 'host'), prepare });
   closing.push(() => sim.close());
   return { sim, client: await sim.client('mcp-control'), cwd };
 }

@@ -18,7 +18,7 @@ let server: ChildProcess;
 let url: string;
 const onHost = async () => ['--client', await sim.client('mcp-control')];
 beforeAll(async () => {
-  sim = await startHost({ world: 'demo', dir: join(folder, 'host'), prepare: roomy });
+  sim = await startHost({ spec: 'demo', dir: join(folder, 'host'), prepare: roomy });
   writeFileSync(tokenFile, `${TOKEN}\n`);
   const words = ['serve', ...(await onHost()), '--http', '0', '--token-file', tokenFile];
   server = spawn(process.execPath, [QMCP, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });

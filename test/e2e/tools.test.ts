@@ -16,7 +16,7 @@ let client: AnyClient;
 let world: WorldSnapshot;
 const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
 beforeAll(async () => {
-  sim = await startHost({ world: 'demo', dir });
+  sim = await startHost({ spec: 'demo', dir });
   client = await v2(['--client', await sim.client('mcp-control')], 'auto');
   world = worldOf(sim.root);
 });

@@ -14,7 +14,7 @@ const files = join(dir, 'files');
 let sim: SimHost;
 let agent: Agent;
 beforeAll(async () => {
-  sim = await startHost({ world: 'demo', dir, guests: 'processes' });
+  sim = await startHost({ spec: 'demo', dir, guests: 'processes' });
   mkdirSync(files);
   agent = await Agent.connect();
   await agent.done('qube_spawn', { name: 'ai-one', template: 'ai-debian', start: true });

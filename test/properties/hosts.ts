@@ -1,9 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'smol-toml';
-import { loadWorld, type World } from '../../sim/index.js';
+import { type HostSpec, loadHostSpec } from '../../sim/index.js';
 
-type Qube = World['qubes'][number];
+type Qube = HostSpec['qubes'][number];
 
 const MADE = ['ai-managed', 'ai-born', 'created-by-mcp-control'];
 const CEILING = ['action=accept dst4=10.0.0.0/8', 'action=drop'];
@@ -34,8 +34,8 @@ const stick = (port: string) => ({
 });
 
 /** A host on which every kind of qube a world can have is there, so that few calls get far. */
-export function crowdedHost(): World {
-  const demo = loadWorld('demo');
+export function crowdedHost(): HostSpec {
+  const demo = loadHostSpec('demo');
   const qubes: Qube[] = [
     ...demo.qubes.map((qube) =>
       qube.name === 'vault' ? { ...qube, state: 'Running' as const, devices: [stick('sdv')] } : qube,

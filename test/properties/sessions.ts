@@ -163,7 +163,7 @@ export class Stage {
 
   static async set(): Promise<Stage> {
     const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-    const sim = await startHost({ world: crowdedHost(), dir, seed: 7, prepare: tight });
+    const sim = await startHost({ spec: crowdedHost(), dir, seed: 7, prepare: tight });
     return new Stage(sim, await Agent.of(sim), worldOf(sim.root), dir);
   }
 

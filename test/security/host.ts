@@ -114,12 +114,12 @@ export class Seat {
 
   /** `prepare` does to dom0's files what an operator might have done before. */
   static async take(
-    world: SimOptions['world'] = 'demo',
+    world: SimOptions['spec'] = 'demo',
     prepare: (root: string) => void = roomy,
     api?: SimOptions['api'],
   ): Promise<Seat> {
     const directory = mkdtempSync(join(tmpdir(), 'qmcp-'));
-    const seat = new Seat(await startHost({ world, dir: directory, prepare, api }), directory);
+    const seat = new Seat(await startHost({ spec: world, dir: directory, prepare, api }), directory);
     // Once it has answered this, qmcpd has looked around, as it does when it starts, and asks qubesd nothing unasked.
     await seat.call('@adminvm', 'qmcp.inspect.List');
     return seat;

@@ -1,7 +1,7 @@
 /** The same kernel and the same session on every release of Qubes it is for: their replies differ, what it does must not. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { deviceOf } from '../../sim/host/populate.js';
-import { loadWorld } from '../../sim/index.js';
+import { loadHostSpec } from '../../sim/index.js';
 import { configure, roomy, Seat } from './host.js';
 
 let seat: Seat;
@@ -121,6 +121,6 @@ describe.each(['4.2', '4.3', '4.4'] as const)('on Qubes %s', (api) => {
 });
 
 function withoutMicrophone() {
-  const world = loadWorld('demo');
+  const world = loadHostSpec('demo');
   return { ...world, qubes: world.qubes.map(({ devices, ...qube }) => qube) };
 }

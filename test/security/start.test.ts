@@ -12,7 +12,7 @@ afterEach(() => {
 function startWith(change: (root: string) => void) {
   const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
   directories.push(dir);
-  return startHost({ world: 'demo', dir, prepare: change });
+  return startHost({ spec: 'demo', dir, prepare: change });
 }
 
 const edit = (path: string, change: (text: string) => string) =>

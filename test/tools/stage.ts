@@ -18,7 +18,7 @@ export class Stage {
   static async set(limits: Limits = {}): Promise<Stage> {
     const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
     const sim = await startHost({
-      world: crowdedHost(),
+      spec: crowdedHost(),
       dir,
       seed: 7,
       // One call at a time, so that one is as many as may be.

@@ -1,4 +1,4 @@
-import { BASED, create, defaultTemplate } from '../../host/create.js';
+import { create, defaultTemplate, TEMPLATE_BASED } from '../../host/create.js';
 import { createDisposable, refill } from '../../host/disposables.js';
 import { type ApiError, errors, NoReply } from '../../host/errors.js';
 import { validateLabelName, validateName } from '../../host/names.js';
@@ -30,12 +30,12 @@ interface Options {
 
 function createQube(call: Call, allowPool: boolean): undefined {
   const { host, source, argument, payload } = call;
-  const klass = classOf(call);
+  const qubeClass = classOf(call);
   let missing: ApiError | null = null;
   let template = null;
   if (argument !== '') {
-    if (!BASED.has(klass)) {
-      const message = `${klass} cannot be based on template`;
+    if (!TEMPLATE_BASED.has(qubeClass)) {
+      const message = `${qubeClass} cannot be based on template`;
       throw host.since('4.4') ? errors.protocol(message) : errors.value(message);
     }
     template = host.find(argument) ?? null;
@@ -57,10 +57,10 @@ function createQube(call: Call, allowPool: boolean): undefined {
   create(
     host,
     {
-      klass,
+      class: qubeClass,
       name: options.name,
       label: options.label,
-      template: argument === '' ? defaultTemplate(host, klass) : template,
+      template: argument === '' ? defaultTemplate(host, qubeClass) : template,
       // A kernel volume is never moved by `pool=`: it belongs where the kernels are.
       pools: (volume) =>
         options.pools.get(volume) ?? (volume === 'kernel' ? undefined : (options.pool ?? undefined)),
@@ -132,7 +132,7 @@ async function disposable({ host, source, dest, argument, payload }: Call): Prom
       ? errors.protocol("Invalid payload, expected empty string or 'uuid'")
       : errors.value(`Invalid payload for admin.vm.CreateDisposable: ${word}`);
   }
-  const template = dest.klass === 'AdminVM' ? host.related(source, 'default_dispvm') : dest;
+  const template = dest.class === 'AdminVM' ? host.related(source, 'default_dispvm') : dest;
   if (preload) {
     if (template === null) throw new NoReply('no template to preload from');
     await refill(host, template, { reason: 'autostart was requested' });

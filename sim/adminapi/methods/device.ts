@@ -14,7 +14,7 @@ const each = { endpoints: 'devices' } as const;
 const one = { ...each, arg: true } as const;
 
 function enforceDevices({ dest }: Call): void {
-  if (dest.klass === 'RemoteVM') throw errors.exception("This qube doesn't support devices");
+  if (dest.class === 'RemoteVM') throw errors.exception("This qube doesn't support devices");
 }
 
 export const DEVICE_METHODS: readonly Method[] = [

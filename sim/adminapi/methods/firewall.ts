@@ -5,7 +5,7 @@ import { type Call, isAscii, lines, method, textOf } from '../method.js';
 const onQube = { dom0: false } as const;
 
 function enforceLocal({ dest }: Call): void {
-  if (dest.klass === 'RemoteVM') throw new NoReply('no firewall');
+  if (dest.class === 'RemoteVM') throw new NoReply('no firewall');
 }
 
 export const FIREWALL_METHODS = [

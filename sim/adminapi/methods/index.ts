@@ -1,4 +1,4 @@
-import { KLASSES } from '../../host/qube.js';
+import { QUBE_CLASSES } from '../../host/qube.js';
 import type { HostState } from '../../host/state.js';
 import type { Method } from '../method.js';
 import { BACKUP_METHODS } from './backup.js';
@@ -35,16 +35,16 @@ export const METHODS: readonly Method[] = [
 /** Methods whose reply goes on until someone hangs up. */
 export const STREAMS: ReadonlySet<string> = new Set(['admin.Events', 'admin.vm.Stats']);
 
-export type Found = { readonly method: Method; readonly endpoint: string };
-const tables = new Map<string, ReadonlyMap<string, Found>>();
+export type MethodMatch = { readonly method: Method; readonly endpoint: string };
+const tables = new Map<string, ReadonlyMap<string, MethodMatch>>();
 
 /** The methods a host answers, by full name: `{}` in a row stands for each class, of qubes or of devices. */
-export function methodsOf(host: HostState): ReadonlyMap<string, Found> {
+export function methodsOf(host: HostState): ReadonlyMap<string, MethodMatch> {
   const key = `${host.api} ${host.deviceClasses.join()}`;
   let table = tables.get(key);
   if (table === undefined) {
-    const classes = KLASSES.filter((klass) => klass !== 'RemoteVM' || host.since('4.3'));
-    const found = new Map<string, Found>();
+    const classes = QUBE_CLASSES.filter((qubeClass) => qubeClass !== 'RemoteVM' || host.since('4.3'));
+    const found = new Map<string, MethodMatch>();
     for (const method of METHODS) {
       if (!host.since(method.since) || host.api > method.until) continue;
       if (method.endpoints === undefined) found.set(method.name, { method, endpoint: '' });

@@ -111,8 +111,8 @@ function add({ host, argument: driver, payload }: Call): undefined {
       ? errors.protocol('Unexpected driver options found')
       : errors.exception(`unexpected driver options: ${unexpected.join(' ')}`);
   }
-  const unmet = form.required.filter((key) => !options.has(key));
-  if (unmet.length > 0) throw errors.exception(`missing required driver options: ${unmet.join(' ')}`);
+  const missing = form.required.filter((key) => !options.has(key));
+  if (missing.length > 0) throw errors.exception(`missing required driver options: ${missing.join(' ')}`);
   if (host.storage.pools.has(name)) {
     throw host.since('4.4') ? errors.poolInUse(name) : new NoReply(`pool ${name} exists`);
   }
@@ -133,7 +133,7 @@ function removePool(call: Call): undefined {
   const { host } = call;
   const pool = poolOf(call);
   const qubes = [...host.qubes()];
-  if (qubes.some((qube) => qube.klass === 'RemoteVM')) throw new NoReply('a qube without volumes');
+  if (qubes.some((qube) => qube.class === 'RemoteVM')) throw new NoReply('a qube without volumes');
   if (qubes.some((qube) => [...qube.volumes.values()].some((volume) => volume.pool === pool.name))) {
     throw errors.poolInUse(pool.name);
   }

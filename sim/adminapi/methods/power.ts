@@ -40,7 +40,7 @@ export const POWER_METHODS = [
     const memory = memoryOf(host, dest);
     return [
       `mem=${memory.used}`,
-      `mem_static_max=${memory.most}`,
+      `mem_static_max=${memory.total}`,
       `cputime=${memory.cpuTime}`,
       `power_state=${power.powerState(host, dest)}`,
     ].join(' ');

@@ -1,5 +1,5 @@
 import { definition, listProperties, resetProperty, setProperty } from '../../host/properties/access.js';
-import { serialize, shown, typeWord } from '../../host/properties/serialize.js';
+import { displayValue, serialize, typeWord } from '../../host/properties/serialize.js';
 import type { Qube } from '../../host/qube.js';
 import { type Call, lines, type Method, method } from '../method.js';
 
@@ -25,7 +25,7 @@ function family(prefix: string, dom0: true | null, holderOf: (call: Call) => Qub
       const row = definition(call.host, holder, call.argument);
       return row.default === undefined
         ? ''
-        : `type=${typeWord(call.host, row)} ${shown(row.default(call.host, holder))}`;
+        : `type=${typeWord(call.host, row)} ${displayValue(row.default(call.host, holder))}`;
     }),
     method(`${prefix}.Help`, { ...one, dom0 }, (call) => {
       return definition(call.host, holderOf(call), call.argument).help;

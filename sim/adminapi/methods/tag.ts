@@ -7,7 +7,7 @@ const one = { arg: true } as const;
 
 /** Who created a qube is for the host to say. */
 function enforceOwner({ source, argument }: Call): void {
-  if (argument.startsWith('created-by-') && source.klass !== 'AdminVM') {
+  if (argument.startsWith('created-by-') && source.class !== 'AdminVM') {
     throw errors.denied('changing this tag is prohibited by qubes.ext.admin.AdminExtension');
   }
 }

@@ -126,7 +126,7 @@ async function cloneTo(call: Call): Promise<undefined> {
 
 function volumeOf({ dest, argument }: Call): Volume {
   // Neither dom0 nor a qube on another machine has volumes to look into; the daemon trips over that.
-  if (dest.klass === 'AdminVM' || dest.klass === 'RemoteVM') throw new NoReply('no volumes');
+  if (dest.class === 'AdminVM' || dest.class === 'RemoteVM') throw new NoReply('no volumes');
   const volume = dest.volumes.get(argument);
   if (volume === undefined) throw errors.denied(`Argument not in '${dest.name} volumes'`);
   return volume;

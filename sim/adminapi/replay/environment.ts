@@ -3,8 +3,8 @@ import { exposed } from '../../host/devices.js';
 import type { Host } from '../../host/host.js';
 import { deviceOf } from '../../host/populate.js';
 import type { DeviceClass } from '../../host/qube.js';
+import type { DeviceSpec } from '../../host-spec.js';
 import { packageFile } from '../../root.js';
-import type { DeviceSpec } from '../../world.js';
 import { type Exchange, partsOf } from './recording.js';
 
 /**
@@ -70,9 +70,9 @@ function pluggedIn(host: Host, { request, response }: Exchange): string | null {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => line.slice(0, line.indexOf(' ')).split(':')[0] as string);
-  const there = new Set(exposed(host, backend, devclass).map(({ port }) => port));
+  const present = new Set(exposed(host, backend, devclass).map(({ port }) => port));
   const added = (known()[dest] ?? []).filter(
-    (spec) => spec.class === devclass && ports.includes(spec.port) && !there.has(spec.port),
+    (spec) => spec.class === devclass && ports.includes(spec.port) && !present.has(spec.port),
   );
   if (added.length === 0) return null;
   host.plug(...added.map((spec) => deviceOf(backend, spec)));

@@ -36,13 +36,13 @@ export function normalise(request: string, response: string): string {
 }
 
 function rounds(text: string): string {
-  const kept: string[] = [];
+  const keptLines: string[] = [];
   // Every message ends in two NULs; figures are never empty, so nothing else does.
   for (const message of text.split(/(?<=\0\0)(?=[12]\0)/)) {
     const shape = message.replace(/\0(memory_\w+|cpu_\w+|swap_used)\0\d+/g, '\0$1\0N');
-    if (!kept.includes(shape)) kept.push(shape);
+    if (!keptLines.includes(shape)) keptLines.push(shape);
   }
-  return kept.join('');
+  return keptLines.join('');
 }
 
 function deviceKeys(text: string): string {

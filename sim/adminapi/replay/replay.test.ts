@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Host } from '../../host/host.js';
-import { loadWorld } from '../../world.js';
+import { loadHostSpec } from '../../host-spec.js';
 import { encodeRequest } from '../wire.js';
 import { normalise } from './normalise.js';
 import { type Exchange, releaseOf } from './recording.js';
@@ -42,7 +42,7 @@ const REQUESTS: readonly Parameters<typeof encodeRequest>[] = [
 
 describe('a replay', () => {
   test('of a recording of some other host is made on a host made from what the recording shows', async () => {
-    const exchanges = await record(Host.load(loadWorld('demo'), { seed: 5 }), REQUESTS);
+    const exchanges = await record(Host.load(loadHostSpec('demo'), { seed: 5 }), REQUESTS);
     const outcomes = await replay(exchanges, { api: '4.4' });
     expect(
       outcomes.filter(({ identical }) => !identical).map(({ request, ours }) => [request, ours]),
@@ -50,7 +50,7 @@ describe('a replay', () => {
   });
 
   test('tells a reply that differs', async () => {
-    const exchanges = await record(Host.load(loadWorld('recorded')), [
+    const exchanges = await record(Host.load(loadHostSpec('recorded')), [
       ['admin.vm.tag.Get', 'work', { argument: 'a' }],
     ]);
     const lie = exchanges.map(({ request }) => ({ request, response: '0\x001' }));
@@ -65,8 +65,8 @@ describe('a replay', () => {
       ['admin.vm.tag.Get', 'work', { argument: 'a' }],
       ['admin.vm.List', 'dom0'],
     ];
-    const first = await record(Host.load(loadWorld('recorded'), { seed: 1 }), requests.slice(0, 3));
-    const second = await record(Host.load(loadWorld('recorded'), { seed: 2 }), requests.slice(3));
+    const first = await record(Host.load(loadHostSpec('recorded'), { seed: 1 }), requests.slice(0, 3));
+    const second = await record(Host.load(loadHostSpec('recorded'), { seed: 2 }), requests.slice(3));
     const exchanges = [...first, ...second];
     expect(hostChanges(exchanges)).toEqual([[1, 4]]);
     expect((await replay(exchanges, { api: '4.4' })).every(({ identical }) => identical)).toBe(true);
@@ -74,7 +74,7 @@ describe('a replay', () => {
 
   test('knows the release by what only it says', async () => {
     for (const api of ['4.2', '4.3', '4.4'] as const) {
-      const host = Host.load(loadWorld('recorded'), { api });
+      const host = Host.load(loadHostSpec('recorded'), { api });
       const exchanges = await record(host, [
         ['admin.vm.List', 'dom0'],
         ['admin.vm.List', 'dom0', { argument: 'x' }],
@@ -108,7 +108,7 @@ describe('what is made comparable', () => {
     expect(translation.same(`x uuid=${a}`, `x uuid=${a}`)).toBe(false);
     expect(translation.same(`x uuid=${b}`, `x uuid=${b}`)).toBe(false);
     expect(translation.same('disp1', 'disp22')).toBe(true);
-    translation.pinned('admin.vm.Create.AppVM+ dom0 name dom0\0name=disp7 label=red');
+    translation.keepFixed('admin.vm.Create.AppVM+ dom0 name dom0\0name=disp7 label=red');
     expect(translation.same('disp7', 'disp8')).toBe(false);
   });
 

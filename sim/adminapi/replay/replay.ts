@@ -1,11 +1,11 @@
 import type { Api } from '../../host/api.js';
 import { Host } from '../../host/host.js';
-import { loadWorld, type World } from '../../world.js';
+import { type HostSpec, loadHostSpec } from '../../host-spec.js';
 import { isStream } from '../exchange.js';
 import { prepareEnvironment } from './environment.js';
 import { normalise } from './normalise.js';
 import { type Exchange, partsOf } from './recording.js';
-import { worldOf } from './seed.js';
+import { hostSpecOf } from './seed.js';
 import { Translation } from './translate.js';
 
 /** How one exchange came out. */
@@ -22,13 +22,13 @@ export interface Outcome {
 
 export interface ReplayOptions {
   readonly api: Api;
-  readonly world?: World;
+  readonly world?: HostSpec;
   readonly seed?: number;
 }
 
 /** Replays exchanges in order on a host of their release; on a fresh one each time the recording changes hosts. */
 export async function replay(exchanges: readonly Exchange[], options: ReplayOptions): Promise<Outcome[]> {
-  const world = options.world ?? loadWorld('recorded');
+  const world = options.world ?? loadHostSpec('recorded');
   const episode = (from: number, to: number) => run(exchanges, from, to, world, options);
   const outcomes: Outcome[] = [];
   let from = 0;
@@ -47,16 +47,16 @@ async function run(
   exchanges: readonly Exchange[],
   from: number,
   to: number,
-  world: World,
+  world: HostSpec,
   { api, seed }: ReplayOptions,
 ): Promise<Outcome[]> {
-  const host = Host.load(worldOf(exchanges.slice(from, to), world), { api, seed: seed ?? 1, wait: soon });
+  const host = Host.load(hostSpecOf(exchanges.slice(from, to), world), { api, seed: seed ?? 1, wait: soon });
   const translation = new Translation();
   const outcomes: Outcome[] = [];
   for (let at = from; at < to; at++) {
     const exchange = exchanges[at] as Exchange;
     const { request } = exchange;
-    translation.pinned(request);
+    translation.keepFixed(request);
     const environment = prepareEnvironment(host, { ...exchange, request: translation.request(request) });
     const reply = await ask(host, Buffer.from(translation.request(request), 'latin1'));
     const recorded = normalise(request, exchange.response);
@@ -82,10 +82,10 @@ async function ask(host: Host, request: Buffer): Promise<Buffer> {
   }
   const chunks: Uint8Array[] = [];
   const hangUp = new AbortController();
-  const over = host.stream(request, (bytes) => chunks.push(bytes), hangUp.signal);
+  const ended = host.stream(request, (bytes) => chunks.push(bytes), hangUp.signal);
   await soon();
   hangUp.abort();
-  await over;
+  await ended;
   return Buffer.concat(chunks);
 }
 
@@ -119,10 +119,10 @@ async function boundary(episode: Episode, from: number, first: number, last: num
   let best = first;
   let most = -1;
   for (let at = first; at <= last; at++) {
-    const agreed =
+    const agreements =
       before.filter((outcome) => outcome.at >= first && outcome.at < at && outcome.identical).length +
       (await episode(at, last + 1)).filter((outcome) => outcome.identical).length;
-    if (agreed > most) [best, most] = [at, agreed];
+    if (agreements > most) [best, most] = [at, agreements];
   }
   return best;
 }

@@ -1,37 +1,39 @@
-import type { QubeSpec, World } from '../../world.js';
+import type { HostSpec, QubeSpec } from '../../host-spec.js';
 import { type Exchange, partsOf } from './recording.js';
 
 /**
- * The world a recording was made in. The given one, if the recording's first listing names the same qubes; else one made
- * from what the recording shows before anything is changed: who is listed, and what is set, tagged and enabled on them.
+ * Describes the host on which a recording was made. That is the default, if the recording's first listing names the same qubes.
+ * If not, the description is made from what the recording shows before its first change: the qubes, properties, tags and features.
  */
-export function worldOf(exchanges: readonly Exchange[], known: World): World {
+export function hostSpecOf(exchanges: readonly Exchange[], fallback: HostSpec): HostSpec {
   const listed = firstListing(exchanges);
-  if (listed === null) return known;
-  const names = new Set(['dom0', ...known.qubes.map(({ name }) => name)]);
-  if (listed.length === names.size && listed.every(({ name }) => names.has(name))) return known;
-  const seen = firstReads(exchanges);
+  if (listed === null) return fallback;
+  const expected = new Set(['dom0', ...fallback.qubes.map(({ name }) => name)]);
+  if (listed.length === expected.size && listed.every(({ name }) => expected.has(name))) return fallback;
+  const readings = firstReads(exchanges);
   const qubes = listed
-    .filter(({ klass }) => klass !== 'AdminVM')
-    .map(({ name, klass, state, uuid }) => specOf(name, klass, state, uuid, seen.get(name), known));
-  const there = new Set(['dom0', ...qubes.map(({ name }) => name)]);
-  const properties = { ...known.properties, ...seen.get('')?.properties };
-  dropAbsent(properties, there);
-  const fallback = properties.default_template ?? qubes.find((qube) => qube.class === 'TemplateVM')?.name;
+    .filter((qube) => qube.class !== 'AdminVM')
+    .map((qube) => specOf(qube, readings.get(qube.name), fallback));
+  const names = new Set(['dom0', ...qubes.map(({ name }) => name)]);
+  const properties = { ...fallback.properties, ...readings.get('')?.properties };
+  dropAbsent(properties, names);
+  const template = properties.default_template ?? qubes.find((qube) => qube.class === 'TemplateVM')?.name;
   for (const qube of qubes) {
-    dropAbsent(qube.properties ?? {}, there);
+    dropAbsent(qube.properties ?? {}, names);
     const based = qube.class === 'AppVM' || qube.class === 'DispVM';
-    if (based && typeof fallback === 'string' && !there.has(qube.template ?? '')) qube.template = fallback;
+    if (based && typeof template === 'string' && !names.has(qube.template ?? '')) qube.template = template;
   }
   const kernel = properties.default_kernel;
-  const kernels = [...new Set([...(known.kernels ?? []), ...(typeof kernel === 'string' ? [kernel] : [])])];
-  return { ...known, properties, kernels, qubes };
+  const kernels = [
+    ...new Set([...(fallback.kernels ?? []), ...(typeof kernel === 'string' ? [kernel] : [])]),
+  ];
+  return { ...fallback, properties, kernels, qubes };
 }
 
-/** What names a qube that is not there is left to its default. */
-function dropAbsent(properties: Record<string, unknown>, there: ReadonlySet<string>): void {
+/** Deletes the properties that name a missing qube, so that they have their defaults. */
+function dropAbsent(properties: Record<string, unknown>, names: ReadonlySet<string>): void {
   for (const [name, value] of Object.entries(properties)) {
-    if (VM_VALUED.has(name) && typeof value === 'string' && !there.has(value)) delete properties[name];
+    if (VM_VALUED.has(name) && typeof value === 'string' && !names.has(value)) delete properties[name];
   }
 }
 
@@ -50,27 +52,27 @@ const VM_VALUED = new Set([
   'updatevm',
 ]);
 
-interface Listed {
+interface ListedQube {
   readonly name: string;
-  readonly klass: string;
+  readonly class: string;
   readonly state: string;
   readonly uuid: string | undefined;
 }
 
-function firstListing(exchanges: readonly Exchange[]): Listed[] | null {
+function firstListing(exchanges: readonly Exchange[]): ListedQube[] | null {
   for (const { request, response } of exchanges) {
     const { method, dest } = partsOf(request);
     if (/^admin\.vm\.(Create|Remove)/.test(method) && response.startsWith('0\0')) return null;
     if (method !== 'admin.vm.List' || dest !== 'dom0' || !response.startsWith('0\0dom0 ')) continue;
     if (!request.includes(' dom0 name ')) continue;
     return [...response.slice(2).matchAll(/^(\S+) class=(\S+) state=(\S+)(?: uuid=(\S+))?$/gm)].map(
-      ([, name = '', klass = '', state = '', uuid]) => ({ name, klass, state, uuid }),
+      ([, name = '', qubeClass = '', state = '', uuid]) => ({ name, class: qubeClass, state, uuid }),
     );
   }
   return null;
 }
 
-interface Seen {
+interface Readings {
   readonly properties: Record<string, string | number | boolean | null>;
   readonly features: Record<string, string>;
   tags: string[] | undefined;
@@ -78,8 +80,8 @@ interface Seen {
 }
 
 /** What was read from each qube (from the host itself: '') before the first request that could change it. */
-function firstReads(exchanges: readonly Exchange[]): Map<string, Seen> {
-  const seen = new Map<string, Seen>();
+function firstReads(exchanges: readonly Exchange[]): Map<string, Readings> {
+  const seen = new Map<string, Readings>();
   const changed = new Set<string>();
   for (const { request, response } of exchanges) {
     const { method, argument, dest } = partsOf(request);
@@ -109,7 +111,7 @@ function firstReads(exchanges: readonly Exchange[]): Map<string, Seen> {
 
 const IDENTITY = new Set(['name', 'qid', 'uuid', 'dispid']);
 
-function readProperty(entry: Seen, name: string, text: string): void {
+function readProperty(entry: Readings, name: string, text: string): void {
   const match = /^default=False type=(\w+) (.*)$/s.exec(text);
   if (match !== null && name === 'qid') entry.qid = Number(match[2]);
   if (match === null || IDENTITY.has(name)) return;
@@ -125,16 +127,13 @@ function readProperty(entry: Seen, name: string, text: string): void {
 }
 
 function specOf(
-  name: string,
-  klass: string,
-  state: string,
-  uuid: string | undefined,
-  seen: Seen | undefined,
-  known: World,
+  { name, class: qubeClass, state, uuid }: ListedQube,
+  seen: Readings | undefined,
+  fallback: HostSpec,
 ): QubeSpec {
-  const like = known.qubes.find((qube) => qube.name === name && qube.class === klass);
+  const like = fallback.qubes.find((qube) => qube.name === name && qube.class === qubeClass);
   const { label, template, ...properties } = { ...like?.properties, ...seen?.properties };
-  const base = like ?? { name, class: klass as QubeSpec['class'], label: 'red' };
+  const base = like ?? { name, class: qubeClass as QubeSpec['class'], label: 'red' };
   return {
     ...base,
     label: typeof label === 'string' ? label : base.label,

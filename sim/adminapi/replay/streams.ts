@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Host } from '../../host/host.js';
-import { loadWorld } from '../../world.js';
+import { loadHostSpec } from '../../host-spec.js';
 import { isStream } from '../exchange.js';
 import { prepareEnvironment } from './environment.js';
 import type { Exchange } from './recording.js';
@@ -77,7 +77,7 @@ interface Session {
 }
 
 async function connect(): Promise<Session> {
-  const host = Host.load(loadWorld('recorded'), { wait: soon });
+  const host = Host.load(loadHostSpec('recorded'), { wait: soon });
   const translation = new Translation();
   let chunks: Uint8Array[] = [];
   const subscribe = Buffer.from('admin.Events+ dom0 name dom0\0');
@@ -87,7 +87,7 @@ async function connect(): Promise<Session> {
     host,
     translation,
     async ask(exchange) {
-      translation.pinned(exchange.request);
+      translation.keepFixed(exchange.request);
       const request = translation.request(exchange.request);
       if (isStream(Buffer.from(request, 'latin1'))) return;
       prepareEnvironment(host, { ...exchange, request });

@@ -1,9 +1,9 @@
 /** What a host makes up: uuids, tokens for copying a volume, names of unnamed disposables. */
-const DRAWN =
+const RANDOM_VALUE =
   /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|(?<=^0\0)[A-Za-z0-9]{32}$|\bdisp\d{1,4}\b/g;
 
 /** The same wherever they are in a request. */
-const KNOWN =
+const FIXED_VALUE =
   /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|(?<=\0)[A-Za-z0-9]{32}$|\bdisp\d{1,4}\b/g;
 
 /**
@@ -15,7 +15,7 @@ export class Translation {
   readonly #theirs = new Map<string, string>();
 
   /** A request that names what its own host never invented means just that. */
-  pinned(request: string): void {
+  keepFixed(request: string): void {
     for (const [name] of request.matchAll(/\bname=(disp\d{1,4})\b/g)) {
       const word = name.slice('name='.length);
       this.#pair(word, word);
@@ -24,13 +24,16 @@ export class Translation {
 
   /** A recorded request, as our host has to be asked. */
   request(recorded: string): string {
-    return recorded.replace(KNOWN, (word) => this.#ours.get(word) ?? word);
+    return recorded.replace(FIXED_VALUE, (word) => this.#ours.get(word) ?? word);
   }
 
   /** Whether two replies say the same; what they invent at the same places is learnt. */
   same(recorded: string, ours: string): boolean {
-    const [a, b] = [recorded.match(DRAWN) ?? [], ours.match(DRAWN) ?? []];
-    if (recorded.replace(DRAWN, '\u0001') !== ours.replace(DRAWN, '\u0001') || a.length !== b.length) {
+    const [a, b] = [recorded.match(RANDOM_VALUE) ?? [], ours.match(RANDOM_VALUE) ?? []];
+    if (
+      recorded.replace(RANDOM_VALUE, '\u0001') !== ours.replace(RANDOM_VALUE, '\u0001') ||
+      a.length !== b.length
+    ) {
       return false;
     }
     return a.every((word, at) => this.#pair(word, b[at] as string));

@@ -15,13 +15,13 @@ export function disposableEffects(events: Events<HostState>): void {
 
 function lifeEffects(events: Events<HostState>): void {
   events.react('domain-shutdown', (host, qube) => {
-    if (qube?.klass === 'DispVM' && host.property(qube, 'auto_cleanup') === true) {
+    if (qube?.class === 'DispVM' && host.property(qube, 'auto_cleanup') === true) {
       host.follow(() => cleanUp(host, qube));
     }
   });
   // A disposable that cannot start is of no use to anyone, whatever its auto_cleanup says.
   events.react('domain-start-failed', (host, qube) => {
-    if (qube?.klass === 'DispVM') host.follow(() => cleanUp(host, qube).catch(() => undefined));
+    if (qube?.class === 'DispVM') host.follow(() => cleanUp(host, qube).catch(() => undefined));
   });
   events.react('domain-start', (host, qube) => {
     if (qube !== null && host.property(qube, 'is_preload') === true) host.follow(() => rest(host, qube));
@@ -36,7 +36,7 @@ function templateEffects(events: Events<HostState>): void {
     events.react(`property-${change}:default_dispvm`, (host, subject, { oldvalue = null }) => {
       if (subject !== null) return;
       for (const qube of host.qubes()) {
-        if (qube.set.has('default_dispvm') || qube.klass === 'DispVM') continue;
+        if (qube.set.has('default_dispvm') || qube.class === 'DispVM') continue;
         if (read(host, qube, 'default_dispvm') === undefined) continue;
         host.fire(qube, 'property-reset:default_dispvm', { name: 'default_dispvm', oldvalue });
       }
@@ -64,7 +64,7 @@ function templateEffects(events: Events<HostState>): void {
 
 function preloadEffects(events: Events<HostState>): void {
   events.react('domain-feature-pre-set:preload-dispvm-max', (host, qube, { value }) => {
-    if (qube === null || qube.klass === 'AdminVM') return;
+    if (qube === null || qube.class === 'AdminVM') return;
     if (!findFeature(host, qube, 'qrexec', 'template')) throw errors.value('Qube does not support qrexec');
     const missing = missingServices(host, qube);
     if (missing.length > 0) throw errors.value(`Qube does not support the RPC(s) '${missing.join(', ')}'`);
@@ -74,7 +74,7 @@ function preloadEffects(events: Events<HostState>): void {
   });
   events.react('domain-feature-set:preload-dispvm-max', (host, qube, { value, oldvalue }) => {
     if (qube === null || value === oldvalue) return;
-    if (qube.klass === 'AdminVM') {
+    if (qube.class === 'AdminVM') {
       const name = host.global('default_dispvm');
       const template = typeof name === 'string' ? host.find(name) : undefined;
       const reason = `global feature was set to ${repr(String(value))}`;
@@ -86,7 +86,7 @@ function preloadEffects(events: Events<HostState>): void {
     host.defer(() => refill(host, qube, { reason }));
   });
   events.react('domain-feature-delete:preload-dispvm-max', (host, qube) => {
-    if (qube !== null && qube.klass !== 'AdminVM' && !isGlobal(host, qube))
+    if (qube !== null && qube.class !== 'AdminVM' && !isGlobal(host, qube))
       host.defer(() => trim(host, qube, 0));
   });
   events.react('domain-feature-set:preload-dispvm', (host, qube, { value, oldvalue }) => {

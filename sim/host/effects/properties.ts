@@ -37,7 +37,7 @@ export function propertyEffects(events: Events<HostState>): void {
   });
   for (const name of INHERITED) {
     events.react(`property-set:${name}`, (host, qube, { newvalue, oldvalue }) => {
-      if (qube?.klass !== 'TemplateVM' || newvalue === oldvalue) return;
+      if (qube?.class !== 'TemplateVM' || newvalue === oldvalue) return;
       for (const based of host.basedOn(qube)) {
         if (!based.set.has(name)) host.fire(based, `property-reset:${name}`, { name });
       }
@@ -61,7 +61,7 @@ function templateEffects(events: Events<HostState>): void {
   });
   events.react('property-pre-reset:template', (host, qube) => {
     if (qube === null) return;
-    const template = qube.klass === 'AppVM' ? host.global('default_template') : null;
+    const template = qube.class === 'AppVM' ? host.global('default_template') : null;
     throw errors.value(
       template === null
         ? 'Cannot unset template'

@@ -2,7 +2,7 @@ import type { Api } from '../api.js';
 import { errors, NoReply, repr } from '../errors.js';
 import type { EventArgs } from '../events.js';
 import { validateName } from '../names.js';
-import type { Klass, PropertyValue, Qube } from '../qube.js';
+import type { PropertyValue, Qube, QubeClass } from '../qube.js';
 import type { HostState } from '../state.js';
 import type { Property, PropertyType } from './definition.js';
 import { GLOBAL_PROPERTIES } from './global.js';
@@ -17,15 +17,15 @@ type Any = Property<Holder>;
 const tables = new Map<string, ReadonlyMap<string, Any>>();
 
 /** The properties of a class (`global` for the host) in a release, in the order they are listed. */
-export function propertiesOf(api: Api, klass: Klass | 'global'): ReadonlyMap<string, Any> {
-  const key = `${api} ${klass}`;
+export function propertiesOf(api: Api, qubeClass: QubeClass | 'global'): ReadonlyMap<string, Any> {
+  const key = `${api} ${qubeClass}`;
   let table = tables.get(key);
   if (table === undefined) {
     const rows =
-      klass === 'global'
+      qubeClass === 'global'
         ? (GLOBAL_PROPERTIES as readonly Any[])
         : (VM_PROPERTIES.filter((row) =>
-            row.classes.includes(klass),
+            row.classes.includes(qubeClass),
           ) as readonly unknown[] as readonly Any[]);
     const order = (row: Any) => `${row.late ? 1 : 0}${row.name}`;
     table = new Map(
@@ -40,7 +40,7 @@ export function propertiesOf(api: Api, klass: Klass | 'global'): ReadonlyMap<str
 }
 
 function rowsFor(host: HostState, holder: Holder): ReadonlyMap<string, Any> {
-  return propertiesOf(host.api, holder === null ? 'global' : holder.klass);
+  return propertiesOf(host.api, holder === null ? 'global' : holder.class);
 }
 
 export function listProperties(host: HostState, holder: Holder): Any[] {
@@ -80,21 +80,21 @@ export function setProperty(
 }
 
 /** Sets a value of the property's own type, with its checks, its events and what they set off. */
-export function assign(host: HostState, holder: Holder, name: string, given: PropertyValue): void {
+export function assign(host: HostState, holder: Holder, name: string, requested: PropertyValue): void {
   const row = definition(host, holder, name);
-  if (row.type === 'vm') checkQube(host, holder, row, given);
+  if (row.type === 'vm') checkQube(host, holder, row, requested);
   if (row.access === 'write-once' && values(host, holder).has(name)) {
     throw new NoReply(`property ${repr(name)} is write-once and already set`);
   }
   const old = read(host, holder, name);
   if (row.access === 'forbidden') {
-    const on = holder === null ? 'Qubes' : holder.klass;
+    const on = holder === null ? 'Qubes' : holder.class;
     throw errors.propertyValue(`property ${repr(name)} on ${on} instance cannot be set`);
   }
   const value =
-    row.check === undefined || (row.type === 'vm' && given === null)
-      ? given
-      : row.check(host, holder, given, row);
+    row.check === undefined || (row.type === 'vm' && requested === null)
+      ? requested
+      : row.check(host, holder, requested, row);
   const args: EventArgs =
     old === undefined ? { name, newvalue: value } : { name, newvalue: value, oldvalue: old };
   host.announce(holder, `property-pre-set:${name}`, args);
@@ -127,16 +127,16 @@ function checkQube(host: HostState, holder: Holder, row: Any, name: PropertyValu
   if (qube === undefined) {
     throw errors.propertyValue(`Can't set ${row.name} to non-existing qube ${name}`);
   }
-  if (row.target !== undefined && qube.klass !== row.target) {
+  if (row.target !== undefined && qube.class !== row.target) {
     throw wrongClass(qube, row.target, repr(qube.name));
   }
-  if (row.target === undefined && qube.klass === 'RemoteVM') {
+  if (row.target === undefined && qube.class === 'RemoteVM') {
     throw wrongClass(qube, 'LocalVM', repr(qube.name));
   }
 }
 
 function wrongClass(qube: Qube, wanted: string, shown: string) {
-  return errors.propertyValue(`wrong VM class: domains[${shown}] is of type ${qube.klass} and not ${wanted}`);
+  return errors.propertyValue(`wrong VM class: domains[${shown}] is of type ${qube.class} and not ${wanted}`);
 }
 
 /** A qube as the daemon's exceptions describe one: all of its properties, at some address. */
@@ -150,7 +150,7 @@ export function describe(host: HostState, qube: Qube): string {
       `${name}=${value === null ? 'None' : value === true ? 'True' : value === false ? 'False' : value}`,
     );
   }
-  return `<${qube.klass} at 0x7f0000000000 name=${repr(qube.name)} qid=${qube.qid} ${parts.join(' ')}>`;
+  return `<${qube.class} at 0x7f0000000000 name=${repr(qube.name)} qid=${qube.qid} ${parts.join(' ')}>`;
 }
 
 const PYTHON_TYPE: Partial<Record<PropertyType, string>> = {

@@ -120,7 +120,7 @@ export const disposableTemplate = <H extends Qube | null>(
 };
 
 export const dispvmTemplate: Check = (host, qube, value) => {
-  if (qube.klass !== 'DispVM') return value;
+  if (qube.class !== 'DispVM') return value;
   if (host.property(host.domain(value as string), 'template_for_dispvms') !== true) {
     throw errors.propertyValue('template for disposable must have template_for_dispvms=True');
   }

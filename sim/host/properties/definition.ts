@@ -1,5 +1,5 @@
 import type { Api } from '../api.js';
-import type { Klass, PropertyValue, Qube } from '../qube.js';
+import type { PropertyValue, Qube, QubeClass } from '../qube.js';
 import type { HostState } from '../state.js';
 
 /** How a value is written on the wire, and how a payload is read. `uuid`, `ip` and `ip6` travel as `str`. */
@@ -9,7 +9,7 @@ export type PropertyType = 'str' | 'int' | 'bool' | 'vm' | 'label' | 'uuid' | 'i
 export interface Property<H extends Qube | null = Qube> {
   readonly name: string;
   readonly type: PropertyType;
-  readonly classes: readonly Klass[];
+  readonly classes: readonly QubeClass[];
   /** `forbidden`: computed, no one sets it. `write-once`: set at creation. */
   readonly access: 'rw' | 'forbidden' | 'write-once';
   /** The value while it is not set. Without one the property has no default at all. */
@@ -19,7 +19,7 @@ export interface Property<H extends Qube | null = Qube> {
   /** A qube-valued property that may be none. */
   readonly noneable: boolean;
   /** The class a qube-valued property insists on. */
-  readonly target?: Klass;
+  readonly target?: QubeClass;
   /** Copied from a template to its disposables, and by clients when they clone. */
   readonly clone: boolean;
   /** Listed after all others: values that need the other qubes to be loaded. */
@@ -30,7 +30,7 @@ export interface Property<H extends Qube | null = Qube> {
   readonly help: string;
 }
 
-export const ALL_LOCAL: readonly Klass[] = ['AppVM', 'TemplateVM', 'StandaloneVM', 'DispVM'];
+export const ALL_LOCAL: readonly QubeClass[] = ['AppVM', 'TemplateVM', 'StandaloneVM', 'DispVM'];
 
 type Row<H extends Qube | null> = Omit<
   Property<H>,

@@ -9,7 +9,7 @@ export function isNetworked(host: HostState, qube: Qube): boolean {
 /** Addresses come from the qube's number; disposables have a range of their own. */
 export function ipv4(host: HostState, qube: Qube): PropertyValue {
   if (!isNetworked(host, qube)) return null;
-  const disposable = qube.klass === 'DispVM';
+  const disposable = qube.class === 'DispVM';
   const id = disposable ? Number(host.property(qube, 'dispid')) : qube.qid;
   const prefix = disposable ? '10.138' : '10.137';
   if (id < 255) return `${prefix}.0.${id}`;
@@ -19,7 +19,7 @@ export function ipv4(host: HostState, qube: Qube): PropertyValue {
 
 export function ipv6(host: HostState, qube: Qube): PropertyValue {
   if (!isNetworked(host, qube) || !findFeature(host, qube, 'ipv6', 'netvm')) return null;
-  return qube.klass === 'DispVM'
+  return qube.class === 'DispVM'
     ? `fd09:24ef:4179::a8a:${Number(host.property(qube, 'dispid')).toString(16)}`
     : `fd09:24ef:4179::a89:${qube.qid.toString(16)}`;
 }

@@ -4,7 +4,7 @@ import { definition, isDefault, read } from './access.js';
 import type { Property } from './definition.js';
 
 /** A value in a reply: none is nothing at all. */
-export function shown(value: PropertyValue): string {
+export function displayValue(value: PropertyValue): string {
   if (value === null) return '';
   if (value === true) return 'True';
   if (value === false) return 'False';
@@ -22,5 +22,5 @@ export function serialize(host: HostState, holder: Qube | null, name: string): s
   const row = definition(host, holder, name);
   const value = read(host, holder, name);
   const isUnset = isDefault(host, holder, name) ? 'True' : 'False';
-  return `default=${value === undefined ? 'True' : isUnset} type=${typeWord(host, row)} ${value === undefined ? '' : shown(value)}`;
+  return `default=${value === undefined ? 'True' : isUnset} type=${typeWord(host, row)} ${value === undefined ? '' : displayValue(value)}`;
 }

@@ -1,5 +1,5 @@
 import { findFeature } from '../features.js';
-import type { Klass, PropertyValue, Qube } from '../qube.js';
+import type { PropertyValue, Qube, QubeClass } from '../qube.js';
 import type { HostState } from '../state.js';
 import * as check from './checks.js';
 import { ALL_LOCAL, type Property, property } from './definition.js';
@@ -7,7 +7,7 @@ import { ipv4, ipv6, isNetworked } from './network.js';
 
 type Default = (host: HostState, qube: Qube) => PropertyValue;
 
-const EVERY: readonly Klass[] = [...ALL_LOCAL, 'AdminVM', 'RemoteVM'];
+const EVERY: readonly QubeClass[] = [...ALL_LOCAL, 'AdminVM', 'RemoteVM'];
 const forbidden = { access: 'forbidden' } as const;
 const flag = { default: () => false } as const;
 
@@ -22,12 +22,12 @@ function fromTemplate(name: string, otherwise: Default): Default {
 function icon(host: HostState, qube: Qube): PropertyValue {
   const label = host.property(qube, 'label');
   if (label === null) return null;
-  if (qube.klass === 'AdminVM') return `adminvm-${label}`;
-  if (qube.klass === 'TemplateVM') return `templatevm-${label}`;
-  if (qube.klass === 'AppVM' && host.property(qube, 'template_for_dispvms') === true)
+  if (qube.class === 'AdminVM') return `adminvm-${label}`;
+  if (qube.class === 'TemplateVM') return `templatevm-${label}`;
+  if (qube.class === 'AppVM' && host.property(qube, 'template_for_dispvms') === true)
     return `templatevm-${label}`;
   if (qube.features.get('servicevm')) return `servicevm-${label}`;
-  return `${qube.klass.toLowerCase()}-${label}`;
+  return `${qube.class.toLowerCase()}-${label}`;
 }
 
 /** Memory is balanced unless the qube has hardware of its own, or shows no sign of the tools that balancing needs. */
@@ -58,7 +58,7 @@ function bootmode(host: HostState, qube: Qube): PropertyValue {
   const own = qube.features.get('boot-mode.active');
   if (own !== undefined && known(qube, own)) return own;
   for (let at = host.related(qube, 'template'); at !== null; at = host.related(at, 'template')) {
-    if (at.klass !== 'TemplateVM') continue;
+    if (at.class !== 'TemplateVM') continue;
     const mode = String(host.property(at, 'appvm_default_bootmode'));
     if (known(at, mode)) return mode;
   }
@@ -125,7 +125,7 @@ export const VM_PROPERTIES: readonly Property[] = [
     {
       classes: [...ALL_LOCAL, 'AdminVM'],
       default: (host, qube) =>
-        qube.klass === 'DispVM'
+        qube.class === 'DispVM'
           ? (host.related(qube, 'template')?.name ?? null)
           : host.global('default_dispvm'),
       noneable: true,
@@ -190,7 +190,7 @@ export const VM_PROPERTIES: readonly Property[] = [
   property('include_in_backups', 'bool', 'If this domain is to be included in default backup.', {
     classes: EVERY,
     default: (host, qube) =>
-      qube.klass === 'DispVM' ? host.property(qube, 'auto_cleanup') !== true : qube.klass !== 'RemoteVM',
+      qube.class === 'DispVM' ? host.property(qube, 'auto_cleanup') !== true : qube.class !== 'RemoteVM',
   }),
   property(
     'installed_by_rpm',
@@ -235,7 +235,7 @@ export const VM_PROPERTIES: readonly Property[] = [
   property('klass', 'str', 'Domain class name', {
     ...forbidden,
     classes: EVERY,
-    default: (_host, qube) => qube.klass,
+    default: (_host, qube) => qube.class,
   }),
   property(
     'label',
@@ -299,7 +299,7 @@ export const VM_PROPERTIES: readonly Property[] = [
     'vm',
     'VM that provides network connection to this domain. When `None`, machine is disconnected. When absent, domain uses default NetVM.',
     {
-      default: (host, qube) => (qube.klass === 'TemplateVM' ? null : host.global('default_netvm')),
+      default: (host, qube) => (qube.class === 'TemplateVM' ? null : host.global('default_netvm')),
       noneable: true,
       check: check.netvm,
     },
@@ -397,7 +397,7 @@ export const VM_PROPERTIES: readonly Property[] = [
   property('updateable', 'bool', 'True if this machine may be updated on its own.', {
     ...forbidden,
     classes: [...ALL_LOCAL, 'AdminVM'],
-    default: (_host, qube) => qube.klass !== 'AppVM' && qube.klass !== 'DispVM',
+    default: (_host, qube) => qube.class !== 'AppVM' && qube.class !== 'DispVM',
   }),
   property('uuid', 'uuid', 'UUID from libvirt.', {
     classes: [...ALL_LOCAL, 'RemoteVM'],

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { QubeSpec, World } from '../../../sim/world.js';
+import type { HostSpec, QubeSpec } from '../../../sim/host-spec.js';
 
 /**
  * Pairs of hosts. A pair has one inside, the world `ai` with all that its principals may know of it, and two outsides. What
@@ -305,7 +305,7 @@ export const LABOUR = fc.constantFrom<Change>(
 );
 
 /** One side of a pair as a world file; `qmcp` is the configuration of its dom0. */
-export function worldOf(pair: Pair, side: Side, qmcp: string): World {
+export function worldOf(pair: Pair, side: Side, qmcp: string): HostSpec {
   const here = pair[side];
   const named = (to: Reference) => (to !== null && typeof to === 'object' ? here.roles[to.outside] : to);
   const infrastructure = { label: 'red', features: { qrexec: '1', os: 'Linux' } };

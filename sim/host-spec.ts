@@ -60,7 +60,7 @@ const QubeSpec = Type.Object(
 );
 
 /** A host before anything happens to it. Everything left out has the default a fresh Qubes installation gives it. */
-export const World = Type.Object(
+export const HostSpec = Type.Object(
   {
     $schema: Type.Optional(Type.String()),
     comment: Type.Optional(Type.String()),
@@ -110,16 +110,16 @@ export const World = Type.Object(
   closed,
 );
 
-export type World = Static<typeof World>;
+export type HostSpec = Static<typeof HostSpec>;
 export type QubeSpec = Static<typeof QubeSpec>;
 export type DeviceSpec = Static<typeof Device>;
 
-export class WorldError extends Error {
-  override readonly name = 'WorldError';
+export class HostSpecError extends Error {
+  override readonly name = 'HostSpecError';
 }
 
 /** A shipped world by its name, or any world by the path of its file. `qmcp` in the result is absolute. */
-export function loadWorld(nameOrFile: string): World {
+export function loadHostSpec(nameOrFile: string): HostSpec {
   const shipped = /^[A-Za-z0-9_.-]+$/.test(nameOrFile)
     ? packageFile('sim', 'worlds', `${nameOrFile}.json`)
     : undefined;
@@ -128,7 +128,7 @@ export function loadWorld(nameOrFile: string): World {
   try {
     text = readFileSync(file, 'utf8');
   } catch {
-    throw new WorldError(
+    throw new HostSpecError(
       `there is no world ${nameOrFile}: neither sim/worlds/${nameOrFile}.json nor ${file}`,
     );
   }
@@ -136,18 +136,18 @@ export function loadWorld(nameOrFile: string): World {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new WorldError(`${file} is not JSON: ${(error as Error).message}`);
+    throw new HostSpecError(`${file} is not JSON: ${(error as Error).message}`);
   }
-  const world = parseWorld(value, file);
+  const world = parseHostSpec(value, file);
   if (world.qmcp === undefined || isAbsolute(world.qmcp)) return world;
   return { ...world, qmcp: resolve(dirname(file), world.qmcp) };
 }
 
-export function parseWorld(value: unknown, file = 'world'): World {
-  if (Check(World, value)) return value;
-  const [first] = Errors(World, value)[1];
+export function parseHostSpec(value: unknown, file = 'world'): HostSpec {
+  if (Check(HostSpec, value)) return value;
+  const [first] = Errors(HostSpec, value)[1];
   const path = (first as { instancePath?: string } | undefined)?.instancePath || '/';
-  throw new WorldError(`${file}: ${path}: ${first?.message ?? 'is not a world'}${extra(first)}`);
+  throw new HostSpecError(`${file}: ${path}: ${first?.message ?? 'is not a world'}${extra(first)}`);
 }
 
 function extra(error: unknown): string {
