@@ -26,7 +26,7 @@ const enrol = async (name: string, ...extra: string[]) => {
 // INVARIANT tiers.no-escalation
 // INVARIANT scope.existence-hidden
 describe('a clone', () => {
-  it('has its source’s settings and disk, and the tags of any other birth', async () => {
+  it('a clone has its source’s settings and disk, and the tags that every birth gets', async () => {
     await spawn('ai-one', { memory: 555, vcpus: 1, label: 'blue', private_size: 3 * 2 ** 30 });
     await seat.operator('admin.vm.tag.Set', 'ai-one', 'operators-note');
     await seat.operator('admin.vm.feature.Set', 'ai-one', 'tag-created-vm-with', 'ai-full');
@@ -46,13 +46,13 @@ describe('a clone', () => {
       expect(properties[hatch] ?? '').toBe('');
   });
 
-  it('sits where its source sits, on none included', async () => {
+  it('a clone is on the same network as its source, or on none', async () => {
     await spawn('ai-one', { network: 'none' });
     await clone('ai-one', 'ai-two');
     expect(seat.qube('ai-two')!.properties.netvm).toBe('');
   });
 
-  it('of a qube on a network that is no gateway does not come to be', async () => {
+  it('a clone of a qube whose network is not a gateway is refused', async () => {
     await spawn('ai-one');
     await seat.operator('admin.vm.property.Set', 'ai-one', 'netvm', 'sys-firewall');
     const before = seat.truth();
@@ -60,7 +60,7 @@ describe('a clone', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('of a template or of a standalone is never made', async () => {
+  it('a template or a standalone is never cloned', async () => {
     await seat.operator('admin.vm.Create.StandaloneVM', 'dom0', '', 'name=alone label=red');
     await seat.operator('admin.vm.property.Set', 'alone', 'netvm', '');
     await enrol('alone', 'ai-full');
@@ -70,7 +70,7 @@ describe('a clone', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('of a qube that may only be looked at, that is guarded, or that is hidden, is as of one that is missing', async () => {
+  it('a clone of an under-tier, guarded or hidden qube is refused like a clone of a missing one', async () => {
     await enrol('work');
     await enrol('personal', 'ai-full', 'ai-guard');
     const missing = await seat.call('@adminvm', 'qmcp.spawn.Clone', { source: 'no-such', name: 'ai-two' });
@@ -80,7 +80,7 @@ describe('a clone', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('carries the restrictions of its source, and none of its other tags', async () => {
+  it('a clone carries the restrictions of its source, and no other tag of it', async () => {
     await spawn('ai-one');
     for (const tag of ['anon-vm', 'ai-egress-lock', 'friend'])
       await seat.operator('admin.vm.tag.Set', 'ai-one', tag);
@@ -89,7 +89,7 @@ describe('a clone', () => {
     expect(tags('ai-two')).not.toContain('friend');
   });
 
-  it('takes over its source’s rules while they are within the ceiling, and else has the ceiling', async () => {
+  it('a clone takes its source’s outbound rules if they are within the ceiling, or else gets the ceiling', async () => {
     await spawn('ai-one');
     await seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: 'example.com' }] });
     await clone('ai-one', 'ai-two');
@@ -111,7 +111,7 @@ describe('a disposable', () => {
     await spawn('ai-dvm', { class: 'DispVMTemplate' });
   });
 
-  it('is made and started, with its own mark, no more tier than its template, and no way out', async () => {
+  it('a disposable is started, carries its own mark, has at most its template’s tier, and has no way out', async () => {
     const { result } = await disposable('ai-dvm');
     const born = seat.qube(result.name)!;
     expect(born.class).toBe('DispVM');
@@ -130,7 +130,7 @@ describe('a disposable', () => {
   });
 
   // ATTACK 7
-  it('of a template that may only be looked at, that is guarded, or that is hidden, is as of one that is missing', async () => {
+  it('a disposable of an under-tier, guarded or hidden template is refused like one of a missing template', async () => {
     for (const [name, tag] of [['ai-seen'], ['ai-kept', 'ai-guard']] as const) {
       await spawn(name, { class: 'DispVMTemplate' });
       await seat.operator('admin.vm.tag.Remove', name, 'ai-full');
@@ -143,7 +143,7 @@ describe('a disposable', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('of a template without a network has none, and its rules', async () => {
+  it('a disposable of a template without a network has no network, and its template’s rules', async () => {
     await seat.ask('ai-dvm', 'qmcp.egress.RulesSet', { rules: [{ to: 'example.com' }] });
     await seat.ask('ai-dvm', 'qmcp.networking.Disconnect');
     const { result } = await disposable('ai-dvm');
@@ -153,7 +153,7 @@ describe('a disposable', () => {
     expect(seat.qube(result.name)!.properties.netvm).toBe('');
   });
 
-  it('of a template above the birth ceiling is below it', async () => {
+  it('a disposable of a template above the birth ceiling is at the birth ceiling', async () => {
     await seat.leave();
     seat = await Seat.take('demo', (root) => {
       roomy(root);
@@ -167,20 +167,20 @@ describe('a disposable', () => {
     expect((await seat.ask(result.name, 'qmcp.spawn.Remove')).code).toBe('denied');
   });
 
-  it('is gone for good when it is removed', async () => {
+  it('a disposable that is removed cannot be restored', async () => {
     const { result } = await disposable('ai-dvm');
     expect((await seat.ask(result.name, 'qmcp.spawn.Remove')).code).toBe('ok');
     expect(seat.qube(result.name)).toBeUndefined();
   });
 
-  it('of a template whose network is no gateway does not come to be', async () => {
+  it('a disposable of a template whose network is not a gateway is refused', async () => {
     await seat.operator('admin.vm.property.Set', 'ai-dvm', 'netvm', 'sys-firewall');
     const before = seat.truth();
     expect((await disposable('ai-dvm')).code).toBe('not-permitted');
     expect(seat.truth()).toBe(before);
   });
 
-  it('is not to be had of a qube that is no disposable template', async () => {
+  it('a disposable of a qube that is not a disposable template is refused', async () => {
     await spawn('ai-one');
     const before = seat.truth();
     expect((await disposable('ai-one')).code).toBe('conflict');
@@ -188,7 +188,7 @@ describe('a disposable', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('that the operator makes of a template of the world is nobody’s of the world, by any road', async () => {
+  it('a disposable that the operator makes of a world’s template is never the world’s, however it is made', async () => {
     const name = await seat.operator('admin.vm.CreateDisposable', 'ai-dvm');
     await seat.operator('admin.vm.Start', name);
     expect(tags(name)).toContain('ai-full');
@@ -208,7 +208,7 @@ describe('a disposable', () => {
     }
   });
 
-  it('that qubesd had ready is taken, and is nobody’s until then', async () => {
+  it('a disposable that qubesd had preloaded is used, and belongs to nobody until then', async () => {
     await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'qrexec', '1');
     await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'supported-rpc.qubes.WaitForSession', '1');
     await seat.operator('admin.vm.feature.Set', 'ai-dvm', 'supported-rpc.qubes.WaitForRunningSystem', '1');
@@ -225,7 +225,7 @@ describe('a disposable', () => {
     expect(tags(name)).toContain('ai-disp-full');
   });
 
-  it('that fails takes no other one with it, whatever tier that one has', async () => {
+  it('a disposable that fails does not remove another one, whatever tier that one has', async () => {
     await spawn('ai-low', { class: 'DispVMTemplate' });
     await seat.operator('admin.vm.tag.Remove', 'ai-low', 'ai-full');
     await seat.operator('admin.vm.tag.Set', 'ai-low', 'ai-exec');
@@ -245,7 +245,7 @@ describe('a disposable', () => {
     for (const { result } of [high, low]) expect(seat.qube(result.name)?.state).toBe('Running');
   });
 
-  it('of many at once, each has a name of its own and none is left over', async () => {
+  it('each of many disposables made at once has its own name, and none is left over', async () => {
     const answers = await Promise.all(Array.from({ length: 6 }, () => disposable('ai-dvm')));
     const names = answers.filter(({ code }) => code === 'ok').map(({ result }) => result.name);
     const there = seat.sim.host.snapshot().qubes.filter((qube) => qube.class === 'DispVM');
@@ -257,7 +257,7 @@ describe('a disposable', () => {
 // INVARIANT tags.operator-only
 // INVARIANT crash.no-residue
 describe('restoring', () => {
-  it('gives back what was removed, with the tier it had and nothing more', async () => {
+  it('restore gives a removed qube back with its tier and nothing more', async () => {
     await spawn('ai-one', { memory: 500 });
     const before = tags('ai-one');
     await seat.ask('ai-one', 'qmcp.spawn.Remove');
@@ -270,7 +270,7 @@ describe('restoring', () => {
     expect(seat.qube('ai-one')!.features['qmcp-entombed']).toBeUndefined();
   });
 
-  it('knows only what its own world removed: everything else is as missing', async () => {
+  it('restore knows only what its own world removed, and refuses everything else like a missing qube', async () => {
     await spawn('ai-one');
     await seat.operator('admin.vm.tag.Set', 'work', 'lab-tombstone');
     await seat.operator('admin.vm.tag.Set', 'sys-ai-net', 'ai-tombstone');
@@ -280,7 +280,7 @@ describe('restoring', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('ends with the operator’s retention', async () => {
+  it('restore is refused after the operator’s retention has ended', async () => {
     await spawn('ai-one');
     await seat.ask('ai-one', 'qmcp.spawn.Remove');
     const past = Number(seat.qube('ai-one')!.features['qmcp-entombed']) - 31 * 86_400;
@@ -290,7 +290,7 @@ describe('restoring', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('puts back no tag: what the operator took of a removed qube stays taken', async () => {
+  it('restore puts back no tag that the operator took off a removed qube', async () => {
     await spawn('ai-one');
     await seat.ask('ai-one', 'qmcp.spawn.Remove');
     await seat.operator('admin.vm.tag.Remove', 'ai-one', 'ai-full');
@@ -298,7 +298,7 @@ describe('restoring', () => {
     expect(tags('ai-one')).toEqual(['ai-born', 'ai-managed', 'created-by-mcp-control']);
   });
 
-  it('is not for one the operator took out, though a late removal has marked it since', async () => {
+  it('restore is refused for a qube that the operator took out, although a late removal marked it afterwards', async () => {
     await spawn('ai-one');
     await seat.ask('ai-one', 'qmcp.spawn.Remove');
     await seat.operator('admin.vm.tag.Remove', 'ai-one', 'ai-managed');

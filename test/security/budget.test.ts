@@ -33,7 +33,7 @@ const running = () => made().filter(({ state }) => state === 'Running');
 // INVARIANT budget.hard
 // INVARIANT budget.numbers-private
 describe('a budget', () => {
-  it('of qubes holds whatever is made, removed and made again: what is removed still counts', async () => {
+  it('the budget of qubes holds whatever is made and removed, because removed qubes still count', async () => {
     await take({ qubes: 3 });
     const codes: string[] = [];
     for (let at = 0; at < 8; at++) {
@@ -45,7 +45,7 @@ describe('a budget', () => {
     expect((await budget()).qubes).toEqual({ used: 3, limit: 3, left: 0 });
   });
 
-  it('holds when 32 are made at once', async () => {
+  it('a budget holds when 32 qubes are made at once', async () => {
     await take({ qubes: 4, concurrent_calls: 32 });
     const codes = (await Promise.all(Array.from({ length: 32 }, (_, at) => spawn(`ai-n${at}`)))).map(
       ({ code }) => code,
@@ -55,7 +55,7 @@ describe('a budget', () => {
     expect(made()).toHaveLength(4);
   });
 
-  it('of what runs holds when all are started at once', async () => {
+  it('the budget of running qubes holds when all are started at once', async () => {
     await take({ running: 3, concurrent_calls: 32 });
     for (let at = 0; at < 8; at++) await spawn(`ai-n${at}`);
     const codes = await Promise.all(
@@ -68,7 +68,7 @@ describe('a budget', () => {
     expect((await seat.ask(idle.name, 'qmcp.spawn.Start')).code).toBe('ok');
   });
 
-  it('of disposables holds when many are asked for at once', async () => {
+  it('the budget of disposables holds when many are requested at once', async () => {
     await take({ qubes: 4, concurrent_calls: 32 });
     await spawn('ai-dvm', { class: 'DispVMTemplate' });
     const all = await Promise.all(
@@ -78,7 +78,7 @@ describe('a budget', () => {
     expect(made().filter((qube) => qube.class === 'DispVM')).toHaveLength(3);
   });
 
-  it('of memory and of vcpus counts what a qube may grow to, a disposable of an inflated template included', async () => {
+  it('the budgets of memory and vcpus count the maximum that a qube may grow to, in disposables too', async () => {
     await take({ memory: 9000, vcpus: 8 });
     await spawn('ai-n1', { memory: 4000, vcpus: 4 });
     await spawn('ai-dvm', { class: 'DispVMTemplate' });
@@ -94,7 +94,7 @@ describe('a budget', () => {
     expect((await seat.ask('ai-n1', 'qmcp.spawn.Start')).code).toBe('over-budget');
   });
 
-  it('of memory is not got round by saying of a qube that runs, or of its template, that it has less', async () => {
+  it('the budget of memory cannot be evaded by giving a running qube or its template less', async () => {
     await take({ memory: 9000, vcpus: 8 });
     // The operator shares a template whose qubes have much, and a template for disposables.
     for (const tag of ['ai-exec', 'ai-net', 'ai-full'])
@@ -117,7 +117,7 @@ describe('a budget', () => {
     expect((await seat.ask('ai-n3', 'qmcp.spawn.Start')).code).toBe('over-budget');
   });
 
-  it('of memory counts a qube by the most it had while it runs, though its template says less from inside', async () => {
+  it('the budget of memory counts the most that a running qube has had, although its template now says less', async () => {
     await take({ memory: 9000, vcpus: 80 });
     for (const key of ['memory', 'maxmem'])
       await seat.operator('admin.vm.property.Set', 'ai-debian', key, '4000');
@@ -134,7 +134,7 @@ describe('a budget', () => {
     expect((await seat.ask('ai-n3', 'qmcp.spawn.Start')).code).toBe('ok');
   });
 
-  it('of disk grows nothing that it does not count: what was given, and a disposable', async () => {
+  it('the budget of disk does not grow by granted disks or by disposables, which it does not count', async () => {
     await take({ disk: 9 * GIB, private_size: 9 * GIB });
     for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', 'work', tag);
     await spawn('ai-dvm', { class: 'DispVMTemplate' });
@@ -143,7 +143,7 @@ describe('a budget', () => {
       expect((await seat.ask(name, 'qmcp.storage.Grow', { size: 3 * GIB })).code).toBe('not-permitted');
   });
 
-  it('of disk counts clones, growth and what is removed, and one volume has a limit of its own', async () => {
+  it('the budget of disk counts clones, growth and removed qubes, and one volume has its own limit', async () => {
     await take({ disk: 10 * GIB, private_size: 4 * GIB });
     expect((await spawn('ai-n1', { private_size: 5 * GIB })).code).toBe('over-budget');
     expect((await spawn('ai-n1', { private_size: 4 * GIB })).code).toBe('ok');
@@ -159,14 +159,14 @@ describe('a budget', () => {
     expect((await budget()).disk).toEqual({ used: 10 * GIB, limit: 10 * GIB, left: 0 });
   });
 
-  it('refuses without a number in it', async () => {
+  it('a refusal for the budget contains no number', async () => {
     await take({ qubes: 0 });
     expect(
       (await seat.call('@adminvm', 'qmcp.spawn.Create', { name: 'ai-n1', template: 'ai-debian' })).stdout,
     ).toBe('{"error":{"code":"over-budget"},"ok":false}\n');
   });
 
-  it('says beforehand exactly what the gate will do', async () => {
+  it('the budget tool predicts exactly what is refused', async () => {
     await take({ qubes: 5, running: 2, disk: 9 * GIB });
     for (let at = 0; at < 8; at++) {
       const { qubes, disk } = await budget();
@@ -179,7 +179,7 @@ describe('a budget', () => {
     expect(made()).toHaveLength(4);
   });
 
-  it('that is already overdrawn forbids more of it, and nothing else', async () => {
+  it('a budget that is already exceeded forbids only what would take more of it', async () => {
     await take({ running: 1 });
     await spawn('ai-n1');
     await spawn('ai-n2');
@@ -189,7 +189,7 @@ describe('a budget', () => {
     expect((await seat.ask('ai-n3', 'qmcp.spawn.Start')).code).toBe('over-budget');
   });
 
-  it('of creates in an hour counts every way to be born', async () => {
+  it('the budget of creates in an hour counts every kind of birth', async () => {
     await take({ creates_per_hour: 3 });
     await spawn('ai-dvm', { class: 'DispVMTemplate' });
     await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-dvm', name: 'ai-n1' });
@@ -202,7 +202,7 @@ describe('a budget', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('of calls at once holds: one more is refused, whatever it is, until one of them ends', async () => {
+  it('the limit of calls at once refuses every further call until one of them ends', async () => {
     await take({ concurrent_calls: 2 });
     await spawn('ai-n1');
     await spawn('ai-n2');
@@ -219,7 +219,7 @@ describe('a budget', () => {
     expect((await first).code).toBe('ok');
   });
 
-  it('of calls in a minute counts reads too, and those that are refused', async () => {
+  it('the limit of calls in a minute counts reads and refused calls too', async () => {
     await take({ calls_per_minute: 20 });
     const codes: string[] = [];
     for (let at = 0; at < 25; at++) codes.push((await seat.ask('@adminvm', 'qmcp.inspect.List')).code);
@@ -230,7 +230,7 @@ describe('a budget', () => {
     ).toBe('rate-limited');
   });
 
-  it('of calls in a minute counts what is no request too: no flood of calls is a flood of audit lines', async () => {
+  it('the limit of calls in a minute counts malformed calls too, so that a flood of calls is no flood of audit lines', async () => {
     await take({ calls_per_minute: 20 });
     const before = seat.audit().length;
     const frozen = `${seat.sim.root}/var/lib/qmcp/frozen`;
@@ -247,7 +247,7 @@ describe('a budget', () => {
 });
 
 describe('the audit log', () => {
-  it('has the first of a row that is turned away, also when a birth was one too many just before', async () => {
+  it('the audit log has the first of consecutive rejections, also right after a birth over the budget', async () => {
     await take({ calls_per_minute: 3, creates_per_hour: 0 });
     const before = seat.audit().length;
     for (let at = 0; at < 6; at++) await spawn('ai-n1');
@@ -264,7 +264,7 @@ describe('the audit log', () => {
 // ATTACK 10
 describe('a size or a count', () => {
   for (const value of ['1.5', 'true', '-1', '1e30', '"10"', '9223372036854775808', 'NaN', 'null', '[1]', '0'])
-    it(`of ${value} is refused on its shape, and makes nothing`, async () => {
+    it(`the size or count ${value} is refused by its shape, and no qube is made`, async () => {
       await take({});
       const before = seat.truth();
       for (const key of ['memory', 'vcpus', 'private_size'])

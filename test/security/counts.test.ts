@@ -33,7 +33,7 @@ const spawn = (name: string) => seat.call('@adminvm', 'qmcp.spawn.Create', { nam
 // INVARIANT scope.existence-hidden
 describe('what qmcpd asks of qubesd', () => {
   // ATTACK 15
-  it('is the same for a name that is hidden and one that is missing: one look-up, of a qube that is there', async () => {
+  it('qmcpd asks qubesd the same for a hidden name as for a missing one: one look-up of a qube that exists', async () => {
     const asked = (service: string, target: string, payload: object = {}) =>
       requests(() => seat.direct(service, target, payload));
     for (const name of ['no-such-qube', 'vault', 'work', 'mcp-control', 'sys-ai-net']) {
@@ -56,7 +56,7 @@ describe('what qmcpd asks of qubesd', () => {
     }
   });
 
-  it('for a list, is the same whatever else the host has', async () => {
+  it('qmcpd asks qubesd the same for a list, whatever else the host has', async () => {
     await spawn('ai-one');
     const before = await requests(list);
     for (let n = 0; n < 20; n++)
@@ -72,28 +72,28 @@ describe('a list', () => {
       ({ name }) => name,
     );
 
-  it('has what the operator has just put into the world, and not what was just taken out', async () => {
+  it('a list has what the operator has just enrolled, and not what was just taken out', async () => {
     await seat.operator('admin.vm.tag.Set', 'work', 'ai-managed');
     await eventually(names).toEqual(['ai-debian', 'work']);
     await seat.operator('admin.vm.tag.Remove', 'work', 'ai-managed');
     expect(await names()).toEqual(['ai-debian']);
   });
 
-  it('has a qube from the moment its maker is told of it', async () => {
+  it('a list has a new qube as soon as its creator gets the reply', async () => {
     for (const name of ['ai-a', 'ai-b', 'ai-c']) {
       await spawn(name);
       expect(await names()).toContain(name);
     }
   });
 
-  it('does not have a qube that was deleted by the operator, and asks nothing of it any more', async () => {
+  it('a list does not have a qube that the operator deleted, and qmcpd asks nothing more about it', async () => {
     await spawn('ai-a');
     await seat.operator('admin.vm.Remove', 'ai-a');
     await eventually(() => requests(list)).toHaveLength(2);
     expect(await names()).toEqual(['ai-debian']);
   });
 
-  it('has a qube the operator takes out and puts back, however fast', async () => {
+  it('a list has a qube that the operator takes out and puts back, however fast', async () => {
     for (let at = 0; at < 20; at++) {
       const listed = names();
       await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-managed');

@@ -12,8 +12,8 @@ afterEach(async () => {
 const create = (at: Seat) =>
   at.call('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian' });
 
-describe('qmcpd cut off', () => {
-  it('a birth that qubesd finishes only after qmcpd is back is nobody’s, and goes', async () => {
+describe('qmcpd is interrupted', () => {
+  it('a birth that qubesd finishes only after qmcpd has restarted belongs to nobody and is removed', async () => {
     seat = await Seat.take();
     const { host } = seat.sim;
     const original = host.call.bind(host);
@@ -42,7 +42,7 @@ describe('qmcpd cut off', () => {
     await eventually(() => seat!.qube('ai-one')).toBeUndefined();
   });
 
-  it('told to stop in the middle of a call, it undoes the call and says so in the audit log', async () => {
+  it('qmcpd that is stopped in the middle of a call undoes the call and says so in the audit log', async () => {
     seat = await Seat.take();
     const { arrived, release } = seat.hold('admin.vm.property.Set');
     const birth = create(seat);

@@ -26,7 +26,7 @@ afterEach(() => seat.leave());
 
 // ATTACK 6
 describe('a device', () => {
-  it('goes from one qube of the world to another, and back', async () => {
+  it('a device goes from one qube of the world to another, and back', async () => {
     expect((await attach('ai-two', 'ai-one', 'sda', { read_only: true })).code).toBe('ok');
     expect(await attached('ai-two')).toMatch(/^ai-one\+sda.*_read-only='yes'/);
     expect((await list('ai-two')).result.devices).toEqual([
@@ -36,7 +36,7 @@ describe('a device', () => {
     expect(await attached('ai-two')).toBe('');
   });
 
-  it('whose other end is hidden, missing, the caller, a gateway, dom0 or under tier is not found, and nothing moves', async () => {
+  it('a device whose other end is hidden, missing, under tier, the caller, a gateway or dom0 is not found and does not move', async () => {
     plug('sys-ai-net', 'sdc');
     plug('mcp-control', 'sdd');
     for (const tag of ['ai-managed', 'ai-net']) await seat.operator('admin.vm.tag.Set', 'personal', tag);
@@ -65,31 +65,31 @@ describe('a device', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('that is attached already is a conflict, and stays attached', async () => {
+  it('attaching an attached device is a conflict, and it stays attached', async () => {
     await attach('ai-two', 'ai-one', 'sda');
     const before = await attached('ai-two');
     expect((await attach('ai-two', 'ai-one', 'sda')).code).toBe('conflict');
     expect(await attached('ai-two')).toBe(before);
   });
 
-  it('that its backend does not have is not found, and none goes from a qube to itself', async () => {
+  it('a device that its backend does not have is not found, and no device goes from a qube to itself', async () => {
     const before = seat.truth();
     expect((await attach('ai-two', 'ai-one', 'no-such')).code).toBe('not-found');
     expect((await attach('ai-one', 'ai-one', 'sda')).code).toBe('conflict');
     expect(seat.truth()).toBe(before);
   });
 
-  it('of a qube that is off is a conflict', async () => {
+  it('attaching a device to a halted qube is a conflict', async () => {
     await seat.ask('ai-two', 'qmcp.spawn.Kill');
     expect((await attach('ai-two', 'ai-one', 'sda')).code).toBe('conflict');
   });
 
-  it('of a class other than block, usb and mic is refused on its shape', async () => {
+  it('a device class other than block, usb and mic is refused by its shape', async () => {
     for (const of of ['pci', 'block+x', '', 'Block'])
       expect((await attach('ai-two', 'ai-one', 'sda', { class: of })).code).toBe('invalid-request');
   });
 
-  it('attached by the operator from outside shows its backend to nobody', async () => {
+  it('a device that the operator attached from outside does not show its backend to any agent', async () => {
     await seat.operator('admin.vm.device.block.Attach', 'ai-one', 'work+sdb');
     const { stdout } = await seat.call('ai-one', 'qmcp.devices.List');
     expect(stdout).toContain('<out-of-scope>');
@@ -98,14 +98,14 @@ describe('a device', () => {
     expect(await attached('ai-one')).toContain('work+sdb');
   });
 
-  it('is described in its backend’s words, cut and stripped', async () => {
+  it('a device is described in its backend’s words, shortened and without control characters', async () => {
     plug('ai-one', 'sdz', `\u001b[31m\u202e${'x'.repeat(100)}\u200b`);
     const { result } = await list('ai-one');
     const { description } = result.devices.find(({ device }: { device: string }) => device === 'sdz');
     expect(description).toMatch(/^[ -~]{1,64}$/);
   });
 
-  it('a list of dom0’s, by any spelling, is not to be had', async () => {
+  it('the devices of dom0 are never listed, however dom0 is spelled', async () => {
     const missing = await seat.direct('qmcp.devices.List', 'no-such');
     for (const name of ['dom0', 'Domain-0', 'vault', 'work', 'sys-usb'])
       expect(await seat.direct('qmcp.devices.List', name)).toBe(missing);

@@ -45,7 +45,7 @@ const set = (rules: unknown[]) => seat.ask('ai-one', 'qmcp.egress.RulesSet', { r
 describe('outbound rules', () => {
   beforeEach(() => take());
 
-  it('within the ceiling are set, end in a drop, and are what qubesd has', async () => {
+  it('outbound rules within the ceiling are set, end in a drop, and are stored in qubesd as given', async () => {
     const rules = [
       { to: 'www.example.org', protocol: 'tcp', ports: '443' },
       { to: '10.1.2.0/24', protocol: 'tcp', ports: '80-90' },
@@ -78,7 +78,7 @@ describe('outbound rules', () => {
     ['a longer one', { to: 'www.example.org.evil.com', protocol: 'tcp', ports: '443' }],
     ['IPv4 in IPv6', { to: '::ffff:10.1.0.1', protocol: 'tcp', ports: '80' }],
   ] as const)
-    it(`beyond the ceiling are refused whole, naming the rule: ${what}`, async () => {
+    it(`outbound rules beyond the ceiling are all refused, and the refusal names the rule: ${what}`, async () => {
       const before = seat.truth();
       const good = { to: 'www.example.org', protocol: 'tcp', ports: '443' };
       expect(await set([good, rule])).toEqual({ code: 'not-permitted', data: { rule } });
@@ -107,13 +107,13 @@ describe('outbound rules', () => {
     { to: '10.1.0.1', action: 'accept' },
     {},
   ])
-    it(`that are none are refused on their shape: ${JSON.stringify(rule)}`, async () => {
+    it(`malformed outbound rules are refused by their shape: ${JSON.stringify(rule)}`, async () => {
       const before = seat.truth();
       expect((await set([rule])).code).toBe('invalid-request');
       expect(seat.truth()).toBe(before);
     });
 
-  it('of a child are at most the ceiling from its birth', () => {
+  it('the outbound rules of a new qube are within the ceiling from its birth', () => {
     expect(seat.qube('ai-one')!.firewall).toEqual([
       'action=accept dst4=10.1.0.0/16 proto=tcp dstports=1-1024',
       'action=accept dst6=2001:db8::/32 proto=udp dstports=53-53',
@@ -122,7 +122,7 @@ describe('outbound rules', () => {
     ]);
   });
 
-  it('the operator wrote are not shown', async () => {
+  it('outbound rules that the operator wrote are not shown', async () => {
     await seat.operator(
       'admin.vm.firewall.Set',
       'ai-one',
@@ -134,7 +134,7 @@ describe('outbound rules', () => {
     expect(JSON.stringify(result)).not.toContain('192.168');
   });
 
-  it('and the network of a qube with an egress lock stay as they are', async () => {
+  it('outbound rules and network of a qube with an egress lock cannot be changed', async () => {
     await seat.operator('admin.vm.tag.Set', 'ai-one', 'ai-egress-lock');
     const before = seat.truth();
     expect((await set([])).code).toBe('not-found');
@@ -151,14 +151,14 @@ describe('the network of a qube', () => {
   const reconnect = (name = 'ai-one') => seat.ask(name, 'qmcp.networking.Reconnect');
   beforeEach(() => take(roomy));
 
-  it('can always be left, and come back to', async () => {
+  it('a qube can always leave its network, and return to it', async () => {
     expect((await disconnect()).code).toBe('ok');
     expect(netvm()).toBe('');
     expect((await reconnect()).code).toBe('ok');
     expect(netvm()).toBe('sys-ai-net');
   });
 
-  it('is none for ever for a qube that was born on none', async () => {
+  it('a qube that was born without a network never gets one', async () => {
     await seat.ask('@adminvm', 'qmcp.spawn.Create', {
       name: 'ai-off',
       template: 'ai-debian',
@@ -172,14 +172,14 @@ describe('the network of a qube', () => {
     expect(netvm('ai-off')).toBe('');
   });
 
-  it('of the operator’s own qube, once left, is come back to only if it is a gateway', async () => {
+  it('a qube of the operator that left its network returns to it only if it is a gateway', async () => {
     for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', 'work', tag);
     expect((await disconnect('work')).code).toBe('ok');
     expect((await reconnect('work')).code).toBe('not-permitted');
     expect(netvm('work')).toBe('');
   });
 
-  it('that is no gateway any more is not come back to', async () => {
+  it('a qube does not return to a network that is no longer a gateway', async () => {
     await disconnect();
     await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-network', 'sys-firewall');
     expect((await reconnect()).code).toBe('not-permitted');

@@ -26,7 +26,7 @@ async function cost(payload: string, isEnough: (judged: number, spent: number) =
 }
 
 // ATTACK 19
-describe('no payload keeps the daemon from its other callers', () => {
+describe('no payload keeps qmcpd from serving other callers', () => {
   const PLAIN = `{"a":"${'x'.repeat(65_000)}"}`;
   const PAYLOADS: Record<string, string> = {
     'strings that never end': '\\"'.repeat(32_768),

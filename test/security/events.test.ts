@@ -20,7 +20,7 @@ async function hears(meanwhile: (listener: Listener) => Promise<unknown>): Promi
 // ATTACK 8
 // INVARIANT tiers.unreadable
 describe('an agent that listens', () => {
-  it('hears what happens to the qubes of its world', async () => {
+  it('an agent that listens hears what happens to the qubes of its world', async () => {
     const heard = await hears(async () => {
       await seat.ask('ai-one', 'qmcp.spawn.Start');
       await seat.ask('ai-one', 'qmcp.inspect.Set', { label: 'blue' });
@@ -42,7 +42,7 @@ describe('an agent that listens', () => {
     ]);
   });
 
-  it('hears nothing of what the operator does outside, of tiers, guards and notes', async () => {
+  it('an agent that listens hears nothing of outside qubes, tiers, guards and notes that the operator changes', async () => {
     const heard = await hears(async () => {
       for (const tag of ['ai-guard', 'ai-egress-lock', 'lab-full', 'note']) {
         await seat.operator('admin.vm.tag.Set', 'ai-one', tag);
@@ -60,7 +60,7 @@ describe('an agent that listens', () => {
     expect(heard).toEqual([]);
   });
 
-  it('hears of a qube that comes into its world or leaves it that it did, and no more', async () => {
+  it('an agent that listens hears that a qube joined or left its world, and no more', async () => {
     const heard = await hears(async (listener) => {
       await seat.operator('admin.vm.tag.Set', 'work', 'ai-managed');
       await listener.caughtUp();
@@ -74,7 +74,7 @@ describe('an agent that listens', () => {
     ]);
   });
 
-  it('hears of a birth only when it is finished, and of none that failed', async () => {
+  it('an agent that listens hears of a birth only when it is finished, and of no failed birth', async () => {
     const heard = await hears(async () => {
       await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-two', template: 'ai-debian' });
       await seat.ask('@adminvm', 'qmcp.spawn.Create', {
@@ -87,7 +87,7 @@ describe('an agent that listens', () => {
     expect(heard.filter(({ qube }) => qube !== 'ai-two')).toEqual([]);
   });
 
-  it('costs qubesd nothing for what happens outside', async () => {
+  it('an agent that listens costs qubesd no call for what happens outside', async () => {
     const { host } = seat.sim;
     const original = host.call.bind(host);
     const asked: string[] = [];
@@ -105,7 +105,7 @@ describe('an agent that listens', () => {
     expect(asked).not.toEqual([]);
   });
 
-  it('is not kept listening in a frozen world', async () => {
+  it('an agent that listens in a world is disconnected when the world is frozen', async () => {
     const { mkdirSync, writeFileSync } = await import('node:fs');
     const listener = await Listener.of(seat);
     mkdirSync(`${seat.sim.root}/var/lib/qmcp/frozen`, { recursive: true });

@@ -46,7 +46,7 @@ describe('a qube outside the world cannot be told from one that does not exist',
     expect(host().truth()).toBe(before);
   });
 
-  it('nor can one that carries the mark of a removed qube, whatever else it carries', async () => {
+  it('a qube that carries the mark of a removed qube is refused like a missing one, whatever other tags it has', async () => {
     for (const tag of ['ai-managed', 'ai-full', 'ai-tombstone'])
       await host().operator('admin.vm.tag.Set', 'work', tag);
     try {
@@ -59,7 +59,7 @@ describe('a qube outside the world cannot be told from one that does not exist',
     }
   });
 
-  it('a name outside the prefix is refused on its shape, whether it is taken or free', async () => {
+  it('a name outside the prefix is refused by its shape, whether it is taken or free', async () => {
     const before = host().truth();
     for (const name of ['vault', 'free-name', 'dom0', 'default', 'ai-', 'ai-x-dm']) {
       const { stdout } = await host().call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
@@ -69,7 +69,7 @@ describe('a qube outside the world cannot be told from one that does not exist',
   });
 
   // ATTACK 1
-  it('a name within the prefix that is taken is one answer, whether who has it is hidden, seen or removed', async () => {
+  it('a taken name with the prefix gets one answer, whether its qube is hidden, visible or removed', async () => {
     await host().operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=ai-hidden label=red');
     await host().call('@adminvm', 'qmcp.spawn.Create', { name: 'ai-gone', template: 'ai-debian' });
     await host().call('ai-gone', 'qmcp.spawn.Remove');
@@ -91,7 +91,7 @@ describe('a qube outside the world cannot be told from one that does not exist',
     }
   });
 
-  it('every refusal is one line in the audit log, and no refusal is an intent', async () => {
+  it('every refusal is one line in the audit log, and none is an intent', async () => {
     const before = host().audit().length;
     await host().direct('qmcp.spawn.Start', 'vault');
     await host().direct('qmcp.spawn.Start', 'no-such-qube');
@@ -105,7 +105,7 @@ describe('a qube outside the world cannot be told from one that does not exist',
 
 // INVARIANT scope.values-redacted
 describe('what a reply says of other qubes', () => {
-  it('a list holds the world’s qubes and nothing else', async () => {
+  it('a list contains the world’s qubes and no other', async () => {
     const { stdout } = await host().call('@adminvm', 'qmcp.inspect.List');
     expect(JSON.parse(stdout)).toEqual({
       ok: true,
@@ -113,7 +113,7 @@ describe('what a reply says of other qubes', () => {
     });
   });
 
-  it('a qube of the operator’s on an outside network and template shows neither by name', async () => {
+  it('a reply about a qube of the operator does not name its outside network or template', async () => {
     await host().operator('admin.vm.tag.Set', 'work', 'ai-managed');
     try {
       const { stdout } = await host().call('work', 'qmcp.inspect.State');

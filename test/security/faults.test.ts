@@ -86,7 +86,7 @@ function spoil(nth: number, fault: (carryOut: () => Promise<Uint8Array>) => Prom
 }
 
 // ATTACK 11, ATTACK 12, ATTACK 17
-describe('any one call to qubesd may fail, in any way: the effect is whole or none, the reply says which and no more', () => {
+describe('when any one call to qubesd fails in any way, the effect is complete or absent, and the reply says which and no more', () => {
   for (const [verb, { prepare, call, none, whole }] of Object.entries(VERBS)) {
     it(verb, async () => {
       await prepare('ai-q0');
@@ -115,8 +115,8 @@ describe('any one call to qubesd may fail, in any way: the effect is whole or no
   }
 });
 
-describe('what could not be put right at once', () => {
-  it('is said to be unfinished, is out of everybody’s reach, and is put right without a restart', async () => {
+describe('effects that could not be undone at once', () => {
+  it('an effect that could not be undone is reported as unfinished, is out of everybody’s reach, and is undone without a restart', async () => {
     const { host } = seat.sim;
     const original = host.call.bind(host);
     // Refused only after the qube was made, so that it has to be removed again, and then it cannot be removed.
@@ -134,7 +134,7 @@ describe('what could not be put right at once', () => {
     await eventually(() => state('ai-one')).toBe('nothing');
   });
 
-  it('a birth that qubesd refused is not called a name that is taken', async () => {
+  it('a birth that qubesd refuses is not reported as a taken name', async () => {
     await create('ai-one');
     const { stdout } = await create('ai-two', { template: 'ai-one' });
     expect(stdout).toBe('{"error":{"code":"failed"},"ok":false}\n');

@@ -22,8 +22,8 @@ function freeze() {
   writeFileSync(`${seat.sim.root}/var/lib/qmcp/frozen/ai`, '');
 }
 
-describe('a world that is frozen while a call is under way', () => {
-  it('a call that waited for another one has no effect', async () => {
+describe('a world is frozen during a call', () => {
+  it('a call that waited for another one has no effect after the freeze', async () => {
     await create();
     const held = seat.hold('admin.vm.Start');
     const first = seat.call('ai-one', 'qmcp.spawn.Start');
@@ -38,7 +38,7 @@ describe('a world that is frozen while a call is under way', () => {
     expect(qube('ai-one')?.tags).toContain('ai-full');
   });
 
-  it('a birth does not come to its end, and what there was of it goes', async () => {
+  it('a birth in progress is undone after the freeze', async () => {
     const held = seat.hold('admin.vm.Create.AppVM');
     const birth = create({ start: true });
     await held.arrived;
@@ -50,8 +50,8 @@ describe('a world that is frozen while a call is under way', () => {
 });
 
 // INVARIANT frozen.means-frozen
-describe('a world that the operator freezes', () => {
-  it('has no command run and no file written in its qubes either, from then on until it is thawed', async () => {
+describe('the operator freezes a world', () => {
+  it('in a frozen world, no command runs and no file is written in a qube until it is thawed', async () => {
     await create({ start: true });
     const calls = new SimulatedCalls(seat.sim, 'mcp-control');
     const stdin = Buffer.from(`${JSON.stringify({ path: 'note', size: 0 })}\nI\0\0\0\0`);

@@ -23,7 +23,7 @@ const qube = (name: string) => seat.sim.host.snapshot().qubes.find((one) => one.
 
 // INVARIANT egress.gateways-only
 describe('a qube an agent makes', () => {
-  it('is born tagged, on the birth gateway, without a way out, at its source’s tier', async () => {
+  it('a new qube is born tagged, on the birth gateway, without a way out, and at its source’s tier', async () => {
     expect((await spawn('ai-one')).ok).toBe(true);
     const born = qube('ai-one')!;
     expect([...born.tags].sort()).toEqual(['ai-born', 'ai-full', 'ai-managed', 'created-by-mcp-control']);
@@ -35,18 +35,18 @@ describe('a qube an agent makes', () => {
     expect(born.properties.provides_network).toBe('False');
   });
 
-  it('is born on no network when that is asked', async () => {
+  it('a new qube has no network if the request says so', async () => {
     await spawn('ai-one', { network: 'none' });
     expect(qube('ai-one')!.properties.netvm).toBe('');
   });
 
-  it('never inherits its template’s own network', async () => {
+  it('a new qube never inherits its template’s network', async () => {
     await seat.operator('admin.vm.property.Set', 'ai-debian', 'netvm', 'sys-firewall');
     await spawn('ai-one');
     expect(qube('ai-one')!.properties.netvm).toBe('sys-ai-net');
   });
 
-  it('has no tier its source did not have', async () => {
+  it('a new qube has no tier that its source did not have', async () => {
     await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
     await seat.operator('admin.vm.tag.Set', 'ai-debian', 'ai-exec');
     await spawn('ai-one');
@@ -54,28 +54,28 @@ describe('a qube an agent makes', () => {
     expect(qube('ai-one')!.tags).toContain('ai-exec');
   });
 
-  it('carries every restriction of its source', async () => {
+  it('a new qube carries every restriction of its source', async () => {
     await seat.operator('admin.vm.tag.Set', 'ai-debian', 'anon-vm');
     await seat.operator('admin.vm.tag.Set', 'ai-debian', 'ai-egress-lock');
     await spawn('ai-one');
     expect(qube('ai-one')!.tags).toEqual(expect.arrayContaining(['anon-vm', 'ai-egress-lock']));
   });
 
-  it('cannot be made from a template that may only be looked at', async () => {
+  it('a new qube cannot be made from an under-tier template', async () => {
     await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
     const before = seat.truth();
     expect((await spawn('ai-one')).error?.code).toBe('not-found');
     expect(seat.truth()).toBe(before);
   });
 
-  it('cannot take a name that is taken, and the qube that has it stays as it was', async () => {
+  it('a taken name is refused, and its qube does not change', async () => {
     await spawn('ai-one', { memory: 500 });
     const before = seat.truth();
     expect((await spawn('ai-one')).error?.code).toBe('name-taken');
     expect(seat.truth()).toBe(before);
   });
 
-  it('does not start on a network the operator did not enrol', async () => {
+  it('a qube does not start on a network that the operator did not enroll', async () => {
     await spawn('ai-one');
     await seat.operator('admin.vm.property.Set', 'ai-one', 'netvm', 'sys-firewall');
     expect((await reply('ai-one', 'qmcp.spawn.Start')).error?.code).toBe('not-permitted');
@@ -85,7 +85,7 @@ describe('a qube an agent makes', () => {
 
 // INVARIANT remove.is-a-tombstone
 describe('removing', () => {
-  it('is a tombstone: halted, marked, and still on the disk', async () => {
+  it('a removed qube is a tombstone: halted, marked, and still on the disk', async () => {
     await spawn('ai-one', { start: true });
     expect(await reply('ai-one', 'qmcp.spawn.Remove')).toEqual({ ok: true, result: { removed: 'ai-one' } });
     const left = qube('ai-one')!;
@@ -100,7 +100,7 @@ describe('removing', () => {
     expect(left.features['qmcp-entombed']).toMatch(/^\d+$/);
   });
 
-  it('leaves a qube that looks as if it had never been', async () => {
+  it('a removed qube looks as if it had never existed', async () => {
     await spawn('ai-one');
     await reply('ai-one', 'qmcp.spawn.Remove');
     for (const service of ['qmcp.inspect.State', 'qmcp.spawn.Start', 'qmcp.spawn.Remove']) {
@@ -114,7 +114,7 @@ describe('removing', () => {
 
 // INVARIANT audit.complete
 describe('the audit log', () => {
-  it('has an intent and an outcome for every change, and no value of it', async () => {
+  it('the audit log has an intent and an outcome for every change, and no value of it', async () => {
     await spawn('ai-one', { memory: 567 });
     const entries = seat.audit();
     expect(entries.map(({ kind, service, code }) => [kind, service, code])).toEqual([
@@ -137,7 +137,7 @@ describe('the audit log', () => {
 
 // INVARIANT frozen.means-frozen
 describe('a frozen world', () => {
-  it('has no call with an effect, until it is thawed', async () => {
+  it('in a frozen world, no call has an effect until it is thawed', async () => {
     const { mkdirSync, rmSync, writeFileSync } = await import('node:fs');
     const frozen = `${seat.sim.root}/var/lib/qmcp/frozen`;
     mkdirSync(frozen, { recursive: true });

@@ -54,7 +54,7 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
   }
 
   // ATTACK 19
-  it('64 connections that say half of something and then nothing keep nobody waiting, and end in a refusal', async () => {
+  it('64 connections that send half a request and then nothing delay nobody, and end in a refusal', async () => {
     const truth = host().truth();
     const slow = Array.from({ length: 64 }, () => {
       const socket = createConnection({
@@ -82,7 +82,7 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
     expect(host().truth()).toBe(truth);
   });
 
-  it('64 callers that never read what they are told keep nobody waiting', async () => {
+  it('64 callers that never read their reply delay nobody', async () => {
     const watch = 'qmcp.events.Watch+ mcp-control keyword adminvm\0{"seconds":1}';
     const deaf = Array.from({ length: 64 }, () => {
       const socket = createConnection({
@@ -106,12 +106,12 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
     for (const socket of deaf) socket.destroy();
   });
 
-  it('exactly 64 KiB is read', async () => {
+  it('a request of exactly 64 KiB is read', async () => {
     const reply = await host().bytes(Buffer.from(`${HEAD}{${' '.repeat(MAX - 2)}}`));
     expect(JSON.parse(reply)).toMatchObject({ ok: true });
   });
 
-  it('sizes that are not integers are refused before anything is looked up', async () => {
+  it('sizes that are not integers are refused before any look-up', async () => {
     for (const memory of ['1.5', 'true', '-1', '1e30', '"10"', '9223372036854775808', '0']) {
       const payload = `{"name":"ai-one","template":"ai-debian","memory":${memory}}`;
       const { stdout } = await host().call('@adminvm', 'qmcp.spawn.Create', payload);

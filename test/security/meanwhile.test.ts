@@ -20,8 +20,8 @@ const qubes = async () =>
 
 // INVARIANT tiers.no-escalation
 // INVARIANT tags.operator-only
-describe('a qube the operator takes out', () => {
-  it('is out, though its agent removes and restores it all the time', async () => {
+describe('the operator takes a qube out', () => {
+  it('a qube that the operator took out stays out, although its agent removes and restores it all the time', async () => {
     for (const requests of [0, 7, 20]) {
       seat = await Seat.take();
       await spawn('ai-one');
@@ -54,7 +54,7 @@ describe('a qube the operator takes out', () => {
     }
   });
 
-  it('is out when it was removed, and the operator need not restore it first', async () => {
+  it('a removed qube that the operator took out stays out, and needs no restore first', async () => {
     seat = await Seat.take();
     await spawn('ai-one');
     await seat.ask('ai-one', 'qmcp.spawn.Remove');
@@ -65,8 +65,8 @@ describe('a qube the operator takes out', () => {
 });
 
 // INVARIANT remove.is-a-tombstone
-describe('a template that is removed while a disposable of it is made', () => {
-  it('has no disposable, and so none that could be restored with what it had', async () => {
+describe('a template is removed during a birth', () => {
+  it('a template that is removed during the birth of its disposable has no disposable, and none to restore', async () => {
     seat = await Seat.take('demo', (root) => {
       roomy(root);
       configure(root, { birth_ceiling: '"exec"' });
@@ -87,8 +87,8 @@ describe('a template that is removed while a disposable of it is made', () => {
 });
 
 // INVARIANT crash.no-residue
-describe('a disposable of the operator’s, of a template of the world', () => {
-  it('is none of the world’s, whatever it is called, also when qmcpd looks around anew', async () => {
+describe('the operator makes a disposable', () => {
+  it('a disposable that the operator makes of a world’s template is not the world’s, whatever its name, also after a new scan', async () => {
     seat = await Seat.take();
     await spawn('ai-dvm', { class: 'DispVMTemplate' });
     await spawn('ai-one', { start: true });
@@ -107,8 +107,8 @@ describe('a disposable of the operator’s, of a template of the world', () => {
 });
 
 // INVARIANT crash.no-residue
-describe('a qube whose birth never came to its end', () => {
-  it('is nobody’s, though it has the umbrella from the start', async () => {
+describe('a birth does not finish', () => {
+  it('a qube whose birth did not finish belongs to nobody, although it has the umbrella', async () => {
     seat = await Seat.take();
     const request = 'admin.vm.Create.AppVM+debian-13 mcp-control name dom0\0name=ai-half label=red';
     await seat.sim.host.call(Buffer.from(request));
@@ -126,7 +126,7 @@ describe('a qube whose birth never came to its end', () => {
 
 // INVARIANT egress.within-ceiling
 // INVARIANT restrictions.inherit
-describe('what the operator narrows', () => {
+describe('the operator takes authority away', () => {
   const edit = (change: (text: string) => string) => {
     const path = `${seat.sim.root}/etc/qmcp/qmcp.toml`;
     writeFileSync(path, change(readFileSync(path, 'utf8')));
@@ -135,7 +135,7 @@ describe('what the operator narrows', () => {
   it.each([
     ['a ceiling', (text: string) => text.replace('to = "*"', 'to = "example.com"')],
     ['a principal’s place', (text: string) => text.replace('principal.mcp-control]', 'principal.mcp-other]')],
-  ])('holds for a call that waits, too: %s', async (_what, change) => {
+  ])('authority that the operator takes away is gone for a waiting call too: %s', async (_what, change) => {
     seat = await Seat.take();
     await spawn('ai-one', { start: true });
     const held = seat.hold('admin.vm.Shutdown');
@@ -153,7 +153,7 @@ describe('what the operator narrows', () => {
     expect(seat.qube('ai-one')!.firewall).toEqual(before);
   });
 
-  it('shows in no call of another world', async () => {
+  it('authority that the operator takes away changes nothing in the calls of another world', async () => {
     const lab =
       '\n[world.lab]\nprefix = "lab-"\n[world.lab.budget]\ncalls_per_minute = 100000\n' +
       '[world.lab.principal.personal]\nplugins = ["inspect"]\n';
@@ -173,7 +173,7 @@ describe('what the operator narrows', () => {
     expect([(await first).code, (await second).code]).toEqual(['ok', 'ok']);
   });
 
-  it('holds for what comes of a locked qube, in whatever words the operator wrote its rules', async () => {
+  it('a restriction of the operator holds for copies of a locked qube, however its rules are written', async () => {
     const only = 'action=accept dsthost=git.example.com proto=tcp dstports=443-443';
     for (const rules of [
       `${only}\n`,

@@ -115,17 +115,21 @@ describe(`noninterference: hosts that differ only outside the world cannot be to
     });
   const patience = PAIRS * 2_000 + 600_000;
 
-  it('by any calls, through the policy and past it', () => check({}, 0.7), patience);
+  it(
+    'any calls through the policy and past it give the same answers on both hosts',
+    () => check({}, 0.7),
+    patience,
+  );
 
   it(
-    'by any calls past the policy, whatever tags the operator misplaced outside',
+    'any calls past the policy give the same answers, wherever the operator misplaced tags outside',
     () => check({ strayTiers: true }, 0.15),
     patience,
   );
 
-  it('whatever another world has and does', () => check({ otherWorld: true }, 0.15), patience);
+  it('no call shows what another world has and does', () => check({ otherWorld: true }, 0.15), patience);
 
-  it('and what was compared is not refusals only', () => {
+  it('the compared answers include successes, not only refusals', () => {
     console.log(
       `noninterference: seed ${SEED}, ${PAIRS} pairs, ${compared.calls} calls, ${compared.requests} requests to qubesd on each side`,
     );

@@ -50,8 +50,8 @@ const beside = async (attacker: unknown) => {
   return host;
 };
 
-describe('a plugin that is not what it should be', () => {
-  it('has a problem, and no other plugin has one, whatever it is', async () => {
+describe('a faulty plugin', () => {
+  it('a faulty plugin has a problem, and no other plugin has one, whatever its fault', async () => {
     const victim = pluginOf('victim');
     await fc.assert(
       fc.asyncProperty(fc.anything({ withNullPrototype: true, withBigInt: true }), async (anything) => {
@@ -109,7 +109,7 @@ describe('a plugin that is not what it should be', () => {
     expect(problems.map(({ code }) => code)).toEqual(['plugin-unreadable']);
   });
 
-  it('cannot be one thing to dom0 and another to a call', async () => {
+  it('a plugin cannot show dom0 one contract and call another', async () => {
     let reads = 0;
     const service = Object.defineProperty({ ...own }, 'name', {
       enumerable: true,
@@ -122,8 +122,8 @@ describe('a plugin that is not what it should be', () => {
 });
 
 // ATTACK 25
-describe('a plugin that reaches for what is another’s', () => {
-  it('finds nothing that was registered for all, by whichever way', async () => {
+describe('a plugin reaches for another’s objects', () => {
+  it('a plugin finds no object that was registered for all, by any means', async () => {
     @singleton()
     class Shared {
       readonly of = 'everybody';
@@ -151,7 +151,7 @@ describe('a plugin that reaches for what is another’s', () => {
     expect(await tool.call({ qube: 'ai-one' }, context)).toEqual({ word: 'hello' });
   });
 
-  it('calls no service it did not declare: a tool holds the ports of its own, and they cannot be changed', async () => {
+  it('a plugin cannot call a service it did not declare: a tool has only the ports of its own services, and cannot change them', async () => {
     let held: Record<string, unknown> = {};
     const host = await beside(
       ran(async (ports: Record<string, unknown>) => {
@@ -164,7 +164,7 @@ describe('a plugin that reaches for what is another’s', () => {
     expect(() => Object.assign(held, { remove: () => {} })).toThrow(TypeError);
   });
 
-  it('cannot change the tools of another, before or after it is loaded', async () => {
+  it('a plugin cannot change the tools of another, before or after that one is loaded', async () => {
     const victim = pluginOf('victim');
     const host = await hostOf([victim]);
     const [tool] = host.tools;
@@ -179,8 +179,8 @@ describe('a plugin that reaches for what is another’s', () => {
   });
 });
 
-describe('a plugin that fails while it serves', () => {
-  it('one that changes what all share is put right after the call, and the operator is told', async () => {
+describe('a plugin fails while it serves', () => {
+  it('shared objects that a plugin changed are restored after the call, and the operator is told', async () => {
     logged.length = 0;
     const host = await beside(
       ran(async () => {
@@ -194,7 +194,7 @@ describe('a plugin that fails while it serves', () => {
     expect(logged.join()).toContain('own_tool: the call changed Object.prototype.toJSON');
   });
 
-  it('one that never ends holds up nobody, and is given up when its caller goes', async () => {
+  it('a call that never ends delays nobody, and is abandoned when its caller leaves', async () => {
     const leave = new AbortController();
     const tool = toolOf('own_tool', own, { run: () => new Promise(() => {}) } as never);
     const stuck = serveTool(
@@ -211,7 +211,7 @@ describe('a plugin that fails while it serves', () => {
     expect(logged.at(-1)).toContain('still running 0.05 s after its call was cancelled');
   });
 
-  it('one that fails after it was given up is not heard of any more', async () => {
+  it('an abandoned call that fails later reports to nobody', async () => {
     const leave = new AbortController();
     let fail = (_: Error) => {};
     const never = new Promise((_, reject) => {
@@ -232,7 +232,7 @@ describe('a plugin that fails while it serves', () => {
     await turn();
   });
 
-  it('lets go of every plugin, the last first, whichever of them cannot end', async () => {
+  it('every plugin is disposed of, in reverse order, whichever of them fails to end', async () => {
     const order: string[] = [];
     const ending = (id: string, end: () => unknown) => {
       const service = serviceOf(id);

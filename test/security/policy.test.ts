@@ -94,8 +94,8 @@ async function reached(source: string, services: string[]): Promise<string[]> {
   return found;
 }
 
-describe('what a qube outside of the world may do, as a control for what follows', () => {
-  it('runs things in disposables, and the operator is asked about others', async () => {
+describe('a control: qubes outside the world', () => {
+  it('a qube outside the world runs commands in disposables, and the operator is asked about other targets', async () => {
     expect(await refused('work', '@dispvm', 'qubes.VMShell')).toBe(false);
     questions.length = 0;
     await seat.call('personal', 'qubes.Filecopy', '', 'work');
@@ -109,7 +109,7 @@ describe('what a qube outside of the world may do, as a control for what follows
 // INVARIANT policy.closed
 // INVARIANT scope.existence-hidden
 // INVARIANT crash.no-residue
-describe('whoever is inside a qube of the world', () => {
+describe('a qube inside the world', () => {
   const sources: Record<string, () => string> = {
     'a qube': () => 'ai-one',
     'a removed qube': () => 'ai-gone',
@@ -118,20 +118,20 @@ describe('whoever is inside a qube of the world', () => {
   /** An agent could carry files there itself: between qubes it may run commands in, the platform's own copy is open. */
   const copies = (who: string) => (who === 'a removed qube' ? [] : ['qubes.Filecopy on ai-peer']);
   for (const [who, source] of Object.entries(sources))
-    it(`${who}: gets the date, and nothing else but files across, without a question to the operator`, async () => {
+    it(`${who}: gets the date and copies files, and nothing else, without a question to the operator`, async () => {
       expect(await refused(source(), '@default', 'qubes.GetDate')).toBe(false);
       questions.length = 0;
       expect(await reached(source(), [...GUEST, ...DOM0, ...OURS])).toEqual(copies(who));
       expect(questions).toEqual([]);
     });
 
-  it('a principal: reaches nothing but what its lines name', async () => {
+  it('a principal reaches only the services of its own lines', async () => {
     questions.length = 0;
     expect(await reached('mcp-control', [...GUEST, ...DOM0])).toEqual([]);
     expect(questions).toEqual([]);
   });
 
-  it('cannot tell by any service whether a name outside of the world exists', async () => {
+  it('a qube cannot learn by any service whether a name outside the world exists', async () => {
     for (const source of ['ai-one', 'ai-gone', 'mcp-control', disposable])
       for (const service of ['qubes.GetDate', ...BOOT, ...GUEST, ...DOM0, ...OURS]) {
         const seen = async (target: string) => {

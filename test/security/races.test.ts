@@ -15,8 +15,8 @@ const code = (reply: string) => {
 const create = (name: string, more: object = {}) =>
   seat.direct('qmcp.spawn.Create', '@adminvm', { name, template: 'ai-debian', ...more });
 
-describe('calls that meet', () => {
-  it('of 32 births under one name at once, one happens, and the others leave nothing', async () => {
+describe('concurrent calls', () => {
+  it('of 32 births under one name at once, one succeeds, and the others leave nothing', async () => {
     seat = await Seat.take();
     const codes = (await Promise.all(Array.from({ length: 32 }, () => create('ai-one')))).map(code);
     expect(codes.filter((one) => one === 'ok')).toHaveLength(1);
@@ -24,7 +24,7 @@ describe('calls that meet', () => {
     expect(qube('ai-one')?.tags).toContain('ai-born');
   });
 
-  it('no more than the world’s share run at once, and a full house lets nobody else’s birth through', async () => {
+  it('no more births of a world than its share run at once, and a full queue stays closed for another', async () => {
     seat = await Seat.take();
     const codes = (await Promise.all(Array.from({ length: 32 }, (_, at) => create(`ai-n${at}`)))).map(code);
     const made = seat.sim.host.snapshot().qubes.filter(({ name }) => name.startsWith('ai-n'));
@@ -32,7 +32,7 @@ describe('calls that meet', () => {
     expect(made.every(({ tags }) => tags.includes('ai-born') && tags.includes('ai-managed'))).toBe(true);
   });
 
-  it('a qube whose birth is under way cannot be removed from under it', async () => {
+  it('a qube cannot be removed during its birth', async () => {
     seat = await Seat.take();
     const held = seat.hold('admin.vm.Start');
     const birth = create('ai-one', { start: true });
@@ -44,7 +44,7 @@ describe('calls that meet', () => {
     expect(qube('ai-one')?.tags).toContain('ai-tombstone');
   });
 
-  it('a qube is changed by one call at a time, whether it is called or named in the payload', async () => {
+  it('one call at a time changes a qube, whether it is the target or a name in the payload', async () => {
     seat = await Seat.take('demo', (root) => {
       // A contract a third party might write: it removes a qube that is named, not called.
       const contracts = `${root}/etc/qmcp/contracts`;

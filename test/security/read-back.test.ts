@@ -76,8 +76,8 @@ describe('a birth is looked at as a whole before anybody hears of it; nothing is
     });
 });
 
-describe('a class no contract declares', () => {
-  it('is not made by it, whatever its parameters say', async () => {
+describe('a contract with a foreign class', () => {
+  it('a service makes no qube of a class that its contract does not declare, whatever the parameters', async () => {
     await seat.leave();
     const { readFileSync, writeFileSync } = await import('node:fs');
     seat = await Seat.take('demo', (root) => {

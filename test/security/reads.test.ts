@@ -43,7 +43,7 @@ function secrets(): RegExp {
 }
 
 // ATTACK 4
-describe('no read of a qube names what is outside, where it is, or how it is kept:', () => {
+describe('no read of a qube names an outside qube, its place, or how it is stored:', () => {
   for (const read of reads)
     it(read.service, async () => {
       const reply = await ask(read);
@@ -52,7 +52,7 @@ describe('no read of a qube names what is outside, where it is, or how it is kep
       expect(reply).not.toMatch(/ai-full|ai-guard|created-by|ai-born/);
     });
 
-  it('and it is there to be named, in what qubesd says of that qube', async () => {
+  it('qubesd itself names those in what it says of that qube, so the control works', async () => {
     const all = await seat.operator('admin.vm.property.GetAll', 'work');
     expect(all).toMatch(/netvm .*sys-firewall/);
     expect(all).toMatch(/visible_gateway .*10\.13/);
@@ -69,7 +69,7 @@ const FAULTS: Record<string, () => Uint8Array> = {
 };
 
 // ATTACK 12, ATTACK 17
-describe('when any one call to qubesd fails, a read is refused, and never answered as if there were nothing:', () => {
+describe('when any one call to qubesd fails, a read is refused, and never answered as if it were empty:', () => {
   for (const read of reads.filter(({ service }) => service !== 'qmcp.events.Watch'))
     it(read.service, async () => {
       const { host } = seat.sim;

@@ -97,18 +97,18 @@ async function session(devices: boolean): Promise<void> {
 }
 
 describe.each(['4.2', '4.3', '4.4'] as const)('on Qubes %s', (api) => {
-  it('a session that uses every service has the effect it has on every other', async () => {
+  it('every service has the same effect as on any other release', async () => {
     seat = await Seat.take('demo', prepare, api);
     await session(true);
   });
 
-  it('a host without a part for USB and microphones has no such devices, and nothing else is different', async () => {
+  it('a host without a mic or usb extension has no such devices, and is otherwise the same', async () => {
     seat = await Seat.take({ ...withoutMicrophone(), deviceclasses: ['block', 'pci'] }, prepare, api);
     expect(await on('ai-debian', 'devices.List')).toEqual({ code: 'ok', result: { devices: [] } });
     await session(false);
   });
 
-  it('a name that is missing is one that is hidden, and neither is touched', async () => {
+  it('a missing name is refused like a hidden one, and neither is touched', async () => {
     seat = await Seat.take('demo', prepare, api);
     const before = seat.truth();
     for (const service of ['spawn.Start', 'spawn.Kill', 'spawn.Remove', 'inspect.State', 'devices.List'])

@@ -16,8 +16,8 @@ const limit = async () => (await seat.budget('qubes')).limit;
 const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
 // ATTACK 16
-describe('qmcp.toml, while qmcpd runs', () => {
-  it('is read again when it changes: what it narrows is narrower from then on', async () => {
+describe('qmcp.toml changes while qmcpd runs', () => {
+  it('a changed qmcp.toml is read again, and what it restricts is restricted from then on', async () => {
     expect((await spawn('ai-one')).code).toBe('ok');
     configure(seat.sim.root, { qubes: 1, birth_ceiling: '"read"' });
     await eventually(limit).toBe(1);
@@ -28,7 +28,7 @@ describe('qmcp.toml, while qmcpd runs', () => {
     expect(seat.qube('ai-two')!.tags).not.toContain('ai-full');
   });
 
-  it('lets a new world in, and its qubes be seen', async () => {
+  it('a new world in qmcp.toml makes its qubes visible', async () => {
     const text = readFileSync(file(), 'utf8');
     writeFileSync(
       file(),
@@ -66,7 +66,7 @@ describe('qmcp.toml, while qmcpd runs', () => {
     ],
     ['has more lines than anybody wrote', () => writeFileSync(file(), 'x = 1\n'.repeat(200_000))],
   ] as const)
-    it(`changes nothing when it ${what}, and says so`, async () => {
+    it(`qmcp.toml that ${what} changes nothing, and qmcpd says so`, async () => {
       const before = await limit();
       spoil();
       await eventually(async () => {
@@ -77,7 +77,7 @@ describe('qmcp.toml, while qmcpd runs', () => {
       expect(seat.qube('ai-one')!.tags).toContain('ai-full');
     });
 
-  it('with carriage returns is a file like any other', async () => {
+  it('qmcp.toml with carriage returns is valid', async () => {
     writeFileSync(
       file(),
       readFileSync(file(), 'utf8').replaceAll('\n', '\r\n').replace('qubes = 10000', 'qubes = 0'),
@@ -88,10 +88,10 @@ describe('qmcp.toml, while qmcpd runs', () => {
 });
 
 // ATTACK 24
-describe('a contract, while qmcpd runs', () => {
+describe('a contract changes while qmcpd runs', () => {
   const start = 'etc/qmcp/contracts/qmcp.spawn.Start.json';
 
-  it('that is taken away takes its service away, and gives it back', async () => {
+  it('a contract that is taken away takes its service away, and one that returns brings it back', async () => {
     await spawn('ai-one');
     const started = async () => (await seat.ask('ai-one', 'qmcp.spawn.Start')).code;
     renameSync(file(start), file('etc/qmcp/kept'));
@@ -100,7 +100,7 @@ describe('a contract, while qmcpd runs', () => {
     await eventually(started).toBe('ok');
   });
 
-  it('that becomes unusable is out of force, and the catalog says why', async () => {
+  it('a contract that becomes unusable is out of force, and the catalog says why', async () => {
     await spawn('ai-one');
     writeFileSync(file(start), readFileSync(file(start), 'utf8').replace('"power"', '"shell"'));
     chmodSync(file(start), 0o600);

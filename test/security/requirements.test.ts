@@ -30,13 +30,13 @@ function citations(folders: readonly string[], ends: RegExp, pattern: RegExp): [
 const sorted = (ids: Iterable<string>) => [...new Set(ids)].sort();
 
 describe('every invariant', () => {
-  it('that the documentation lists is in dom0’s catalog, and the other way round', () => {
+  it('every invariant of the documentation is in dom0’s spec, and every one there is documented', () => {
     const invariants = parse(read('dom0/spec/invariants.toml'));
     expect(required.length).toBeGreaterThan(20);
     expect(Object.keys(invariants).sort()).toEqual(sorted(required));
   });
 
-  it('is enforced by a line of dom0 that says so, and every line that says so enforces one', () => {
+  it('every invariant is enforced by a marked line of dom0, and every marked line names an invariant', () => {
     const marked = citations(
       ['dom0/qmcpd', 'dom0/settings', 'dom0/operator', 'dom0/policy'],
       /\.py$/,
@@ -46,7 +46,7 @@ describe('every invariant', () => {
   });
 
   // What a line of dom0 is held to: `npm run teeth` takes it out and runs the tests that cite its id.
-  it('is missed by a test that cites it, when its line is gone', () => {
+  it('every invariant is cited by a test that fails without its line', () => {
     const citing = citations(
       ['test/security', 'test/operator', 'dom0/tests'],
       /\.test\.ts$|test_.*\.py$/,
@@ -60,12 +60,12 @@ describe('every invariant', () => {
 describe('every attack', () => {
   const cited = citations(['test', 'core', 'dom0/tests'], /\.test\.ts$|test_.*\.py$/, /ATTACK (\d+)/g);
 
-  it('is made by a test that cites it, and no test cites one that is not listed', () => {
+  it('every attack is made by a test that cites it, and no test cites an attack that is not listed', () => {
     expect(attacks).toEqual(attacks.map((_, at) => at + 1));
     expect(sorted(cited.map(([id]) => id))).toEqual(sorted(attacks.map(String)));
   });
 
-  it('is in the table of test/security/README.md with the files that make it', () => {
+  it('every attack is in the table of test/security/README.md with the files that make it', () => {
     const rows = attacks.map((attack) => {
       const files = sorted(cited.filter(([id]) => Number(id) === attack).map(([, file]) => `\`${file}\``));
       return `| ${attack} | ${files.join(', ')} |`;

@@ -13,7 +13,7 @@ afterAll(() => seat.leave());
 
 // ATTACK 13
 // INVARIANT scope.self-excluded
-describe('the caller’s own qube, its gateway and dom0 are no object of any call, whatever tags they have:', () => {
+describe('no call reaches the caller’s own qube, its gateway or dom0, whatever tags they have:', () => {
   for (const { service, target, payload } of everyCallOn('NAME')) {
     const place =
       target === 'NAME'
@@ -32,7 +32,7 @@ describe('the caller’s own qube, its gateway and dom0 are no object of any cal
   }
 
   // INVARIANT scope.existence-hidden
-  it('nor do its own tags open a name that is not of the world', async () => {
+  it('the caller’s own tags do not open a name outside the world', async () => {
     const before = seat.truth();
     const refused = '{"error":{"code":"not-found"},"ok":false}\n';
     for (const name of ['no-such-qube', 'vault'])
@@ -44,7 +44,7 @@ describe('the caller’s own qube, its gateway and dom0 are no object of any cal
     expect(seat.truth()).toBe(before);
   });
 
-  it('nor what has its values from a template that is the world’s', async () => {
+  it('a qube outside the world does not change through its template, although that belongs to the world', async () => {
     for (const tag of ['ai-exec', 'ai-net', 'ai-full'])
       await seat.operator('admin.vm.tag.Set', 'ai-debian', tag);
     await seat.operator('admin.vm.Create.AppVM', 'dom0', 'ai-debian', 'name=office label=blue');
@@ -53,7 +53,7 @@ describe('the caller’s own qube, its gateway and dom0 are no object of any cal
     expect(seat.truth()).toBe(before);
   });
 
-  it('and the same calls reach a qube of the world', async () => {
+  it('the same calls reach a qube of the world, so the control works', async () => {
     const codes = new Set<string>();
     for (const { service, target, payload, effect } of everyCallOn('ai-debian'))
       if (effect === 'read')

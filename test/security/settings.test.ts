@@ -18,7 +18,7 @@ const feature = (name: string, value?: string) =>
 // ATTACK 3, ATTACK 5
 // INVARIANT props.allowlist
 describe('a property', () => {
-  it('on the operator’s list is set, all of a call or nothing of it', async () => {
+  it('properties on the operator’s list are set, all of a call or none', async () => {
     expect((await set({ label: 'blue', memory: 700 })).code).toBe('ok');
     expect(seat.qube('ai-one')!.properties).toMatchObject({ label: 'blue', memory: '700' });
     const before = seat.truth();
@@ -26,7 +26,7 @@ describe('a property', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('no contract can name is one uniform refusal, whatever its name and value', async () => {
+  it('properties that no contract can name get one uniform refusal, whatever the name and value', async () => {
     const before = seat.truth();
     for (const name of [
       'netvm',
@@ -43,7 +43,7 @@ describe('a property', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('is put back when a later one of the same call cannot be set', async () => {
+  it('a property is restored if a later one of the same call cannot be set', async () => {
     const { host } = seat.sim;
     const original = host.call.bind(host);
     const before = seat.truth();
@@ -56,7 +56,7 @@ describe('a property', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('that qubesd takes and does not keep is reported as failed, and put back', async () => {
+  it('a property that qubesd accepts and does not store is reported as failed, and restored', async () => {
     const { host } = seat.sim;
     const original = host.call.bind(host);
     const before = seat.truth();
@@ -69,7 +69,7 @@ describe('a property', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('of a qube below full tier, of the caller and of a gateway is out of reach', async () => {
+  it('the properties of an under-tier qube, of the caller and of a gateway are out of reach', async () => {
     for (const tag of ['ai-managed', 'ai-net']) await seat.operator('admin.vm.tag.Set', 'work', tag);
     for (const tag of ['ai-managed', 'ai-full']) {
       await seat.operator('admin.vm.tag.Set', 'mcp-control', tag);
@@ -85,7 +85,7 @@ describe('a property', () => {
 });
 
 describe('a feature', () => {
-  it('on the operator’s list is set, changed and taken away, and shown', async () => {
+  it('features on the operator’s list are set, changed, removed and shown', async () => {
     expect((await feature('service.cups', '1')).code).toBe('ok');
     expect((await seat.ask('ai-one', 'qmcp.inspect.State')).result.features).toEqual([
       { name: 'service.cups', value: '1' },
@@ -94,7 +94,7 @@ describe('a feature', () => {
     expect(seat.qube('ai-one')!.features).toEqual({ 'qmcp-network': 'sys-ai-net' });
   });
 
-  it('off the list is one uniform refusal, whether it is there, and whatever its value', async () => {
+  it('features off the list get one uniform refusal, whether they exist, and whatever the value', async () => {
     await seat.operator('admin.vm.feature.Set', 'ai-one', 'internal', '1');
     const before = seat.truth();
     for (const name of [
@@ -110,7 +110,7 @@ describe('a feature', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('outside the list is not shown either', async () => {
+  it('features off the list are not shown', async () => {
     await seat.operator('admin.vm.feature.Set', 'ai-one', 'operators-note', 'vault');
     expect((await seat.call('ai-one', 'qmcp.inspect.State')).stdout).not.toContain('vault');
   });

@@ -42,13 +42,13 @@ const goes = async (from: string, to: string) =>
 
 // ATTACK 23
 describe('a sink', () => {
-  it('is copied into from the world, whether it is managed too or outside', async () => {
+  it('a sink receives files from the world, whether it is enrolled or outside', async () => {
     expect(await goes('ai-one', 'ai-two')).toBe(true);
     expect(await goes('ai-one', 'ai-sink')).toBe(true);
     expect(await goes('ai-one', 'personal')).toBe(true);
   });
 
-  it('that is managed too is not copied out of, into any qube of the world or outside, and nobody is asked', async () => {
+  it('an enrolled sink sends no file to any qube, inside or outside, and nobody is asked', async () => {
     questions.length = 0;
     for (const to of [
       'ai-one',
@@ -65,20 +65,20 @@ describe('a sink', () => {
     expect(questions).toEqual([]);
   });
 
-  it('outside is not copied out of, into the world', async () => {
+  it('an outside sink sends no file into the world', async () => {
     questions.length = 0;
     for (const to of ['ai-one', 'ai-sink']) expect([to, await goes('personal', to)]).toEqual([to, false]);
     expect(questions).toEqual([]);
   });
 
-  it('gives the world nothing in it that it did not have: a sink outside is hidden', async () => {
+  it('a sink outside the world stays hidden from it', async () => {
     const missing = await seat.direct('qmcp.inspect.State', 'no-such-qube');
     for (const service of ['inspect.State', 'spawn.Start', 'spawn.Remove'])
       expect(await seat.direct(`qmcp.${service}`, 'personal')).toBe(missing);
     expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('personal');
   });
 
-  it('cannot be made or unmade by an agent: a child of one is none, and nor is a child of anything', async () => {
+  it('an agent cannot make or unmake a sink: no copy of a qube is one', async () => {
     await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-sink', name: 'ai-child' });
     expect(seat.qube('ai-child')!.tags).not.toContain('ai-dump');
     await seat.ask('ai-sink', 'qmcp.spawn.Remove');

@@ -38,15 +38,15 @@ describe('qmcpd does not start', () => {
       /qmcp\.toml: world\.ai\.birth_ceiling: expected one of read, exec, net, full/,
     ],
   ] as const)
-    it(`on a qmcp.toml ${what}, and says where`, async () => {
+    it(`qmcpd does not start on a qmcp.toml ${what}, and says where`, async () => {
       await expect(startWith((root) => edit(config(root), change))).rejects.toThrow(message);
     });
 
-  it('without its qmcp.toml', async () => {
+  it('qmcpd does not start without its qmcp.toml', async () => {
     await expect(startWith((root) => rmSync(config(root)))).rejects.toThrow(/qmcp\.toml: .*is no file/);
   });
 
-  it('on an audit log whose end was changed', async () => {
+  it('qmcpd does not start on an audit log whose end was changed', async () => {
     const log = (root: string) => join(root, 'var/log/qmcp/audit.log');
     await expect(startWith((root) => writeFileSync(log(root), '{"hash":"00","seq":1}\n'))).rejects.toThrow(
       /does not match its hash/,

@@ -155,11 +155,11 @@ async function leave(): Promise<void> {
 }
 
 // ATTACK 11, ATTACK 12, ATTACK 21
-describe('qmcpd killed before or after any of its calls to qubesd', () => {
+describe('qmcpd is killed before or after any of its calls to qubesd', () => {
   const points: Record<string, number> = {};
 
   for (const [name, verb] of verbs) {
-    it(`leaves the whole effect or none, and never more authority in between: ${name}`, async () => {
+    it(`the effect is complete or absent, and never more authority in between: ${name}`, async () => {
       const at = await prepared(verb);
       const before = { truth: truth(at), powers: powers(at) };
       const { seen, stop } = killAt(at, Number.POSITIVE_INFINITY, 'before');
@@ -211,7 +211,7 @@ describe('qmcpd killed before or after any of its calls to qubesd', () => {
     }, 300_000);
   }
 
-  it('is tried in every service that changes anything', () => {
+  it('the sweep covers every service that changes anything', () => {
     console.log(
       `crash sweep: ${Object.values(points).reduce((sum, each) => sum + each, 0)} points at which qmcpd was killed or refused, seed ${SEED}`,
     );

@@ -39,8 +39,8 @@ async function loaded() {
 const ALL = ['qube_list', 'qube_state', 'qube_set', 'qube_feature_set', 'budget_get', 'volume_grow'];
 const without = (...names: string[]) => ALL.filter((name) => !names.includes(name));
 
-describe('what was pinned', () => {
-  test('is served as long as it is the same, and what has changed since is not until a person has looked', async () => {
+describe('pinned texts', () => {
+  test('a pinned text is served while it is unchanged, and a changed one only after a person has reviewed it', async () => {
     expect(await pin()).toMatchObject({ code: 0, stdout: expect.stringMatching(/2 plugins, 6 tools/) });
     expect(await loaded()).toEqual(ALL);
     expect((await pin()).stdout).toContain('everything matches the last review');
@@ -85,13 +85,13 @@ describe('what was pinned', () => {
     ],
     ['a new plugin', ({ plugins }) => delete plugins.storage, ['budget_get', 'volume_grow']],
     ['a tool that is gone', ({ plugins }) => Object.assign(plugins.inspect!.tools, { qube_fly: {} }), []],
-  ])('keeps out what was never reviewed: %s', async (_what, change, out) => {
+  ])('a text that was never reviewed is not served: %s', async (_what, change, out) => {
     await pin();
     reviewedWas(change);
     expect(await loaded()).toEqual(without(...out));
   });
 
-  test('keeps back instructions nobody has reviewed', async () => {
+  test('instructions that nobody reviewed are withheld', async () => {
     await pin();
     const instructions = async () => {
       const client = new Client({ name: 'test', version: '0' });
@@ -108,7 +108,7 @@ describe('what was pinned', () => {
     expect(await instructions()).toBeUndefined();
   });
 
-  test('includes the code of a plugin that is a file: another file is another version', async () => {
+  test('a pin includes the code of a plugin in a file: another file is another version', async () => {
     const file = join(host.folder, 'theirs.mjs');
     const text = `export default { id: 'theirs', apiVersion: 1, title: 'Theirs', services: [], tools: [] };\n`;
     writeFileSync(file, text);
@@ -118,7 +118,7 @@ describe('what was pinned', () => {
     expect((await pin()).stdout).toMatch(/plugin theirs was sha256:[0-9a-f]{64} and is sha256:/);
   });
 
-  test('can be made a condition: without the file, or with another one, nothing starts', async () => {
+  test('a pin can be required: without the file, or with another one, nothing starts', async () => {
     writeFileSync(join(host.folder, 'qmcp.config.yaml'), 'pinned: true\nplugins: [inspect, storage]\n');
     await expect(loaded()).rejects.toThrow(
       /qmcp\.lock\.json: no such file, but .*qmcp\.config\.yaml:1 requires it/,
@@ -132,8 +132,8 @@ describe('what was pinned', () => {
   });
 });
 
-describe('a plugin whose texts hide something', () => {
-  test('does not load, whatever dom0 says', async () => {
+describe('hidden text', () => {
+  test('a plugin whose texts hide characters is not loaded, whatever dom0 says', async () => {
     const file = join(host.folder, 'sly.mjs');
     const sly = definePlugin({ id: 'sly', apiVersion: 1, title: 'Sly\u200b', services: [], tools: [] });
     writeFileSync(file, `export default ${JSON.stringify(sly)};\n`);

@@ -70,8 +70,8 @@ async function cost(call: () => Promise<unknown>): Promise<number> {
 }
 
 // ATTACK 15
-describe('by the time it takes, a name that is missing cannot be told', () => {
-  it.each(ASKED)('from one that is hidden, under tier or removed: %s', async (_what, ask, kinds) => {
+describe('time shows no difference between a missing name', () => {
+  it.each(ASKED)('and a hidden, under-tier or removed one: %s', async (_what, ask, kinds) => {
     // The least of many: now and then qmcpd looks at its files in a call. The first are not counted as the others are.
     const least = Object.fromEntries(kinds.map((kind) => [kind, Number.POSITIVE_INFINITY]));
     for (let round = -5; round < 15; round += 1)
@@ -86,7 +86,7 @@ describe('by the time it takes, a name that is missing cannot be told', () => {
     for (const kind of kinds) expect(Math.abs(least[kind]! - missing!), kind).toBeLessThan(50);
   });
 
-  it('even where qubesd itself is sooner done with what does not exist', async () => {
+  it('and an existing one for which qubesd itself takes longer', async () => {
     const { host } = seat.sim;
     const original = host.call.bind(host);
     onTestFinished(() => {
@@ -121,7 +121,7 @@ describe('by the time it takes, a name that is missing cannot be told', () => {
       }
   });
 
-  it('from one that another world is busy with', async () => {
+  it('and one that another world is using', async () => {
     await seat.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=lab-one label=red');
     for (const tag of ['lab-managed', 'lab-full']) await seat.operator('admin.vm.tag.Set', 'lab-one', tag);
     await seat.operator('admin.vm.property.Set', 'lab-one', 'netvm', '');

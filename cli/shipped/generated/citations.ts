@@ -5,161 +5,191 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
       file: 'test/security/existence.test.ts',
       test: 'a qube outside the world cannot be told from one that does not exist',
     },
-    { file: 'test/security/noninterference.test.ts', test: 'by any calls, through the policy and past it' },
+    {
+      file: 'test/security/noninterference.test.ts',
+      test: 'any calls through the policy and past it give the same answers on both hosts',
+    },
     {
       file: 'test/security/counts.test.ts',
-      test: 'is the same for a name that is hidden and one that is missing',
+      test: 'qmcpd asks qubesd the same for a hidden name as for a missing one: one look-up of a qube that exists',
     },
-    {
-      file: 'test/security/time.test.ts',
-      test: 'by the time it takes, a name that is missing cannot be told',
-    },
+    { file: 'test/security/time.test.ts', test: 'time shows no difference between a missing name' },
   ],
   'scope.values-redacted': [
     {
       file: 'test/security/existence.test.ts',
-      test: 'a qube of the operator’s on an outside network and template shows neither by name',
+      test: 'a reply about a qube of the operator does not name its outside network or template',
     },
-    { file: 'test/security/faults.test.ts', test: 'any one call to qubesd may fail, in any way' },
+    {
+      file: 'test/security/faults.test.ts',
+      test: 'when any one call to qubesd fails in any way, the effect is complete or absent, and the reply says which and no more',
+    },
     {
       file: 'test/security/devices.test.ts',
-      test: 'attached by the operator from outside shows its backend to nobody',
+      test: 'a device that the operator attached from outside does not show its backend to any agent',
     },
-    { file: 'test/security/noninterference.test.ts', test: 'by any calls, through the policy and past it' },
+    {
+      file: 'test/security/noninterference.test.ts',
+      test: 'any calls through the policy and past it give the same answers on both hosts',
+    },
   ],
   'scope.self-excluded': [
     {
       file: 'test/security/devices.test.ts',
-      test: 'whose other end is hidden, missing, the caller, a gateway, dom0 or under tier is not found',
+      test: 'a device whose other end is hidden, missing, under tier, the caller, a gateway or dom0 is not found and does not move',
     },
     {
       file: 'test/security/settings.test.ts',
-      test: 'of a qube below full tier, of the caller and of a gateway is out of reach',
+      test: 'the properties of an under-tier qube, of the caller and of a gateway are out of reach',
     },
   ],
   'tags.operator-only': [
-    { file: 'test/security/lifecycle.test.ts', test: 'has no tier its source did not have' },
+    { file: 'test/security/lifecycle.test.ts', test: 'a new qube has no tier that its source did not have' },
     {
       file: 'test/security/births.test.ts',
-      test: 'puts back no tag: what the operator took of a removed qube stays taken',
+      test: 'restore puts back no tag that the operator took off a removed qube',
     },
   ],
   'tiers.unreadable': [
     {
       file: 'test/security/events.test.ts',
-      test: 'hears nothing of what the operator does outside, of tiers, guards and notes',
+      test: 'an agent that listens hears nothing of outside qubes, tiers, guards and notes that the operator changes',
     },
   ],
   'tiers.no-escalation': [
-    { file: 'test/security/lifecycle.test.ts', test: 'has no tier its source did not have' },
-    { file: 'test/security/births.test.ts', test: 'of a template above the birth ceiling is below it' },
+    { file: 'test/security/lifecycle.test.ts', test: 'a new qube has no tier that its source did not have' },
     {
       file: 'test/security/births.test.ts',
-      test: 'gives back what was removed, with the tier it had and nothing more',
+      test: 'a disposable of a template above the birth ceiling is at the birth ceiling',
+    },
+    {
+      file: 'test/security/births.test.ts',
+      test: 'restore gives a removed qube back with its tier and nothing more',
     },
   ],
   'restrictions.inherit': [
-    { file: 'test/security/lifecycle.test.ts', test: 'carries every restriction of its source' },
+    { file: 'test/security/lifecycle.test.ts', test: 'a new qube carries every restriction of its source' },
     {
       file: 'test/security/births.test.ts',
-      test: 'carries the restrictions of its source, and none of its other tags',
+      test: 'a clone carries the restrictions of its source, and no other tag of it',
     },
   ],
   'birth.tagged-before-named': [
     {
       file: 'test/security/lifecycle.test.ts',
-      test: 'is born tagged, on the birth gateway, without a way out',
+      test: 'a new qube is born tagged, on the birth gateway, without a way out, and at its source’s tier',
     },
     {
       file: 'test/security/crash.test.ts',
-      test: 'a birth that qubesd finishes only after qmcpd is back is nobody’s, and goes',
+      test: 'a birth that qubesd finishes only after qmcpd has restarted belongs to nobody and is removed',
     },
   ],
   'birth.namespace': [
-    { file: 'test/security/existence.test.ts', test: 'a name outside the prefix is refused on its shape' },
+    {
+      file: 'test/security/existence.test.ts',
+      test: 'a name outside the prefix is refused by its shape, whether it is taken or free',
+    },
   ],
   'birth.class': [
-    { file: 'test/security/births.test.ts', test: 'of a template or of a standalone is never made' },
+    { file: 'test/security/births.test.ts', test: 'a template or a standalone is never cloned' },
   ],
   'birth.egress-inherited': [
-    { file: 'test/security/lifecycle.test.ts', test: 'is born tagged, on the birth gateway' },
-    { file: 'test/security/lifecycle.test.ts', test: 'never inherits its template’s own network' },
-    { file: 'test/security/births.test.ts', test: 'sits where its source sits, on none included' },
+    {
+      file: 'test/security/lifecycle.test.ts',
+      test: 'a new qube is born tagged, on the birth gateway, without a way out, and at its source’s tier',
+    },
+    { file: 'test/security/lifecycle.test.ts', test: 'a new qube never inherits its template’s network' },
+    {
+      file: 'test/security/births.test.ts',
+      test: 'a clone is on the same network as its source, or on none',
+    },
   ],
   'birth.no-escape-hatch': [
     {
       file: 'test/security/lifecycle.test.ts',
-      test: 'is born tagged, on the birth gateway, without a way out',
+      test: 'a new qube is born tagged, on the birth gateway, without a way out, and at its source’s tier',
     },
     {
       file: 'test/security/births.test.ts',
-      test: 'is made and started, with its own mark, no more tier than its template, and no way out',
+      test: 'a disposable is started, carries its own mark, has at most its template’s tier, and has no way out',
     },
   ],
   'egress.never-widens': [
-    { file: 'test/security/egress.test.ts', test: 'is none for ever for a qube that was born on none' },
-    { file: 'test/security/egress.test.ts', test: 'that is no gateway any more is not come back to' },
+    { file: 'test/security/egress.test.ts', test: 'a qube that was born without a network never gets one' },
+    {
+      file: 'test/security/egress.test.ts',
+      test: 'a qube does not return to a network that is no longer a gateway',
+    },
   ],
   'egress.gateways-only': [
     {
       file: 'test/security/lifecycle.test.ts',
-      test: 'does not start on a network the operator did not enrol',
+      test: 'a qube does not start on a network that the operator did not enroll',
     },
     {
       file: 'test/security/births.test.ts',
-      test: 'of a qube on a network that is no gateway does not come to be',
+      test: 'a clone of a qube whose network is not a gateway is refused',
     },
   ],
   'egress.no-new-gateway': [
     {
       file: 'test/security/settings.test.ts',
-      test: 'no contract can name is one uniform refusal, whatever its name and value',
+      test: 'properties that no contract can name get one uniform refusal, whatever the name and value',
     },
   ],
   'egress.within-ceiling': [
     {
       file: 'test/security/egress.test.ts',
-      test: 'within the ceiling are set, end in a drop, and are what qubesd has',
+      test: 'outbound rules within the ceiling are set, end in a drop, and are stored in qubesd as given',
     },
-    { file: 'test/security/egress.test.ts', test: 'beyond the ceiling are refused whole, naming the rule' },
+    {
+      file: 'test/security/egress.test.ts',
+      test: 'outbound rules beyond the ceiling are all refused, and the refusal names the rule:',
+    },
   ],
   'budget.hard': [
-    { file: 'test/security/budget.test.ts', test: 'holds when 32 are made at once' },
-    { file: 'test/security/budget.test.ts', test: 'of disk counts clones, growth and what is removed' },
+    { file: 'test/security/budget.test.ts', test: 'a budget holds when 32 qubes are made at once' },
+    {
+      file: 'test/security/budget.test.ts',
+      test: 'the budget of disk counts clones, growth and removed qubes, and one volume has its own limit',
+    },
     {
       file: 'test/security/load.test.ts',
-      test: 'no line of the audit log is lost, the chain holds, no budget is exceeded',
+      test: 'under load, the audit log loses no line, its chain is intact, no budget is exceeded, and memory does not grow',
     },
   ],
   'budget.numbers-private': [
-    { file: 'test/security/budget.test.ts', test: 'refuses without a number in it' },
-    { file: 'test/security/budget.test.ts', test: 'says beforehand exactly what the gate will do' },
+    { file: 'test/security/budget.test.ts', test: 'a refusal for the budget contains no number' },
+    { file: 'test/security/budget.test.ts', test: 'the budget tool predicts exactly what is refused' },
   ],
   'props.allowlist': [
     {
       file: 'test/security/settings.test.ts',
-      test: 'on the operator’s list is set, all of a call or nothing of it',
+      test: 'properties on the operator’s list are set, all of a call or none',
     },
-    { file: 'test/security/settings.test.ts', test: 'off the list is one uniform refusal' },
+    {
+      file: 'test/security/settings.test.ts',
+      test: 'features off the list get one uniform refusal, whether they exist, and whatever the value',
+    },
   ],
   'devices.both-ends': [
     {
       file: 'test/security/devices.test.ts',
-      test: 'whose other end is hidden, missing, the caller, a gateway, dom0 or under tier is not found',
+      test: 'a device whose other end is hidden, missing, under tier, the caller, a gateway or dom0 is not found and does not move',
     },
     {
       file: 'test/security/devices.test.ts',
-      test: 'of a class other than block, usb and mic is refused on its shape',
+      test: 'a device class other than block, usb and mic is refused by its shape',
     },
   ],
   'remove.is-a-tombstone': [
     {
       file: 'test/security/lifecycle.test.ts',
-      test: 'is a tombstone: halted, marked, and still on the disk',
+      test: 'a removed qube is a tombstone: halted, marked, and still on the disk',
     },
     {
       file: 'test/security/births.test.ts',
-      test: 'gives back what was removed, with the tier it had and nothing more',
+      test: 'restore gives a removed qube back with its tier and nothing more',
     },
     {
       file: 'test/operator/admin.test.ts',
@@ -169,30 +199,45 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
   'audit.complete': [
     {
       file: 'test/security/lifecycle.test.ts',
-      test: 'has an intent and an outcome for every change, and no value of it',
+      test: 'the audit log has an intent and an outcome for every change, and no value of it',
     },
-    { file: 'test/security/existence.test.ts', test: 'every refusal is one line in the audit log' },
-    { file: 'test/security/load.test.ts', test: 'no line of the audit log is lost' },
+    {
+      file: 'test/security/existence.test.ts',
+      test: 'every refusal is one line in the audit log, and none is an intent',
+    },
+    {
+      file: 'test/security/load.test.ts',
+      test: 'under load, the audit log loses no line, its chain is intact, no budget is exceeded, and memory does not grow',
+    },
   ],
   'crash.no-residue': [
     {
       file: 'test/security/sweep.test.ts',
-      test: 'leaves the whole effect or none, and never more authority in between',
+      test: 'the effect is complete or absent, and never more authority in between:',
     },
-    { file: 'test/security/crash.test.ts', test: 'told to stop in the middle of a call, it undoes the call' },
+    {
+      file: 'test/security/crash.test.ts',
+      test: 'qmcpd that is stopped in the middle of a call undoes the call and says so in the audit log',
+    },
   ],
   'frozen.means-frozen': [
-    { file: 'test/security/lifecycle.test.ts', test: 'has no call with an effect, until it is thawed' },
-    { file: 'test/security/frozen.test.ts', test: 'a call that waited for another one has no effect' },
+    {
+      file: 'test/security/lifecycle.test.ts',
+      test: 'in a frozen world, no call has an effect until it is thawed',
+    },
+    {
+      file: 'test/security/frozen.test.ts',
+      test: 'a call that waited for another one has no effect after the freeze',
+    },
   ],
   'policy.closed': [
-    { file: 'test/security/policy.test.ts', test: 'whoever is inside a qube of the world' },
-    { file: 'test/security/policy.test.ts', test: 'a principal: reaches nothing but what its lines name' },
+    { file: 'test/security/policy.test.ts', test: 'a qube inside the world' },
+    { file: 'test/security/policy.test.ts', test: 'a principal reaches only the services of its own lines' },
   ],
   'policy.consistent': [
     {
       file: 'test/security/reload.test.ts',
-      test: 'that is taken away takes its service away, and gives it back',
+      test: 'a contract that is taken away takes its service away, and one that returns brings it back',
     },
     { file: 'test/operator/check.test.ts', test: 'finds nothing on a host that is as it should be' },
   ],
