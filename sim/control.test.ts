@@ -20,8 +20,8 @@ afterAll(async () => {
 const does = (...words: string[]) => carryOut(sim, words);
 const state = (name: string) => sim.host.qube(name)!.state;
 
-describe('the operator of a simulated host can, in words', () => {
-  it('change tags, properties, features and firewalls', async () => {
+describe('the operator’s commands on a simulated host', () => {
+  it('the operator can change tags, properties, features and firewalls', async () => {
     expect(await does('tag', 'work', '+ai-managed', '+x')).toEqual(
       expect.arrayContaining(['ai-managed', 'x']),
     );
@@ -36,7 +36,7 @@ describe('the operator of a simulated host can, in words', () => {
     ]);
   });
 
-  it('start, stop, crash and remove qubes', async () => {
+  it('the operator can start, stop, crash and remove qubes', async () => {
     await does('power', 'start', 'vault');
     expect(state('vault')).toBe('Running');
     await does('crash', 'vault');
@@ -46,7 +46,7 @@ describe('the operator of a simulated host can, in words', () => {
     expect(state('vault')).toBe('Halted');
   });
 
-  it('plug things in and take them out', async () => {
+  it('the operator can plug devices in and remove them', async () => {
     const available = async () =>
       Buffer.from(
         await sim.host.call(Buffer.from('admin.vm.device.block.Available+ dom0 name sys-net\0')),
@@ -57,7 +57,7 @@ describe('the operator of a simulated host can, in words', () => {
     expect(await available()).not.toContain('sdq');
   });
 
-  it('make calls fail, for as long as they say', async () => {
+  it('the operator can make calls fail for a given number of times', async () => {
     await does('fault', 'admin.vm.Start', 'dest=vault', 'count=1', 'error=QubesMemoryError:no memory');
     await expect(async () => does('power', 'start', 'vault')).rejects.toThrow('QubesMemoryError: no memory');
     await does('power', 'start', 'vault');
@@ -68,7 +68,7 @@ describe('the operator of a simulated host can, in words', () => {
   });
 });
 
-describe('words that mean nothing', () => {
+describe('invalid commands of the operator', () => {
   for (const words of [
     [],
     ['bogus'],
@@ -83,7 +83,7 @@ describe('words that mean nothing', () => {
     ['fail-start', 'work', 'luck'],
     ['prefs', 'work', 'no_such_property', 'x'],
   ])
-    it(`change nothing and say what would: ${words.join(' ') || '(none)'}`, async () => {
+    it(`an invalid command changes nothing, and the message says what is valid: ${words.join(' ') || '(none)'}`, async () => {
       const before = JSON.stringify(sim.host.snapshot());
       await expect(async () => does(...words)).rejects.toThrow(BadWords);
       expect(JSON.stringify(sim.host.snapshot())).toBe(before);
@@ -91,7 +91,7 @@ describe('words that mean nothing', () => {
 });
 
 describe('qmcp sim ctl', () => {
-  it('reaches a running host by its directory', async () => {
+  it('qmcp sim ctl finds a running host by its directory', async () => {
     const shown = await qmcp(['sim', 'ctl', '--dir', dir, 'list'], { cwd: dir });
     expect(shown.code).toBe(0);
     expect(shown.stdout).toMatch(/^name +class +state +network +tags\n/);
@@ -99,7 +99,7 @@ describe('qmcp sim ctl', () => {
     expect((await qmcp(['sim', 'ctl', '--dir', dir, 'tag', 'work', '+y', '-y'], { cwd: dir })).code).toBe(0);
   });
 
-  it('says what there is, and what is wrong', async () => {
+  it('qmcp sim ctl lists its commands, and explains an error', async () => {
     expect((await qmcp(['sim', 'ctl', '--dir', dir], { cwd: dir })).stdout).toBe(`${help().join('\n')}\n`);
     expect(help()).toHaveLength(Object.keys(VERBS).length);
     const wrong = await qmcp(['sim', 'ctl', '--dir', dir, 'bogus'], { cwd: dir });

@@ -38,7 +38,7 @@ const complaint = (env: Record<string, string>): string => {
 };
 
 describe('the interpreter', () => {
-  test('is the one behind the python3 in PATH, which is asked once', () => {
+  test('the interpreter is the one behind the python3 in PATH, which runs once', () => {
     const { bin, starts } = shim('asked');
     const env: Record<string, string> = { PATH: bin };
     expect(python(env)).toBe(here);
@@ -48,7 +48,7 @@ describe('the interpreter', () => {
     expect(starts()).toBe(1);
   });
 
-  test('is the one QMCP_PYTHON names, whatever is in PATH', () => {
+  test('the interpreter is the one that QMCP_PYTHON names, whatever is in PATH', () => {
     const { bin, starts } = shim('not-asked');
     const link = join(folder, 'other-python');
     symlinkSync(here, link);
@@ -56,13 +56,13 @@ describe('the interpreter', () => {
     expect(starts()).toBe(0);
   });
 
-  test('is asked for again when QMCP_PYTHON is changed on the way to a child', () => {
+  test('the interpreter is looked up again when a child gets another QMCP_PYTHON', () => {
     const env: Record<string, string> = { PATH: shim('changed').bin };
     python(env);
     expect(() => python({ ...env, QMCP_PYTHON: '/nowhere/python3' })).toThrow(NoPython);
   });
 
-  test('is asked for once in all of a command: the simulated host, its dom0 and its qrexec client', async () => {
+  test('the interpreter is looked up once for a command: the simulated host, its dom0 and its qrexec client', async () => {
     const { bin, starts } = shim('command');
     const { code, stdout } = await qmcp(['call', 'qube_list', '--host', 'sim'], {
       env: {
@@ -75,7 +75,7 @@ describe('the interpreter', () => {
     expect(stdout).toContain('ai-debian');
   });
 
-  test('may be at a path that the first line of a script cannot hold', async () => {
+  test('the interpreter may have a path that does not fit in the first line of a script', async () => {
     const place = join(folder, `it's ${'far '.repeat(50)}away`);
     mkdirSync(place);
     symlinkSync(here, join(place, 'interpreter'));
@@ -84,7 +84,7 @@ describe('the interpreter', () => {
   });
 });
 
-describe('without an interpreter that will do, a person is told where, why and what to run', () => {
+describe('without a usable interpreter, a person is told where, why and what to run', () => {
   const install = `Install Python ${OLDEST_PYTHON} or later, or run this again with QMCP_PYTHON=/path/to/python3 before it.`;
   const choose = `Set QMCP_PYTHON to the path of a Python ${OLDEST_PYTHON} or later, or unset it to use the python3 in PATH.`;
 
@@ -119,7 +119,7 @@ describe('without an interpreter that will do, a person is told where, why and w
     expect(complaint({ PATH: join(folder, 'empty'), ...env })).toContain(expected);
   });
 
-  test('a command says it in two lines, and ends with 1', async () => {
+  test('a command without an interpreter prints two lines and exits with 1', async () => {
     const { code, stderr } = await qmcp(['call', 'qube_list', '--host', 'sim'], {
       env: { QMCP_PYTHON: '/nowhere/python3' },
     });

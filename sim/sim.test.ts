@@ -30,12 +30,12 @@ const admin = async (method: string, dest: string, argument = '', payload = '') 
 };
 
 describe('a simulated host', () => {
-  it('leaves in its directory what other programs are pointed at', async () => {
+  it('a simulated host has in its directory the files that other programs use', async () => {
     for (const name of ['qubesd.sock', 'qmcpd.sock']) expect(existsSync(join(dir, name))).toBe(true);
     expect(existsSync(await sim.client('mcp-control'))).toBe(true);
   });
 
-  it('copies files between qubes in the platform’s own stream, where the policy lets it', async () => {
+  it('files are copied between qubes in the platform’s own stream, where the policy allows it', async () => {
     const { exit, err } = await inWork(
       'mkdir -p d/e; printf "x\\0y" > d/e/f; echo top > t; qvm-copy-to-vm personal d t',
     );
@@ -50,7 +50,7 @@ describe('a simulated host', () => {
     expect(listed.out).toMatch(/^top\n\s*170 000 171\s*$/);
   });
 
-  it('does not copy where the policy does not, and says what qrexec says', async () => {
+  it('files are not copied where the policy denies it, and the message is qrexec’s', async () => {
     expect(await inWork('echo x > x; qvm-copy-to-vm vault x')).toEqual({
       exit: 126,
       out: '',
@@ -58,11 +58,11 @@ describe('a simulated host', () => {
     });
   });
 
-  it('does not overwrite what was copied before', async () => {
+  it('a copy does not overwrite an earlier one', async () => {
     expect((await inWork('echo again > t; qvm-copy-to-vm personal t')).err).toContain('errno 17');
   });
 
-  it('gives a guest’s curl the network its netvm chain and firewall leave it', async () => {
+  it('a guest’s curl reaches what its netvm chain and firewall allow', async () => {
     const { out } = await inWork('curl -s http://example.com/page');
     expect(out).toBe('example.com says hello from /page\n');
     expect(sim.reach('work', { host: 'example.com', port: 80, protocol: 'tcp' }).reached).toBe(true);

@@ -22,7 +22,7 @@ const recorded = readFileSync(packageFile('test', 'recordings', 'properties-and-
 const python = (wanted: boolean | null) => (wanted === null ? 'None' : wanted ? 'True' : 'False');
 
 describe('the method table', () => {
-  test('has every method of the real daemon, with the same rules', () => {
+  test('the method table has every method of the real daemon, with the same rules', () => {
     const ours = methodsOf(load());
     for (const row of recorded.filter(({ name }) => !STREAMS.has(name))) {
       const method = ours.get(row.name.replace(/[{}]/g, ''))?.method;
@@ -36,13 +36,13 @@ describe('the method table', () => {
     }
   });
 
-  test('has no method the real daemon does not have', () => {
+  test('the method table has no method that the real daemon does not have', () => {
     const theirs = new Set(recorded.map(({ name }) => name.replace(/\{\w+\}/, '{}')));
     for (const { method } of methodsOf(load()).values())
       expect(theirs.has(method.name), method.name).toBe(true);
   });
 
-  test('enforces its rules, and nothing has happened when one is broken', async () => {
+  test('a request that breaks a rule of its method is refused, and nothing changes', async () => {
     const host = load();
     const before = host.snapshot();
     const refuse = async (...request: Parameters<typeof encodeRequest>) =>
@@ -65,7 +65,7 @@ describe('the method table', () => {
 });
 
 describe('an exchange', () => {
-  test('of 4.2 keeps persistent devices from one run to the next', async () => {
+  test('a request of 4.2 keeps persistent devices over restarts', async () => {
     const host = load('4.2');
     const ask = async (...request: Parameters<typeof encodeRequest>) =>
       decodeReply(await host.call(encodeRequest(...request)));
@@ -86,7 +86,7 @@ describe('an exchange', () => {
     expect(await ask('admin.vm.device.block.List', 'vault')).toEqual({ kind: 'ok', data: '' });
   });
 
-  test('up to 4.3 is met with silence where 4.4 says what is wrong with it', async () => {
+  test('a malformed request gets an empty reply up to 4.3, and an error message in 4.4', async () => {
     const bad = encodeRequest('admin.vm.List', 'dom0', { argument: 'x' });
     expect(decodeReply(await load('4.4').call(bad))).toMatchObject({ message: 'unexpected argument' });
     for (const api of ['4.3', '4.2'] as const) {
@@ -94,7 +94,7 @@ describe('an exchange', () => {
     }
   });
 
-  test('never breaks the host, whatever is in it', async () => {
+  test('no request breaks the host, whatever its bytes', async () => {
     console.log(`seed ${SEED}`);
     const names = [
       ...new Set((['4.2', '4.3', '4.4'] as const).flatMap((api) => [...methodsOf(load(api)).keys()])),

@@ -48,11 +48,11 @@ async function ask(...chunks: Uint8Array[]): Promise<Buffer> {
 const list = encodeRequest('admin.vm.List', 'dom0');
 
 describe('the socket of the Admin API', () => {
-  test('is open to root and its group only', () => {
+  test('the socket of the Admin API is open to root and its group only', () => {
     expect(statSync(path).mode & 0o777).toBe(0o770);
   });
 
-  test('answers when the caller has said everything, however it was cut up', async () => {
+  test('the socket of the Admin API answers after the end of the request, however it was split', async () => {
     const reply = await ask(...[...list].map((byte) => Uint8Array.of(byte)));
     expect(decodeReply(reply)).toMatchObject({
       kind: 'ok',
@@ -60,7 +60,7 @@ describe('the socket of the Admin API', () => {
     });
   });
 
-  test('says nothing before that', async () => {
+  test('the socket of the Admin API sends nothing before the end of the request', async () => {
     const socket = await open();
     let heard = 0;
     socket.on('data', (chunk) => {
@@ -75,7 +75,7 @@ describe('the socket of the Admin API', () => {
     socket.destroy();
   });
 
-  test('answers 200 callers at once, each its own', async () => {
+  test('the socket of the Admin API answers 200 callers at once, each with its own reply', async () => {
     const replies = await Promise.all(
       Array.from({ length: 200 }, async (_, at) => {
         const feature = `f${at}`;
@@ -86,7 +86,7 @@ describe('the socket of the Admin API', () => {
     expect(replies).toEqual(replies.map((_, at) => ({ kind: 'ok', data: `v${at}` })));
   });
 
-  test('starts a qube once for callers who all want it started', async () => {
+  test('concurrent starts of one qube start it once', async () => {
     let [booted, asked] = [0, 0];
     const all = gate();
     host.onPower(async (_name, change) => {
@@ -106,7 +106,7 @@ describe('the socket of the Admin API', () => {
     expect(booted).toBe(1);
   });
 
-  test('lets one of several creates of a name win', async () => {
+  test('one of several concurrent creates of a name succeeds', async () => {
     const replies = await Promise.all(
       Array.from({ length: 3 }, () =>
         ask(encodeRequest('admin.vm.Create.AppVM', 'dom0', { payload: 'name=x label=red' })),
@@ -122,12 +122,12 @@ describe('the socket of the Admin API', () => {
     ['the format of 4.0', Buffer.from('dom0\0admin.vm.List\0dom0\0\0')],
     ['an unknown keyword', Buffer.from('admin.vm.List+ dom0 keyword default\0')],
     ['more than it reads', Buffer.concat([list, Buffer.alloc(70_000, 120)])],
-  ])('meets %s with silence, and goes on', async (_what, bytes) => {
+  ])('the socket of the Admin API closes without a reply on %s, and continues', async (_what, bytes) => {
     expect(await ask(bytes)).toHaveLength(0);
     expect(decodeReply(await ask(list)).kind).toBe('ok');
   });
 
-  test('finishes what a caller asked who did not stay for the reply', async () => {
+  test('a call whose caller disconnects is carried out', async () => {
     const socket = await open();
     socket.end(encodeRequest('admin.vm.tag.Set', 'work', { argument: 'left' }));
     socket.destroySoon();
@@ -136,14 +136,14 @@ describe('the socket of the Admin API', () => {
     ).toEqual({ kind: 'ok', data: '1' });
   });
 
-  test('is not held up by callers who never finish', async () => {
+  test('callers who never finish do not delay others', async () => {
     const idle = await Promise.all(Array.from({ length: 50 }, open));
     for (const socket of idle) socket.write('admin.vm.Li');
     expect(decodeReply(await ask(list)).kind).toBe('ok');
     for (const socket of idle) socket.destroy();
   });
 
-  test('tells every subscriber what happens, until it hangs up', async () => {
+  test('every subscriber gets the events until it disconnects', async () => {
     const [first, second] = [await open(), await open()];
     const heard: [string, string] = ['', ''];
     first.on('data', (chunk) => {
@@ -167,7 +167,7 @@ describe('the socket of the Admin API', () => {
     first.destroy();
   });
 
-  test('closes while subscribers are connected', async () => {
+  test('the server closes while subscribers are connected', async () => {
     const socket = await open();
     socket.on('error', () => {});
     socket.end(encodeRequest('admin.Events', 'dom0'));

@@ -502,14 +502,14 @@ for (const [name, engine, user, missing] of [
       expect((await qube.call('Run', sent, { hangsUp: atOnce })).last).toEqual(invalid);
     });
 
-    it('input that is no frame is refused, and so is a frame that is too long', async () => {
+    it('input that is not a frame is refused, and so is a frame that is too long', async () => {
       const qube = await place.qube();
       const line = Buffer.from(`{"command":"cat","user":"${user}"}\n`);
       for (const input of ['plain\n', 'O\0\0\0\0', 'I\0\u0001\0\u0001'])
         expect((await qube.call('Run', Buffer.concat([line, Buffer.from(input)]))).last).toEqual(invalid);
     });
 
-    it('whatever goes on for a caller whose side ends is ended with it, and says no more', async () => {
+    it('when its caller disconnects, a running service is ended and sends nothing more', async () => {
       const qube = await place.qube();
       const at = (path: string) => `${qube.dir}/${path}`;
       const size = async (path: string) =>
@@ -550,7 +550,7 @@ for (const [name, engine, user, missing] of [
     });
   });
 
-describe('the service a template ships, when its output is not taken as it comes', () => {
+describe('the shipped guest service with a slow reader', () => {
   const user = userInfo().username;
   const run = (request: object) => message(JSON.stringify({ user, ...request }));
   let place: Place;
@@ -560,7 +560,7 @@ describe('the service a template ships, when its output is not taken as it comes
   afterAll(() => place.end());
 
   // qrexec's agent, whose caller has gone, reads no more and keeps its end of the output open until the service has ended.
-  it('hears that the caller’s side ends, though it is in the middle of what nobody takes', async () => {
+  it('a service notices that its caller disconnected, also while nobody reads its output', async () => {
     const { dir } = await place.qube();
     const child = serviceProcess('Run', dir);
     child.stdin.write(run({ command: 'yes', timeout: 3600 }));
@@ -571,7 +571,7 @@ describe('the service a template ships, when its output is not taken as it comes
     child.stdout.destroy();
   });
 
-  it('finishes the frame it was at when the time was up, and says so in the next', async () => {
+  it('a service finishes the frame in progress when the time is up, and reports the timeout in the next', async () => {
     const { dir } = await place.qube();
     const [pid, go] = [join(dir, 'pid'), join(dir, 'go')];
     // A pipe takes a part of a frame, where a socket takes all of it or nothing. It is read when the time is up.
@@ -586,7 +586,7 @@ describe('the service a template ships, when its output is not taken as it comes
     expect(stdout.length).toBeGreaterThan(0);
   });
 
-  it('leaves nothing in the background for a caller that had gone before it could be told of it', async () => {
+  it('a service leaves no background command for a caller that disconnected before it got the handle', async () => {
     const { dir, call } = await place.qube();
     const { last } = await call('Run', run({ command: FOREVER, background: true }), { hangsUp: atOnce });
     expect(last).toBeUndefined();

@@ -72,7 +72,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     return { exit, said };
   };
 
-  it('keeps /home and /rw over a restart, and nothing else', async () => {
+  it('a sandboxed qube keeps /home and /rw over a restart, and nothing else', async () => {
     const kept = '/home/user/f /rw/config/f';
     const lost = '/etc/f /root/f /tmp/f /var/f';
     const first = await start('app');
@@ -82,26 +82,26 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     expect(await runOnce('app', `ls ${kept} ${lost} 2>/dev/null`)).toBe(`${kept.replace(' ', '\n')}\n`);
   });
 
-  it('has nothing left when it is forgotten', async () => {
+  it('a removed qube leaves no file of its sandbox', async () => {
     await runOnce('app', 'echo a > /home/user/f; chmod 000 /home/user');
     engine.forget('app');
     expect(readdirSync(join(dir, 'guests'))).toEqual([]);
     expect(await runOnce('app', 'ls -A /home/user')).toBe('');
   });
 
-  it('shares its files with no other qube', async () => {
+  it('a sandboxed qube shares its files with no other qube', async () => {
     await runOnce('app', 'echo a > /home/user/f');
     expect(await runOnce('other', 'ls -A /home/user')).toBe('');
   });
 
-  it('as a disposable starts on a copy of its template’s private volume and touches nothing of it', async () => {
+  it('a sandboxed disposable starts on a copy of its template’s private volume and does not change it', async () => {
     await runOnce('dvm', 'echo base > /home/user/f');
     const said = await runOnce('disp1', 'cat /home/user/f; echo changed > /home/user/f', 'DispVM', 'dvm');
     expect(said).toBe('base\n');
     expect(await runOnce('dvm', 'cat /home/user/f')).toBe('base\n');
   });
 
-  it('has another’s private volume after a clone, and an empty one after an import of nothing', async () => {
+  it('a sandboxed qube has the other’s private volume after a clone, and an empty one after an import of nothing', async () => {
     await runOnce('app', 'echo a > /home/user/f');
     await engine.import({ qube: 'new', volume: 'private' }, { qube: 'app', volume: 'private' });
     expect(await runOnce('new', 'cat /home/user/f')).toBe('a\n');
@@ -109,14 +109,14 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     expect(await runOnce('new', 'ls -A /home/user')).toBe('');
   });
 
-  it('has no network interface but lo, and none of the machine’s', async () => {
+  it('a sandboxed qube has no network interface but lo, and none of the machine’s', async () => {
     const table = await run(await start('app'), 'cat /proc/net/dev');
     const names = table.split('\n').flatMap((line) => /^\s*(\S+):/.exec(line)?.[1] ?? []);
     expect(names).toEqual(['lo']);
     expect(Object.keys(networkInterfaces())).not.toHaveLength(0);
   });
 
-  it('sees no file of the machine outside /usr', async () => {
+  it('a sandboxed qube sees no file of the machine outside /usr', async () => {
     mkdirSync(join(dir, 'secret'));
     writeFileSync(join(dir, 'secret/f'), 'secret');
     const guest = await start('app');
@@ -132,14 +132,14 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     expect(await run(guest, 'cat /etc/hostname; hostname')).toBe('app\napp\n');
   });
 
-  it('learns nothing of the machine from its own processes', async () => {
+  it('a sandboxed qube learns nothing about the machine from its own processes', async () => {
     const said = await run(await start('app'), 'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline');
     expect(said).not.toContain(dir);
     expect(said).not.toContain(packageRoot());
     expect(said).not.toContain(process.env.HOME === '/root' ? process.execPath : process.env.HOME);
   });
 
-  it('cannot change the machine’s programs or its kernel’s settings', async () => {
+  it('a sandboxed qube cannot change the machine’s programs or its kernel’s settings', async () => {
     const guest = await start('app');
     expect(await run(guest, 'echo x > /usr/bin/x')).toMatch(/Read-only/);
     const writable =
@@ -153,7 +153,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     expect(await run(guest, 'mount -t tmpfs x /mnt 2>&1 || mount -t tmpfs x /tmp')).not.toBe('');
   });
 
-  it('has a shell for its user and one for root, and says so when it has no such service', async () => {
+  it('a sandboxed qube has shells for its user and for root, and reports a service that it does not have', async () => {
     const guest = await start('app');
     const shell = await serve(guest, 'qubes.VMShell', 'echo $HOME $QREXEC_REMOTE_DOMAIN; exit 3');
     expect(shell).toEqual({ exit: 3, said: '/home/user mcp-control\n' });
@@ -165,17 +165,20 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     expect((await serve(guest, 'qubes.VMShell', '', { user: 'eve' })).exit).toBe(126);
   });
 
-  it.skipIf(process.geteuid?.() !== 0)('keeps root’s files from its user (needs root here)', async () => {
-    const guest = await start('app');
-    expect(await run(guest, 'id -un', 'user')).toBe('user\n');
-    expect(await run(guest, 'id -un', 'root')).toBe('root\n');
-    expect(await run(guest, 'touch /etc/f; ls /root', 'user')).toMatch(
-      /Permission denied(.|\n)*Permission denied/,
-    );
-    expect((await serve(guest, 'qubes.VMShell', 'id -u; id -G')).said).toBe('1000\n1000\n');
-  });
+  it.skipIf(process.geteuid?.() !== 0)(
+    'the user of a sandboxed qube cannot read root’s files (needs root here)',
+    async () => {
+      const guest = await start('app');
+      expect(await run(guest, 'id -un', 'user')).toBe('user\n');
+      expect(await run(guest, 'id -un', 'root')).toBe('root\n');
+      expect(await run(guest, 'touch /etc/f; ls /root', 'user')).toMatch(
+        /Permission denied(.|\n)*Permission denied/,
+      );
+      expect((await serve(guest, 'qubes.VMShell', 'id -u; id -G')).said).toBe('1000\n1000\n');
+    },
+  );
 
-  it('answers while its caller is still talking', async () => {
+  it('a sandboxed qube answers while its caller is still sending', async () => {
     const guest = await start('app');
     let answered = () => {};
     const answer = new Promise<void>((resolve) => {
@@ -196,7 +199,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     expect(said).toBe('one\ntwo\n');
   });
 
-  it('ends a command whose caller goes', async () => {
+  it('a command in a sandboxed qube ends when its caller disconnects', async () => {
     const guest = await start('app');
     const marker = `sleep 7100.${process.pid}`;
     const hangUp = new AbortController();
@@ -207,7 +210,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     await eventually(() => processes(marker)).toBe(0);
   });
 
-  it('keeps what a command left running, until it stops', async () => {
+  it('a process that a command left behind runs until its sandboxed qube stops', async () => {
     const guest = await start('app');
     const marker = `sleep 7200.${process.pid}`;
     await run(guest, `setsid ${marker} > /dev/null 2>&1 &`, 'user');
@@ -218,7 +221,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     expect(processes(marker)).toBe(0);
   });
 
-  it('takes every process along when it stops, and runs nothing afterwards', async () => {
+  it('a sandboxed qube that stops ends all of its processes, and starts none afterwards', async () => {
     const guest = await start('app');
     const marker = `sleep 7300.${process.pid}`;
     const running = guest.run({ command: `trap "" TERM HUP; setsid ${marker} & ${marker}`, user: 'root' });
@@ -230,13 +233,13 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     await guest.stop();
   });
 
-  it('is not brought down by its own root', async () => {
+  it('root in a sandboxed qube cannot end the sandbox', async () => {
     const guest = await start('app');
     await run(guest, 'kill -9 1; kill -9 -1');
     expect(await run(guest, 'echo up')).toBe('up\n');
   });
 
-  it('is what a simulated host has when it is asked for, stopped and removed as the host says', async () => {
+  it('a simulated host starts, stops and removes sandboxes with its qubes', async () => {
     const sim = await startHost({ spec: 'demo', dir: join(dir, 'd'), guests: 'bwrap' });
     try {
       const policy = join(sim.root, 'etc/qubes/policy.d/10-test.policy');

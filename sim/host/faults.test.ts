@@ -15,7 +15,7 @@ const ok = { kind: 'ok', data: '' };
 const tag = (name: string) => ['admin.vm.tag.Set', 'work', { argument: name }] as const;
 
 describe('a fault', () => {
-  test('refuses a method as often as it was told to, and changes nothing', async () => {
+  test('a fault refuses a method for the given number of calls, and nothing changes', async () => {
     const { host, ask } = demo();
     host.faults.add({
       method: 'admin.vm.tag.Set',
@@ -32,7 +32,7 @@ describe('a fault', () => {
     expect(await ask(...tag('b'))).toEqual(ok);
   });
 
-  test('drops the connection before the effect, or after it', async () => {
+  test('a fault drops the connection before the effect, or after it', async () => {
     const { host, ask } = demo();
     host.faults.add({ method: 'admin.vm.tag.Set', count: 1, drop: 'before' });
     host.faults.add({ method: 'admin.vm.tag.Set', count: 1, drop: 'after' });
@@ -42,7 +42,7 @@ describe('a fault', () => {
     expect(host.qube('work')?.tags.has('b')).toBe(true);
   });
 
-  test('hits one qube, or all methods of a kind, or calls by chance that a seed repeats', async () => {
+  test('a fault affects one qube, or all methods of a group, or calls by chance, repeatable by the seed', async () => {
     const run = async () => {
       const { host, ask } = demo(7);
       host.faults.add({ method: 'admin.vm.*', dest: 'work', oneIn: 3, drop: 'before' });
@@ -57,7 +57,7 @@ describe('a fault', () => {
     expect(await run()).toEqual(first);
   });
 
-  test('can be taken back', async () => {
+  test('a fault can be removed', async () => {
     const { host, ask } = demo();
     const takeBack = host.faults.add({ method: 'admin.vm.tag.Set', drop: 'before' });
     expect(await ask(...tag('a'))).toEqual({ kind: 'none' });
@@ -69,7 +69,7 @@ describe('a fault', () => {
     ['memory', 'QubesMemoryError', "Not enough memory to start domain 'vault'"],
     ['hypervisor', 'QubesException', /^Start failed: .*, see \/var\/log\/libvirt/],
     ['qrexec', 'QubesVMError', /^Cannot connect to qrexec agent for 60 seconds, see .*guest-vault\.log/],
-  ] as const)('fails a start for want of %s, and the next start goes well', async (at, type, message) => {
+  ] as const)('a fault fails one start by %s, and the next start succeeds', async (at, type, message) => {
     const { host, ask } = demo();
     host.faults.failStart('vault', at);
     expect(await ask('admin.vm.Start', 'vault')).toMatchObject({
@@ -81,7 +81,7 @@ describe('a fault', () => {
     expect(await ask('admin.vm.Start', 'vault')).toEqual(ok);
   });
 
-  test('a netvm that cannot start keeps its client from starting', async () => {
+  test('a network qube that cannot start prevents the start of its client', async () => {
     const { host, ask } = demo();
     for (const name of ['personal', 'work', 'mcp-control', 'sys-ai-net', 'sys-firewall'])
       await ask('admin.vm.Kill', name);
@@ -92,7 +92,7 @@ describe('a fault', () => {
     expect(host.qube('sys-firewall')?.state).toBe('Running');
   });
 
-  test('makes a qube ignore its shutdown; it can still be killed, without a word', async () => {
+  test('a fault makes a qube ignore its shutdown, and a kill still ends it', async () => {
     const { host, ask } = demo();
     host.faults.hangShutdown('work');
     expect(await ask('admin.vm.Shutdown', 'work', { argument: 'wait' })).toMatchObject({
@@ -105,7 +105,7 @@ describe('a fault', () => {
     expect(host.qube('work')?.state).toBe('Halted');
   });
 
-  test('a disposable that cannot start is gone', async () => {
+  test('a disposable that cannot start is removed', async () => {
     for (const at of ['memory', 'hypervisor', 'qrexec'] as const) {
       const { host, ask } = demo();
       await ask('admin.vm.Create.DispVM', 'dom0', { argument: 'default-dvm', payload: 'name=d label=red' });
@@ -115,7 +115,7 @@ describe('a fault', () => {
     }
   });
 
-  test('a disposable that crashes is gone, and whoever watches power hears of it', async () => {
+  test('a disposable that crashes is removed, and the listeners of power hear it', async () => {
     const { host, ask } = demo();
     const created = await ask('admin.vm.CreateDisposable', 'default-dvm');
     const name = created.kind === 'ok' ? created.data : '';

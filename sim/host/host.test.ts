@@ -35,8 +35,8 @@ function large(count: number): HostSpec {
   };
 }
 
-describe('a world', () => {
-  test('demo has one world of one principal, its template and its gateway, and everything else outside', () => {
+describe('a file that describes a host', () => {
+  test('the demo host has one world with one principal, its template and its gateway, and everything else is outside', () => {
     const { host } = hostOf();
     const tagged = host.snapshot().qubes.filter(({ tags }) => tags.includes('ai-managed'));
     expect(tagged.map(({ name }) => name)).toEqual(['ai-debian']);
@@ -49,7 +49,7 @@ describe('a world', () => {
     [{ qubes: [] }, '/qubes'],
     [{ qubes: [{ name: 'a', class: 'AppVM', label: 'red', color: 1 }] }, '/qubes/0'],
     [{ qubes: [{ name: 'a', class: 'Nope', label: 'red' }] }, '/qubes/0/class'],
-  ])('that is not one is refused with the place of the mistake: %#', (value, place) => {
+  ])('a malformed host file is refused with the place of the mistake: %#', (value, place) => {
     expect(() => parseHostSpec(value, 'w.json')).toThrow(`w.json: ${place}`);
   });
 
@@ -61,17 +61,17 @@ describe('a world', () => {
     ],
     [{ name: 'a', class: 'TemplateVM', label: 'pink' }, 'a: /label: there is no label pink'],
     [{ name: 'a', class: 'TemplateVM', label: 'red', properties: { nope: 1 } }, 'a: /properties/nope'],
-  ] as const)('that refers to what is not there is refused: %#', (qube, message) => {
+  ] as const)('a host file that refers to something missing is refused: %#', (qube, message) => {
     expect(() => Host.load({ qubes: [qube] })).toThrow(message);
   });
 
-  test('that does not exist is refused by name', () => {
+  test('a host file that does not exist is refused by name', () => {
     expect(() => loadHostSpec('no-such-world')).toThrow('there is no world no-such-world');
   });
 });
 
 describe('a qube created by another', () => {
-  test('is born with its creator’s tags, and disposables with their template’s besides', async () => {
+  test('a qube that another qube created gets its creator’s tags, and a disposable those of its template too', async () => {
     const { host, ask } = hostOf();
     await ask('admin.vm.tag.Set', 'default-dvm', { argument: 'dvm-tag' });
     const tags: Record<string, string[]> = {};
@@ -98,8 +98,8 @@ describe('a qube created by another', () => {
   });
 });
 
-describe('starting', () => {
-  test('waits for what watches power, and is in transition until then', async () => {
+describe('a start of a qube', () => {
+  test('a start waits for the listeners of power, and the qube is transient until then', async () => {
     const { host, ask } = hostOf();
     let release: () => void = () => {};
     host.onPower(
@@ -119,7 +119,7 @@ describe('starting', () => {
     expect(host.qube('vault')?.state).toBe('Running');
   });
 
-  test('fails as one whose qrexec never answers when what watches power fails', async () => {
+  test('a start fails like one without qrexec when a listener of power fails', async () => {
     const { host, ask } = hostOf();
     host.onPower(() => Promise.reject(new Error('no shell')));
     expect(await ask('admin.vm.Start', 'vault')).toMatchObject({ kind: 'error', type: 'QubesVMError' });
@@ -127,8 +127,8 @@ describe('starting', () => {
   });
 });
 
-describe('what a qube may see', () => {
-  test('is nothing, unless a policy says otherwise', async () => {
+describe('visibility', () => {
+  test('a qube sees no other qube, unless the policy allows it', async () => {
     const { host, ask } = hostOf();
     expect(await ask('admin.vm.List', 'dom0', { source: 'work' })).toEqual({ kind: 'ok', data: '' });
     host.visible = (service, _argument, source, target) =>
@@ -138,7 +138,7 @@ describe('what a qube may see', () => {
     });
   });
 
-  test('policy sees each qube under the policy daemon’s own field names', () => {
+  test('the policy sees each qube with the policy daemon’s own field names', () => {
     expect(hostOf().host.system()['default-dvm']).toMatchObject({
       type: 'AppVM',
       tags: ['audiovm-dom0', 'guivm-dom0'],
@@ -150,7 +150,7 @@ describe('what a qube may see', () => {
 });
 
 describe('a volume', () => {
-  test('tells the guests whose contents it took over', async () => {
+  test('the guests are told whose contents a volume took over', async () => {
     const { host, ask } = hostOf();
     const imports: unknown[] = [];
     host.onImport((to, from) => imports.push([to, from]));
@@ -165,7 +165,7 @@ describe('a volume', () => {
     ]);
   });
 
-  test('keeps the revisions it was told to, and can go back to one', async () => {
+  test('a volume keeps the configured number of revisions, and can return to one', async () => {
     const { ask } = hostOf();
     await ask('admin.vm.volume.Set.revisions_to_keep', 'vault', { argument: 'private', payload: '2' });
     for (let at = 0; at < 3; at++) {
@@ -179,7 +179,7 @@ describe('a volume', () => {
     expect(await ask('admin.vm.volume.Revert', 'vault', revert)).toEqual({ kind: 'ok', data: '' });
   });
 
-  test('of a running qube is outdated when its template has changed', async () => {
+  test('a volume of a running qube is outdated after its template has changed', async () => {
     const { ask } = hostOf();
     const info = async () => {
       const reply = await ask('admin.vm.volume.Info', 'work', { argument: 'root' });
@@ -203,7 +203,7 @@ describe('on a large host', () => {
         return visits(() => ask('admin.vm.List', 'dom0'));
       },
     ],
-  ])('the work for %s grows with the number of qubes and no faster', async (_what, work) => {
+  ])('the work for %s grows at most with the number of qubes', async (_what, work) => {
     const [small, big] = [await work(large(250)), await work(large(2000))];
     expect(small).toBeGreaterThan(250);
     // Eight times the qubes; sorting them is a little more than that, a square would be sixty-four.

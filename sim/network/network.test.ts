@@ -23,11 +23,11 @@ const app = (firewall: readonly string[], more: Partial<NetworkQube> = {}) =>
 const chain = [net('fw', 'net'), net('net', null)];
 
 describe('a packet', () => {
-  it('gets out along a chain of running network qubes', () => {
+  it('a packet leaves along a chain of running network qubes', () => {
     expect(from([app(OPEN), ...chain])).toBe('reached');
   });
 
-  it('goes nowhere without a network, over one that is down, or over one that provides none', () => {
+  it('a packet goes nowhere without a network, through a halted qube, or through one that provides no network', () => {
     expect(from([app(OPEN, { netvm: null }), ...chain])).toBe('unreachable at app');
     expect(from([app(OPEN), net('fw', 'net', { state: 'Halted' }), net('net', null)])).toBe(
       'unreachable at net',
@@ -38,7 +38,7 @@ describe('a packet', () => {
     expect(from([app(OPEN), net('fw', 'app')])).toBe('unreachable at fw');
   });
 
-  it('is dropped by the first hop whose rules say so', () => {
+  it('a packet is dropped by the first qube whose rules say so', () => {
     expect(from([app(['action=drop']), ...chain], { ...web, host: '1.2.3.4' })).toBe('blocked at app');
     expect(
       from([app(OPEN), net('fw', 'net', { firewall: ['action=drop'] }), net('net', null)], {
@@ -48,7 +48,7 @@ describe('a packet', () => {
     ).toBe('blocked at fw');
   });
 
-  it('to a name needs the name servers, to an address it does not', () => {
+  it('a packet to a name needs the name servers, and one to an address does not', () => {
     const rules = [
       `action=accept dst4=${addressOf('example.com')}/32 proto=tcp dstports=443-443`,
       'action=drop',
@@ -59,7 +59,7 @@ describe('a packet', () => {
   });
 });
 
-describe('a rule', () => {
+describe('a firewall rule', () => {
   const packet = {
     host: 'example.com',
     address: '10.1.2.3',
@@ -69,7 +69,7 @@ describe('a rule', () => {
   } as const;
   const decides = (...rules: string[]) => passes(rules.map(parseRule), packet, 1000);
 
-  it('decides when every part of it matches; the first one that does; and nothing means drop', () => {
+  it('the first rule of which every part matches decides, and without one the packet is dropped', () => {
     expect(decides()).toBe(false);
     expect(decides('action=drop', 'action=accept')).toBe(false);
     expect(decides('action=drop proto=udp', 'action=accept')).toBe(true);
@@ -81,16 +81,16 @@ describe('a rule', () => {
     expect(decides('action=accept dst6=::/0')).toBe(false);
   });
 
-  it('that has expired is no rule', () => {
+  it('an expired rule never matches', () => {
     expect(decides('action=accept expire=1001')).toBe(true);
     expect(decides('action=accept expire=1000')).toBe(false);
   });
 
-  it('is not changed by its comment', () => {
+  it('a rule does not depend on its comment', () => {
     expect(decides('action=accept proto=tcp comment=not proto=udp at all')).toBe(true);
   });
 
-  it('holds for exactly the addresses of its network', () => {
+  it('a rule with a network matches exactly the addresses of it', () => {
     const address = fc.tuple(...[0, 1, 2, 3].map(() => fc.nat(255)));
     fc.assert(
       fc.property(address, address, fc.integer({ min: 0, max: 32 }), (network, asked, bits) => {

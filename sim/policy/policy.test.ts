@@ -24,8 +24,8 @@ const verdict = (text: string, target: string, source = 'work') => {
   return result.verdict === 'allow' ? `allow ${result.target}` : result.verdict;
 };
 
-describe('the recorded verdicts of the real policy daemon', () => {
-  it('are ours, every one', () => {
+describe('the recorded verdicts', () => {
+  it('every verdict equals the one recorded from the real policy daemon', () => {
     const text = readFileSync(packageFile('test/recordings/qrexec-verdicts.jsonl'), 'utf8');
     const { matching: agree, of, differences } = compare(readCases(text));
     expect(differences).toEqual([]);
@@ -34,39 +34,39 @@ describe('the recorded verdicts of the real policy daemon', () => {
   });
 });
 
-describe('evaluation', () => {
-  it('takes the first rule that matches, and denies when none does', () => {
+describe('evaluation of the policy', () => {
+  it('the first matching rule decides, and a call without one is denied', () => {
     expect(verdict('a.B * work vault allow\na.B * work vault deny', 'vault')).toBe('allow vault');
     expect(verdict('a.C * work vault allow', 'vault')).toBe('deny');
   });
 
-  it('reads a name that does not exist as @default', () => {
+  it('a name that does not exist is read as @default', () => {
     expect(verdict('a.B * work @default allow target=vault', 'tpyo')).toBe('allow vault');
     expect(verdict('a.B * work tpyo allow', 'tpyo')).toBe('deny');
   });
 
-  it('never connects a qube to itself', () => {
+  it('no rule connects a qube to itself', () => {
     expect(verdict('* * * * allow', 'work')).toBe('deny');
   });
 
-  it('makes @anyvm everything but dom0, the keywords included', () => {
+  it('@anyvm means everything except dom0, also the keywords', () => {
     for (const target of ['vault', '@dispvm', '@dispvm:dvm', '@default'])
       expect(verdict('a.B * work @anyvm allow target=vault', target)).toBe('allow vault');
     for (const target of ['dom0', '@adminvm'])
       expect(verdict('a.B * work @anyvm allow', target)).toBe('deny');
   });
 
-  it('does not let a tag match a disposable that is only asked for', () => {
+  it('a tag does not match a disposable that is only requested', () => {
     expect(verdict('a.B * work @tag:t allow', '@dispvm:dvm')).toBe('deny');
     expect(verdict('a.B * work @dispvm:@tag:t allow', '@dispvm')).toBe('allow @dispvm:dvm');
   });
 
-  it('takes no keyword for a target that only a rule can have', () => {
+  it('a keyword that only a rule may have is not accepted as a target', () => {
     for (const target of ['*', '@anyvm', '@tag:t', '@type:AppVM', '@dispvm:@tag:t', '@dispvm:', '@nonsense'])
       expect(verdict('* * * * allow target=vault', target)).toBe('deny');
   });
 
-  it('knows a qube by its uuid wherever a name can stand', () => {
+  it('a uuid is accepted wherever a name is', () => {
     for (const rule of [
       'a.B * work uuid:v allow',
       `a.B * uuid:w vault allow`,
@@ -80,14 +80,14 @@ describe('evaluation', () => {
     expect(verdict('a.B * work @dispvm:uuid:d allow', '@dispvm')).toBe('deny');
   });
 
-  it('denies a call it cannot find an answer to, even where a later rule would allow it', () => {
+  it('a call for which the first matching rule has no answer is denied, even if a later rule would allow it', () => {
     const later = '\n* * * * allow target=vault';
     expect(verdict(`a.B * vault @dispvm:dvm allow${later}`, '@dispvm', 'vault')).toBe('deny');
     expect(verdict(`a.B * work vault ask\na.B * work @dispvm:gone allow${later}`, 'vault')).toBe('deny');
     expect(verdict(`a.B * work vault ask${later}`, 'vault')).toBe('ask');
   });
 
-  it('hands a call to a remote qube to its relay, as a call of the service that carries it', () => {
+  it('a call to a remote qube goes to its relay, as a call of the transport service', () => {
     const result = evaluate(policyOf({ '10-a.policy': 'a.B * work remote allow user=root' }), system, {
       service: 'a.B',
       argument: 'x',
@@ -98,14 +98,14 @@ describe('evaluation', () => {
     expect(verdict('a.B * work lost allow', 'lost')).toBe('deny');
   });
 
-  it('starts nothing under autostart=no', () => {
+  it('autostart=no starts no qube', () => {
     expect(verdict('a.B * work vault allow autostart=no', 'vault')).toBe('deny');
     expect(verdict('a.B * work @dispvm allow autostart=no', '@dispvm')).toBe('deny');
     expect(verdict('a.B * vault work allow autostart=no', 'work', 'vault')).toBe('allow work');
   });
 });
 
-describe('a policy that cannot be read', () => {
+describe('an invalid policy', () => {
   for (const [what, text] of Object.entries({
     'a trailing comment': 'a.B * work vault allow # why',
     'a glob': 'a.* * work vault allow',
@@ -124,23 +124,23 @@ describe('a policy that cannot be read', () => {
     'an unknown directive': '!include-all x',
     'an include that is not there': '!include nowhere',
   }))
-    it(`is one with ${what}`, () => {
+    it(`a policy with ${what} is invalid`, () => {
       expect(() => policyOf({ '10-a.policy': text })).toThrow(PolicySyntaxError);
       expect(() => policyOf({ '10-a.policy': '* * * * allow', '20-b.policy': text })).toThrow(
         /20-b.policy:1/,
       );
     });
 
-  it('is one with a file of a bad name', () => {
+  it('a policy with a file of a bad name is invalid', () => {
     expect(() => policyOf({ 'A.policy': '' })).toThrow(/invalid file name/);
   });
 
-  it('is one that includes itself', () => {
+  it('a policy that includes itself is invalid', () => {
     expect(() => policyOf({ '10-a.policy': '!include 10-a.policy' })).toThrow(/includes itself/);
   });
 });
 
-describe('files', () => {
+describe('policy files', () => {
   const disk = (files: Record<string, string>): PolicyFiles => ({
     list: (directory) =>
       Object.keys(files)
@@ -154,7 +154,7 @@ describe('files', () => {
       ({ service, argument, target, action }) => `${service}${argument ?? ''} ${target.text} ${action}`,
     );
 
-  it('are tried by base name, and one in /run stands for its namesake in /etc', () => {
+  it('policy files are ordered by base name, and one in /run replaces its namesake in /etc', () => {
     expect(
       order({
         '/etc/20-b.policy': 'b * work vault allow',
@@ -166,7 +166,7 @@ describe('files', () => {
     ).toEqual(['a vault allow', 'c vault allow']);
   });
 
-  it('given as texts can be included by their paths, and are no policy of their own in a folder', () => {
+  it('policy texts can be included by their paths, and are not policies of their own in a folder', () => {
     const { rules } = policyOf({
       '10-a.policy': '!include include/x\n!include-dir more',
       'include/x': 'x * work vault allow',
@@ -176,12 +176,12 @@ describe('files', () => {
     expect(rules.map(({ service }) => service)).toEqual(['x', 'm']);
   });
 
-  it('have words apart where the real one has them apart', () => {
+  it('policy words are split where the real parser splits them', () => {
     expect(policyOf({ '10-a.policy': '\x1ca.B\x1f*\x85work\u3000vault\xa0allow' }).rules).toHaveLength(1);
     expect(() => policyOf({ '10-a.policy': '\ufeffa.B * work vault allow' })).toThrow(PolicySyntaxError);
   });
 
-  it('can include files, directories and services in the old format', () => {
+  it('a policy file can include files, directories and services in the old format', () => {
     expect(
       order({
         '/etc/10-a.policy': '!include include/x\n!include-dir more\n!include-service s +y include/old',
@@ -192,7 +192,7 @@ describe('files', () => {
     ).toEqual(['x vault allow', 'm vault allow', 's+y @adminvm allow']);
   });
 
-  it('bring in the policy of 4.0 where one says so', () => {
+  it('a policy file can include the policy of 4.0', () => {
     expect(
       order(
         {

@@ -161,7 +161,7 @@ describe('a call that does not get through looks the same, whatever the reason',
     expect(await call('down', 'qubes.VMShell', 'echo up')).toEqual(REFUSED);
   });
 
-  it('more words than can be carried', async () => {
+  it('arguments that are too long to be sent', async () => {
     policy('* * * * allow');
     expect(await call('up', `a.B+${'x'.repeat(4000)}`)).toEqual(REFUSED);
   });
@@ -173,7 +173,7 @@ describe('a call that does not get through looks the same, whatever the reason',
 });
 
 describe('a service of a qube', () => {
-  it('gives its output, its errors and its exit code', async () => {
+  it('a service of a qube returns its output, its errors and its exit code', async () => {
     policy('qubes.VMShell * caller up allow');
     expect(await call('up', 'qubes.VMShell', 'echo out; echo err >&2; exit 7')).toEqual({
       exit: 7,
@@ -182,18 +182,18 @@ describe('a service of a qube', () => {
     });
   });
 
-  it('that is not there exits 127 and says nothing', async () => {
+  it('a service that a qube does not have exits with 127 and prints nothing', async () => {
     policy('a.B * caller up allow');
     expect(await call('up', 'a.B')).toEqual({ exit: 127, stdout: '', stderr: '' });
   });
 
-  it('starts its qube unless the rule says otherwise', async () => {
+  it('a call to a service of a halted qube starts the qube, unless the rule forbids it', async () => {
     policy('qubes.VMShell * caller down allow');
     expect((await call('down', 'qubes.VMShell', 'hostname')).stdout).toBe('down\n');
     expect(host.qube('down')?.state).toBe('Running');
   });
 
-  it('runs as the user the rule names, or as the qube’s own', async () => {
+  it('a service of a qube runs as the user that the rule names, or as the qube’s own', async () => {
     policy('qubes.VMShell +root caller up allow user=root\nqubes.VMShell * caller up allow');
     expect((await call('up', 'qubes.VMShell', 'whoami')).stdout).toBe('user\n');
     expect((await call('up', 'qubes.VMShell+root', 'whoami')).stdout).toBe('root\n');
@@ -201,7 +201,7 @@ describe('a service of a qube', () => {
 });
 
 describe('a disposable', () => {
-  it('lives for one call', async () => {
+  it('a disposable exists for one call', async () => {
     policy('qubes.VMShell * caller @dispvm allow');
     const before = host.snapshot().qubes.map(({ name }) => name);
     const { exit, stdout } = await call('@dispvm', 'qubes.VMShell', 'hostname');
@@ -211,7 +211,7 @@ describe('a disposable', () => {
     expect(host.snapshot().qubes.map(({ name }) => name)).toEqual(before);
   });
 
-  it('is of the template that was asked for', async () => {
+  it('a disposable has the requested template', async () => {
     policy('qubes.VMShell * caller @dispvm:dvm allow\nqubes.VMShell * caller @dispvm deny');
     expect((await call('@dispvm:dvm', 'qubes.VMShell', 'hostname')).exit).toBe(0);
     expect(await call('@dispvm:tpl', 'qubes.VMShell', 'hostname')).toEqual(REFUSED);
@@ -219,7 +219,7 @@ describe('a disposable', () => {
 });
 
 describe('a service of dom0 behind a socket', () => {
-  it('reads who calls what on what, then the caller’s bytes, and ends in 0', async () => {
+  it('a socket service of dom0 gets the descriptor, then the caller’s bytes, and exits with 0', async () => {
     await socketService('a.B', echo);
     policy('a.B * caller @adminvm allow');
     expect(await call('@adminvm', 'a.B', 'payload')).toEqual({
@@ -229,20 +229,20 @@ describe('a service of dom0 behind a socket', () => {
     });
   });
 
-  it('hears the target that was asked for, where the policy sent the call to dom0', async () => {
+  it('a socket service of dom0 gets the requested target when the policy sent the call to dom0', async () => {
     await socketService('a.B', echo);
     policy('a.B * caller @tag:t allow target=@adminvm\na.B * caller @default allow target=@adminvm');
     expect((await call('up', 'a.B+x.y')).stdout).toBe('a.B+x.y caller name up\0');
     expect((await call('nowhere', 'a.B')).stdout).toBe('a.B+ caller keyword default\0');
   });
 
-  it('hears each byte that is not allowed as an underscore', async () => {
+  it('a socket service of dom0 gets an underscore for each byte that is not allowed', async () => {
     await socketService('a.B_', echo);
     policy('a.B_ * caller @adminvm allow');
     expect((await call('@adminvm', 'a.B!+ä;')).stdout).toBe('a.B_+___ caller keyword adminvm\0');
   });
 
-  it('can do without the descriptor, for all arguments or for one', async () => {
+  it('a socket service of dom0 can do without the descriptor, for all arguments or for one', async () => {
     await socketService('a.B', echo);
     writeFileSync(join(root, 'etc/qubes/rpc-config/a.B+x'), 'skip-service-descriptor=true\n');
     policy('a.B * caller @adminvm allow');
@@ -250,7 +250,7 @@ describe('a service of dom0 behind a socket', () => {
     expect((await call('@adminvm', 'a.B', 'payload')).stdout).toBe('a.B+ caller keyword adminvm\0payload');
   });
 
-  it('is not called at all while its configuration cannot be read', async () => {
+  it('a socket service of dom0 is not called while its configuration is invalid', async () => {
     let connections = 0;
     await socketService('a.B', (socket) => {
       connections += 1;
@@ -262,7 +262,7 @@ describe('a service of dom0 behind a socket', () => {
     expect(connections).toBe(0);
   });
 
-  it('takes an argument longer than a file name, and no service that is', async () => {
+  it('a socket service of dom0 accepts an argument longer than a file name, but no such service name', async () => {
     await socketService('a.B', echo);
     policy('* * caller @adminvm allow');
     const long = 'x'.repeat(300);
@@ -270,14 +270,14 @@ describe('a service of dom0 behind a socket', () => {
     expect((await call('@adminvm', long)).exit).toBe(125);
   });
 
-  it('hears the uuid it was called on', async () => {
+  it('a socket service of dom0 gets the uuid that was called', async () => {
     await socketService('a.B', echo);
     policy('a.B * caller up allow target=@adminvm');
     const uuid = `uuid:${host.qube('up')!.uuid}`;
     expect((await call(uuid, 'a.B')).stdout).toBe(`a.B+ caller name ${uuid}\0`);
   });
 
-  it('can be a link to a port of the machine, which may be in the argument', async () => {
+  it('a socket service of dom0 can be a link to a port of the machine, which may be in the argument', async () => {
     const server = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -292,7 +292,7 @@ describe('a service of dom0 behind a socket', () => {
     expect((await call('@adminvm', 'a.B')).exit).toBe(125);
   });
 
-  it('that floods a caller who does not read is held back', async () => {
+  it('a socket service of dom0 that floods a caller who does not read is held back', async () => {
     let written = 0;
     await socketService('a.B', (socket) => {
       const more = () => {
@@ -321,14 +321,14 @@ describe('a service of dom0 behind a socket', () => {
     child.kill('SIGKILL');
   });
 
-  it('that nobody listens on exits 125', async () => {
+  it('a socket service of dom0 without a listener exits with 125', async () => {
     await socketService('a.B', echo);
     servers[0]!.close();
     policy('a.B * caller @adminvm allow');
     expect((await call('@adminvm', 'a.B')).exit).not.toBe(0);
   });
 
-  it('carries every byte both ways', async () => {
+  it('a socket service of dom0 carries every byte in both directions', async () => {
     await socketService('a.B', (socket, heard) => socket.end(heard.subarray(heard.indexOf(0) + 1)));
     policy('a.B * caller @adminvm allow');
     const bytes = Buffer.from(Array.from({ length: 500_000 }, (_, index) => index % 256));
@@ -339,17 +339,17 @@ describe('a service of dom0 behind a socket', () => {
 describe('an executable service of dom0', () => {
   beforeEach(() => policy('a.B * caller * allow target=@adminvm'));
 
-  it('gives its exit code and not its errors', async () => {
+  it('an executable service of dom0 returns its exit code and not its errors', async () => {
     executable('a.B', 'cat; echo secret >&2; exit 9');
     expect(await call('up', 'a.B', 'in')).toEqual({ exit: 9, stdout: 'in', stderr: '' });
   });
 
-  it('that dies of a signal exits 128 and its number', async () => {
+  it('an executable service of dom0 that a signal ends exits with 128 and its number', async () => {
     executable('a.B', 'kill -TERM $$');
     expect((await call('up', 'a.B')).exit).toBe(143);
   });
 
-  it('is told of the call in its environment', async () => {
+  it('an executable service of dom0 finds the call in its environment', async () => {
     executable(
       'a.B',
       'echo "$QREXEC_SERVICE_FULL_NAME $QREXEC_SERVICE_ARGUMENT $QREXEC_REMOTE_DOMAIN $QREXEC_REQUESTED_TARGET_TYPE $QREXEC_REQUESTED_TARGET$QREXEC_REQUESTED_TARGET_KEYWORD $1"',
@@ -358,14 +358,14 @@ describe('an executable service of dom0', () => {
     expect((await call('@adminvm', 'a.B')).stdout).toBe('a.B+  caller keyword adminvm \n');
   });
 
-  it('is looked for with its argument in every place first, then without', async () => {
+  it('an executable service of dom0 is looked for with its argument in every folder first, then without', async () => {
     executable('a.B', 'echo general', 'run/qubes-rpc');
     executable('a.B+x', 'echo particular');
     expect((await call('up', 'a.B+x')).stdout).toBe('particular\n');
     expect((await call('up', 'a.B+y')).stdout).toBe('general\n');
   });
 
-  it('that cannot be executed exits 125, and one that is not there 127', async () => {
+  it('an executable service of dom0 that cannot be executed exits with 125, and a missing one with 127', async () => {
     executable('a.B', 'true', 'etc/qubes-rpc', 0o644);
     expect((await call('up', 'a.B')).exit).toBe(125);
     rmSync(join(root, 'etc/qubes-rpc/a.B'));
@@ -373,14 +373,14 @@ describe('an executable service of dom0', () => {
   });
 });
 
-describe('the executable', () => {
+describe('qrexec-client-vm', () => {
   beforeEach(async () => {
     await socketService('a.B', echo);
     policy('a.B * caller @adminvm allow\nqubes.VMShell * caller up allow');
   });
   const heard = 'a.B+ caller keyword adminvm\0';
 
-  it('takes the options of the real one', async () => {
+  it('qrexec-client-vm accepts the options of the real one', async () => {
     for (const options of [
       ['-t', '-T'],
       ['--buffer-size=1024', '--no-filter-escape-chars-stdout'],
@@ -391,7 +391,7 @@ describe('the executable', () => {
     expect((await run(['-p', 'before ', '@adminvm', 'a.B'], 'in')).stdout).toBe(`${heard}before in`);
   });
 
-  it('makes no call of words that are none', async () => {
+  it('qrexec-client-vm makes no call for invalid arguments', async () => {
     for (const words of [[], ['@adminvm'], ['--frob', '@adminvm', 'a.B'], ['-p']]) {
       const { exit, stdout, stderr } = await run(words);
       expect([exit, stdout]).toEqual([2, '']);
@@ -400,11 +400,11 @@ describe('the executable', () => {
     expect(() => log()).toThrow(/ENOENT/);
   });
 
-  it('knows the keywords as they were once written', async () => {
+  it('qrexec-client-vm accepts the old spelling of the keywords', async () => {
     expect((await call('$adminvm', 'a.B')).stdout).toBe(heard);
   });
 
-  it('connects a program to the service, and exits as the program does', async () => {
+  it('qrexec-client-vm connects a program to the service, and exits like the program', async () => {
     const { exit, stdout } = await run(
       ['up', 'qubes.VMShell', '/bin/sh', '-c', 'echo "echo out; exit 7"; exec 1>&-; cat >&2; exit 3'],
       'not for the service',
@@ -412,7 +412,7 @@ describe('the executable', () => {
     expect([exit, stdout]).toEqual([3, '']);
   });
 
-  it('does not start the program when the call is refused', async () => {
+  it('qrexec-client-vm does not start the program when the call is refused', async () => {
     const file = join(directory, 'started');
     expect(await run(['down', 'qubes.VMShell', '/usr/bin/touch', file])).toEqual(REFUSED);
     expect(existsSync(file)).toBe(false);
@@ -420,7 +420,7 @@ describe('the executable', () => {
 });
 
 describe('ask', () => {
-  it('puts the choices to the operator and goes where the answer says', async () => {
+  it('an ask verdict offers the targets to the operator and follows the answer', async () => {
     policy('qubes.VMShell * caller @tag:t ask default_target=up');
     const asked: unknown[] = [];
     qrexec.operator = (question) => {
@@ -440,7 +440,7 @@ describe('ask', () => {
     ]);
   });
 
-  it('takes no answer that was not offered', async () => {
+  it('an ask verdict accepts no target that was not offered', async () => {
     policy('qubes.VMShell * caller up ask');
     qrexec.operator = () => 'down';
     expect(await call('up', 'qubes.VMShell', 'hostname')).toEqual(REFUSED);
@@ -448,14 +448,14 @@ describe('ask', () => {
 });
 
 describe('the daemon', () => {
-  it('reads the policy again when a file of it changes', async () => {
+  it('the qrexec daemon reads the policy again when a file of it changes', async () => {
     policy('qubes.VMShell * caller up deny');
     expect((await call('up', 'qubes.VMShell', 'true')).exit).toBe(126);
     policy('qubes.VMShell * caller up allow');
     expect((await call('up', 'qubes.VMShell', 'true')).exit).toBe(0);
   });
 
-  it('writes every verdict into the platform’s log', async () => {
+  it('the qrexec daemon writes every verdict into the platform’s log', async () => {
     policy('qubes.VMShell * caller up allow');
     await call('up', 'qubes.VMShell', 'true');
     await call('down', 'qubes.VMShell', 'true');
@@ -463,7 +463,7 @@ describe('the daemon', () => {
     expect(log()).toMatch(/qubes\.VMShell\+: caller -> down: denied: no rule matches/);
   });
 
-  it('takes the pipes of a caller that was killed away from the service, and does not kill it', async () => {
+  it('the qrexec daemon closes the pipes of a service whose caller was killed, and does not kill it', async () => {
     executable('a.B', `cat > ${join(directory, 'heard')}; echo over > ${join(directory, 'over')}`);
     policy('a.B * caller @adminvm allow');
     const child = spawn(endpoint.client, ['@adminvm', 'a.B']);

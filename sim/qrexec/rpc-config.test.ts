@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { DEFAULTS, parseRpcConfig } from './rpc-config.js';
 import { tcpAddress } from './tcp.js';
 
-describe('the configuration of a service', () => {
+describe('the rpc-config of a service', () => {
   for (const [text, config] of [
     ['', DEFAULTS],
     ['# why\n\nskip-service-descriptor = true  # here too\n', { ...DEFAULTS, skipServiceDescriptor: true }],
@@ -13,7 +13,7 @@ describe('the configuration of a service', () => {
     ["force-user='user'\nwait-for-session=1\n", DEFAULTS],
     ["some-day = 'unknown keys are left alone'\n", DEFAULTS],
   ] as const)
-    it(`reads ${JSON.stringify(text)}`, () => {
+    it(`rpc-config accepts ${JSON.stringify(text)}`, () => {
       expect(parseRpcConfig(text)).toEqual(config);
     });
 
@@ -33,7 +33,7 @@ describe('the configuration of a service', () => {
     '[section]',
     'x',
   ])
-    it(`is none of ${JSON.stringify(text)}`, () => {
+    it(`rpc-config rejects ${JSON.stringify(text)}`, () => {
       expect(parseRpcConfig(text)).toBeUndefined();
     });
 });
@@ -53,7 +53,7 @@ describe('a link to /dev/tcp', () => {
     ['', '', undefined],
     ['/', '80', undefined],
   ] as const)
-    it(`${JSON.stringify(link)} with ${JSON.stringify(argument)} leads ${address ? `to ${address.host}, ${address.port}` : 'nowhere'}`, () => {
+    it(`the link ${JSON.stringify(link)} with ${JSON.stringify(argument)} leads ${address ? `to ${address.host}, ${address.port}` : 'nowhere'}`, () => {
       expect(tcpAddress(link, argument)).toEqual(address);
     });
 });

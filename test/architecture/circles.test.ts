@@ -49,7 +49,7 @@ test('no files of the repository import each other in a circle, types included',
   expect(circles(graph)).toEqual([]);
 });
 
-test('a circle is found wherever it starts, and a diamond is none', () => {
+test('a circle of imports is found wherever it starts, and a diamond is not a circle', () => {
   const circle: Graph = new Map([
     ['a', ['b']],
     ['b', ['c', 'd']],
@@ -66,7 +66,7 @@ test('a circle is found wherever it starts, and a diamond is none', () => {
   expect(circles(diamond)).toEqual([]);
 });
 
-test('a circle made by types alone, or by a dynamic import, is seen', () => {
+test('a circle of type imports, or of dynamic imports, is found', () => {
   const [door] = modulesBelow(['core']).filter(({ path }) => path === 'core/main.ts');
   expect(door!.imports).toContain('./composition.js');
   expect(door!.imports).toContain('./mcp/http.js');

@@ -113,7 +113,7 @@ describe('the tests depend on no clock', () => {
     ['a short limit for a whole file', 'vi.setConfig({ testTimeout: 5000 });'],
     ['a short limit of a child process', "spawnSync('node', [script], { timeout: 5000 });"],
     ['a short limit of an MCP call', 'await client.callTool(call, { timeout: 60_000 });'],
-  ])('rejects %s', (_what, source) => {
+  ])('the check rejects %s', (_what, source) => {
     expect(wallClock('case.ts', source)).not.toEqual([]);
   });
 
@@ -147,7 +147,7 @@ describe('the tests depend on no clock', () => {
       'a clock in a title or a comment',
       "it('sleeps until it is told', act); // performance.now() would not do",
     ],
-  ])('accepts %s', (_what, source) => {
+  ])('the check accepts %s', (_what, source) => {
     expect(wallClock('case.ts', source)).toEqual([]);
   });
 });

@@ -196,13 +196,13 @@ function objection({ path }: Module, specifier: string): string | undefined {
     : `${from.layer} does not look at ${to.layer}`;
 }
 
-describe('the layers', () => {
-  test('hold every module', () => {
+describe('the layers of the architecture', () => {
+  test('every module belongs to a layer', () => {
     expect(modules.length).toBeGreaterThan(40);
     expect(modules.map(({ path }) => path).filter((path) => layerOf(path) === undefined)).toEqual([]);
   });
 
-  test('look only the way the table says', () => {
+  test('every module imports only what the table allows its layer', () => {
     const wrong = modules.flatMap((module) =>
       module.imports.flatMap((specifier) => {
         const why = objection(module, specifier);
@@ -233,12 +233,12 @@ describe('the layers', () => {
     ['cli/commands/explain.ts', '../../model/invariants.js'],
     ['cli/commands/serve.ts', '../../sim/index.js'],
     ['cli/commands/serve.ts', '@modelcontextprotocol/server'],
-  ])('would fail if %s imported %s', (path, specifier) => {
+  ])('the check of the layers fails if %s imports %s', (path, specifier) => {
     expect(objection({ path, source: '', imports: [] }, specifier)).toBeDefined();
   });
 });
 
-describe('the edges', () => {
+describe('the edges of the architecture', () => {
   const mentions = (pattern: RegExp, files: RegExp) =>
     modules
       .filter(({ path, source }) => files.test(path) && pattern.test(withoutComments(source)))

@@ -64,7 +64,7 @@ const sources = [
     .map((entry) => relative(ROOT, join(entry.parentPath, entry.name))),
 ].filter((path) => !path.includes('node_modules') && !EXCEPT.includes(path));
 
-test('nothing is started by a bare python3 or node', () => {
+test('no test and no script starts a bare python3 or node', () => {
   expect(sources.length).toBeGreaterThan(300);
   const found = sources.flatMap((path) => bareStarts(path, readFileSync(join(ROOT, path), 'utf8')));
   expect(found).toEqual([]);
@@ -80,6 +80,6 @@ test.each([
   "spawn('sh', ['-c', 'cd dom0 && python3 -B -m qmcpd'])",
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is a source
   "spawn('sh', ['-c', `exec python3 -m ${module}`])",
-])('%s would be found', (source) => {
+])('the check of interpreters finds %s', (source) => {
   expect(bareStarts('any.ts', source)).toEqual(['any.ts:1']);
 });

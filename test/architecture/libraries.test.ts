@@ -9,7 +9,7 @@ const VENDOR = `${ROOT}dist/core/vendor/`;
 const files = readdirSync(VENDOR).filter((name) => name.endsWith('.js'));
 
 describe('the libraries that a start loads', () => {
-  test('need no file that is not beside them', () => {
+  test('the bundled libraries need no file outside their folder', () => {
     const needed = files.flatMap((name) => {
       const { module } = parseSync(name, readFileSync(VENDOR + name, 'utf8'));
       return module.staticImports.map(({ moduleRequest }) => moduleRequest.value);
@@ -20,7 +20,7 @@ describe('the libraries that a start loads', () => {
     );
   });
 
-  test('offer what their sources say, and nothing is left out by being made one file', async () => {
+  test('the bundled libraries export what their sources export', async () => {
     for (const name of ['commander', 'mcp', 'mcp-http', 'tsyringe', 'typebox']) {
       const made = Object.keys((await import(`${VENDOR}${name}.js`)) as object);
       const meant = Object.keys((await import(`${ROOT}core/vendor/${name}.ts`)) as object);
@@ -28,7 +28,7 @@ describe('the libraries that a start loads', () => {
     }
   });
 
-  test('come with the texts of their licences', () => {
+  test('the bundled libraries come with their licences', () => {
     const texts = readFileSync(`${VENDOR}LICENSES.txt`, 'utf8');
     for (const name of [
       'commander',

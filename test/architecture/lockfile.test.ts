@@ -33,7 +33,7 @@ const missing = (all: Packages): string[] =>
       .map((name) => `${path} needs ${name}`),
   );
 
-test('the lock file has every package that another needs, those of other platforms too', () => {
+test('the lock file has every package that another needs, also those of other platforms', () => {
   expect(missing(packages)).toEqual([]);
   const platforms = Object.values(packages).flatMap(({ optionalDependencies = {} }) =>
     Object.keys(optionalDependencies),
@@ -45,7 +45,7 @@ test('the lock file has every package that another needs, those of other platfor
   expect(missing(fewer)).toEqual(['node_modules/@biomejs/biome needs @biomejs/cli-darwin-arm64']);
 });
 
-test('the lock file is that of package.json', () => {
+test('the lock file matches package.json', () => {
   const { dependencies, devDependencies } = json('package.json') as Package;
   expect({ ...root?.dependencies, ...root?.devDependencies }).toEqual({
     ...dependencies,
@@ -53,7 +53,7 @@ test('the lock file is that of package.json', () => {
   });
 });
 
-test('the lock file names no registry, and the digest of every package', () => {
+test('the lock file names no registry, and has the digest of every package', () => {
   const entries = Object.entries(packages);
   expect(entries.length).toBeGreaterThan(100);
   expect(entries.filter(([, { resolved }]) => resolved !== undefined).map(([path]) => path)).toEqual([]);

@@ -78,8 +78,8 @@ function product(): Map<string, string> {
   );
 }
 
-describe('no run of more than 12 lines', () => {
-  test('stands twice in the product, TypeScript or Python', () => {
+describe('repeated code', () => {
+  test('no run of more than 12 lines stands twice in the product, in TypeScript or in Python', () => {
     const files = product();
     expect([...files.keys()].filter((path) => path.endsWith('.ts')).length).toBeGreaterThan(250);
     expect([...files.keys()].filter((path) => path.endsWith('.py')).length).toBeGreaterThan(40);
@@ -88,7 +88,7 @@ describe('no run of more than 12 lines', () => {
 
   const run = Array.from({ length: 13 }, (_, index) => `  do_something(${index});`);
 
-  test('stands twice unseen, in one file or in two, whatever its indentation, comments and blank lines', () => {
+  test('a repetition is found in one file or in two, whatever its indentation, comments and blank lines', () => {
     const spread = run.map((line) => `\n    // why\n    ${line.trim()}`);
     expect(repetitions(new Map([['a.ts', [...run, 'between();', ...spread].join('\n')]]))).toEqual([
       'a.ts:1-13 and a.ts:17-53',
@@ -100,7 +100,7 @@ describe('no run of more than 12 lines', () => {
     expect(repetitions(files)).toEqual(['a.ts:2-14 and b.py:2-14']);
   });
 
-  test('is found where there are 12 alike, or where imports are', () => {
+  test('12 equal lines, and equal imports, are not a repetition', () => {
     const files = (lines: readonly string[]) =>
       new Map([
         ['a.ts', `first();\n${lines.join('\n')}`],

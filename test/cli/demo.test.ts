@@ -49,7 +49,7 @@ describe('the demo', () => {
     wide = await onTerminal(120, { NO_COLOR: '1' });
   });
 
-  test('fits the terminal, and 80 columns where there is none', () => {
+  test('the demo fits the terminal, or 80 columns without one', () => {
     expect(widest(piped)).toBeLessThanOrEqual(80);
     expect(widest(narrow)).toBeLessThanOrEqual(80);
     expect(widest(wide)).toBeLessThanOrEqual(120);
@@ -57,23 +57,23 @@ describe('the demo', () => {
     expect(widest(wide)).toBeGreaterThan(100);
   });
 
-  test('says the same at every width, and breaks no word', () => {
+  test('the demo prints the same text at every width, and breaks no word', () => {
     expect(words(narrow)).toEqual(words(piped));
     expect(words(wide)).toEqual(words(piped));
   });
 
-  test('has colours on a terminal, and none when piped or when NO_COLOR is set', () => {
+  test('the demo has colours on a terminal, and none when piped or with NO_COLOR', () => {
     expect(narrow).toMatch(COLOUR);
     expect(piped).not.toContain('\x1b');
     expect(wide).not.toContain('\x1b');
   });
 
-  test('says of every tool what it does', () => {
+  test('the demo describes every tool', () => {
     for (const { name, title } of BUILT_IN.flatMap(({ tools }) => tools))
       expect(piped).toMatch(new RegExp(`^   ${name} +(?:read only|writes|destructive) +${title}$`, 'm'));
   });
 
-  test('shows the audit log as a table: a line of the log is a row, and a wide cell goes on below itself', () => {
+  test('the demo shows the audit log as a table: one line of the log is one row, and a wide cell continues below itself', () => {
     const rows = wide.match(/^ {3}\d\d:\d\d:\d\d {4}qmcp\.\w+\.\w+ +(?:intent|outcome|refusal) .*$/gm);
     expect(rows).toHaveLength(11);
     expect(wide).toMatch(/ name-not-allowed {2}dom0$/m);
@@ -82,7 +82,7 @@ describe('the demo', () => {
     expect(plain(narrow)).toMatch(new RegExp(`not-found +ai-two,\n {${column}}no-such-template$`, 'm'));
   });
 
-  test('ends with what to run next, and there are such commands', () => {
+  test('the demo ends with commands to run next, and they exist', () => {
     const [, next] = piped.split('\nTry next\n');
     const commands = [...next!.matchAll(/^ {3}npx qmcp (\w+) ?(\w*)/gm)].map(([, command, word]) => ({
       command,

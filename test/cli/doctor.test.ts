@@ -173,7 +173,7 @@ const CASES: readonly [what: string, break_: () => unknown, id: string, what: Re
 ];
 
 describe('qmcp doctor', () => {
-  test('finds nothing wrong where nothing is', async () => {
+  test('qmcp doctor reports nothing on a host without faults', async () => {
     const all = await found();
     expect(all.filter(({ ok }) => !ok)).toEqual([]);
     expect(all.map(({ id }) => id)).toEqual(
@@ -183,7 +183,7 @@ describe('qmcp doctor', () => {
   });
 
   test.each(CASES)(
-    'finds %s, says what to do, and cries no other wolf',
+    'qmcp doctor finds %s, says what to do, and reports nothing else',
     async (_what, break_, id, detail, fix) => {
       await break_();
       const wrong = (await found()).filter(({ ok }) => !ok);
@@ -193,25 +193,25 @@ describe('qmcp doctor', () => {
     },
   );
 
-  test('asks without an effect, in the world and outside', async () => {
+  test('the probes of qmcp doctor have no effect, inside the world or outside', async () => {
     const before = JSON.stringify(sim.host.snapshot());
     await found();
     expect(JSON.stringify(sim.host.snapshot())).toBe(before);
   });
 
-  test('finds a qrexec client that is not there', async () => {
+  test('qmcp doctor finds a missing qrexec client', async () => {
     const wrong = (await found(join(here, 'none'))).filter(({ ok }) => !ok);
     expect(wrong).toMatchObject([
       { id: 'client-missing', fix: expect.stringContaining('qubes-core-qrexec') },
     ]);
   });
 
-  test('finds that a qube is nobody dom0 knows', async () => {
+  test('qmcp doctor finds a qube that dom0 does not know as a principal', async () => {
     const wrong = (await found(await sim.client('work'))).filter(({ ok }) => !ok);
     expect(wrong).toMatchObject([{ id: 'catalog-denied', fix: expect.stringContaining('as a principal') }]);
   });
 
-  test('finds a Node that is too old', () => {
+  test('qmcp doctor finds a Node that is too old', () => {
     expect(nodeVersion('20.18.0')).toMatchObject({
       id: 'node-too-old',
       ok: false,
@@ -222,7 +222,7 @@ describe('qmcp doctor', () => {
       expect(nodeVersion(version).ok).toBe(true);
   });
 
-  test('finds that dom0’s daemon is gone', async () => {
+  test('qmcp doctor finds that qmcpd does not run', async () => {
     await sim.qmcpd.kill();
     const wrong = (await found()).filter(({ ok }) => !ok);
     expect(wrong).toMatchObject([

@@ -27,7 +27,7 @@ const callWith =
 const call = callWith(qmcpInProcess);
 
 describe('qmcp call', () => {
-  test('shows a list as a table, and as JSON when asked', async () => {
+  test('qmcp call shows a list as a table, and as JSON with --json', async () => {
     const shown = await callWith(qmcp)('qube_list');
     const json = await call('qube_list', '--json');
     expect(shown).toMatchObject({ code: 0, stderr: '' });
@@ -37,7 +37,7 @@ describe('qmcp call', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ prefix: 'ai-', qubes: [{ name: 'ai-debian' }] });
   });
 
-  test('exits 1 with the refusal an agent gets, and changes nothing', async () => {
+  test('qmcp call exits with 1 and the refusal that an agent gets, and nothing has changed', async () => {
     const before = JSON.stringify(sim.host.snapshot());
     const [hidden, missing] = await Promise.all(
       ['vault', 'no-such-qube'].map((qube) => call('volume_grow', `qube=${qube}`, 'size=3000000000')),
@@ -48,7 +48,7 @@ describe('qmcp call', () => {
     expect(JSON.stringify(sim.host.snapshot())).toBe(before);
   });
 
-  test('exits 2 on what is the command line’s fault', async () => {
+  test('qmcp call exits with 2 on a mistake of the command line', async () => {
     const [key, value, tool, filtered] = await Promise.all([
       call('qube_state', 'quba=x'),
       call('volume_grow', 'qube=ai-debian', 'size=much'),
@@ -88,7 +88,7 @@ test('an unknown channel in QMCP_DEBUG is an error that lists the channels, and 
   );
 });
 
-test('qmcp tools says which are served, and of the others why not', async () => {
+test('qmcp tools lists the served tools, and says why others are not served', async () => {
   const args = ['tools', '--client', client, '--read-only', '--all'];
   const { code, stdout } = await qmcpInProcess(args, { cwd: dir });
   expect(code).toBe(0);
@@ -97,7 +97,7 @@ test('qmcp tools says which are served, and of the others why not', async () => 
   expect(stdout).toMatch(/^qube_set +write +inspect +(filtered out|read-only) /m);
 });
 
-test('qmcp config show says who said each value', async () => {
+test('qmcp config show says where each value comes from', async () => {
   const args = ['config', 'show', '--origin', '--timeout', '9'];
   const { code, stdout } = await qmcpInProcess(args, { cwd: dir, env: { QMCP_READ_ONLY: 'true' } });
   expect(code).toBe(0);

@@ -29,17 +29,17 @@ describe('a table', () => {
     [{ text: 'three' }, { text: 'short' }],
   ];
 
-  test('breaks its last column between words, below itself', () => {
+  test('a table breaks its last column between words, and continues it below itself', () => {
     expect(table(['key', 'value'], rows, 24)).toBe(
       ['key    value', 'one    a cell of more', '       words than fit', 'three  short'].join('\n'),
     );
   });
 
-  test('is not broken for a program that reads it', () => {
+  test('a table is not broken when a program reads it', () => {
     expect(table(['key', 'value'], rows, Number.POSITIVE_INFINITY).split('\n')).toHaveLength(3);
   });
 });
 
-test('wrapped text keeps its words whole, even one that is wider than a line', () => {
+test('wrapped text keeps its words whole, also a word that is wider than a line', () => {
   expect(wrapped('a word-that-is-too-wide b', '  ', 10)).toBe('  a\n  word-that-is-too-wide\n  b');
 });

@@ -34,8 +34,8 @@ export default definePlugin({ id: 'lamp', apiVersion: 1, title: 'Lamp', services
     colour: Type.Optional(Type.Enum(['white', 'red'])) }, { additionalProperties: false }) });
 `;
 
-describe('a configuration with a fault starts no server, and the person is told file, line, path and what to write', () => {
-  test('there are more than sixty of them', () => {
+describe('a faulty configuration starts no server, and the message names file, line, path and the fix', () => {
+  test('more than sixty faults of a configuration are tested', () => {
     expect(CASES.length).toBeGreaterThan(60);
   });
 

@@ -61,13 +61,13 @@ describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
       Buffer.from('{}'),
     );
 
-  test('serves the tools that are documented', () => {
+  test('the preset serves the tools that are documented', () => {
     const page = readFileSync(new URL('../../docs/reference/config.md', import.meta.url), 'utf8');
     const row = page.split('\n').find((line) => line.startsWith(`| \`${preset}\``))!;
     expect([...row.matchAll(/`([a-z]+_[a-z_]+)`/g)].map(([, name]) => name)).toEqual(served.names);
   });
 
-  test('dom0 refuses what it leaves out, called directly, and answers what it has', async () => {
+  test('dom0 refuses what the preset leaves out, called directly, and answers what it has', async () => {
     const all = BUILT_IN.flatMap(({ services }) => services);
     const left = all.filter(({ name }) => !served.services.has(name));
     expect(left.length).toBeGreaterThan(5);

@@ -33,7 +33,7 @@ const PREPARED: readonly Parameters<typeof encodeRequest>[] = [
   ],
 ];
 
-test('the platform’s own client library could clone an AppVM, a template, and a template into a standalone here', async () => {
+test('the platform’s own client library can clone an AppVM, a template, and a template into a standalone on the simulated host', async () => {
   const host = Host.load(loadHostSpec('recorded'));
   const translation = new Translation();
   for (const request of PREPARED) {

@@ -13,7 +13,7 @@ const differences = JSON.parse(readFileSync(recording('differences.json'), 'utf8
   Record<string, string>
 >;
 
-describe('the simulated host answers as the real one was recorded to', () => {
+describe('the simulated host answers like the recorded one', () => {
   for (const [file, release, share] of [
     ['adminapi-4.4.jsonl', '4.4', 0.97],
     ['adminapi-4.3.jsonl', '4.3', 0.95],
@@ -30,7 +30,7 @@ describe('the simulated host answers as the real one was recorded to', () => {
       expect(different.map(({ at }) => String(at))).toEqual(Object.keys(differences[file] ?? {}));
     });
 
-    test(`release ${release}: the seed of the host does not matter`, async () => {
+    test(`release ${release}: the replies do not depend on the seed of the host`, async () => {
       const exchanges = readRecording(recording(file));
       const outcomes = await replay(exchanges, { api: release, seed: 4711 });
       expect(outcomes.filter(({ identical }) => !identical).map(({ at }) => String(at))).toEqual(
@@ -40,7 +40,7 @@ describe('the simulated host answers as the real one was recorded to', () => {
   }
 });
 
-describe('a subscriber hears what it would hear from the real host', async () => {
+describe('a subscriber gets the events of the recorded host', async () => {
   const lines = readFileSync(recording('events-4.4.jsonl'), 'utf8')
     .trim()
     .split('\n')

@@ -50,15 +50,15 @@ function links(page: string): string[] {
   return [...inline, ...named];
 }
 
-describe('what is written', () => {
-  test('is a good many pages, the README and the reference among them', () => {
+describe('links in the documentation', () => {
+  test('the documentation that is checked includes the README and the reference', () => {
     expect(pages).toEqual(
       expect.arrayContaining(['README.md', 'docs/reference/tools.md', 'docs/architecture.md']),
     );
     expect(links('docs/reference/tools.md').length).toBeGreaterThan(50);
   });
 
-  test.each(pages)('%s links to what is there', (page) => {
+  test.each(pages)('every link of %s leads to a file or heading that exists', (page) => {
     const dead = links(page).flatMap((link) => {
       const why = objection(page, link);
       return why === undefined ? [] : [`${link}: ${why}`];
@@ -71,7 +71,7 @@ describe('what is written', () => {
     ['docs/architecture.md', 'invariants.md#no-such-heading'],
     ['README.md', '../../etc/passwd'],
     ['README.md', '#nowhere'],
-  ])('would be found wrong if %s linked to %s', (page, link) => {
+  ])('the check of links fails if %s links to %s', (page, link) => {
     expect(objection(page, link)).toBeDefined();
   });
 });

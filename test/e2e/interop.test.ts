@@ -41,7 +41,7 @@ describe.each(CLIENTS)('%s', (_who, qube, protocol, connect) => {
   });
   afterAll(() => client.close());
 
-  test('makes a qube, runs a command in it and removes it', async () => {
+  test('the client makes a qube, runs a command in it and removes it', async () => {
     expect(client.protocol).toBe(protocol);
     const shipped = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => name));
     expect((await client.tools()).map(({ name }) => name)).toEqual(shipped);
@@ -71,7 +71,7 @@ describe.each(CLIENTS)('%s', (_who, qube, protocol, connect) => {
     expect(await names()).toEqual(['ai-debian']);
   });
 
-  test('gets a refusal as a result it can read, and cannot tell a hidden qube from a missing one', async () => {
+  test('the client gets a refusal as a readable result, and cannot tell a hidden qube from a missing one', async () => {
     const bytes = async (name: string, args: Record<string, unknown>) => {
       const result = await client.call(name, args);
       expect(result.isError).toBe(true);

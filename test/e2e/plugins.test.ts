@@ -39,7 +39,7 @@ const rogue = plugin(
 );
 const calm = plugin('calm', [tool('calm_say', `async () => ({ word: 'calm' })`)]);
 
-describe('a plugin that does what it should not', () => {
+describe('a misbehaving plugin', () => {
   const host = new CatalogOnlyHost(catalogOf([]));
   const config = join(host.folder, 'qmcp.config.json');
   const said: string[] = [];
@@ -63,7 +63,7 @@ describe('a plugin that does what it should not', () => {
   const call = async (name: string) => (await client.callTool({ name })).structuredContent;
   const beside = async () => expect(await call('calm_say')).toEqual({ word: 'calm' });
 
-  test('is not in the way of the connection: what it prints goes to the operator', async () => {
+  test('a plugin that prints does not disturb the connection: its output goes to the operator', async () => {
     expect(await call('rogue_noise')).toEqual({ word: 'x' });
     await beside();
     expect(said.join('')).toContain('noise while imported');
@@ -73,19 +73,19 @@ describe('a plugin that does what it should not', () => {
   test.each([
     ['forgets a promise that fails', 'rogue_stray', 'forgotten'],
     ['throws from a timer', 'rogue_late', 'too late'],
-  ])('that %s ends nothing, and the operator is told', async (_what, name, words) => {
+  ])('a plugin that %s ends nothing, and the operator is told', async (_what, name, words) => {
     expect(await call(name)).toEqual({ word: 'x' });
     await eventually(() => said.join('')).toContain(words);
     await beside();
     expect(said.join('')).toContain('while imported');
   });
 
-  test('that throws is `failed` to the agent, and says why to the operator only', async () => {
+  test('a plugin that throws is `failed` to the agent, and the reason goes to the operator only', async () => {
     expect(await call('rogue_throw')).toEqual({ error: { code: 'failed' } });
     await eventually(() => said.join('')).toContain('10.137.0.9');
   });
 
-  test('that hangs holds up its own call and no other', async () => {
+  test('a plugin that hangs delays its own call and no other', async () => {
     const leave = new AbortController();
     const hung = client.callTool({ name: 'rogue_hang' }, { signal: leave.signal }).catch(() => 'left');
     await beside();
@@ -94,7 +94,7 @@ describe('a plugin that does what it should not', () => {
     await beside();
   });
 
-  test('does not keep `qmcp plugins` from saying what is loaded', async () => {
+  test('a plugin that misbehaves does not keep `qmcp plugins` from listing what is loaded', async () => {
     const { code, stdout } = await qmcp(['plugins', '--client', host.client, '--config', config]);
     expect(stdout).toMatch(/^calm +loaded +calm_say$/m);
     expect(code).toBe(0);

@@ -45,7 +45,7 @@ describe('against the real dom0, the server does not start', () => {
     return { stderr: served.stderr, plugins: stdout };
   };
 
-  test('when a contract is missing', async () => {
+  test('the server does not start when a contract is missing', async () => {
     const { stderr, plugins } = await refused(
       (root) => unlinkSync(contract(root, 'qmcp.spawn.Remove')),
       undefined,
@@ -55,7 +55,7 @@ describe('against the real dom0, the server does not start', () => {
     expect(plugins).toMatch(/inspect +loaded[\s\S]*spawn +refused +service-missing/);
   });
 
-  test('when a contract’s digest is another', async () => {
+  test('the server does not start when a contract has another digest', async () => {
     const { stderr, plugins } = await refused((root) =>
       edit(contract(root, 'qmcp.spawn.Shutdown'), (text) => text.replace('"maximum": 600', '"maximum": 601')),
     );
@@ -65,7 +65,7 @@ describe('against the real dom0, the server does not start', () => {
     expect(plugins).toMatch(/spawn +refused +digest-mismatch/);
   });
 
-  test('when a contract has other parameters of an invariant', async () => {
+  test('the server does not start when a contract has other parameters of an invariant', async () => {
     const { stderr, plugins } = await refused((root) =>
       edit(contract(root, 'qmcp.spawn.Create'), (text) =>
         text.replace(
@@ -80,7 +80,7 @@ describe('against the real dom0, the server does not start', () => {
     expect(plugins).toMatch(/spawn +refused +invariant-parameters/);
   });
 
-  test('when a contract has parameters that dom0 enforces for nobody', async () => {
+  test('the server does not start when a contract has parameters of an invariant that dom0 never enforces', async () => {
     const { stderr } = await refused((root) =>
       edit(contract(root, 'qmcp.spawn.Create'), (text) => text.replace('"AppVM",\n', '"TemplateVM",\n')),
     );
@@ -89,7 +89,7 @@ describe('against the real dom0, the server does not start', () => {
     );
   });
 
-  test('when a plugin declares an invariant with parameters dom0 does not enforce it with', async () => {
+  test('the server does not start when a plugin declares an invariant with parameters that dom0 does not enforce', async () => {
     const { stderr } = await refused(
       () => {},
       (cwd) => {
@@ -109,14 +109,14 @@ describe('against the real dom0, the server does not start', () => {
     );
   });
 
-  test('when the operator did not grant a plugin to this qube', async () => {
+  test('the server does not start when the operator did not grant a plugin to this qube', async () => {
     const { stderr } = await refused((root) =>
       edit(join(root, 'etc/qmcp/qmcp.toml'), (text) => text.replace('"spawn", ', '')),
     );
     expect(stderr).toMatch(/service-not-granted: plugin "spawn": .*qmcp\.spawn\.Create/);
   });
 
-  test('when the policy was generated from another contract of a guest service', async () => {
+  test('the server does not start when the policy was generated from another contract of a guest service', async () => {
     const { stderr } = await refused((root) =>
       edit(contract(root, 'qmcp.exec.Run'), (text) => text.replace('"maximum": 3600', '"maximum": 3601')),
     );
@@ -125,7 +125,7 @@ describe('against the real dom0, the server does not start', () => {
     );
   });
 
-  test('when dom0’s daemon is gone', async () => {
+  test('the server does not start when qmcpd does not run', async () => {
     const { sim, client, cwd } = await hostWith(() => {});
     await sim.qmcpd.kill();
     const { code, stderr } = await qmcpInProcess(['serve', '--client', client], { cwd });

@@ -57,7 +57,7 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
   });
   afterAll(() => client.close());
 
-  test('reads what qubes there are, and each of them, by address', async () => {
+  test('a client reads the list of qubes, and each qube, by address', async () => {
     const { resources } = await client.look.listResources();
     expect(resources.map(({ uri }) => uri)).toEqual(['qube://', 'qube://ai-debian']);
     const { resourceTemplates } = await client.look.listResourceTemplates();
@@ -80,7 +80,7 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
     });
   });
 
-  test('cannot tell by address a hidden qube from a missing one', async () => {
+  test('a client cannot tell a hidden qube from a missing one by address', async () => {
     const told = async (name: string) => {
       const error = await client.look
         .readResource({ uri: `qube://${name}` })
@@ -93,7 +93,7 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
     for (const hidden of ['vault', 'sys-ai-net', 'mcp-control']) expect(await told(hidden)).toBe(missing);
   });
 
-  test('has the main jobs as prompts, with what could stand in them', async () => {
+  test('a client gets the main jobs as prompts, with completions of their arguments', async () => {
     const { prompts } = await client.look.listPrompts();
     expect(prompts.map(({ name }) => name)).toEqual(['dev_environment', 'throwaway_run', 'isolated_audit']);
     const asked = { name: 'dev_environment', arguments: { project: 'a parser', template: 'ai-debian' } };
@@ -117,22 +117,25 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
     expect(completion.values).toEqual(['ai-debian']);
   });
 
-  test.runIf(hears)('is told when what it asked about has changed, and of nothing else', async () => {
-    const heard: string[] = [];
-    await client.hear('qube://', (uri) => heard.push(uri));
-    const qube = `ai-heard-${suffix}`.slice(0, 31);
-    const spawned = await client.call('qube_spawn', { name: qube, template: 'ai-debian' });
-    expect(spawned.isError ?? false).toBe(false);
-    // What happens before dom0 listens is not heard: it happens until it is.
-    while (heard.length === 0) {
+  test.runIf(hears)(
+    'a client is notified when a resource that it subscribed to changes, and of no other change',
+    async () => {
+      const heard: string[] = [];
+      await client.hear('qube://', (uri) => heard.push(uri));
+      const qube = `ai-heard-${suffix}`.slice(0, 31);
+      const spawned = await client.call('qube_spawn', { name: qube, template: 'ai-debian' });
+      expect(spawned.isError ?? false).toBe(false);
+      // What happens before dom0 listens is not heard: it happens until it is.
+      while (heard.length === 0) {
+        await client.call('qube_remove', { qube });
+        await client.call('qube_restore', { qube });
+      }
+      expect([...new Set(heard)]).toEqual(['qube://']);
       await client.call('qube_remove', { qube });
-      await client.call('qube_restore', { qube });
-    }
-    expect([...new Set(heard)]).toEqual(['qube://']);
-    await client.call('qube_remove', { qube });
-  });
+    },
+  );
 
-  test('reads what a command printed by address, while its qube is in reach', async () => {
+  test('a client reads the output of a command by address, while its qube is in reach', async () => {
     const qube = `ai-printing-${suffix}`.slice(0, 31);
     const output = async () =>
       (await client.look.listResources()).resources
@@ -157,7 +160,7 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
       await expect(read(missing)).rejects.toThrow('not-found');
   });
 
-  test('hears how a call goes on, and ends it when it has had enough', async () => {
+  test('a client gets the progress of a call, and can cancel the call', async () => {
     const enough = new AbortController();
     let heard = 0;
     const waiting = client.call(
@@ -197,7 +200,7 @@ describe('over HTTP', () => {
     accept: 'application/json, text/event-stream',
   };
 
-  test('nobody is answered who does not bring the token, asks elsewhere or comes from a page', async () => {
+  test('over HTTP, a request without the token, to another path or from a web page is not answered', async () => {
     expect(await ask(fine)).toBe(200);
     const { authorization: _, ...anybody } = fine;
     expect(await ask(anybody)).toBe(401);
@@ -208,7 +211,7 @@ describe('over HTTP', () => {
     expect(await ask(fine, '/')).toBe(404);
   });
 
-  test('nothing is served to others without a token, or with one that is none', async () => {
+  test('over HTTP, qmcp serve listens for other machines only with a valid token', async () => {
     const open = await qmcp(['serve', ...(await onHost()), '--http', '0.0.0.0:0']);
     expect(open).toMatchObject({ code: 1, stdout: '' });
     expect(open.stderr).toContain('other machines can reach 0.0.0.0; use --token-file');

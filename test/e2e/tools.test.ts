@@ -48,7 +48,7 @@ const names = async () =>
   ((await done('qube_list')).qubes as unknown as { name: string }[]).map(({ name }) => name);
 
 describe('an agent’s session', () => {
-  test('qubes are made, cloned and set', async () => {
+  test('an agent makes, clones and configures qubes', async () => {
     expect(await done('qube_spawn', { name: 'ai-one', template: 'ai-debian', start: true })).toMatchObject({
       state: 'running',
       network: 'sys-ai-net',
@@ -70,7 +70,7 @@ describe('an agent’s session', () => {
     expect(await names()).toEqual(['ai-debian', 'ai-dvm', 'ai-one', 'ai-two']);
   });
 
-  test('one is paused, let go, killed and started', async () => {
+  test('an agent pauses, resumes, kills and starts a qube', async () => {
     expect(await done('qube_pause', { qube: 'ai-one' })).toMatchObject({ state: 'paused' });
     expect(await refused('qube_unpause', { qube: 'ai-dvm' })).toBe('conflict');
     expect(await done('qube_unpause', { qube: 'ai-one' })).toMatchObject({ state: 'running' });
@@ -78,7 +78,7 @@ describe('an agent’s session', () => {
     expect(await done('qube_start', { qube: 'ai-one' })).toMatchObject({ state: 'running' });
   });
 
-  test('a disposable comes started, and is gone when it is killed, or shut down', async () => {
+  test('an agent gets a disposable that runs, and it is gone after a kill or a shutdown', async () => {
     for (const end of ['qube_kill', 'qube_shutdown']) {
       const { name } = await done('disposable_spawn', { template: 'ai-dvm' });
       expect(name).toMatch(/^disp\d+$/);
@@ -88,7 +88,7 @@ describe('an agent’s session', () => {
     }
   });
 
-  test('one runs commands, in the foreground, in the background and in a disposable', async () => {
+  test('an agent runs commands in the foreground, in the background and in a disposable', async () => {
     const ran = await done('exec_run', { qube: 'ai-one', command: 'echo out; echo err >&2; exit 3' });
     expect(ran).toMatchObject({ exit: 3, stdout: 'out\n', stderr: 'err\n' });
     expect(await done('exec_output', { handle: ran.handle })).toMatchObject({ content: 'out\n', next: null });
@@ -109,7 +109,7 @@ describe('an agent’s session', () => {
     expect(await refused('disposable_run', { template: 'ai-debian', command: 'id' })).toBe('conflict');
   });
 
-  test('files are written, listed, read and carried to another', async () => {
+  test('an agent writes, lists, reads and copies files', async () => {
     await done('qube_start', { qube: 'ai-two' });
     const file = { qube: 'ai-one', path: 'd/f' };
     await done('file_write', { ...file, content: 'one\n', parents: true });
@@ -133,7 +133,7 @@ describe('an agent’s session', () => {
     await done('qube_kill', { qube: 'ai-two' });
   });
 
-  test('packages are installed, from outside', async () => {
+  test('an agent installs packages from the network', async () => {
     const install = { qube: 'ai-one', packages: ['hello'] };
     expect(await done('package_install', install)).toMatchObject({ exit: 0 });
     expect(await done('exec_run', { qube: 'ai-one', command: ['hello'] })).toMatchObject({
@@ -146,7 +146,7 @@ describe('an agent’s session', () => {
     expect(await refused('package_install', { ...install, packages: ['--help'] })).toBe('invalid-request');
   });
 
-  test('the network is a map, and a qube leaves it and comes back', async () => {
+  test('an agent sees the network as a map, and takes a qube off it and back', async () => {
     const { qubes, mermaid } = await done('network_map');
     expect(qubes).toContainEqual({ qube: 'ai-one', state: 'running', network: 'sys-ai-net' });
     expect(mermaid).toMatch(/^flowchart LR\n/);
@@ -158,7 +158,7 @@ describe('an agent’s session', () => {
     expect(await done('network_reconnect', { qube: 'ai-one' })).toMatchObject({ network: 'sys-ai-net' });
   });
 
-  test('outbound rules are set, shown and explained', async () => {
+  test('an agent sets, reads and explains outbound rules', async () => {
     const rules = [{ to: 'dns' }, { to: 'example.org', protocol: 'tcp', ports: '443' }];
     expect(await done('egress_rules_set', { qube: 'ai-one', rules })).toEqual({ rules });
     expect(await done('egress_rules_get', { qube: 'ai-one' })).toMatchObject({ rules, by: 'world' });
@@ -182,7 +182,7 @@ describe('an agent’s session', () => {
     );
   });
 
-  test('an event ends the waiting for it', async () => {
+  test('an agent’s wait ends with an event', async () => {
     const waiting = client.call('event_wait', { seconds: 30, qube: 'ai-two', kinds: ['started'] });
     let over = false;
     waiting.then(() => {
@@ -200,7 +200,7 @@ describe('an agent’s session', () => {
     expect(await done('event_wait', { seconds: 1 })).toEqual({ came: false, events: [] });
   });
 
-  test('a device is attached between two of its qubes, and taken away', async () => {
+  test('an agent attaches a device of one of its qubes to another, and detaches it', async () => {
     sim.host.plug(deviceOf(sim.host.domain('ai-two'), { class: 'block', port: 'sdb', name: 'stick' }));
     const device = { class: 'block', backend: 'ai-two', device: 'sdb' };
     expect((await done('device_list')).devices).toContainEqual(
@@ -212,7 +212,7 @@ describe('an agent’s session', () => {
     expect((await done('device_detach', { qube: 'ai-one', ...device })).devices).toEqual([]);
   });
 
-  test('the budget is told, and a disk grows within it', async () => {
+  test('an agent reads the budget, and grows a disk within it', async () => {
     const line = async (name: string) =>
       ((await done('budget_get')).lines as unknown as { line: string; used: number }[]).find(
         (one) => one.line === name,
@@ -225,7 +225,7 @@ describe('an agent’s session', () => {
     expect(await refused('volume_grow', { qube: 'ai-one', size: 2 ** 40 })).toBe('over-budget');
   });
 
-  test('a removed qube is no more, until it is brought back', async () => {
+  test('an agent cannot reach a removed qube until it is restored', async () => {
     await done('qube_remove', { qube: 'ai-two' });
     expect(await names()).not.toContain('ai-two');
     expect(await refused('qube_spawn', { name: 'ai-two', template: 'ai-debian' })).toBe('name-taken');
@@ -233,7 +233,7 @@ describe('an agent’s session', () => {
     expect(await done('qube_state', { qube: 'ai-two' })).toMatchObject({ state: 'halted', label: 'blue' });
   });
 
-  test('into or out of a hidden qube, or by its handle, nothing is done, and it is not told from a missing one', async () => {
+  test('an agent can do nothing with a hidden qube or a handle of it, and gets the answers for a missing one', async () => {
     const asked: [string, (qube: string) => object][] = [
       ['file_copy', (source) => ({ source, target: 'ai-one', path: 'f' })],
       ['file_copy', (target) => ({ source: 'ai-one', target, path: 'd' })],
@@ -250,7 +250,7 @@ describe('an agent’s session', () => {
     }
   });
 
-  test('of a hidden qube every tool says what it says of a missing one', async () => {
+  test('an agent gets from every tool the same answer for a hidden qube as for a missing one', async () => {
     const device = { class: 'block', backend: 'ai-one', device: 'sda' };
     const rest: Record<string, Record<string, unknown>> = {
       qube_set: { properties: { label: 'red' } },

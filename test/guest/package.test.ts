@@ -63,7 +63,7 @@ const modules = filesIn(join(GUEST, 'qmcp_guest'))
 describe.skipIf(!has('make'))(
   `the package of a template${has('make') ? '' : ' (skipped: make is not installed)'}`,
   () => {
-    test('is its services and its modules, where qrexec and they look for each other', () => {
+    test('the package puts its services and modules where qrexec and Python look for them', () => {
       const to = join(root, 'dest');
       make('install', `DESTDIR=${to}`);
       expect(filesIn(to)).toEqual([
@@ -79,7 +79,7 @@ describe.skipIf(!has('make'))(
       expect(existsSync(join(to, 'usr/lib/qmcp'))).toBe(false);
     });
 
-    test('answers from where it was installed, and takes nothing along that is not its own', async () => {
+    test('the installed package answers calls, and uses no file outside itself', async () => {
       const [prefix, etc] = [join(root, 'local'), join(root, 'local/etc')];
       const others = join(etc, 'qubes-rpc/other.Service');
       mkdirSync(join(etc, 'qubes-rpc'), { recursive: true });
@@ -95,7 +95,7 @@ describe.skipIf(!has('make'))(
     });
 
     test.skipIf(!has('dpkg-deb'))(
-      'is built for Debian, owned by root, and needs python3 and nothing else',
+      'the package is built for Debian, is owned by root, and needs only python3',
       () => {
         make('deb');
         const [deb] = readdirSync(join(GUEST, 'build')).filter((name) => name.endsWith('.deb'));
@@ -140,13 +140,13 @@ describe.skipIf(process.geteuid!() !== 0)('package_install, as root', () => {
     ],
     ['dnf', '<-y><install><hello><g++> noninteractive\n'],
     ['pacman', '<-Sy><--noconfirm><--needed><--noprogressbar><hello><g++> noninteractive\n'],
-  ])('calls %s where that is the one, and asks nobody', async (name, calls) => {
+  ])('package_install calls %s if that is installed, and asks no question', async (name, calls) => {
     const bin = join(root, `bin-${name}`);
     stub(bin, name);
     expect(await install(bin)).toMatchObject({ stdout: calls, last: { manager: name, exit: 0 } });
   });
 
-  test('says how the last call ended, and that there is nothing to call', async () => {
+  test('package_install reports the last failure, and that there is no package manager', async () => {
     const bin = join(root, 'bin-fails');
     stub(bin, 'dnf', 3);
     expect((await install(bin)).last).toMatchObject({ manager: 'dnf', exit: 3 });
@@ -164,7 +164,7 @@ describe('file_copy', () => {
   };
   beforeAll(() => writeFileSync(join(root, 'data.csv'), '1'));
 
-  test('is the platform’s own, of a path that is there', async () => {
+  test('file_copy calls the platform’s own program with an existing path', async () => {
     const { last } = await copy(0);
     expect(last).toEqual({ exit: 0, signal: null, timed_out: false, name: 'data.csv' });
     const words = `<ai-two><qubes.Filecopy></usr/lib/qubes/qfile-agent><${join(root, 'data.csv')}>`;
@@ -175,12 +175,12 @@ describe('file_copy', () => {
     });
   });
 
-  test('that the policy denies is not-found, as of a qube that is not there; any other end is told', async () => {
+  test('a file_copy that the policy denies is refused like one to a missing qube, and other failures are reported', async () => {
     expect((await copy(126)).last).toEqual({ code: 'not-found' });
     expect((await copy(1)).last).toMatchObject({ exit: 1, name: 'data.csv' });
   });
 
-  test('takes a name for a name: no option, no path of ours', async () => {
+  test('file_copy takes a name only as a name: not as an option, not as a path of this machine', async () => {
     for (const target of ['--help', '-t', '@adminvm', '', 'a b'])
       expect((await copy(0, { target })).last).toEqual({ code: 'invalid-request' });
     expect((await copy(0, { path: '/' })).last).toEqual({ code: 'invalid-request' });

@@ -100,7 +100,7 @@ async function isGone(command: string): Promise<void> {
 }
 
 describe('every process of a command is gone before three later commands have ended', () => {
-  test('when the client cancels the call, whatever groups a shell made of them', async () => {
+  test('no process survives when the client cancels the call, whatever process groups a shell made', async () => {
     const command = sleeper();
     const cancel = new AbortController();
     const call = agent.call(
@@ -115,7 +115,7 @@ describe('every process of a command is gone before three later commands have en
     await expect(call).rejects.toThrow();
   });
 
-  test('when the client has gone, and its server with it', async () => {
+  test('no process survives when the client and its server exit', async () => {
     const command = sleeper();
     const other = await Agent.connect();
     other.call('exec_run', { ...me, command }).catch(() => {});
@@ -123,7 +123,7 @@ describe('every process of a command is gone before three later commands have en
     await Promise.all([other.leave(), isGone(command)]);
   });
 
-  test('when its server is killed, and nobody is left to say so', async () => {
+  test('no process survives when its server is killed and cannot say so', async () => {
     const command = sleeper();
     const other = await Agent.connect();
     other.call('exec_run', { ...me, command }).catch(() => {});
@@ -133,7 +133,7 @@ describe('every process of a command is gone before three later commands have en
     await other.leave();
   });
 
-  test('when that was in a disposable, too; which is still there, counted, and ended as any qube is', async () => {
+  test('no process survives in a disposable either, which itself stays, is counted, and ends like any qube', async () => {
     await agent.done('qube_spawn', { name: 'ai-dvm', template: 'ai-debian' });
     const asked = Buffer.from('admin.vm.property.Set+template_for_dispvms dom0 name ai-dvm\0True');
     expect(Buffer.from(await sim.host.call(asked)).toString()).toBe('0\0');
@@ -156,7 +156,7 @@ describe('every process of a command is gone before three later commands have en
     expect(await disposables()).toEqual([]);
   });
 
-  test('when another call stops it by the handle that its progress tells', async () => {
+  test('no process survives when another call stops it by the handle in its progress', async () => {
     const command = sleeper();
     let handle = '';
     const heard: string[] = [];
@@ -177,7 +177,7 @@ describe('every process of a command is gone before three later commands have en
     expect(await call).toMatchObject({ stdout: 'on\n', exit: null, signal: 'SIGKILL', timed_out: false });
   });
 
-  test('when its time is up, though it ignores SIGTERM; and what it said until then is told', async () => {
+  test('no process survives its timeout, even if it ignores SIGTERM, and its output until then is returned', async () => {
     const command = sleeper();
     let stdout: unknown = '';
     // It may not have come to speak in a second; then it has two, and so on.
@@ -193,7 +193,7 @@ describe('every process of a command is gone before three later commands have en
 });
 
 describe('a command in the background', () => {
-  test('outlives the server that started it, and is read and stopped through another', async () => {
+  test('a background command outlives the server that started it, and another server reads and stops it', async () => {
     const command = sleeper();
     const other = await Agent.connect();
     const { handle } = await other.done('exec_run', {
@@ -213,7 +213,7 @@ describe('a command in the background', () => {
     expect(await agent.done('exec_output', { handle })).toMatchObject({ content: 'on\n', next: null });
   });
 
-  test('that ignores SIGTERM is killed', async () => {
+  test('a background command that ignores SIGTERM is killed', async () => {
     const command = sleeper();
     const { handle } = await agent.done('exec_run', {
       ...me,
@@ -225,7 +225,7 @@ describe('a command in the background', () => {
     await isGone(command);
   });
 
-  test('is nobody’s by a handle of another qube, and of no qube at all not to be told from one of a hidden qube', async () => {
+  test('a handle of a background command works only with its own qube, and an unknown one is refused like one of a hidden qube', async () => {
     const { handle } = await agent.done('exec_run', { ...me, command: 'true', background: true });
     const job = handle.split(':')[1];
     const said = await Promise.all(
@@ -239,7 +239,7 @@ describe('a command in the background', () => {
     });
   });
 
-  test('keeps the beginning of a flood, and counts the rest', async () => {
+  test('a background command that floods keeps the beginning of its output, and counts the rest', async () => {
     const { handle } = await agent.done('exec_run', {
       ...me,
       command: 'head -c 20000000 /dev/zero; echo end',
@@ -258,8 +258,8 @@ const memory = (which: 'VmRSS' | 'VmHWM') =>
   1024;
 
 // ATTACK 27
-describe('what is large or strange', () => {
-  test('100 MB of output: a result of its beginning and its end, and a server that has not grown by it', async () => {
+describe('large output and unusual bytes', () => {
+  test('100 MB of output become a result with the beginning and the end, and the server does not grow by it', async () => {
     writeFileSync(`/proc/${agent.pid}/clear_refs`, '5'); // the peak counts from here
     const before = memory('VmRSS');
     const { stdout, stdout_end, handle } = await agent.done('exec_run', {
@@ -276,7 +276,7 @@ describe('what is large or strange', () => {
     expect(memory('VmHWM') - before).toBeLessThan(80);
   });
 
-  test('10,000 files: every one of them on one page, in the order of their names', async () => {
+  test('10,000 files are listed completely on their pages, in the order of their names', async () => {
     const path = join(files, 'many');
     mkdirSync(path);
     for (let at = 0; at < 10_000; at += 1) writeFileSync(join(path, `f${(at * 7919) % 10_000}`), '');
@@ -292,7 +292,7 @@ describe('what is large or strange', () => {
     }
   });
 
-  test('bytes that are no text: shown as far as they are, and exactly by the handle', async () => {
+  test('output that is not text is shown as far as possible, and exactly by its handle', async () => {
     const { stdout, altered, handle } = await agent.done('exec_run', {
       ...me,
       command: ['printf', 'a\\377\\0b\\033[31mred\\342\\200\\256'],
@@ -302,7 +302,7 @@ describe('what is large or strange', () => {
     expect(Buffer.from(content, 'base64').toString('latin1')).toBe('a\xff\0b\x1b[31mred\xe2\x80\xae');
   });
 
-  test('a name that is no text is listed with its bytes, and a link is shown and not followed', async () => {
+  test('a file name that is not text is listed with its bytes, and a link is listed and not followed', async () => {
     const path = join(files, 'odd');
     mkdirSync(path);
     writeFileSync(Buffer.concat([Buffer.from(`${path}/`), Buffer.from([0x61, 0xff, 0x1b])]), '');
@@ -314,7 +314,7 @@ describe('what is large or strange', () => {
     ]);
   });
 
-  test('a file of any bytes comes back as it went, page by page', async () => {
+  test('a file of any bytes is read back page by page as it was written', async () => {
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, at) => (at * 31 + (at >> 8)) % 256));
     const path = join(files, 'bytes');
     const content = bytes.toString('base64');
@@ -332,7 +332,7 @@ describe('what is large or strange', () => {
     expect(Buffer.concat(pages).equals(bytes)).toBe(true);
   });
 
-  test('a text is cut between characters, and put together again', async () => {
+  test('a text is cut between characters, and its pages join to the whole', async () => {
     const text = 'ä日🙂'.repeat(40);
     const path = join(files, 'text');
     await agent.done('file_write', { ...me, path, content: text });
@@ -346,7 +346,7 @@ describe('what is large or strange', () => {
     expect(read).toBe(text);
   });
 
-  test('what cannot be done with a file is said in our words, and changes nothing', async () => {
+  test('a file operation that fails changes nothing, and its refusal uses no text of the qube', async () => {
     const path = join(files, 'none/f');
     const why = (at: string, problem: string) => ({
       error: { code: 'conflict', data: { problems: [{ at, problem }] } },

@@ -18,7 +18,7 @@ const spawnQube = (name: string) =>
 const qube = (name: string) => seat.sim.host.snapshot().qubes.find((one) => one.name === name)!;
 
 describe('the operator', () => {
-  it('sees each world’s qubes and what an agent may do with them', async () => {
+  it('the operator sees the qubes of each world, and what an agent may do with them', async () => {
     await spawnQube('ai-one');
     const { code, out } = await admin('status');
     expect(code).toBe(0);
@@ -27,7 +27,7 @@ describe('the operator', () => {
     expect(out).not.toContain('vault');
   });
 
-  it('sees what agents removed, and gives it back as it was', async () => {
+  it('the operator sees the qubes that agents removed, and restores one unchanged', async () => {
     await spawnQube('ai-one');
     const before = qube('ai-one');
     await seat.call('ai-one', 'qmcp.spawn.Remove');
@@ -42,7 +42,7 @@ describe('the operator', () => {
     expect((await seat.call('ai-one', 'qmcp.inspect.State')).stdout).toContain('"name":"ai-one"');
   });
 
-  it('restores nothing that was not removed', async () => {
+  it('the operator cannot restore a qube that was not removed', async () => {
     const before = seat.truth();
     const { code, err } = await admin('restore', 'ai-debian');
     expect([code, err]).toEqual([
@@ -53,7 +53,7 @@ describe('the operator', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('makes a qube one of a world’s, says what an agent gains, and does nothing unasked', async () => {
+  it('the operator enrolls a qube, after being told what an agent gains, and never without a yes', async () => {
     const before = seat.truth();
     const shown = await admin('enroll', 'work', '--world', 'ai', '--tier', 'exec');
     expect(shown.code).toBe(1);
@@ -73,7 +73,7 @@ describe('the operator', () => {
     expect(qube('work').tags.filter((tag) => tag.startsWith('ai-'))).toEqual([]);
   });
 
-  it('cannot make a principal, a gateway or dom0 one, nor a qube of no world anything', async () => {
+  it('the operator cannot enroll a principal, a gateway or dom0, and cannot set a tier without a world', async () => {
     const before = seat.truth();
     for (const words of [
       ['enroll', 'mcp-control', '--world', 'ai'],
@@ -87,7 +87,7 @@ describe('the operator', () => {
     expect(seat.truth()).toBe(before);
   });
 
-  it('takes back a disposable of an enrolled template by enrolling it, mark and all', async () => {
+  it('the operator takes over a disposable of an enrolled template by enrolling it', async () => {
     await seat.ask('@adminvm', 'qmcp.spawn.Create', {
       name: 'ai-dvm',
       template: 'ai-debian',
@@ -101,7 +101,7 @@ describe('the operator', () => {
     expect(qube(name).tags).not.toContain('ai-full');
   });
 
-  it('gives a tier for a while: an agent has it so long, and no removal brings it back after', async () => {
+  it('the operator grants a tier for a time: after it, an agent no longer has it, and no removal brings it back', async () => {
     const set = (label: string) => seat.ask('work', 'qmcp.inspect.Set', { label });
     await admin('enroll', 'work', '--world', 'ai', '--tier', 'exec', '--yes');
     expect((await set('blue')).code).toBe('denied');
@@ -118,7 +118,7 @@ describe('the operator', () => {
     expect(qube('work').tags).not.toContain('ai-full');
   });
 
-  it('reaps what was removed longer ago than its world keeps it, and only that', async () => {
+  it('the operator reaps the qubes whose retention has ended, and only those', async () => {
     for (const name of ['ai-one', 'ai-two']) {
       await spawnQube(name);
       await seat.call(name, 'qmcp.spawn.Remove');
@@ -132,7 +132,7 @@ describe('the operator', () => {
     expect(qube('ai-two')).toBeDefined();
   });
 
-  it('freezes and thaws, one world or all', async () => {
+  it('the operator freezes and thaws one world or all', async () => {
     const refused = async () => JSON.parse((await spawnQube('ai-one')).stdout).error?.code;
     for (const world of [[], ['ai']]) {
       expect((await admin('freeze', ...world)).code).toBe(0);

@@ -29,13 +29,13 @@ async function found(): Promise<Problem[]> {
 const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
 describe('qmcp-admin check', () => {
-  it('finds nothing on a host that is as it should be', async () => {
+  it('qmcp-admin check reports nothing on a host without faults', async () => {
     await spawn('ai-one');
     expect(await found()).toEqual([]);
     expect((await qmcpAdmin(seat.sim.root, 'check')).out).toContain('Nothing is wrong');
   });
 
-  it('says nothing of a preset’s policy, which only denies, whatever is installed; and of one that allows it does', async () => {
+  it('qmcp-admin check accepts a preset’s policy, which only denies, and reports one that allows', async () => {
     const presets = readdirSync(packageFile('config/generated')).filter((file) => file.endsWith('.policy'));
     expect(presets.length).toBeGreaterThan(3);
     const home = 'etc/qubes/policy.d';
@@ -146,7 +146,7 @@ describe('qmcp-admin check', () => {
       { where: /^ai-one$/, fix: /reap/ },
     ],
   ] as const)
-    it(`finds ${what}`, async () => {
+    it(`qmcp-admin check finds ${what}`, async () => {
       await break_();
       const hits = (await found()).filter((one) =>
         Object.entries(problem).every(([key, pattern]) =>

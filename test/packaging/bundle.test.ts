@@ -28,7 +28,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('a bundle', () => {
-  test('is the same bytes from another copy of the same sources, made at another time', async () => {
+  test('a bundle has the same bytes when another copy of the same sources makes it at another time', async () => {
     const copy = join(folder, 'copy');
     for (const part of ['dom0', 'dist', 'config', 'package.json', 'cli/qmcp.js'])
       cpSync(packageFile(part), join(copy, part), { recursive: true });
@@ -49,7 +49,7 @@ describe('a bundle', () => {
     expect(readFileSync(join(folder, 'other.tar')).equals(bundle)).toBe(true);
   });
 
-  test('is read by tar as the files it is: of root, of no time, nothing but plain files', async () => {
+  test('a bundle is a tar of plain files, owned by root, without times', async () => {
     const { out, err } = await run('tar', ['--numeric-owner', '--utc', '-tvf', join(folder, 'qmcp.tar')]);
     expect(err).toBe('');
     const listed = out.trimEnd().split('\n');
@@ -65,7 +65,7 @@ describe('a bundle', () => {
       expect(readFileSync(join(target, path)).equals(data), path).toBe(true);
   });
 
-  test('has the code of dom0 as it is here, and the contracts that are committed', () => {
+  test('a bundle has the code of dom0 as it is here, and the committed contracts', () => {
     const files = filesOf(bundle);
     for (const [path, data] of files) {
       const source = path.startsWith('etc/qmcp/contracts/')
@@ -82,7 +82,7 @@ describe('a bundle', () => {
     );
   });
 
-  test('lacks nothing that lies in the folders of dom0’s code', () => {
+  test('a bundle lacks no file of the folders of dom0’s code', () => {
     const elsewhere = /^packaging\/(systemd|sysusers|tmpfiles|formats)|^policy\/30-qmcp\.policy$|__pycache__/;
     const code = ['qmcpd', 'settings', 'spec', 'operator', 'policy', 'packaging'].flatMap((part) =>
       readdirSync(packageFile('dom0', part), { recursive: true, withFileTypes: true })
@@ -95,14 +95,14 @@ describe('a bundle', () => {
     expect(code.length).toBeGreaterThan(40);
   });
 
-  test('goes to standard output, and its digest beside it, never into it', async () => {
+  test('a bundle goes to standard output, and its digest beside it', async () => {
     const { out, err } = await run('sh', ['-c', `node ${QMCP} bundle > ${folder}/piped.tar`]);
     expect(out).toBe('');
     expect(err.split(' ')[0]).toBe(sha256(bundle));
     expect(readFileSync(join(folder, 'piped.tar')).equals(bundle)).toBe(true);
   });
 
-  test('has the contracts of the plugins the configuration names, those of third parties too, and no others', async () => {
+  test('a bundle has the contracts of the plugins that the configuration names, also of third parties, and no others', async () => {
     const here = join(folder, 'mine');
     mkdirSync(here);
     writeFileSync(
@@ -127,7 +127,7 @@ describe('a bundle', () => {
     dom0.remove();
   });
 
-  test('is not made when a plugin of it cannot be used: nothing is written', async () => {
+  test('a bundle with an unusable plugin is not made, and nothing is written', async () => {
     const here = join(folder, 'broken');
     mkdirSync(here);
     writeFileSync(join(here, 'qmcp.config.json'), JSON.stringify({ plugins: ['inspect', './gone.mjs'] }));
@@ -264,18 +264,18 @@ describe('from a bundle made to harm dom0', () => {
   });
   afterAll(() => dom0.remove());
 
-  test.each(HOSTILE.map(([what]) => what))('nothing is installed: %s', (what) => {
+  test.each(HOSTILE.map(([what]) => what))('a harmful bundle installs nothing: %s', (what) => {
     const { code, out, err, changed } = tried.get(what)!;
     expect(err).toMatch(/^qmcp-dom0: this is not a bundle of qmcp: [ -~]+ Nothing was changed\.\n$/);
     expect({ code, out, changed }).toEqual({ code: 1, out: '', changed: false });
   });
 
-  test('nothing is left of all of them', () => {
+  test('the harmful bundles left no file', () => {
     expect(tried.size).toBe(HOSTILE.length);
     expect(dom0.tree()).toEqual(before);
   });
 
-  test('what these are made from is a bundle: with a file more, in its place, it is read', async () => {
+  test('the bundle from which the harmful ones are made is readable: with one more file, in its place, it installs', async () => {
     const { code, out } = await dom0.run(
       'install',
       dom0.fetched(withEntry(entry(() => {}, Buffer.from('x = 1\n')))),

@@ -50,7 +50,7 @@ async function installed(which = bundle): Promise<Dom0> {
 }
 
 describe('install', () => {
-  test('puts every file of the bundle where it says, byte for byte, and makes nothing but commands runnable', async () => {
+  test('install puts every file of the bundle in its place, byte for byte, and makes only commands executable', async () => {
     const dom0 = await installed();
     const tree = dom0.tree();
     const commands = [`${HOME}/operator/qmcp-admin`, `${HOME}/packaging/qmcp-dom0`];
@@ -60,7 +60,7 @@ describe('install', () => {
     expect((await run(join(dom0.root, 'usr/bin/qmcp-dom0'), ['--help'])).code).toBe(0);
   });
 
-  test('opens dom0 for the installed contracts and the catalog, by links to the one socket, and for nothing else', async () => {
+  test('install opens dom0 for the installed contracts and the catalog, by links to the one socket, and for nothing else', async () => {
     const dom0 = await installed();
     const links = Object.entries(dom0.tree()).filter(([path]) => path.startsWith('etc/qubes-rpc/qmcp.'));
     const services = readdirSync(packageFile('dom0/contracts'))
@@ -74,7 +74,7 @@ describe('install', () => {
     expect(new Set(links.map(([, target]) => target))).toEqual(new Set(['-> ../../run/qmcp/qmcpd.sock']));
   });
 
-  test('installs the policy of these contracts and of the operator’s worlds', async () => {
+  test('install generates the policy of these contracts and the operator’s worlds', async () => {
     const dom0 = fresh();
     dom0.write(TOML, textOf(bundle, `${HOME}/qmcp.toml`).replace('mcp-control', 'another-control'));
     expect(await dom0.install(bundle)).toMatchObject({ code: 0, err: '' });
@@ -82,7 +82,7 @@ describe('install', () => {
     expect(dom0.read(POLICY)).toContain('another-control');
   });
 
-  test('done again, changes nothing: no file is even written', async () => {
+  test('a second install changes nothing and writes no file', async () => {
     const dom0 = await installed();
     const written = () =>
       Object.keys(dom0.tree()).map((path) => [
@@ -96,7 +96,7 @@ describe('install', () => {
     expect({ tree: dom0.tree(), written: written() }).toEqual(before);
   });
 
-  test('done again, puts back what somebody took away', async () => {
+  test('a second install restores missing files', async () => {
     const dom0 = await installed();
     const before = dom0.tree();
     rmSync(join(dom0.root, 'etc/qubes-rpc/qmcp.inspect.List'));
@@ -105,7 +105,7 @@ describe('install', () => {
     expect(dom0.tree()).toEqual(before);
   });
 
-  test('says of a root that is not / which commands it does not run', async () => {
+  test('install prints the commands that it does not run on a root other than /', async () => {
     const dom0 = fresh();
     const { out } = await dom0.install(bundle);
     expect(out.split('\n').filter((line) => line.includes('not run'))).toEqual([
@@ -120,7 +120,7 @@ describe('install', () => {
 });
 
 describe('before anything changes, the operator', () => {
-  test('sees each file that is new, changed or gone, and each such contract in words', async () => {
+  test('before any change, the operator sees each new, changed and removed file, and each such contract in words', async () => {
     const dom0 = await installed();
     const contract = JSON.parse(textOf(bundle, STATE_CONTRACT));
     const other = rebundled(bundle, {
@@ -144,7 +144,7 @@ describe('before anything changes, the operator', () => {
     expect(dom0.tree()).toEqual(before);
   });
 
-  test('sees a contract as it is when the installed version cannot put it in words', async () => {
+  test('before any change, the operator sees the JSON of a contract that the installed version cannot put in words', async () => {
     const dom0 = await installed();
     const contract = JSON.parse(textOf(bundle, STATE_CONTRACT));
     const other = rebundled(bundle, {
@@ -156,7 +156,7 @@ describe('before anything changes, the operator', () => {
     expect(out).toContain('"do":"teleport\\u001b[2J"');
   });
 
-  test('is asked, and what is no yes changes nothing', async () => {
+  test('before any change, the operator is asked, and any answer but yes changes nothing', async () => {
     const dom0 = fresh();
     const before = dom0.tree();
     const file = dom0.fetched(bundle);
@@ -168,7 +168,7 @@ describe('before anything changes, the operator', () => {
     expect(dom0.tree()).toEqual(before);
   });
 
-  test('gets no other bundle than the one whose digest was said', async () => {
+  test('before any change, the digest of the bundle is compared with the one that the operator gave', async () => {
     const dom0 = fresh();
     const before = dom0.tree();
     const other = rebundled(bundle, { [`${HOME}/qmcpd/errors.py`]: 'pass\n' });
@@ -178,7 +178,7 @@ describe('before anything changes, the operator', () => {
     expect(dom0.tree()).toEqual(before);
   });
 
-  test('judges an upgrade with what is installed: nothing of the new bundle is run before the yes', async () => {
+  test('before the yes, the installed version judges an upgrade, and nothing of the new bundle runs', async () => {
     const dom0 = await installed();
     const mark = join(dom0.folder, 'was-run');
     const hostile = `#!/usr/bin/python3\nopen(${JSON.stringify(mark)}, "w").close()\n`;
@@ -211,7 +211,7 @@ describe('before anything changes, the operator', () => {
 });
 
 describe('an upgrade', () => {
-  test('takes away what the new version has no more, and keeps the policy before', async () => {
+  test('an upgrade removes what the new version no longer has, and keeps the previous policy', async () => {
     const extra = textOf(bundle, STATE_CONTRACT).replaceAll('qmcp.inspect.State', 'qmcp.inspect.Other');
     const older = rebundled(bundle, {
       'etc/qmcp/contracts/qmcp.inspect.Other.json': extra,
@@ -228,7 +228,7 @@ describe('an upgrade', () => {
     expect(dom0.tree()).toEqual((await installed()).tree());
   });
 
-  test('keeps contracts that came from elsewhere, and their links', async () => {
+  test('an upgrade keeps contracts from elsewhere, and their links', async () => {
     const dom0 = await installed();
     const contract = {
       ...JSON.parse(textOf(bundle, STATE_CONTRACT)),
@@ -243,7 +243,7 @@ describe('an upgrade', () => {
     expect(dom0.read(POLICY)).toContain('# contract qmcp.other.See');
   });
 
-  test('of the same bundle finds nothing to do about a contract that the operator installed, link and all; an uninstall closes it', async () => {
+  test('an upgrade to the same bundle leaves a contract that the operator installed, and its link; an uninstall closes it', async () => {
     const dom0 = await installed();
     const link = 'etc/qubes-rpc/qmcp.other.See';
     await dom0.operatorInstalls('qmcp.other.See', textOf(bundle, STATE_CONTRACT));
@@ -260,7 +260,7 @@ describe('an upgrade', () => {
     expect(dom0.tree()).toHaveProperty([link], '-> ../../run/qmcp/qmcpd.sock');
   });
 
-  test('that brings another version of a contract the operator installed goes by its own, in the policy as well', async () => {
+  test('an upgrade with another version of a contract that the operator installed uses its own, in the policy too', async () => {
     const dom0 = await installed();
     await dom0.operatorInstalls('qmcp.other.See', textOf(bundle, STATE_CONTRACT));
     const path = 'etc/qmcp/contracts/qmcp.other.See.json';
@@ -271,7 +271,7 @@ describe('an upgrade', () => {
     expect(dom0.tree()).toHaveProperty(['etc/qubes-rpc/qmcp.other.See'], '-> ../../run/qmcp/qmcpd.sock');
   });
 
-  test('leaves the operator’s qmcp.toml as it is, and puts a changed one beside it, once', async () => {
+  test('an upgrade leaves the operator’s qmcp.toml unchanged, and puts a changed default beside it once', async () => {
     const dom0 = await installed();
     const own = `# mine\n${dom0.read(TOML)}`;
     dom0.write(TOML, own);
@@ -286,7 +286,7 @@ describe('an upgrade', () => {
   });
 });
 
-describe('not installed, and nothing is changed, is', () => {
+describe('refused installs, which change nothing', () => {
   const refused = async (dom0: Dom0, other: Buffer, words: RegExp) => {
     const before = dom0.tree();
     const { code, err } = await dom0.install(other);
@@ -295,7 +295,7 @@ describe('not installed, and nothing is changed, is', () => {
     expect(dom0.tree()).toEqual(before);
   };
 
-  test('a version that cannot use the operator’s qmcp.toml: it says which key', async () => {
+  test('a version that cannot use the operator’s qmcp.toml is not installed, and the message names the key', async () => {
     const dom0 = fresh();
     dom0.write(
       TOML,
@@ -304,7 +304,7 @@ describe('not installed, and nothing is changed, is', () => {
     await refused(dom0, bundle, /etc\/qmcp\/qmcp\.toml.*birth_ceiling.*full/);
   });
 
-  test('a version with a contract that it cannot keep itself', async () => {
+  test('a version with a contract that it does not accept itself is not installed', async () => {
     const contract = textOf(bundle, STATE_CONTRACT).replace('"do": "read"', '"do": "anything"');
     await refused(
       await installed(),
@@ -313,13 +313,13 @@ describe('not installed, and nothing is changed, is', () => {
     );
   });
 
-  test('a version that cannot keep a contract from elsewhere', async () => {
+  test('a version that cannot keep a contract from elsewhere is not installed', async () => {
     const dom0 = await installed();
     dom0.write('etc/qmcp/contracts/qmcp.other.See.json', '{}');
     await refused(dom0, rebundled(bundle, { [`${HOME}/qmcpd/more.py`]: '' }), /qmcp\.other\.See/);
   });
 
-  test('an older version while effects wait to be taken back, which the newer one began', async () => {
+  test('an older version is not installed while effects of a newer one wait to be undone', async () => {
     const dom0 = await installed();
     dom0.write('var/lib/qmcp/journal/0123456789abcdef.intent', '{}');
     await refused(dom0, rebundled(bundle, version({ version: '0.0.9' })), /1 unfinished changes.*0\.1\.0/);
@@ -330,7 +330,7 @@ describe('not installed, and nothing is changed, is', () => {
     );
   });
 
-  test('a version that does not read what the installed one wrote', async () => {
+  test('a version that does not read the files of the installed one is not installed', async () => {
     const newer = rebundled(
       bundle,
       version({ version: '0.2.0', formats: { audit: 2, journal: 1, tombstone: 1 } }),
@@ -338,7 +338,7 @@ describe('not installed, and nothing is changed, is', () => {
     await refused(await installed(newer), bundle, /0\.1\.0 cannot read the audit format of 0\.2\.0/);
   });
 
-  test('anything on a root that is no dom0’s', async () => {
+  test('nothing is installed on a root that is not dom0’s', async () => {
     const dom0 = fresh();
     rmSync(join(dom0.root, 'etc/qubes'), { recursive: true });
     await refused(dom0, bundle, /is not the root of a dom0/);
@@ -346,7 +346,7 @@ describe('not installed, and nothing is changed, is', () => {
 });
 
 describe('a downgrade', () => {
-  test('goes back to the version before, and says why it may', async () => {
+  test('a downgrade goes back to the previous version, and says why it may', async () => {
     const dom0 = await installed();
     const before = dom0.tree();
     const newer = rebundled(bundle, {
@@ -365,7 +365,7 @@ describe('a downgrade', () => {
 });
 
 describe('uninstall', () => {
-  test('leaves what was there before, what the operator wrote and what was recorded, and says so', async () => {
+  test('uninstall leaves earlier files, the operator’s files and the records, and says so', async () => {
     const dom0 = fresh();
     const before = dom0.tree();
     await dom0.install(bundle);
@@ -387,7 +387,7 @@ describe('uninstall', () => {
     expect(dom0.tree()).toMatchObject(before);
   });
 
-  test('leaves nothing at all with --purge', async () => {
+  test('uninstall with --purge leaves nothing', async () => {
     const dom0 = fresh();
     const before = dom0.tree();
     await dom0.install(bundle);
@@ -396,14 +396,14 @@ describe('uninstall', () => {
     expect(dom0.tree()).toEqual(before);
   });
 
-  test('is not done without a yes', async () => {
+  test('uninstall does nothing without a yes', async () => {
     const dom0 = await installed();
     const before = dom0.tree();
     expect((await dom0.run('uninstall')).code).toBe(1);
     expect(dom0.tree()).toEqual(before);
   });
 
-  test('of what is not installed is an error', async () => {
+  test('uninstall without an installation is an error', async () => {
     const dom0 = fresh();
     const before = dom0.tree();
     expect(await dom0.run('uninstall', '--yes')).toMatchObject({
@@ -413,7 +413,7 @@ describe('uninstall', () => {
     expect(dom0.tree()).toEqual(before);
   });
 
-  test('and install, after it, find the operator’s qmcp.toml as it was left', async () => {
+  test('an install after an uninstall finds the operator’s qmcp.toml unchanged', async () => {
     const dom0 = await installed();
     dom0.write(TOML, `# mine\n${dom0.read(TOML)}`);
     const before = dom0.tree();

@@ -58,8 +58,8 @@ async function killed(before: Buffer | undefined, what: Buffer | 'uninstall', ev
   }
 }
 
-describe('a power cut in the middle of', () => {
-  test('a first install leaves dom0 closed, or installed; and is taken back without a trace', async () => {
+describe('a power failure during an installation', () => {
+  test('a power failure during a first install leaves dom0 closed or installed, and recover removes everything', async () => {
     const seen = await killed(undefined, bundle, stride(11));
     expect(seen.kills).toBe(Math.ceil(seen.writes / Number(stride(11))));
     expect(seen).toMatchObject({ old: 0 });
@@ -67,20 +67,20 @@ describe('a power cut in the middle of', () => {
     expect(seen.new).toBeGreaterThan(0);
   });
 
-  test('an upgrade leaves the old, the new, or dom0 closed; and is taken back to the old, file for file', async () => {
+  test('a power failure during an upgrade leaves the old version, the new one, or dom0 closed, and recover restores the old one, file for file', async () => {
     const seen = await killed(older, bundle, stride(4));
     expect(seen.kills).toBe(Math.ceil(seen.writes / Number(stride(4))));
     expect(Math.min(seen.old, seen.closed, seen.new)).toBeGreaterThan(2);
   });
 
-  test('an uninstall leaves the old, or dom0 closed with the policy in force until the rest is gone', async () => {
+  test('a power failure during an uninstall leaves the old version, or dom0 closed with the policy in force until the rest is removed', async () => {
     const seen = await killed(bundle, 'uninstall', stride(5));
     expect(seen.kills).toBe(Math.ceil(seen.writes / Number(stride(5))));
     expect(seen).toMatchObject({ new: 0 });
     expect(Math.min(seen.old, seen.closed)).toBeGreaterThan(5);
   });
 
-  test('an install is finished by the next one, and by recover taken back', async () => {
+  test('an interrupted install is finished by the next one, and undone by recover', async () => {
     const cut = async (): Promise<Dom0> => {
       const dom0 = await dom0With(older);
       const words = [dom0.root, dom0.fetched(bundle), 'cut', '60'];
@@ -119,7 +119,7 @@ async function failing(dom0: Dom0, which: number) {
 }
 
 describe('the commands of an upgrade', () => {
-  test('stop what runs when dom0 is closed, start it under the new policy, and only then dom0 is opened', async () => {
+  test('an upgrade stops the service while dom0 is closed, starts it under the new policy, and then opens dom0', async () => {
     const dom0 = await dom0With(older);
     const before = dom0.tree()[POLICY]!.split(' ')[1]!;
     const { code, commands } = await failing(dom0, 0);
@@ -139,7 +139,7 @@ describe('the commands of an upgrade', () => {
     dom0.remove();
   });
 
-  test('one of them fails: everything is as it was before, and the old is started again', async () => {
+  test('an upgrade with a failing command restores everything and starts the old service', async () => {
     const dom0 = await dom0With(older);
     const before = dom0.tree();
     for (const which of [1, 4, 6]) {

@@ -89,12 +89,12 @@ import killed, pathlib; killed.installer.START = 2; killed.installer.answers(pat
   ]);
 
 describe('the installed qmcpd, on the socket systemd hands it', () => {
-  test('runs the code that was installed, not that of a checkout', async () => {
+  test('the installed qmcpd runs the installed code, not that of a checkout', async () => {
     const cwd = await run('readlink', [`/proc/${daemon.pid}/cwd`]);
     expect(cwd.out.trim()).toBe(join(root(), HOME));
   });
 
-  test('answers an agent, through the installed link and policy', async () => {
+  test('the installed qmcpd answers an agent through the installed link and policy', async () => {
     const { code, result } = await seat.ask('@adminvm', 'qmcp.inspect.List');
     expect(code).toBe('ok');
     expect(result.qubes.length).toBeGreaterThan(0);
@@ -102,7 +102,7 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
     expect(await seat.ask(name, 'qmcp.inspect.State')).toMatchObject({ code: 'ok', result: { name } });
   });
 
-  test('changes what an agent may change, and writes it down where the unit lets it', async () => {
+  test('the installed qmcpd carries out what an agent may change, and writes where its unit lets it', async () => {
     const made = { name: 'ai-made', template: 'ai-debian' };
     const { code } = await seat.ask('@adminvm', 'qmcp.spawn.Create', made);
     expect(code).toBe('ok');
@@ -110,11 +110,11 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
     expect(seat.audit().at(-1)).toMatchObject({ kind: 'outcome', service: 'qmcp.spawn.Create', code: 'ok' });
   });
 
-  test('is taken by the installer for one that works', async () => {
+  test('the installer accepts a qmcpd that works', async () => {
     expect(await answers()).toMatchObject({ code: 0 });
   });
 
-  test('is not, when it does not come up', async () => {
+  test('the installer does not accept a qmcpd that does not start', async () => {
     await stop();
     const { code, err } = await answers();
     expect(code).toBe(1);
@@ -122,7 +122,7 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
     await start();
   });
 
-  test('after an upgrade without a service: it is gone for the agent, and the others answer', async () => {
+  test('after an upgrade without a service, an agent cannot call that service, and the others answer', async () => {
     const less = rebundled(bundle, { 'etc/qmcp/contracts/qmcp.inspect.State.json': undefined });
     expect(await install(less)).toMatchObject({ code: 0, err: '' });
     await stop();
@@ -138,7 +138,7 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
     expect(textOf(bundle, 'etc/qmcp/contracts/qmcp.inspect.State.json')).toContain('qmcp.inspect.State');
   });
 
-  test('after an uninstall: every call is refused, whether qmcpd still runs or not', async () => {
+  test('after an uninstall, every call is refused, whether qmcpd still runs or not', async () => {
     const uninstall = ['-IB', INSTALLER, '--root', root(), 'uninstall', '--yes'];
     expect(await runPython(uninstall)).toMatchObject({ code: 0, err: '' });
     const before = seat.truth();

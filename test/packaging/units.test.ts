@@ -36,12 +36,12 @@ const SANDBOX: Readonly<Record<string, readonly string[]>> = {
   InaccessiblePaths: ['-/run/qubes -/run/dbus -/run/user'],
 };
 
-describe('the units', () => {
-  test.each(SERVICES)('%s keeps every wall it has', (name) => {
+describe('the systemd units', () => {
+  test.each(SERVICES)('%s keeps every protection it has', (name) => {
     for (const [key, expected] of Object.entries(SANDBOX)) expect(values(name, key), key).toEqual(expected);
   });
 
-  test('let qmcpd write its journal and its log and nothing else, as an account of no group', () => {
+  test('the units let qmcpd write only its journal and its log, as an account without groups', () => {
     const service = 'qmcpd.service';
     expect(values(service, 'User')).toEqual(['qmcpd']);
     expect(values(service, 'SupplementaryGroups')).toEqual(['qubes']);
@@ -55,7 +55,7 @@ describe('the units', () => {
     ]);
   });
 
-  test('let group qubes, and nobody else, reach its socket', () => {
+  test('the units let only the group qubes reach the socket', () => {
     expect(values('qmcpd.socket', 'ListenStream')).toEqual(['/run/qmcp/qmcpd.sock']);
     for (const [key, value] of [
       ['SocketUser', 'root'],
@@ -66,7 +66,7 @@ describe('the units', () => {
       expect(values('qmcpd.socket', key)).toEqual([value]);
   });
 
-  test('run nothing but what is installed, with words its command knows', async () => {
+  test('the units run only installed commands, with arguments that these know', async () => {
     const commands = SERVICES.flatMap((name) => values(name, 'ExecStart'));
     expect(commands).toHaveLength(SERVICES.length);
     expect(UNITS.flatMap((name) => values(name, 'Exec[A-RT-Z][A-Za-z]*'))).toEqual([]);
@@ -93,13 +93,13 @@ describe.skipIf(!there('systemd-analyze'))('systemd-analyze', () => {
   const verify = (name: string) =>
     run('systemd-analyze', ['verify', `--root=${dom0.root}`, join(units, name)]);
 
-  test('finds nothing to say about the units; and something about a key it does not know', async () => {
+  test('systemd-analyze verify accepts the units, and rejects an unknown key', async () => {
     for (const name of UNITS) expect(await verify(name), name).toEqual({ code: 0, out: '', err: '' });
     dom0.write('usr/lib/systemd/system/qmcp-bad.service', `${textOf('qmcp-reap.service')}NoSuchKey=1\n`);
     expect((await verify('qmcp-bad.service')).err).toContain('NoSuchKey');
   });
 
-  test('calls every one of them safe', async () => {
+  test('systemd-analyze security rates every unit as safe', async () => {
     const [major] = /\d+/.exec((await run('systemd-analyze', ['--version'])).out)!;
     // Looking at units that are not loaded came with 250.
     if (Number(major) < 250) return;

@@ -40,7 +40,7 @@ const question = fc.record({
   protocol: fc.constantFrom('tcp' as const, 'udp' as const),
 });
 
-it(`what is explained is what happens (seed ${SEED})`, async () => {
+it(`egress_explain predicts what a packet does (seed ${SEED})`, async () => {
   const seen: Record<string, number> = {};
   await fc.assert(
     fc.asyncProperty(fc.array(rule, { maxLength: 4 }), question, async (rules, asked) => {
@@ -63,7 +63,7 @@ it(`what is explained is what happens (seed ${SEED})`, async () => {
   expect(seen['no false']).toBeGreaterThan(5);
 });
 
-it('one rule beyond the ceiling is named, and none is set', async () => {
+it('a rule beyond the ceiling is named in the refusal, and no rule is set', async () => {
   await stage.done('egress_rules_set', { qube: 'ai-one', rules: [{ to: '10.0.0.1' }] });
   const beyond = { to: '192.168.0.1', protocol: 'tcp', ports: '80' };
   const truth = stage.truth();

@@ -58,7 +58,7 @@ function undeclared(codes: Record<string, number>): string[] {
 }
 
 describe(`whatever an agent does (seed ${SEED})`, () => {
-  it('every invariant holds after every call, also when qubesd fails in the middle of it', async () => {
+  it('every invariant holds after every call, also when qubesd fails during it', async () => {
     const codes: Record<string, number> = {};
     expect(await found(codes)).toBeUndefined();
     expect(undeclared(codes)).toEqual([]);
@@ -104,7 +104,7 @@ const TRIED = ALL
   ? LINES
   : SOON.map((place) => LINES.findLast(({ id, file, how }) => `${id} ${file} ${how}`.startsWith(place))!);
 
-describe(`without one of its checks, dom0 is found out (seed ${SEED})`, () => {
+describe(`dom0 without one of its checks is caught (seed ${SEED})`, () => {
   it.each(TRIED.map((line) => [line.id, `${line.file}:${line.line}`, line.how, line] as const))(
     '%s, %s, %s',
     async (id, _where, _how, { file, text }) => {

@@ -26,7 +26,7 @@ describe('node_modules', () => {
   test.each([
     ['all of it', lock()],
     ['all but the packages of other platforms', elsewhere],
-  ])('is up to date with %s', (_case, present) => {
+  ])('node_modules is up to date with %s', (_case, present) => {
     expect(isInstalled(present, { '': { name: 'qmcp' }, ...lock() })).toBe(true);
   });
 
@@ -35,11 +35,11 @@ describe('node_modules', () => {
     ['other bytes', lock({ 'node_modules/a': { version: '1.0.0', integrity: 'sha512-c' } })],
     ['something more', lock({ 'node_modules/c': { version: '1.0.0' } })],
     ['nothing', {}],
-  ])('is out of date with %s', (_case, present) => {
+  ])('node_modules is out of date with %s', (_case, present) => {
     expect(isInstalled(present, { '': { name: 'qmcp' }, ...lock() })).toBe(false);
   });
 
-  test('is up to date here', () => {
+  test('node_modules is up to date in this checkout', () => {
     const packages = (name: string) => JSON.parse(readFileSync(packageFile(name), 'utf8')).packages;
     expect(isInstalled(packages('node_modules/.package-lock.json'), packages('package-lock.json'))).toBe(
       true,

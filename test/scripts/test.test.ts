@@ -11,7 +11,7 @@ const good = { passed: 3, failed: 0, skipped: 1, failures: [] };
 const bad = { passed: 1, failed: 1, skipped: 0, failures: ['a.test.ts: holds'] };
 
 describe('npm test', () => {
-  test('runs every part, also after one that failed or could not be started', async () => {
+  test('npm test runs every part, also after one that failed or did not start', async () => {
     const ran: string[] = [];
     const part = (name: string, outcome: object) => [
       name,
@@ -31,7 +31,7 @@ describe('npm test', () => {
     expect(said.trimEnd().split('\n').at(-1)).toBe('4 passed, 2 failed');
   });
 
-  test('says in its last line how many passed and failed, when all is well, too', () => {
+  test('the last line of npm test says how many tests passed and failed', () => {
     const said = closing([
       { name: 'vitest', ...good, seconds: 61.2 },
       { name: 'Python', ...good, seconds: 4 },
@@ -43,7 +43,7 @@ describe('npm test', () => {
   });
 });
 
-test('npm run test:unit leaves out what starts guests and servers, and every file of it is there', () => {
+test('npm run test:unit leaves out the tests that start guests and servers, and every file that it names exists', () => {
   const files = unitFiles() as string[];
   expect(files).toEqual(
     expect.arrayContaining(['core/api/untrusted.test.ts', 'cli/arguments/input.test.ts']),
@@ -58,7 +58,7 @@ describe('the outcome of vitest', () => {
   const report = (testResults: object[]) => JSON.stringify({ testResults });
   const one = (status: string, fullName = 'a test') => ({ status, fullName });
 
-  test('is counted by tests', () => {
+  test('vitest’s results are counted by tests', () => {
     const files = [
       {
         name: packageFile('a.test.ts'),
@@ -75,7 +75,7 @@ describe('the outcome of vitest', () => {
     });
   });
 
-  test('is a failure when a file does not run, an error was nobody’s, or there is no report', () => {
+  test('vitest has failed when a file does not run, an error belongs to no test, or there is no report', () => {
     const broken = { name: packageFile('a.test.ts'), status: 'failed', assertionResults: [] };
     expect(vitestOutcome(1, report([broken]))).toMatchObject({
       failed: 1,
@@ -99,7 +99,7 @@ describe('the outcome of the Python tests', () => {
     expect(pythonOutcome(status, `....\nRan 12 tests in 1.0s\n\n${last}\n`)).toMatchObject(expected);
   });
 
-  test('names what failed', () => {
+  test('the failed Python tests are named', () => {
     const said =
       'FAIL: test_a (tests.A)\n\nERROR: test_b (tests.B)\n\nRan 12 tests in 1.0s\n\nFAILED (failures=1, errors=1)\n';
     expect(pythonOutcome(1, said)).toEqual({
@@ -110,7 +110,7 @@ describe('the outcome of the Python tests', () => {
     });
   });
 
-  test('is a failure when they do not run at all', () => {
+  test('the Python tests have failed when they do not run', () => {
     expect(pythonOutcome(1, 'No module named tests\n')).toMatchObject({ passed: 0, failed: 1 });
   });
 });

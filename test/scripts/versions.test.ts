@@ -17,15 +17,18 @@ describe('the pairs of versions', () => {
       ['20', '24'],
       ['3.11', '3.11', '3.12', '3.13'],
     ],
-  ])('have every Node of %j and every Python of %j, and go up together', (nodes, pythons) => {
-    const made = pairs(nodes, pythons) as { node: string; python: string }[];
-    expect([...new Set(made.map(({ node }) => node))]).toEqual([...new Set(nodes)]);
-    expect([...new Set(made.map(({ python }) => python))]).toEqual([...new Set(pythons)]);
-    expect(made[0]).toEqual({ node: nodes[0], python: pythons[0] });
-    expect(made.at(-1)).toEqual({ node: nodes.at(-1), python: pythons.at(-1) });
-  });
+  ])(
+    'the pairs of versions have every Node of %j and every Python of %j, in rising order',
+    (nodes, pythons) => {
+      const made = pairs(nodes, pythons) as { node: string; python: string }[];
+      expect([...new Set(made.map(({ node }) => node))]).toEqual([...new Set(nodes)]);
+      expect([...new Set(made.map(({ python }) => python))]).toEqual([...new Set(pythons)]);
+      expect(made[0]).toEqual({ node: nodes[0], python: pythons[0] });
+      expect(made.at(-1)).toEqual({ node: nodes.at(-1), python: pythons.at(-1) });
+    },
+  );
 
-  test('are none where there is no Node or no Python', () => {
+  test('there are no pairs of versions without a Node or without a Python', () => {
     expect(pairs([], ['3.11'])).toEqual([]);
     expect(pairs(['20'], [])).toEqual([]);
   });
@@ -42,7 +45,7 @@ describe('the interpreters that are tried', () => {
     return file;
   };
 
-  test('are those in PATH, then those that a version manager keeps beside the one in use', () => {
+  test('the interpreters in PATH are tried, then those of a version manager', () => {
     const known = executable('versions', '3.11.7', 'bin', 'python3');
     const beside = executable('versions', '3.12.1', 'bin', 'python3.12');
     const inPath = executable('bin', 'python3.12');
@@ -59,7 +62,7 @@ describe('the table of versions', () => {
     passed: at > 1 ? 7 : undefined,
   }));
 
-  test('has a row for each pair, and says what was absent and when', () => {
+  test('the table of versions has a row for each pair, and says what was absent and when it ran', () => {
     const made = table([{ ...pair, results: passed }], ['Python 3.13: neither here nor there'], '2030-01-31');
     expect(made.split('\n')).toEqual([
       '| Node    | Python | `install` | `npm start` | `test:unit` | end to end |',
@@ -70,21 +73,21 @@ describe('the table of versions', () => {
     ]);
   });
 
-  test('shows the step that failed, and that what comes after it was not run', () => {
+  test('the table of versions shows the step that failed, and that later steps did not run', () => {
     const results = [passed[0], { step: 'npm start', failure: 'FAILED with exit code 1' }];
     expect(table([{ ...pair, results }], [], '2030-01-31')).toContain(
       '| passed    | **failed**  | not run     | not run    |',
     );
   });
 
-  test('replaces the one in CONTRIBUTING.md, and nothing else there', () => {
+  test('the table of versions replaces the one in CONTRIBUTING.md, and nothing else there', () => {
     const text = (made: string) =>
       `before\n<!-- versions: written by \`npm run test:versions -- --write\` -->\n\n${made}\n\n<!-- /versions -->\nafter\n`;
     expect(withTable(text('old'), 'new')).toBe(text('new'));
     expect(() => withTable('no place for it', 'new')).toThrow('CONTRIBUTING.md has no place');
   });
 
-  test('counts what a step says has passed, in our words or in vitest’s', () => {
+  test('the passed tests of a step are counted in our words or in vitest’s', () => {
     expect(passedIn('…\n1127 passed, 0 failed\n')).toBe(1127);
     expect(passedIn('\u001b[2m      Tests \u001b[22m \u001b[1m\u001b[32m23 passed\u001b[39m (23)\n')).toBe(
       23,

@@ -116,7 +116,7 @@ afterAll(async () => {
 });
 
 describe('the first ten minutes of an author', () => {
-  test('what is installed is what runs: nothing of the sources, and nothing to compile', () => {
+  test('the installed package runs without sources and without compiling', () => {
     const installed = readdirSync(join(home, 'node_modules/qmcp'));
     expect(installed).not.toContain('scripts');
     expect(installed).not.toContain('core');
@@ -126,7 +126,7 @@ describe('the first ten minutes of an author', () => {
       expect(libraries).not.toContain(ours);
   });
 
-  test('a new plugin passes its tests untouched, and its contracts are up to date', async () => {
+  test('a new plugin passes its tests unchanged, and its contracts are up to date', async () => {
     await follow('new');
     const passed = await follow('test');
     expect(passed).toMatch(/Tests +6 passed/);
@@ -135,7 +135,7 @@ describe('the first ten minutes of an author', () => {
     expect(readFileSync(join(home, 'hello/contracts/qmcp.hello.Look.json'), 'utf8')).toBe(shipped);
   });
 
-  test('a mistake in a contract is the one thing that does not compile, with nothing of ours for development', async () => {
+  test('a mistake in a contract is the only compile error, with no development dependency of ours', async () => {
     const misspell = `sed -i "s/'\\$target'/'\\$other'/" src/services.ts`;
     const types =
       '../node_modules/.bin/tsc -p tsconfig.build.json --noEmit --skipLibCheck false --singleThreaded';
@@ -145,7 +145,7 @@ describe('the first ten minutes of an author', () => {
     expect(output).toMatch(/^src\/services\.ts\(\d+,\d+\): error TS.*"other"/s);
   });
 
-  test('served before its contract is in dom0 it is refused, and its tool is not there', async () => {
+  test('a plugin that is served before its contract is in dom0 is refused, and its tool is absent', async () => {
     await follow('config');
     await startHost();
     const said = await follow('refused', 1);
@@ -156,7 +156,7 @@ describe('the first ten minutes of an author', () => {
     expect(tools).not.toContain('hello_greet');
   });
 
-  test('the operator reviews and installs it, and its tool works over MCP', async () => {
+  test('after the operator reviewed and installed the contract, the tool works over MCP', async () => {
     const review = await follow('review');
     expect(review).toContain('qmcp.hello.Look');
     expect(review).toMatch(/belongs to the plugin hello: read\n.*at least the tier read/);
@@ -176,7 +176,7 @@ describe('the first ten minutes of an author', () => {
     });
   });
 
-  test('works where the server is another copy of the package than the one it imports', async () => {
+  test('a plugin works on a server that is another copy of the package than the one it imports', async () => {
     await session(
       [],
       async (client) => {
@@ -188,18 +188,15 @@ describe('the first ten minutes of an author', () => {
     );
   });
 
-  test.skipIf(!hasKeygen)(
-    'the example plugin passes its tests where the packed package is all there is of us',
-    async () => {
-      const kept = (path: string) => !/\/(node_modules|dist)$/.test(path);
-      cpSync(join(ROOT, 'examples/vault'), join(home, 'vault'), { recursive: true, filter: kept });
-      const passed = await run('npm test', join(home, 'vault'));
-      expect(passed, passed.output).toMatchObject({ code: 0 });
-      expect(passed.output).toMatch(/Tests +10 passed/);
-    },
-  );
+  test.skipIf(!hasKeygen)('the example plugin passes its tests with only the packed package', async () => {
+    const kept = (path: string) => !/\/(node_modules|dist)$/.test(path);
+    cpSync(join(ROOT, 'examples/vault'), join(home, 'vault'), { recursive: true, filter: kept });
+    const passed = await run('npm test', join(home, 'vault'));
+    expect(passed, passed.output).toMatchObject({ code: 0 });
+    expect(passed.output).toMatch(/Tests +10 passed/);
+  });
 
-  test('is all of the tutorial: no command in it was left out', () => {
+  test('these tests run every command of the tutorial', () => {
     const steps = [...TUTORIAL.matchAll(/^```sh (\w+)$/gm)].map(([, step]) => step);
     expect([...done].sort()).toEqual(steps.sort());
     expect(TUTORIAL.match(/^```sh$/gm)).toBeNull();

@@ -90,22 +90,22 @@ describe('the testing kit', () => {
   });
   afterAll(() => host.close());
 
-  test('installs what it is given where an operator would, and nothing is wrong after that', async () => {
+  test('the test kit installs a plugin as an operator would, and qmcp-admin check then reports nothing', async () => {
     expect(host.problems).toEqual([]);
     expect(await host.admin('check')).toMatchObject({ code: 0 });
     expect((await host.admin('contract', 'list')).out).toContain('qmcp.mine.Make');
   });
 
-  test('finds a plugin that tells a hidden qube from none', async () => {
+  test('the test kit finds a plugin that distinguishes a hidden qube from a missing one', async () => {
     await expect(host.hidesQubes('mine_leak', (qube) => ({ qube }))).rejects.toThrow(NotHidden);
     await host.hidesQubes('mine_start', (qube) => ({ qube }));
   });
 
-  test('finds one that gives the same answer to all, and has an effect', async () => {
+  test('the test kit finds a plugin that answers all alike but has an effect', async () => {
     await expect(host.hidesQubes('mine_noisy', (qube) => ({ qube }))).rejects.toThrow(/changed the host/);
   });
 
-  test('finds an invariant that does not hold, by name', async () => {
+  test('the test kit finds a broken invariant by name', async () => {
     await host.operate('tag', 'ai-one', '+ai-full');
     const act = () =>
       host.call('qube_kill', { qube: 'ai-one' }).then(() => host.call('mine_start', { qube: 'ai-one' }));
@@ -115,7 +115,7 @@ describe('the testing kit', () => {
     expect(broken.message).toBe('mine.nothing-runs no longer holds: No qube of the world ever runs.');
   });
 
-  test('says why there is no such tool', async () => {
+  test('the test kit says why a tool is missing', async () => {
     await expect(host.call('mine_other')).rejects.toThrow('there is no tool mine_other');
   });
 });

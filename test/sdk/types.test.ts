@@ -45,8 +45,8 @@ const make = defineHostService('qmcp.mine.Make', {
 });
 const run = defineGuestService('qmcp.mine.Run', { ...rest, capability: 'exec', params: NoParams });
 
-describe('what an author writes down', () => {
-  test('becomes the data it says, and nothing of the types', () => {
+describe('the types that an author writes', () => {
+  test('the types of an author’s schemas become their data', () => {
     expect(make.steps).toEqual([
       { do: 'create', with: { name: '$name', template: '$template', memory: '$memory' } },
       { do: 'power', with: { qube: '$name', to: 'running' }, when: '$start' },

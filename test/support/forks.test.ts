@@ -30,38 +30,38 @@ function script(text: string, beside: Record<string, string> = {}): string {
 const ADMIN = packageFile('dom0/operator/qmcp-admin');
 const INSTALLER = packageFile('dom0/packaging/qmcp-dom0');
 
-describe('a forked Python program does what the same program does when it is started', () => {
+describe('a forked Python program', () => {
   const same = async (words: readonly string[], stdin = '') => {
     const started = await run(python(), words, stdin);
     expect(await runPython(words, stdin)).toEqual(started);
     return started;
   };
 
-  it('with its arguments, its standard input and both outputs', async () => {
+  it('a forked Python program gets its arguments and standard input, and writes to both outputs', async () => {
     const text = 'import sys; print(sys.argv, sys.stdin.read()); print(__name__, file=sys.stderr)';
     const { out, err } = await same(['-B', script(text), 'a', '--b', 'ä'], 'said\n');
     expect(out).toContain("'a', '--b', 'ä'] said\n");
     expect(err).toBe('__main__\n');
   });
 
-  it('with more of both than a buffer holds', async () => {
+  it('a forked Python program reads and writes more than a buffer holds', async () => {
     const text = 'import sys; sys.stdout.write(sys.stdin.read() * 3); sys.stderr.write("e" * 300_000)';
     const { out } = await same(['-B', script(text)], 'x'.repeat(300_000));
     expect(out.length).toBe(900_000);
   });
 
   it.each([
-    ['that ends with a code', 'import sys; sys.exit(7)', 7],
-    ['that ends with a message', 'import sys; print("said"); sys.exit("wrong")', 1],
-    ['that ends with nothing', 'import sys; sys.exit()', 0],
-    ['that a signal ends', 'import os, signal; os.kill(os.getpid(), signal.SIGTERM)', null],
-    ['that cannot be ended but at once', 'import os; print("unsaid"); os._exit(3)', 3],
-    ['whose output is gone', 'import os, sys; print("x"); os.close(1)', 120],
-  ])('and ends as it does: one %s', async (_what, text, code) => {
+    ['it exits with a code', 'import sys; sys.exit(7)', 7],
+    ['it exits with a message', 'import sys; print("said"); sys.exit("wrong")', 1],
+    ['it exits without a value', 'import sys; sys.exit()', 0],
+    ['a signal ends it', 'import os, signal; os.kill(os.getpid(), signal.SIGTERM)', null],
+    ['it ends immediately', 'import os; print("unsaid"); os._exit(3)', 3],
+    ['its output is closed', 'import os, sys; print("x"); os.close(1)', 120],
+  ])('a forked Python program ends like a started one: %s', async (_what, text, code) => {
     expect((await same(['-B', script(text)])).code).toBe(code);
   });
 
-  it('and tells of an exception nobody caught', async () => {
+  it('a forked Python program reports an exception that nobody caught', async () => {
     const file = script('def f():\n    return 1 / 0\nf()\n');
     const { code, err } = await runPython(['-B', file]);
     expect(code).toBe(1);
@@ -70,7 +70,7 @@ describe('a forked Python program does what the same program does when it is sta
     expect(err).toMatch(/\nZeroDivisionError: division by zero\n$/);
   });
 
-  it('and imports what lies beside it, or nothing from there when it is isolated', async () => {
+  it('a forked Python program imports the modules beside it, or none of them if it is isolated', async () => {
     const file = script(
       'import sys\ntry:\n    import beside\nexcept ImportError as e:\n    print(e)\nelse:\n    print(beside.x)\n',
       { 'beside.py': 'x = 5\n' },
@@ -79,12 +79,12 @@ describe('a forked Python program does what the same program does when it is sta
     expect((await same(['-IB', file])).out).toBe("No module named 'beside'\n");
   });
 
-  it('and sees no module of dom0’s, though they are loaded', async () => {
+  it('a forked Python program sees no module of dom0, although they are loaded', async () => {
     const text = `import sys\nfor name in ('qmcpd', 'verbs', 'bundle', 'settings'):\n    print(name in sys.modules)\n    try:\n        __import__(name)\n    except ImportError as e:\n        print(e)\n`;
     expect((await same(['-B', script(text)])).out).not.toContain('True');
   });
 
-  it('with the signals it is used to, and none of our descriptors', async () => {
+  it('a forked Python program has the usual signal handlers, and none of our descriptors', async () => {
     const signals = script('import signal; print([signal.getsignal(one) for one in signal.valid_signals()])');
     await same(['-B', signals]);
     const descriptors = script('import os; print(os.listdir("/proc/self/fd"))');
@@ -92,7 +92,7 @@ describe('a forked Python program does what the same program does when it is sta
     expect((await runPython(['-B', descriptors])).out).toBe("['0', '1', '2', '3']\n");
   });
 
-  it('in the environment and the folder it is given', async () => {
+  it('a forked Python program has the environment and the folder that it is given', async () => {
     process.env.QMCP_TEST = 'told';
     await same(['-B', script('import os; print(os.environ["QMCP_TEST"], os.getcwd())')]);
     delete process.env.QMCP_TEST;
@@ -109,7 +109,7 @@ describe('a forked Python program does what the same program does when it is sta
     expect(out).toBe(`${join(place, '..')}\n`);
   });
 
-  it('and starts other Python programs as it does', async () => {
+  it('a forked Python program starts other Python programs', async () => {
     const started = script(
       `import os, signal, sys
 print(sys.argv[1], sys.stdin.read(), os.environ)
@@ -125,7 +125,7 @@ for word in ('ends', 'dies'):
     expect(out).toMatch(/^3\nb"ends in .*\n-9\n/);
   });
 
-  it('the operator’s command and the installer, whose code is loaded', async () => {
+  it('the operator’s command and the installer run in forks with their code loaded', async () => {
     for (const words of [['--help'], ['no-such-verb'], ['--root', folder, 'audit', 'tail']])
       expect((await same(['-B', ADMIN, ...words])).out + words).not.toBe('');
     for (const words of [['--help'], ['--root', folder, 'uninstall']])
@@ -133,7 +133,7 @@ for word in ('ends', 'dies'):
   });
 });
 
-it('a forked Python program is killed when that is asked for', async () => {
+it('a forked Python program is killed on request', async () => {
   const child = startPython(['-B', script('import sys, time\nprint("up", flush=True)\ntime.sleep(3600)')], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });

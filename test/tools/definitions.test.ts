@@ -13,36 +13,39 @@ const written = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
 const BUDGET = 4_500;
 
 describe.each(BUILT_IN.map(({ id, tools }) => [id, tools] as const))('the tools of %s', (plugin, tools) => {
-  test.each(tools.map((tool: Tool) => [tool.name, tool] as const))('%s is as it was', async (name, tool) => {
-    const {
-      title,
-      description,
-      effect,
-      idempotent = false,
-      openWorld = false,
-      input,
-      output,
-      uses,
-      upholds,
-    } = tool;
-    const whole = {
-      ...{ plugin, name, title, description, effect, idempotent, openWorld },
-      uses: Object.values(uses).map((service) => service.name),
-      upholds: upholds.map(({ id, with: parameters }) => ({ id, with: parameters })),
-      input,
-      output,
-    };
-    await expect(written(whole)).toMatchFileSnapshot(new URL(`${name}.json`, SNAPSHOTS).pathname);
-  });
+  test.each(tools.map((tool: Tool) => [tool.name, tool] as const))(
+    'the definition of %s matches its snapshot',
+    async (name, tool) => {
+      const {
+        title,
+        description,
+        effect,
+        idempotent = false,
+        openWorld = false,
+        input,
+        output,
+        uses,
+        upholds,
+      } = tool;
+      const whole = {
+        ...{ plugin, name, title, description, effect, idempotent, openWorld },
+        uses: Object.values(uses).map((service) => service.name),
+        upholds: upholds.map(({ id, with: parameters }) => ({ id, with: parameters })),
+        input,
+        output,
+      };
+      await expect(written(whole)).toMatchFileSnapshot(new URL(`${name}.json`, SNAPSHOTS).pathname);
+    },
+  );
 });
 
-test('there is no file of a tool that is not there', () => {
+test('every snapshot of a definition has its tool', () => {
   const tools = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => `${name}.json`));
   const files = readdirSync(SNAPSHOTS).filter((name) => name.endsWith('.json'));
   expect(files.sort()).toEqual([...tools, 'tools-list.json'].sort());
 });
 
-test('the list a client gets by default is as it was, and costs a model what it may', async () => {
+test('the default list of tools matches its snapshot, and costs a model at most the documented size', async () => {
   const client = await v2(['--host', 'sim'], 'auto');
   try {
     const tools = await client.tools();

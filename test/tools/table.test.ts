@@ -30,7 +30,7 @@ afterAll(async () => {
   await (await spent()).strike();
 });
 
-test('every tool has an entry in the table, and every entry a tool', () => {
+test('every tool has an entry in the table, and every entry has a tool', () => {
   expect(Object.keys(TABLE).sort()).toEqual([...TOOLS].sort());
 });
 
@@ -42,7 +42,7 @@ function naming(tool: string): string[] {
 }
 
 test.each(Object.entries(TABLE))(
-  'of %s, every argument that can name a qube is tried with names',
+  '%s: every argument that can name a qube is tried with names',
   (tool, entry) => {
     const { names = [], filters = [], refusals = {} } = entry;
     // What is to be the name of a new qube is refused by its shape, whoever has it.
@@ -96,31 +96,31 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
   });
   afterAll(() => stage.strike());
 
-  test('refuses what is no request, and asks nobody', async () => {
+  test('a malformed input is refused, and no call is made', async () => {
     onTestFinished(stage.hold());
     const others = Object.keys(golden).map((key) => ({ ...golden, [key]: {} }));
     for (const input of [{ ...golden, unheard_of: 1 }, [], null, ...others])
       expect(await refused(stage, tool, input)).toBe('invalid-request');
   });
 
-  test.each(own)('refuses when %s is in trouble: %s', async (_whom, code, begin) => {
+  test.each(own)('the tool refuses when %s fails: %s', async (_whom, code, begin) => {
     onTestFinished(await begin(stage));
     expect(await refused(stage, tool, golden)).toBe(code);
   });
 
-  test('finds nothing where nobody answers', async () => {
+  test('the tool answers not-found when nobody answers', async () => {
     onTestFinished(stage.closePolicy());
     expect(await refused(stage, tool, golden)).toBe('not-found');
   });
 
-  test('refuses when dom0 was asked too often, unless it does not ask it', async () => {
+  test('the tool refuses when the limit of calls in a minute is reached, if it calls dom0', async () => {
     const stage = await spent();
     const input = asks.includes('dom0') ? golden : await prepared(stage);
     await stage.spend();
     expect(await refused(stage, tool, input)).toBe(asks.includes('dom0') ? 'rate-limited' : 'ok');
   });
 
-  test.each(names)('says of a hidden %s what it says of a missing one', async (argument) => {
+  test.each(names)('the tool answers for a hidden %s what it answers for a missing one', async (argument) => {
     const truth = stage.truth();
     const about = async (name: string) => {
       const named = argument === 'handle' ? `${name}:0123456789abcdef` : name;
@@ -134,28 +134,31 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
     expect(stage.changedSince(truth)).toEqual([]);
   });
 
-  test.each(filters)('tells of a hidden %s what it tells of a missing one', async (argument) => {
+  test.each(filters)('the tool reports of a hidden %s what it reports of a missing one', async (argument) => {
     const told: string[] = [];
     for (const name of ['no-such-qube', 'vault', 'ai-guarded'])
       told.push(JSON.stringify(await stage.done(tool, { ...golden, [argument]: name })));
     expect(told).toEqual(told.map(() => told[0]));
   });
 
-  test.each(told.filter(([, { before }]) => !before))('refuses: %s', async (code, { input }) => {
+  test.each(told.filter(([, { before }]) => !before))('the tool refuses: %s', async (code, { input }) => {
     expect(await refused(stage, tool, { ...golden, ...input })).toBe(code);
   });
 
-  test.each(told.filter(([, { before }]) => before))('refuses, after more: %s', async (code, provoked) => {
-    const other = await Stage.set();
-    try {
-      await provoked.before?.(other);
-      expect(await refused(other, tool, { ...golden, ...provoked.input })).toBe(code);
-    } finally {
-      await other.strike();
-    }
-  });
+  test.each(told.filter(([, { before }]) => before))(
+    'the tool refuses, after preparation: %s',
+    async (code, provoked) => {
+      const other = await Stage.set();
+      try {
+        await provoked.before?.(other);
+        expect(await refused(other, tool, { ...golden, ...provoked.input })).toBe(code);
+      } finally {
+        await other.strike();
+      }
+    },
+  );
 
-  test('answers as it did, whatever the trouble with whom it does not ask', async () => {
+  test('the tool answers as before when a service that it does not call fails', async () => {
     for (const [, , begin] of others) onTestFinished(await begin(stage));
     const { result } = await stage.done(tool, golden);
     const text = JSON.stringify({ input: golden, output: result }, undefined, 2);
@@ -164,7 +167,7 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
     expect(stage.agent.log).toEqual([]);
   });
 
-  test('is over when its client has gone, though nobody has answered it', async () => {
+  test('the call ends when its client leaves, although nothing has answered it', async () => {
     await waits?.before?.(stage);
     if (!waits) onTestFinished(stage.hold());
     const gone = new AbortController();
@@ -178,7 +181,7 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
     note(tool, code);
   });
 
-  test('gave the codes that its entry has, all of them and no other', () => {
+  test('the tool gave exactly the codes of its entry', () => {
     expect([...(SEEN.get(tool) ?? [])].sort()).toEqual(declared(entry));
   });
 });

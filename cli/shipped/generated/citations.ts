@@ -193,7 +193,7 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
     },
     {
       file: 'test/operator/admin.test.ts',
-      test: 'reaps what was removed longer ago than its world keeps it',
+      test: 'the operator reaps the qubes whose retention has ended, and only those',
     },
   ],
   'audit.complete': [
@@ -239,6 +239,9 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
       file: 'test/security/reload.test.ts',
       test: 'a contract that is taken away takes its service away, and one that returns brings it back',
     },
-    { file: 'test/operator/check.test.ts', test: 'finds nothing on a host that is as it should be' },
+    {
+      file: 'test/operator/check.test.ts',
+      test: 'qmcp-admin check reports nothing on a host without faults',
+    },
   ],
 };

@@ -41,7 +41,7 @@ const REQUESTS: readonly Parameters<typeof encodeRequest>[] = [
 ];
 
 describe('a replay', () => {
-  test('of a recording of some other host is made on a host made from what the recording shows', async () => {
+  test('a recording of another host is replayed on a host made from what the recording shows', async () => {
     const exchanges = await record(Host.load(loadHostSpec('demo'), { seed: 5 }), REQUESTS);
     const outcomes = await replay(exchanges, { api: '4.4' });
     expect(
@@ -49,7 +49,7 @@ describe('a replay', () => {
     ).toEqual([]);
   });
 
-  test('tells a reply that differs', async () => {
+  test('a replay reports a reply that differs', async () => {
     const exchanges = await record(Host.load(loadHostSpec('recorded')), [
       ['admin.vm.tag.Get', 'work', { argument: 'a' }],
     ]);
@@ -57,7 +57,7 @@ describe('a replay', () => {
     expect((await replay(lie, { api: '4.4' })).map(({ identical }) => identical)).toEqual([false]);
   });
 
-  test('follows a recorder to its next host', async () => {
+  test('a replay follows the recorder to its next host', async () => {
     const requests: readonly Parameters<typeof encodeRequest>[] = [
       ['admin.vm.List', 'dom0'],
       ['admin.vm.tag.Set', 'work', { argument: 'a' }],
@@ -72,7 +72,7 @@ describe('a replay', () => {
     expect((await replay(exchanges, { api: '4.4' })).every(({ identical }) => identical)).toBe(true);
   });
 
-  test('knows the release by what only it says', async () => {
+  test('a replay recognizes the release by replies that only it gives', async () => {
     for (const api of ['4.2', '4.3', '4.4'] as const) {
       const host = Host.load(loadHostSpec('recorded'), { api });
       const exchanges = await record(host, [
@@ -84,8 +84,8 @@ describe('a replay', () => {
   });
 });
 
-describe('what is made comparable', () => {
-  test('is what chance and the machine decide, and nothing else', () => {
+describe('normalisation', () => {
+  test('normalisation removes what chance and the machine decide, and nothing else', () => {
     expect(normalise('admin.vm.CurrentState+ dom0 name a\0', '0\0mem=5 cputime=0 power_state=Running')).toBe(
       '0\0mem=N cputime=0 power_state=Running',
     );
@@ -98,7 +98,7 @@ describe('what is made comparable', () => {
     expect(normalise('admin.vm.property.Get+ip dom0 name a\0', address)).toBe(address);
   });
 
-  test('what a host makes up has to stand for the same thing throughout', () => {
+  test('a generated value must stand for the same thing in the whole recording', () => {
     const translation = new Translation();
     const [a, b] = ['11111111-1111-1111-1111-111111111111', '22222222-2222-2222-2222-222222222222'];
     expect(translation.same(`x uuid=${a}`, `x uuid=${b}`)).toBe(true);
@@ -112,7 +112,7 @@ describe('what is made comparable', () => {
     expect(translation.same('disp7', 'disp8')).toBe(false);
   });
 
-  test('an event is read field by field, empty values included', () => {
+  test('an event is parsed field by field, also empty values', () => {
     expect(parseEvents('1\0\0a\0\x001\0q\0b\0value\0\0oldvalue\0x\0\0')).toEqual([
       { subject: '', name: 'a', args: [] },
       {
