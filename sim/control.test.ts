@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { qmcp } from '../test/support/qmcp.js';
-import { BadWords, carryOut, help, VERBS } from './control.js';
+import { BadWords, carryOut, help, COMMANDS } from './control.js';
 import { type SimHost, startHost } from './index.js';
 
 let dir: string;
@@ -101,11 +101,11 @@ describe('qmcp sim ctl', () => {
 
   it('qmcp sim ctl lists its commands, and explains an error', async () => {
     expect((await qmcp(['sim', 'ctl', '--dir', dir], { cwd: dir })).stdout).toBe(`${help().join('\n')}\n`);
-    expect(help()).toHaveLength(Object.keys(VERBS).length);
+    expect(help()).toHaveLength(Object.keys(COMMANDS).length);
     const wrong = await qmcp(['sim', 'ctl', '--dir', dir, 'bogus'], { cwd: dir });
     expect([wrong.code, wrong.stderr]).toEqual([
       1,
-      expect.stringContaining('bogus: there are help, list, tag'),
+      expect.stringContaining('bogus: the commands are help, list, tag'),
     ]);
     const nobody = await qmcp(['sim', 'ctl', '--dir', '/nowhere', 'list'], { cwd: dir });
     expect([nobody.code, nobody.stderr]).toEqual([

@@ -1,6 +1,6 @@
 /**
- * What the person in front of the simulated machine does to it, in words: tags, properties, firewalls, devices, faults. One
- * table of verbs; `sim ctl` sends the words over a socket and prints what comes back.
+ * The actions of the person at the simulated machine, as commands: tags, properties, firewalls, devices, faults. One table of
+ * commands; `sim ctl` sends the words over a socket and prints the reply.
  */
 import { createServer, type Socket } from 'node:net';
 import type { StartFailure } from './host/faults.js';
@@ -14,29 +14,29 @@ export interface Control {
   readonly qrexec: Qrexec;
 }
 
-/** Words that mean nothing here. The message says what would. */
+/** Invalid words. The message says what is valid. */
 export class BadWords extends Error {
   override readonly name = 'BadWords';
 }
 
-interface Verb {
+interface Command {
   readonly usage: string;
   readonly does: string;
-  /** The lines to show; none for a change that says nothing of itself. */
+  /** The lines to print; none for a change without output. */
   run(control: Control, words: readonly string[]): Promise<readonly string[]> | readonly string[];
 }
 
 const POWER = ['Start', 'Shutdown', 'Kill', 'Pause', 'Unpause', 'Remove'] as const;
 
-export const VERBS: Readonly<Record<string, Verb>> = {
+export const COMMANDS: Readonly<Record<string, Command>> = {
   help: {
     usage: '',
-    does: 'what there is to say',
+    does: 'list these commands',
     run: () => help(),
   },
   list: {
     usage: '',
-    does: 'every qube: class, state, network and tags',
+    does: 'list every qube with its class, state, network and tags',
     run: ({ host }) =>
       host
         .snapshot()
@@ -101,7 +101,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   },
   crash: {
     usage: 'QUBE',
-    does: 'the qube dies without anyone asking it to',
+    does: 'make the qube crash',
     run: async ({ host }, [qube]) => {
       await host.crash(requireQube(host, qube));
       return [];
@@ -109,23 +109,23 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   },
   plug: {
     usage: 'QUBE block|usb|mic PORT [NAME]',
-    does: 'a person plugs something into a qube',
+    does: 'plug a device into a qube',
     run: ({ host }, [qube, devclass, port, name]) => {
       const backend = host.domain(requireQube(host, qube));
       if (devclass !== 'block' && devclass !== 'usb' && devclass !== 'mic')
         throw new BadWords(`${devclass}: expected block, usb or mic`);
-      if (!port) throw new BadWords('expected the name of a port, as in sda');
+      if (!port) throw new BadWords('expected the name of a port, for example sda');
       host.plug(deviceOf(backend, { class: devclass, port, ...(name !== undefined && { name }) }));
       return [];
     },
   },
   unplug: {
     usage: 'QUBE PORT',
-    does: 'and takes it out again',
+    does: 'remove a device from a qube',
     run: ({ host }, [qube, port]) => {
       const exposed: Device[] = [...host.domain(requireQube(host, qube)).devices.exposed.values()].flat();
       const device = exposed.find((one) => one.port === port);
-      if (device === undefined) throw new BadWords(`${qube} has nothing at ${port}`);
+      if (device === undefined) throw new BadWords(`${qube} has no device at ${port}`);
       host.unplug(device);
       return [];
     },
@@ -133,16 +133,16 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   fault: {
     usage:
       'METHOD [dest=QUBE] [count=N] [after=N] [onein=N] [error=TYPE:MESSAGE] [drop=before|after] [delay=MS]',
-    does: 'calls of this Admin API method go wrong; * at its end means all that begin so',
+    does: 'make calls of this Admin API method fail; a * at its end means all that begin like it',
     run: ({ host }, [method, ...settings]) => {
-      if (!method?.startsWith('admin.')) throw new BadWords('expected a method, as in admin.vm.Start');
+      if (!method?.startsWith('admin.')) throw new BadWords('expected a method, for example admin.vm.Start');
       host.faults.add({ method, ...Object.assign({}, ...settings.map(setting)) });
       return [];
     },
   },
   'fail-start': {
     usage: 'QUBE memory|hypervisor|qrexec [COUNT]',
-    does: 'the next starts of a qube fail',
+    does: 'make the next starts of a qube fail',
     run: ({ host }, [qube, at, count = '1']) => {
       if (!['memory', 'hypervisor', 'qrexec'].includes(at!))
         throw new BadWords(`${at}: expected memory, hypervisor or qrexec`);
@@ -152,7 +152,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   },
   hang: {
     usage: 'QUBE [off]',
-    does: 'the qube ignores requests to shut down',
+    does: 'make a qube ignore requests to shut down',
     run: ({ host }, [qube, off]) => {
       if (off === 'off') host.faults.unhang(requireQube(host, qube));
       else host.faults.hangShutdown(requireQube(host, qube));
@@ -161,7 +161,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   },
   'faults-clear': {
     usage: '',
-    does: 'nothing goes wrong on purpose any more',
+    does: 'remove all faults',
     run: ({ host }) => {
       host.faults.clear();
       return [];
@@ -169,7 +169,7 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   },
   answer: {
     usage: 'no|first|TARGET',
-    does: 'what the operator answers when the policy asks, from now on',
+    does: "set the operator's answer to every later question of the policy",
     run: ({ qrexec }, [answer]) => {
       if (!answer) throw new BadWords('expected no, first, or a target');
       qrexec.operator = ({ targets, preselected }) =>
@@ -179,16 +179,18 @@ export const VERBS: Readonly<Record<string, Verb>> = {
   },
 };
 
-/** Every verb, one a line. */
+/** Every command, one a line. */
 export const help = (): string[] =>
-  Object.entries(VERBS).map(([verb, { usage, does }]) => `${`${verb} ${usage}`.trim()}\n    ${does}`);
+  Object.entries(COMMANDS).map(
+    ([command, { usage, does }]) => `${`${command} ${usage}`.trim()}\n    ${does}`,
+  );
 
 export async function carryOut(control: Control, words: readonly string[]): Promise<readonly string[]> {
   const [name = '', ...rest] = words;
-  const verb = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
-  if (verb === undefined)
-    throw new BadWords(`${name || 'nothing'}: there are ${Object.keys(VERBS).join(', ')}`);
-  return verb.run(control, rest);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined)
+    throw new BadWords(`${name || '(no command)'}: the commands are ${Object.keys(COMMANDS).join(', ')}`);
+  return command.run(control, rest);
 }
 
 function setting(word: string): object {
@@ -211,13 +213,13 @@ function number(key: string, text: string): number {
 
 function requireQube(host: Host, qube: string | undefined): string {
   if (qube === undefined || host.qube(qube) === undefined)
-    throw new BadWords(`${qube ?? 'nothing'}: there is no such qube`);
+    throw new BadWords(qube === undefined ? 'expected a qube' : `there is no qube ${qube}`);
   return qube;
 }
 
 const lines = (data: string): string[] => data.split('\n').filter(Boolean);
 
-/** As dom0, through the Admin API: an operator has no other way either. */
+/** Acts as dom0 through the Admin API: an operator has no other way either. */
 async function admin(
   { host }: Control,
   method: string,
@@ -229,7 +231,9 @@ async function admin(
   const reply = Buffer.from(await host.call(request)).toString('utf8');
   if (reply.startsWith('0\0')) return reply.slice(2);
   const [, type, , message] = reply.split('\0');
-  throw new BadWords(reply === '' ? `${method} was refused without a word` : `${type}: ${message}`);
+  throw new BadWords(
+    reply === '' ? `${method}: qubesd closed the connection without a reply` : `${type}: ${message}`,
+  );
 }
 
 export interface Answer {
@@ -237,7 +241,7 @@ export interface Answer {
   readonly lines: readonly string[];
 }
 
-/** Serves the verbs on a socket: a JSON list of words in, one line of JSON back. */
+/** Serves the commands on a socket: a JSON list of words in, one line of JSON out. */
 export async function serveControl(control: Control, path: string): Promise<{ close(): Promise<void> }> {
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {

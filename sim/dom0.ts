@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 export type Dom0Snapshot = ReturnType<typeof dom0SnapshotOf>;
 
-/** What dom0 keeps beside its qubes, as its files are right now. `root` is where its `etc` and `var` are. */
+/** Reads dom0's files as they are now. `root` contains its `etc` and `var`. */
 export function dom0SnapshotOf(root: string) {
   const lines = (...path: string[]) => readFileSync(join(root, ...path), 'utf8').split('\n');
   const policies = readdirSync(join(root, 'etc/qubes/policy.d')).filter((file) => file.endsWith('.policy'));
@@ -16,7 +16,7 @@ export function dom0SnapshotOf(root: string) {
       .sort()
       .flatMap((file) => lines('etc/qubes/policy.d', file))
       .filter((line) => /^[^#\s]/.test(line)),
-    // What follows the last newline is a line that is being written.
+    // Text after the last newline is a line that is still being written.
     audit: lines('var/log/qmcp/audit.log')
       .slice(0, -1)
       .map((line) => {

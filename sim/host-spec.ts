@@ -59,12 +59,12 @@ const QubeSpec = Type.Object(
   closed,
 );
 
-/** A host before anything happens to it. Everything left out has the default a fresh Qubes installation gives it. */
+/** A host at its start. Everything left out has the default of a new Qubes installation. */
 export const HostSpec = Type.Object(
   {
     $schema: Type.Optional(Type.String()),
     comment: Type.Optional(Type.String()),
-    /** The release whose Admin API the host speaks; 4.4 unless said. */
+    /** The release whose Admin API the host speaks; 4.4 by default. */
     api: Type.Optional(Type.Enum(['4.2', '4.3', '4.4'])),
     /** Global properties, as `qubes-prefs` sets them. */
     properties: Type.Optional(Properties),
@@ -88,7 +88,7 @@ export const HostSpec = Type.Object(
     /** Device classes with an extension installed; a bare core has `block` and `pci` only. */
     deviceclasses: Type.Optional(Type.Array(Type.Enum(['block', 'usb', 'mic', 'pci']))),
     /**
-     * What a non-dom0 source may list and hear about, when no qrexec policy is connected: names, `@tag:x`, `@anyvm` or
+     * What a source other than dom0 may list and hear when no qrexec policy is connected: names, `@tag:x`, `@anyvm` or
      * `@adminvm`.
      */
     visible: Type.Optional(Type.Record(Type.String(), Type.Array(Type.String()))),
@@ -104,7 +104,7 @@ export const HostSpec = Type.Object(
       ),
     ),
     qubes: Type.Array(QubeSpec, { minItems: 1 }),
-    /** Path of a qmcp.toml to use with this world, relative to the world file. */
+    /** Path of a qmcp.toml for this host, relative to this file. */
     qmcp: Type.Optional(Type.String()),
   },
   closed,
@@ -118,7 +118,7 @@ export class HostSpecError extends Error {
   override readonly name = 'HostSpecError';
 }
 
-/** A shipped world by its name, or any world by the path of its file. `qmcp` in the result is absolute. */
+/** Loads a shipped file by its name, or any file by its path. `qmcp` in the result is absolute. */
 export function loadHostSpec(nameOrFile: string): HostSpec {
   const shipped = /^[A-Za-z0-9_.-]+$/.test(nameOrFile)
     ? packageFile('sim', 'worlds', `${nameOrFile}.json`)
@@ -129,7 +129,7 @@ export function loadHostSpec(nameOrFile: string): HostSpec {
     text = readFileSync(file, 'utf8');
   } catch {
     throw new HostSpecError(
-      `there is no world ${nameOrFile}: neither sim/worlds/${nameOrFile}.json nor ${file}`,
+      `there is no simulated host ${nameOrFile}: neither sim/worlds/${nameOrFile}.json nor ${file} exists`,
     );
   }
   let value: unknown;
@@ -143,11 +143,11 @@ export function loadHostSpec(nameOrFile: string): HostSpec {
   return { ...world, qmcp: resolve(dirname(file), world.qmcp) };
 }
 
-export function parseHostSpec(value: unknown, file = 'world'): HostSpec {
+export function parseHostSpec(value: unknown, file = 'host'): HostSpec {
   if (Check(HostSpec, value)) return value;
   const [first] = Errors(HostSpec, value)[1];
   const path = (first as { instancePath?: string } | undefined)?.instancePath || '/';
-  throw new HostSpecError(`${file}: ${path}: ${first?.message ?? 'is not a world'}${extra(first)}`);
+  throw new HostSpecError(`${file}: ${path}: ${first?.message ?? 'does not describe a host'}${extra(first)}`);
 }
 
 function extra(error: unknown): string {

@@ -27,23 +27,23 @@ export { type HostSpec, loadHostSpec } from './host-spec.js';
 export type { Operator, Question } from './qrexec/daemon.js';
 
 export interface SimOptions {
-  /** The name of a shipped world, the path of a file, or a world. */
+  /** The name of a shipped file that describes a host, the path of such a file, or its content. */
   readonly spec: string | HostSpec;
-  /** Where the host keeps everything. Kept short by the caller: paths of sockets have at most 107 bytes. */
+  /** The directory for all files of the host. Keep it short: paths of sockets have at most 107 bytes. */
   readonly dir: string;
   readonly seed?: number | undefined;
-  /** The release whose Admin API it speaks; the world's unless said. */
+  /** The release whose Admin API it speaks; by default that of `spec`. */
   readonly api?: Api | undefined;
   /**
-   * What qubes have inside: a shell in memory (the default), real processes in a sandbox of bubblewrap, or, for tests that know
-   * what they run, plain processes of whoever runs this.
+   * The kind of guests: a shell in memory (the default); real processes in a bubblewrap sandbox; or, for tests whose commands
+   * are trusted, plain processes of the current user.
    */
   readonly guests?: 'memory' | 'bwrap' | 'processes';
-  /** Services that guests in memory have besides their own, by name. */
+  /** Services of guests in memory in addition to their own, by name. */
   readonly services?: Readonly<Record<string, MemoryService>>;
-  /** Do to dom0's files what an operator might have done, before qmcpd reads them. */
+  /** Changes dom0's files as an operator might have done, before qmcpd reads them. */
   readonly prepare?: (root: string) => void | Promise<void>;
-  /** What qmcpd says on standard error. */
+  /** Gets qmcpd's standard error. */
   readonly echo?: (text: string) => void;
 }
 
@@ -60,13 +60,13 @@ export interface SimHost {
   readonly host: Host;
   readonly qrexec: Qrexec;
   readonly qmcpd: Qmcpd;
-  /** The whole truth, dom0's files included. */
+  /** The actual state, including dom0's files. */
   snapshot(): HostSnapshot & { readonly dom0: Dom0Snapshot };
   /** The path of a qrexec-client-vm that calls from inside this qube. */
   client(source: string): Promise<string>;
-  /** Would a packet from that qube arrive? */
+  /** Whether a packet from that qube would arrive. */
   reach(from: string, destination: Destination): Reach;
-  /** A call as that qube would make it. */
+  /** Makes a call from that qube. */
   call(source: string, target: string, service: string, stdin: Uint8Array): Promise<CallResult>;
   close(): Promise<void>;
 }
@@ -94,7 +94,7 @@ export async function startHost({
   try {
     const qubesd = await serveAdminApi(host, join(root, 'run/qubesd.sock'));
     closing.push(() => qubesd.close());
-    // Guests call out through the daemon, and the daemon calls into guests: this end of the circle is tied later.
+    // Guests call out through the daemon, and the daemon calls into guests: `qrexec` is set below.
     const outside: GuestNetwork = {
       call: (source, target, service, stdin) => once(qrexec, { source, target, service }, stdin),
       reach: (from, destination) => reachOn(host, from, destination),
@@ -108,7 +108,7 @@ export async function startHost({
     const insides = await RunningGuests.of(host, engine);
     closing.push(() => insides.close());
     const qrexec = new Qrexec(host, root, insides, join(root, 'var/log/qubes/qrexec.log'));
-    // Whom a qube may list and hear of through the Admin API, its qrexec policy says.
+    // The qrexec policy decides which qubes a qube may list and hear of through the Admin API.
     host.visible = (service, argument, source, target) =>
       qrexec.allows({ service, argument, source, target });
     const control = await serveControl({ host, qrexec }, join(dir, 'ctl.sock'));
@@ -146,10 +146,10 @@ export async function startHost({
   }
 }
 
-/** The host begins anew with its world, and so do its disks: what an earlier run left there is not this host's. */
+/** A host starts with new disks: files of an earlier run are not its own. */
 function sandboxes(dir: string): GuestEngine {
   const why = BwrapEngine.unavailable();
-  if (why !== undefined) throw new Error(`guests in bwrap need bubblewrap: ${why}`);
+  if (why !== undefined) throw new Error(`--guests bwrap needs bubblewrap: ${why}`);
   rmSync(dir, { recursive: true, force: true });
   return new BwrapEngine(dir);
 }
@@ -170,7 +170,7 @@ async function once(
   return { exit, stdout: Buffer.concat(out), stderr: Buffer.concat(err) };
 }
 
-/** dom0 as our installer would leave it, with the platform's default policy after ours. */
+/** Prepares dom0 like our installer, with the platform's default policy after ours. */
 function layOut(root: string, config = packageFile('dom0/qmcp.toml')): void {
   for (const directory of [
     'etc/qubes/policy.d',
@@ -199,7 +199,7 @@ function dom0Services(contracts: string): string[] {
     .map(({ service }) => service);
 }
 
-/** Every host makes dozens of them, and most are the first of their name. */
+/** Every host makes dozens of links, and most of them are new. */
 function link(target: string, path: string): void {
   try {
     symlinkSync(target, path);

@@ -1,7 +1,7 @@
 /**
- * Keeps a simulated host running: `node dist/sim/main.js --world NAME|FILE --dir D [--source QUBE]
- * [--guests memory|bwrap]`. Ends on SIGTERM and SIGINT, and when the process that started it goes. Started with an IPC
- * channel it says there when it is up.
+ * Keeps a simulated host running: `node dist/sim/main.js --world NAME|FILE --dir D [--source QUBE] [--guests memory|bwrap]`.
+ * Ends on SIGTERM and SIGINT, and when its parent ends. If it was started with an IPC channel, it reports there when it is
+ * ready.
  */
 import { mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -22,12 +22,14 @@ const { values } = parseArgs({
 const APIS = ['4.2', '4.3', '4.4'] as const;
 
 async function main(): Promise<void> {
-  if (values.dir === undefined) throw new Error('--dir is needed');
+  if (values.dir === undefined) throw new Error('--dir is required');
   const { guests } = values;
-  if (guests !== 'memory' && guests !== 'bwrap') throw new Error('--guests is memory or bwrap');
+  if (guests !== 'memory' && guests !== 'bwrap') throw new Error('--guests: expected memory or bwrap');
   const api = APIS.find((one) => one === values.api);
-  if (values.api !== undefined && api === undefined) throw new Error(`--api is one of ${APIS.join(', ')}`);
-  if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed)) throw new Error('--seed is a number');
+  if (values.api !== undefined && api === undefined)
+    throw new Error(`--api: expected one of ${APIS.join(', ')}`);
+  if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed))
+    throw new Error('--seed: expected a number');
   const seed = values.seed === undefined ? undefined : Number(values.seed);
   const dir = resolve(values.dir);
   mkdirSync(dir, { recursive: true });

@@ -8,10 +8,10 @@ import { NoPython, OLDEST_PYTHON, python } from './python.js';
 const folder = mkdtempSync(join(tmpdir(), 'qmcp-python-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The interpreter this run uses. */
+/** The interpreter of this run. */
 const here = python();
 
-/** A folder for PATH with a program of this name; returns the program. */
+/** Makes a folder for PATH with a program of this name; returns the program. */
 function program(place: string, script: string, name = 'python3'): string {
   const path = join(folder, place, name);
   mkdirSync(dirname(path), { recursive: true });
@@ -20,7 +20,7 @@ function program(place: string, script: string, name = 'python3'): string {
   return path;
 }
 
-/** A version manager's `python3`: it writes down that it was started, and starts the interpreter. */
+/** A version manager's `python3`: it records its start, and then starts the interpreter. */
 function shim(place: string): { readonly bin: string; readonly starts: () => number } {
   const log = join(folder, `${place}.log`);
   writeFileSync(log, '');
@@ -43,7 +43,7 @@ describe('the interpreter', () => {
     const env: Record<string, string> = { PATH: bin };
     expect(python(env)).toBe(here);
     expect(python(env)).toBe(here);
-    // What a process started with this environment does.
+    // The output of a process with this environment.
     expect(python({ ...env })).toBe(here);
     expect(starts()).toBe(1);
   });

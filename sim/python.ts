@@ -1,16 +1,16 @@
 /**
- * The interpreter that stands for `/usr/bin/python3` of dom0 and of the qubes, wherever this machine has one: the program
- * QMCP_PYTHON names, else the `python3` in PATH. A version manager's `python3` is a script that looks for the interpreter
- * at every start, so it is asked once which one that is. The processes we start inherit the answer and do not ask again.
+ * The interpreter that stands for `/usr/bin/python3` of dom0 and of the qubes: the program that QMCP_PYTHON names, or else the
+ * `python3` in PATH. A version manager's `python3` is a script that looks for the interpreter at every start, so it runs once to
+ * find the interpreter. Child processes inherit the answer.
  */
 import { spawn, spawnSync } from 'node:child_process';
 
-/** What dom0's own Python is at least: `tomllib` came with it. */
+/** The minimum version, that of dom0's own Python, which introduced `tomllib`. */
 export const OLDEST_PYTHON = '3.11';
 
-/** Says which interpreter an earlier process has asked. Not QMCP_…: those are for people. */
+/** Names the program that an earlier process has run. Its name does not begin with QMCP_, because those are for people. */
 const ASKED = '_QMCP_PYTHON_ASKED';
-/** Seconds it has to answer, on a busy machine. */
+/** Seconds within which it must answer, on a busy machine. */
 const PATIENCE = 60;
 const QUESTION = 'import sys; print(sys.executable, "%d.%d.%d" % sys.version_info[:3], sep="\\n")';
 
@@ -20,7 +20,7 @@ export class NoPython extends Error {
   override readonly name = 'NoPython';
 }
 
-/** The path of the interpreter. Throws `NoPython`, with what to do about it. */
+/** The path of the interpreter. Throws `NoPython` with advice. */
 export function python(env: Environment = process.env): string {
   const chosen = env.QMCP_PYTHON || undefined;
   if (chosen !== undefined && env[ASKED] === chosen) return chosen;
@@ -30,7 +30,7 @@ export function python(env: Environment = process.env): string {
   return found;
 }
 
-/** Asks the program, or else the `python3` in PATH, for the path of the interpreter that it is. */
+/** Runs the program, or else the `python3` in PATH, to get the path of its interpreter. */
 function ask(chosen: string | undefined, env: Environment): string {
   const fail = (what: string): NoPython => {
     const fix = chosen
@@ -65,7 +65,7 @@ function ask(chosen: string | undefined, env: Environment): string {
 
 type Stream = 'ignore' | 'pipe';
 
-/** A Python program that runs: as much of a child process as is used here. */
+/** A running Python program: the part of a child process that is used here. */
 export interface PythonProcess {
   readonly pid?: number | undefined;
   readonly exitCode: number | null;
@@ -81,7 +81,7 @@ export interface PythonProcess {
   ): unknown;
 }
 
-/** Starts a Python program. `words` are what follows `python3` on a command line. */
+/** Starts a Python program. `words` follow `python3` on the command line. */
 export type StartPython = (
   words: readonly string[],
   options: {
@@ -94,7 +94,7 @@ let start: StartPython = (words, { cwd, stdio }) => spawn(python(), words, { cwd
 
 export const startPython: StartPython = (words, options) => start(words, options);
 
-/** From now on Python programs are started like this. Returns what they were started with before. */
+/** Replaces the function that starts Python programs. Returns the previous one. */
 export function startPythonWith(other: StartPython): StartPython {
   const before = start;
   start = other;

@@ -14,12 +14,12 @@ export class Qmcpd {
     private readonly echo: (text: string) => void = () => {},
   ) {}
 
-  /** Everything it has written to standard error since it was last started. */
+  /** Its standard error since its last start. */
   get stderr(): string {
     return this.stderrText;
   }
 
-  /** Its process, while it runs. */
+  /** Its process id, while it runs. */
   get pid(): number | undefined {
     return this.child?.pid;
   }

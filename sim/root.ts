@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /**
- * A file of the package, given relative to its root. Data files are not compiled, so the same relative path has to work
- * from `sim/` and from `dist/sim/`: walk up to the package.json that is ours.
+ * A file of the package, relative to its root. Data files are not compiled, so the same relative path must work from `sim/` and
+ * from `dist/sim/`: walk up to our package.json.
  */
 export function packageFile(...path: string[]): string {
   return join(packageRoot(), ...path);

@@ -19,7 +19,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** A line run inside `work`, by its neighbour. */
+/** A line that runs inside `work`, called by its neighbour. */
 async function inWork(line: string) {
   const { exit, stdout, stderr } = await sim.call('personal', 'work', 'qubes.VMShell', Buffer.from(line));
   return { exit, out: Buffer.from(stdout).toString('utf8'), err: Buffer.from(stderr).toString('utf8') };

@@ -9,7 +9,7 @@ import { errorReply, okReply, parseRequest, type Request } from './wire.js';
 
 const NOTHING = new Uint8Array();
 
-/** One request, one reply. What goes wrong is either a named refusal or silence. */
+/** Answers one request. A failure is either a named refusal or an empty reply. */
 export async function exchange(host: HostState, untrusted_bytes: Uint8Array): Promise<Uint8Array> {
   try {
     const request = parseRequest(untrusted_bytes);
@@ -36,7 +36,7 @@ async function run(host: HostState, request: Request): Promise<string | Uint8Arr
 }
 
 function find(host: HostState, { method: name, source, destination }: Request) {
-  // Who is asking and who is asked come before what is asked.
+  // Check the caller and the target before the method.
   resolve(host, source);
   resolve(host, destination);
   const found = methodsOf(host).get(name);
@@ -84,7 +84,7 @@ function enforce(method: Method, { host, dest, argument, payload }: Call): void 
   }
 }
 
-/** A stream ends with its subscriber, or with a refusal, which may come after the first event. */
+/** A stream ends when its subscriber disconnects, or with a refusal, which may come after the first event. */
 export async function openStream(
   host: HostState,
   untrusted_bytes: Uint8Array,

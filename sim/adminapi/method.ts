@@ -2,23 +2,23 @@ import type { Api } from '../host/api.js';
 import type { DeviceClass, Qube, QubeClass } from '../host/qube.js';
 import type { HostState } from '../host/state.js';
 
-/** A call whose caller, destination, argument and payload have passed what the method's row says of them. */
+/** A call whose caller, target, argument and payload have passed the checks of the method's row. */
 export interface Call {
   readonly host: HostState;
   readonly source: Qube;
   readonly dest: Qube;
   readonly argument: string;
   readonly payload: Uint8Array;
-  /** What stands for the braces of a method's name. */
+  /** The value in place of the braces of a method's name. */
   readonly endpoint: string;
 }
 
 export type Answer = string | Uint8Array | undefined;
 
-/** true: must be there; false: must not; null: either. */
+/** true: required; false: forbidden; null: either. */
 type Requirement = boolean | null;
 
-/** One method: the rules the daemon checks before it runs, and what it does. */
+/** One method: the rules that the daemon checks before it runs, and its action. */
 export interface Method {
   readonly name: string;
   readonly arg: Requirement;
@@ -33,7 +33,7 @@ export interface Method {
 
 type Rules = Partial<Pick<Method, 'arg' | 'payload' | 'dom0' | 'since' | 'until' | 'endpoints'>>;
 
-/** A row of the method table; by default no argument, no payload, on any qube. */
+/** A row of the method table. By default: no argument, no payload, any qube. */
 export function method(name: string, rules: Rules, run: Method['run']): Method {
   return { arg: false, payload: false, dom0: null, since: '4.2', until: '4.4', ...rules, name, run };
 }

@@ -1,7 +1,7 @@
 /**
- * `replay FILE [--world NAME] [--api 4.x] [--all]`: replays a recording of real exchanges on a simulated host and prints
- * how many replies are identical, after the normalisation that `replay/normalise.ts` documents. Differences, and what had
- * to be done to the machine besides, go to standard error.
+ * `replay FILE [--world NAME] [--api 4.x] [--all]`: replays a recording of real exchanges on a simulated host and prints how
+ * many replies are identical, after the normalisation that `replay/normalise.ts` documents. Differences, and other actions on
+ * the machine, go to standard error.
  */
 import { parseArgs } from 'node:util';
 import type { Api } from '../host/api.js';
@@ -25,7 +25,7 @@ const outcomes = await replay(exchanges, { api, world: loadHostSpec(values.world
 
 for (const outcome of outcomes) {
   if (outcome.environment !== null)
-    process.stderr.write(`${outcome.at}: done to the machine: ${outcome.environment}\n`);
+    process.stderr.write(`${outcome.at}: changed on the machine: ${outcome.environment}\n`);
   if (!outcome.identical) process.stderr.write(difference(outcome));
 }
 process.stdout.write(
@@ -37,7 +37,7 @@ function difference({ at, request, recorded, ours }: Outcome): string {
   return `${at}: ${show(request)}\n  recorded ${show(recorded)}\n  ours     ${show(ours)}\n`;
 }
 
-/** Of long texts, the place where they part. */
+/** The first difference of long texts. */
 function window(text: string, a: string, b: string): string {
   let at = 0;
   while (at < a.length && a[at] === b[at]) at++;

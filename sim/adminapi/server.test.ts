@@ -33,7 +33,7 @@ async function open(): Promise<Socket> {
   return socket;
 }
 
-/** Sends, says that this was all, and reads to the end. A connection that is cut counts as an empty reply. */
+/** Sends a request, ends it, and reads to the end. A reset connection counts as an empty reply. */
 async function ask(...chunks: Uint8Array[]): Promise<Buffer> {
   const socket = await open();
   const received: Buffer[] = [];
@@ -67,7 +67,7 @@ describe('the socket of the Admin API', () => {
       heard += chunk.length;
     });
     socket.write(list);
-    // Others who came later and have said everything are answered meanwhile.
+    // Later callers whose requests are complete are answered meanwhile.
     for (let others = 0; others < 20; others++) expect(decodeReply(await ask(list)).kind).toBe('ok');
     expect(heard).toBe(0);
     socket.end();

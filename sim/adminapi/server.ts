@@ -9,8 +9,8 @@ export interface AdminApiServer {
 }
 
 /**
- * The daemon's socket: one request to a connection, read up to its end, answered, closed. Group members may connect; as
- * on a real host, the file's mode is the only guard.
+ * The daemon's socket: each connection carries one request, which is read to its end and answered. Members of the group may
+ * connect; as on a real host, the file's mode is the only guard.
  */
 export async function serveAdminApi(
   host: Host,
@@ -42,7 +42,7 @@ function serve(host: Host, socket: Socket): void {
   const chunks: Buffer[] = [];
   let length = 0;
   const hangUp = new AbortController();
-  // A caller that goes away is not a reason to stop what it asked for; only streams end with their caller.
+  // A disconnected caller does not stop its call; only streams end with their caller.
   socket.on('close', () => hangUp.abort());
   socket.on('error', () => socket.destroy());
   socket.on('data', (chunk) => {

@@ -17,7 +17,7 @@ function seconds(host: HostState, qube: Qube): number {
   return Math.max(1, Math.round(host.now() - (qube.startTime ?? host.now())));
 }
 
-/** The figures of one running qube, as one `vm-stats` event carries them. */
+/** The values of one running qube, as in one `vm-stats` event. */
 export function statsOf(host: HostState, qube: Qube): [string, string][] {
   const memory = memoryOf(host, qube);
   const used = qube.class === 'AdminVM' ? memory.used : Number(host.property(qube, 'memory')) * 1024;

@@ -9,7 +9,7 @@ type Stream = (call: Call, onBytes: (bytes: Uint8Array) => void, signal: AbortSi
 
 const ESTABLISHED = eventReply('', 'connection-established', []);
 
-/** Everything that happens, or everything that happens to one qube, as far as the caller may hear of it. */
+/** All events, or those of one qube, as far as the caller may see them. */
 export const events: Stream = async ({ host, source, dest }, onBytes, signal) => {
   const all = dest.class === 'AdminVM';
   const heard = ({ subject, name, args }: HostEvent): boolean => {
@@ -27,7 +27,7 @@ export const events: Stream = async ({ host, source, dest }, onBytes, signal) =>
   stop();
 };
 
-/** The figures of every running qube, or of one, again and again. */
+/** The values of every running qube, or of one, repeatedly. */
 export const stats: Stream = async ({ host, dest }, onBytes, signal) => {
   onBytes(ESTABLISHED);
   if (dest.class !== 'AdminVM' && !dest.running) throw errors.notRunning(dest.name);

@@ -1,10 +1,10 @@
 import { type ApiError, NoReply } from '../host/errors.js';
 import { type HostEvent, pythonStr } from '../host/events.js';
 
-/** The daemon reads this much and no more. */
+/** The daemon reads at most this many bytes. */
 export const MAX_REQUEST = 65536;
 
-/** A request as it came: nothing in it has been believed yet except its shape. */
+/** A parsed request: only its shape has been checked. */
 export interface Request {
   readonly method: string;
   readonly argument: string;
@@ -13,7 +13,7 @@ export interface Request {
   readonly payload: Uint8Array;
 }
 
-/** `METHOD[+ARG] SRC TYPE DEST\0PAYLOAD`. Anything else is a framing error, and those are met with silence. */
+/** `METHOD[+ARG] SRC TYPE DEST\0PAYLOAD`. Anything else is a framing error, which gets an empty reply. */
 export function parseRequest(untrusted_bytes: Uint8Array): Request {
   if (untrusted_bytes.length > MAX_REQUEST) throw new NoReply('request too long');
   const nul = untrusted_bytes.indexOf(0);
@@ -63,7 +63,7 @@ export function hostEventReply({ subject, name, args }: HostEvent): Uint8Array {
   );
 }
 
-/** The bytes of a request, for those who ask. */
+/** Encodes a request. */
 export function encodeRequest(
   method: string,
   dest: string,

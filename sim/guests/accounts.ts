@@ -3,7 +3,7 @@ export interface Account {
   readonly home: string;
 }
 
-/** Users every qube has. */
+/** The users of every qube. */
 export const USERS: Readonly<Record<string, Account>> = {
   root: { uid: 0, home: '/root' },
   user: { uid: 1000, home: '/home/user' },

@@ -1,4 +1,4 @@
-/** One table of what a guest does, held against the service a template ships and against each engine's guests. */
+/** One table of behaviours, which runs against the service that a template ships and against each engine's guests. */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
@@ -16,28 +16,28 @@ import { MemoryEngine } from './memory.js';
 interface Answer {
   readonly stdout: Buffer;
   readonly stderr: Buffer;
-  /** The last frame: the reply, or the refusal's code. There is none for a caller that has gone. */
+  /** The last frame: the reply, or the code of the refusal. There is none if the caller has disconnected. */
   readonly last: unknown;
 }
 
-/** What is sent: a line, and input in frames. */
+/** The bytes to send: a line, and input in frames. */
 const message = (line: string, input: Uint8Array = new Uint8Array()) =>
   Buffer.concat([Buffer.from(`${line}\n`), ...inputFrames(input)]);
 
-/** A caller's side of a call beyond what it sends at first. Without `hangsUp` it stays open until there is an answer. */
+/** The caller's side of a call after its first bytes. Without `hangsUp`, it stays open until the answer. */
 interface Caller {
-  /** Told of what has come so far, frames and all. */
+  /** Called with the bytes so far, frames included. */
   readonly hears?: (said: string) => void;
   readonly hangsUp?: Promise<unknown>;
 }
 
-/** A qube for one behaviour: its services, and a directory in it that is empty. */
+/** A qube for one behaviour: its services, and an empty directory in it. */
 interface Qube {
   readonly dir: string;
   call(service: string, sent: Buffer, caller?: Caller): Promise<Answer>;
 }
 
-/** What qubes are of: one started guest does for all of them, each in a directory of its own. */
+/** The engine for the tests. All of them share one started guest, each in its own directory. */
 interface Place {
   qube(): Promise<Qube>;
   end(): Promise<void>;
@@ -58,7 +58,7 @@ function answerOf(bytes: Uint8Array): Answer {
   return { stdout: Buffer.concat(out.stdout), stderr: Buffer.concat(out.stderr), last };
 }
 
-/** The real services, as real processes, as whoever runs the tests. */
+/** The shipped services as real processes, with the user who runs the tests. */
 const shipped: Engine = async () => {
   const all = mkdtempSync(join(tmpdir(), 'qmcp-guest-'));
   return {
@@ -92,7 +92,7 @@ const shipped: Engine = async () => {
   };
 };
 
-/** `Run` is in the module exec_run, `FileRead` in file_read: as the files in guest/qubes-rpc say. */
+/** `Run` is in the module exec_run, `FileRead` in file_read, as in the files of guest/qubes-rpc. */
 function serviceProcess(service: string, dir: string, then = '') {
   const file = readFileSync(packageFile(`guest/qubes-rpc/qmcp.exec.${service}`), 'utf8');
   const module = /-m (qmcp_guest\.\w+)/.exec(file)![1]!;
@@ -151,14 +151,14 @@ const exited = (exit: number) => ({ exit, signal: null, timed_out: false });
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 
 interface Step {
-  /** The service; `Run` unless said. `DIR` in the request is a directory, `JOB` the last background command. */
+  /** The service; by default `Run`. `DIR` in the request is a directory, `JOB` the last background command. */
   readonly call?: string;
   readonly request: object | string;
   readonly stdin?: Buffer;
   readonly stdout?: string | Buffer | RegExp;
   readonly stderr?: RegExp;
   readonly last: unknown;
-  /** Its second may be up before it has come to speak: then it is given twice as many, and so on. */
+  /** The timeout of a second may end before the command prints: then the test repeats with twice the time, and so on. */
   readonly inTime?: boolean;
 }
 type Case = Step | readonly Step[];
@@ -448,7 +448,7 @@ const CASES: Record<string, Case> = {
   ],
 };
 
-/** The request as it goes out, the names of this run in place. */
+/** The request with the names of this run. */
 function lineOf(step: Step, user: string, dir: string, job: string): string {
   const takesUser = !['Output', 'Stop'].includes(step.call ?? 'Run');
   const line =
@@ -519,7 +519,7 @@ for (const [name, engine, user, missing] of [
       const line = (name: string) =>
         `echo > ${at(`${name}-began`)}; echo on; ${untilThere(at('go'))}; echo > ${at(`${name}-late`)}`;
       await qube.call('Run', run(line('control'), { background: true }));
-      // One that has nothing to read, and one that does not read what it was sent: more than the pipes between them hold.
+      // One service has nothing to read, and one does not read its input, which is more than the pipes between them hold.
       for (const [name, input] of Object.entries({ one: Buffer.of(), other: Buffer.alloc(3_000_000) })) {
         const on = gate();
         const { stdout, last } = await qube.call('Run', run(line(name), { timeout: 3600 }, input), {
@@ -531,18 +531,18 @@ for (const [name, engine, user, missing] of [
       }
       const { job } = (await qube.call('Run', run(FOREVER, { background: true }))).last as { job: string };
       const output = (wait: number) => message(JSON.stringify({ job, wait }));
-      // It hangs up when another, who asked later and did not wait, has been answered.
+      // The first caller disconnects after a second one, who called later, has its answer.
       const asked = gate();
       const waiting = qube.call('Output', output(60), { hangsUp: asked.opened });
       expect((await qube.call('Output', output(0))).last).toMatchObject({ running: true });
       asked.open();
       expect((await waiting).last).toBeUndefined();
-      // What all of them waited for comes; only the one on which nobody has hung up goes on.
+      // Then the event happens for which all of them wait; only the call with a connected caller continues.
       const after = (command: string) => qube.call('Run', run(command));
       await after(`echo > ${at('go')}; ${untilThere(at('control-late'))}; ${TEN_LOOKS}`);
       for (const name of ['one', 'other'])
         expect(await size(`${name}-late`)).toEqual(conflict('no-such-file'));
-      // What was to outlive its caller does.
+      // A command that should outlive its caller does.
       expect((await qube.call('Stop', message(JSON.stringify({ job })))).last).toMatchObject({
         running: false,
         signal: 'SIGTERM',
@@ -559,7 +559,7 @@ describe('the shipped guest service with a slow reader', () => {
   });
   afterAll(() => place.end());
 
-  // qrexec's agent, whose caller has gone, reads no more and keeps its end of the output open until the service has ended.
+  // After its caller disconnects, qrexec's agent reads no more and keeps its end of the output open until the service ends.
   it('a service notices that its caller disconnected, also while nobody reads its output', async () => {
     const { dir } = await place.qube();
     const child = serviceProcess('Run', dir);
@@ -574,7 +574,7 @@ describe('the shipped guest service with a slow reader', () => {
   it('a service finishes the frame in progress when the time is up, and reports the timeout in the next', async () => {
     const { dir } = await place.qube();
     const [pid, go] = [join(dir, 'pid'), join(dir, 'go')];
-    // A pipe takes a part of a frame, where a socket takes all of it or nothing. It is read when the time is up.
+    // A pipe accepts a part of a frame, while a socket accepts all or nothing. The test reads after the timeout.
     const child = serviceProcess('Run', dir, `| (${untilThere(go)}; cat)`);
     child.stdin.write(run({ command: `echo $$ > ${pid}.new; mv ${pid}.new ${pid}; exec yes`, timeout: 1 }));
     await until(() => existsSync(pid) && !existsSync(`/proc/${readFileSync(pid, 'utf8').trim()}`));
@@ -597,7 +597,7 @@ describe('the shipped guest service with a slow reader', () => {
   });
 });
 
-/** It has written more than anything between it and its caller takes at once, and sleeps: it waits for room. */
+/** The service has written more than the pipes and buffers accept, and waits for room. */
 const written = new Map<number, number>();
 function isStuck(pid: number): boolean {
   const before = written.get(pid);

@@ -10,7 +10,7 @@ import type { Guest, ServiceCall } from './guest.js';
 
 const why = BwrapEngine.unavailable();
 
-/** How many processes of the machine run exactly this. */
+/** The number of processes of the machine that run exactly this command. */
 const processes = (command: string) =>
   readdirSync('/proc').filter((pid) => {
     try {
@@ -44,7 +44,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     const { stdout, stderr } = await guest.run({ command, user });
     return `${Buffer.from(stdout)}${Buffer.from(stderr)}`;
   };
-  /** One life of a qube. */
+  /** Starts a qube, runs a command, and stops it. */
   const runOnce = async (name: string, command: string, qubeClass?: string, template?: string) => {
     const guest = await start(name, template, qubeClass);
     const said = await run(guest, command);
@@ -145,7 +145,7 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     const writable =
       "find /proc -path '/proc/[0-9]*' -prune -o -type f -perm /222 -writable -print 2> /dev/null";
     expect(await run(guest, writable)).toBe('');
-    // The same value, so that the machine is none the worse should this ever succeed.
+    // Writes the same value, so that a success would do no harm.
     const rewrite = 'f=/proc/sys/kernel/core_pattern; umount /proc/sys; echo "$(cat $f)" > $f; echo $?';
     expect(await run(guest, rewrite)).toMatch(/^[12]\n/);
     const again = `unshare --user --map-root-user --mount --pid --fork --mount-proc sh -c '${rewrite}'`;

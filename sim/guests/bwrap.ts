@@ -1,4 +1,4 @@
-/** Guests that are real: real processes in a sandbox of bubblewrap, and the very services a template ships. */
+/** Guests with real processes: the services that a template ships, in a bubblewrap sandbox. */
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, mkdirSync, rmSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
@@ -11,11 +11,11 @@ import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCa
 import { requestOf } from './protocol.js';
 import { HOST_ENV, Sandbox } from './sandbox.js';
 
-/** What a shell exits with when a signal ended the program; SIGKILL, as `stop` sends it. */
+/** The exit code of a shell whose program was ended by SIGKILL, as `stop` sends it. */
 const EXIT_KILLED = 137;
 const NO_SUCH_USER = 126;
 
-/** As qrexec's agent looks for a service: one for this argument first. A service that is not there exits 127. */
+/** Looks for a service like qrexec's agent: first for one with this argument. A missing service exits with 127. */
 const SERVE = `
 cd "$HOME" || cd /
 for file in "/etc/qubes-rpc/$1+$2" "/etc/qubes-rpc/$1"; do
@@ -25,11 +25,10 @@ exit 127
 `;
 
 /**
- * Each qube has a directory with its private volume (/home and /rw), which lasts until the qube is forgotten; a disposable
- * starts on a copy of its template's. Everything else inside is new at each start, for templates and standalones too.
- *
- * What only the guests in memory have: a root that a template passes on, `qubes.Filecopy`, calls out of the qube, and a
- * simulated network behind `curl`.
+ * Each qube has a directory with its private volume (/home and /rw), which exists until the qube is removed; a disposable starts
+ * with a copy of its template's. Everything else inside is new at each start, for templates and standalones too. Only the guests
+ * in memory have these: a root that a template passes on, `qubes.Filecopy`, calls out of the qube, and a simulated network
+ * behind `curl`.
  */
 export class BwrapEngine implements GuestEngine {
   private static reason: string | undefined | null = null;
@@ -45,7 +44,7 @@ export class BwrapEngine implements GuestEngine {
     return BwrapEngine.unavailable() === undefined;
   }
 
-  /** Why no sandbox can be made here: not installed, or the kernel or a container around us forbids it. */
+  /** The reason why no sandbox can be made: bubblewrap is not installed, or the kernel or a container around us forbids it. */
   static unavailable(): string | undefined {
     if (BwrapEngine.reason === null) BwrapEngine.reason = testSandbox();
     return BwrapEngine.reason;
@@ -70,7 +69,7 @@ export class BwrapEngine implements GuestEngine {
     try {
       rmSync(disk, { recursive: true, force: true });
     } catch {
-      // A guest may have closed a directory to its own user, who is us.
+      // A guest may have removed its own user's access to a directory, and that user is ours.
       spawnSync('chmod', ['-R', 'u+rwX', disk]);
       rmSync(disk, { recursive: true, force: true });
     }
@@ -110,7 +109,7 @@ class BwrapGuest implements Guest {
     }
   }
 
-  /** By the service that tools use, so that a command means the same here as for them. */
+  /** Calls the service that the tools use, so that a command means the same here as there. */
   async run({ command, user, cwd, env, stdin, signal }: Command): Promise<CommandResult> {
     const input = Input.of(requestOf({ command, user, cwd, env, timeout: 3600 }, stdin), true);
     const reply: Uint8Array[] = [];
@@ -154,7 +153,7 @@ class BwrapGuest implements Guest {
     });
     child.stdout.on('data', call.stdout);
     child.stderr.on('data', call.stderr);
-    // A service that ends, or reads no further, takes the rest of its input along.
+    // A service that ends, or stops reading, discards the rest of its input.
     pipeline(Readable.from(call.stdin), child.stdin).catch(() => {});
     const hangUp = () => {
       for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
@@ -168,14 +167,14 @@ class BwrapGuest implements Guest {
   }
 }
 
-/** The frames of guest/PROTOCOL.md; without a last one, the command was cut off. */
+/** The frames of guest/PROTOCOL.md; if the last one is missing, the command was cut off. */
 function resultOf(reply: Buffer): CommandResult {
   const streams: Record<string, Uint8Array[]> = { O: [], E: [] };
   let last: { exit: number | null; timed_out: boolean } | undefined;
   for (let at = 0; at + 5 <= reply.length; ) {
     const kind = reply.toString('latin1', at, at + 1);
     const payload = reply.subarray(at + 5, at + 5 + reply.readUInt32BE(at + 1));
-    if (kind === 'R') throw new Error(`a command the guest service does not take: ${payload}`);
+    if (kind === 'R') throw new Error(`the guest service refused the command: ${payload}`);
     if (kind === 'X') last = JSON.parse(payload.toString('utf8'));
     streams[kind]?.push(payload);
     at += 5 + payload.length;

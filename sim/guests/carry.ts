@@ -1,4 +1,4 @@
-/** `qmcp.exec.FileCopy` and `PackageInstall` for guests without processes: by the commands that a user would type there. */
+/** `qmcp.exec.FileCopy` and `PackageInstall` for guests without processes: runs the commands that a user would type. */
 import { LIMITS } from '../../core/api/generated/limits.js';
 import { Type } from '../../core/vendor/typebox.js';
 import { outcomeOf } from './exec-run.js';

@@ -1,4 +1,4 @@
-/** What a qube has beyond a shell: who and where it is, and its ways to other qubes. */
+/** The commands of a qube beyond the shell's: about itself, and to reach other qubes. */
 import { type CustomCommand, defineCommand, type ExecResult, type IFileSystem } from 'just-bash';
 import { type CopyRequest, outcomeOf, pack } from './filecopy.js';
 import type { GuestNetwork } from './outside.js';
@@ -25,7 +25,7 @@ export function commandsOf({ name, user, uid, outside }: CommandContext): Custom
   ];
 }
 
-/** `qrexec-client-vm TARGET SERVICE[+ARGUMENT]`, from inside. */
+/** `qrexec-client-vm TARGET SERVICE[+ARGUMENT]`, inside a qube. */
 function clientVm(name: string, outside: GuestNetwork): CustomCommand {
   return defineCommand('qrexec-client-vm', async ([target, service], { stdin }) => {
     if (target === undefined || service === undefined)

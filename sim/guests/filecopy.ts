@@ -1,4 +1,4 @@
-/** `qubes.Filecopy`: the platform's own stream of files between qubes, both ends. */
+/** `qubes.Filecopy`: both ends of the platform's stream of files between qubes. */
 import { crc32 } from 'node:zlib';
 import type { IFileSystem } from 'just-bash';
 
@@ -9,18 +9,18 @@ const DIRECTORY = 0o040000;
 const TYPE = 0o170000;
 const MAX_PATH = 4096;
 
-/** What the receiving end answers with: errno, and the CRC of all it read. */
+/** The reply of the receiving end: errno, and the CRC of all bytes it read. */
 const EINVAL = 22;
 const EEXIST = 17;
 
 export interface CopyRequest {
   readonly path: string;
   readonly mode: number;
-  /** A directory has none. */
+  /** A directory has no content. */
   readonly data?: Uint8Array;
 }
 
-/** The stream for these files; a directory comes before what is in it. */
+/** The stream for these files; a directory comes before its content. */
 export function pack(files: readonly CopyRequest[]): Uint8Array {
   const parts = files.flatMap(({ path, mode, data }) => {
     const name = Buffer.concat([Buffer.from(path), Buffer.from([0])]);
@@ -38,7 +38,7 @@ function header(nameLength: number, mode: number, length: number): Buffer {
   return bytes;
 }
 
-/** Puts the files of a stream under `directory`, which nothing in it can leave. The answer is what the sender reads. */
+/** Writes the files of a stream under `directory`, and never outside it. Returns the reply for the sender. */
 export async function receive(stream: Uint8Array, fs: IFileSystem, directory: string): Promise<Uint8Array> {
   const bytes = Buffer.from(stream.buffer, stream.byteOffset, stream.length);
   let at = 0;
@@ -98,7 +98,7 @@ function answer(errno: number, read: Uint8Array, lastName: string): Uint8Array {
   return Buffer.concat([bytes, name]);
 }
 
-/** The errno the other end answered with, or undefined when what it said is no answer. */
+/** The errno in the other end's reply, or undefined if the reply is malformed. */
 export function outcomeOf(reply: Uint8Array): number | undefined {
   return reply.length < 16 ? undefined : Buffer.from(reply).readUInt32LE(0);
 }

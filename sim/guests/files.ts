@@ -72,7 +72,7 @@ export function fileWrite({ fs }: WithFiles, call: ServiceCall): Promise<number>
   });
 }
 
-/** The file a path leads to, which need not be there yet. */
+/** The file a path leads to; it need not exist yet. */
 async function throughLinks(fs: IFileSystem, path: string): Promise<string> {
   if (await fs.exists(path)) return fs.realpath(path);
   const slash = path.lastIndexOf('/');

@@ -1,8 +1,8 @@
-/** What a started qube is to the rest of the simulation, whatever runs inside it. */
+/** A started qube for the rest of the simulation, whatever runs inside it. */
 
-/** One call of a service, seen from the service. */
+/** One call of a service, from the service's side. */
 export interface ServiceCall {
-  /** Without the argument. */
+  /** The service's name without the argument. */
   readonly service: string;
   readonly argument: string;
   readonly source: string;
@@ -11,11 +11,11 @@ export interface ServiceCall {
   readonly stdin: AsyncIterable<Uint8Array>;
   stdout(bytes: Uint8Array): void;
   stderr(bytes: Uint8Array): void;
-  /** Aborted when the caller is gone: the service sees a closed pipe, and no more than that. */
+  /** Aborted when the caller disconnects: the service sees a closed pipe, and nothing else. */
   readonly signal: AbortSignal;
 }
 
-/** What a command inside a qube came to. `aborted` when the signal cut it off. */
+/** The outcome of a command inside a qube. `aborted` if the signal ended it. */
 export interface CommandResult {
   readonly exit: number;
   readonly stdout: Uint8Array;
@@ -31,7 +31,7 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: Uint8Array;
   readonly signal?: AbortSignal;
-  /** Given, output goes here as it comes, and is not kept. */
+  /** If set, gets the output as it arrives, and the output is not stored. */
   readonly onOutput?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
 }
 
@@ -39,7 +39,7 @@ export interface Guest {
   /** The exit code, or undefined when the qube has no such service. */
   serve(call: ServiceCall): Promise<number | undefined>;
   run(command: Command): Promise<CommandResult>;
-  /** The qube stops: whatever runs in it ends. */
+  /** Stops the qube and ends everything that runs in it. */
   stop(): Promise<void>;
 }
 
@@ -49,14 +49,14 @@ export interface QubeToStart {
   readonly class: string;
 }
 
-/** Makes and keeps the insides of qubes. */
+/** Starts the guests of qubes and keeps their disks. */
 export interface GuestEngine {
   start(qube: QubeToStart): Promise<Guest>;
-  /** A volume's contents were replaced: by another volume's, or (null) by nothing. */
+  /** A volume's contents were replaced: by another volume's, or (null) by an empty volume. */
   import(
     to: { readonly qube: string; readonly volume: string },
     from: { readonly qube: string; readonly volume: string } | null,
   ): Promise<void>;
-  /** The qube is gone for good, and its disk with it. */
+  /** The qube was removed, and its disk with it. */
   forget(name: string): void;
 }

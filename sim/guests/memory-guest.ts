@@ -6,10 +6,10 @@ import type { Command, CommandResult, Guest, ServiceCall } from './guest.js';
 import { fetchFrom, type GuestNetwork } from './outside.js';
 import { heard as hearing, tapped } from './tap.js';
 
-/** A service of the in-memory guests: the exit code it ends with. */
+/** A service of the in-memory guests. Resolves with the exit code. */
 export type MemoryService = (guest: MemoryGuest, call: ServiceCall) => Promise<number>;
 
-/** What a shell exits with for a command that it cannot start, and for one that was killed. */
+/** The exit codes of a shell for a command that it cannot start, and for one that was killed. */
 const CANNOT_START = 126;
 const EXIT_KILLED = 137;
 
@@ -59,7 +59,7 @@ export class MemoryGuest implements Guest {
       executionLimits: { maxCommandCount: 10_000_000, maxLoopIterations: 10_000_000 },
       ...(this.outside && { fetch: fetchFrom(this.outside, this.name) }),
     });
-    // A line that moves its own output elsewhere for good is taken as it is.
+    // A line that redirects its own output permanently runs unchanged.
     if (!/\bexec\b/.test(line))
       shell.registerTransformPlugin({ name: 'tap', transform: ({ ast }) => ({ ast: hearing(ast) }) });
     const ended = AbortSignal.any([this.stopped.signal, ...(signal ? [signal] : [])]);
@@ -69,7 +69,7 @@ export class MemoryGuest implements Guest {
       ...(stdin && { stdin: Buffer.from(stdin).toString('latin1'), stdinKind: 'bytes' as const }),
     });
     if (ended.aborted) return resultOf(EXIT_KILLED, true);
-    // What the shell itself has to say, of a line that it cannot read.
+    // The shell's own message about a line that it cannot parse.
     if (stdout !== '') onOutput('stdout', bytesOf(stdout, stdoutKind));
     if (stderr !== '') onOutput('stderr', Buffer.from(stderr, 'utf8'));
     return resultOf(exitCode);
@@ -90,7 +90,7 @@ export class MemoryGuest implements Guest {
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
-/** The shell gives bytes as Latin-1 text, unless it says that it gives text. */
+/** The shell gives bytes as Latin-1 text, unless it marks the output as text. */
 function bytesOf(output: string, kind: string | undefined): Uint8Array {
   const isBytes = kind === 'bytes' || ![...output].some((character) => character > '\xff');
   return isBytes ? Buffer.from(output, 'latin1') : Buffer.from(output, 'utf8');

@@ -5,7 +5,7 @@ import type { GuestNetwork } from './outside.js';
 import { SERVICES } from './services.js';
 import { Volumes } from './volumes.js';
 
-/** Directories a shell may rely on. */
+/** Directories that a shell expects. */
 const LAYOUT = ['/home/user', '/root', '/tmp', '/var/tmp', '/rw/config'];
 
 /** Guests without a process: a shell and a file system in memory, the same on every machine. */
@@ -15,7 +15,7 @@ export class MemoryEngine implements GuestEngine {
   constructor(
     private readonly outside?: GuestNetwork,
     templateOf: (name: string) => string | null = () => null,
-    /** Services beyond those every qube has. */
+    /** Services in addition to those of every qube. */
     private readonly services: Readonly<Record<string, MemoryService>> = {},
   ) {
     this.volumes = new Volumes(templateOf);

@@ -1,4 +1,4 @@
-/** What a guest can reach beyond itself: other qubes by qrexec, the outside by its network qube. */
+/** The world outside a guest: other qubes by qrexec, and the internet through its network qube. */
 import type { SecureFetch } from 'just-bash';
 import type { Host } from '../host/host.js';
 import { pageOf } from '../network/internet.js';
@@ -15,7 +15,7 @@ export interface GuestNetwork {
   reach(from: string, destination: Destination): Reach;
 }
 
-/** The network as the host's own configuration makes it. */
+/** The network as the host is configured. */
 export function reachOn(host: Host, from: string, destination: Destination): Reach {
   const qubeOf = (name: string): NetworkQube | undefined => {
     const qube = host.qube(name);
@@ -32,7 +32,7 @@ const FAILURES = {
   blocked: (host: string) => `Failed to connect to ${host}: Connection timed out`,
 } as const;
 
-/** The fetch behind a guest's `curl`. */
+/** The `fetch` behind a guest's `curl`. */
 export function fetchFrom(outside: GuestNetwork, name: string): SecureFetch {
   return async (url) => {
     const { protocol, hostname, port, pathname, search } = new URL(url);

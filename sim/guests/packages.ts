@@ -1,11 +1,11 @@
-/** What a simulated distribution has: a repository of a few packages, and `apt-get` for them. */
+/** The repository of a simulated distribution with a few packages, and `apt-get` for them. */
 import { type CustomCommand, defineCommand } from 'just-bash';
 import type { Reach } from '../network/reach.js';
 
 const MIRROR = { host: 'mirror.example.org', port: 443, protocol: 'tcp' } as const;
 const FETCHED = 100;
 
-/** Each package is one program, a line of shell; most are what a person would try first. */
+/** Each package is one program, a line of shell. Most of them are packages that a person tries first. */
 const REPOSITORY: Readonly<Record<string, { readonly version: string; readonly program: string }>> = {
   hello: { version: '2.12.2-1', program: 'echo "Hello, world!"' },
   cowsay: {
@@ -15,7 +15,7 @@ const REPOSITORY: Readonly<Record<string, { readonly version: string; readonly p
   rot13: { version: '1.0-1', program: 'tr A-Za-z N-ZA-Mn-za-m' },
 };
 
-/** Packages come from outside, so a qube that is cut off gets none; and they go into the root, so only root may. */
+/** Packages come from the network, so a qube without network gets none; and they go into the root, so only root may install. */
 export function aptGet(uid: number, reach: (destination: typeof MIRROR) => Reach): CustomCommand {
   return defineCommand('apt-get', async (words, { fs }) => {
     const [verb, ...names] = words.filter((word) => !word.startsWith('-'));

@@ -17,7 +17,7 @@ const qube = (name: string) => ({
   class: CLASSES[name] ?? 'AppVM',
 });
 
-/** One life of a qube: start it, run a line as root, stop it. */
+/** Starts a qube, runs a line as root, and stops it. */
 async function runOnce(engine: MemoryEngine, name: string, command: string): Promise<string> {
   const guest = await engine.start(qube(name));
   const { stdout } = await guest.run({ command, user: 'root' });

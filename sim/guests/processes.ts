@@ -1,7 +1,7 @@
 /**
- * Guests that are plain processes of whoever runs this: the very services a template ships, and no sandbox around them. For
- * tests, which know what they run, on machines without bubblewrap. A qube has no more to itself than a directory for what its
- * services keep, and a `bin` in it that comes first in PATH.
+ * Guests that are plain processes of the current user: the services that a template ships, without a sandbox. Use it in tests
+ * whose commands you trust, on machines without bubblewrap. Each qube has a directory for what its services keep, and a `bin` in
+ * it that is first in PATH.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -59,7 +59,7 @@ export class ProcessGuest implements Guest {
     throw new Error('a guest of plain processes is called by its services only');
   }
 
-  /** As a qube's end takes everything in it along: what runs in the background, too. */
+  /** The end of a qube ends everything in it, including background commands. */
   async stop(): Promise<void> {
     this.stopped.abort();
     await Promise.allSettled(this.calls);
@@ -88,7 +88,7 @@ export class ProcessGuest implements Guest {
     child.stdout.on('data', stdout);
     child.stderr.on('data', stderr);
     pipeline(Readable.from(stdin), child.stdin).catch(() => {});
-    // The caller's end, as the service sees it: its pipes are closed, and nobody kills it.
+    // The caller's disconnection as the service sees it: its pipes close, and it is not killed.
     const hangUp = () => {
       for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
     };

@@ -1,4 +1,4 @@
-/** What crosses between a tool and a guest service, for guests without processes: guest/PROTOCOL.md. */
+/** The protocol between a tool and a guest service (guest/PROTOCOL.md), for guests without processes. */
 import { LIMITS } from '../../core/api/generated/limits.js';
 import { Check, type Static, type TObject, type TProperties, Type } from '../../core/vendor/typebox.js';
 import { type Account, USERS } from './accounts.js';
@@ -6,7 +6,7 @@ import type { ServiceCall } from './guest.js';
 
 const HEADER = 5;
 
-/** A service refuses: a code, and for `conflict` a word for what is in the way. */
+/** A refusal by a service: a code, and for `conflict` a word for the problem. */
 export class Refusal extends Error {
   constructor(
     readonly code: string,
@@ -22,7 +22,7 @@ export const Path = Type.String({ minLength: 1, pattern: '^[^\\0]*$' });
 
 export type Respond = (kind: 'O' | 'E', bytes: Uint8Array) => void;
 
-/** What a service makes of a call: its reply. `signal` is aborted when the caller has gone. */
+/** Handles a call and returns the reply. `signal` is aborted when the caller disconnects. */
 export type Handle<P extends TProperties> = (
   request: Static<TObject<P>>,
   body: Uint8Array,
@@ -30,7 +30,10 @@ export type Handle<P extends TProperties> = (
   signal: AbortSignal,
 ) => Promise<object>;
 
-/** Serves one call: the reply that `handle` returns, or the refusal it throws. The exit code is 0: status is in band. */
+/**
+ * Serves one call: sends the reply that `handle` returns, or the refusal that it throws. The exit code is 0, because the status
+ * is in band.
+ */
 export async function answer<P extends TProperties>(
   call: ServiceCall,
   shape: P,
@@ -71,7 +74,7 @@ const ERRNO: Readonly<Record<string, string>> = {
   ELOOP: 'link-loop',
 };
 
-/** The file system in memory names an errno at the beginning of its messages. */
+/** Messages of the file system in memory begin with an errno name. */
 function refusalOf(error: unknown): Refusal {
   const word = ERRNO[/^E[A-Z]+/.exec((error as Error).message)?.[0] ?? ''];
   if (word === undefined) throw error;
@@ -80,7 +83,10 @@ function refusalOf(error: unknown): Refusal {
 
 class CallerGone extends Error {}
 
-/** What a caller sends: a line, then frames of input, an empty one the last; and its side stays open until it goes. */
+/**
+ * The caller's bytes: a line, then frames of input, of which the last is empty. The caller's side stays open until it
+ * disconnects.
+ */
 class Incoming {
   private readonly bytes: AsyncIterator<Uint8Array>;
   private pending: Buffer = Buffer.alloc(0);
@@ -110,7 +116,7 @@ class Incoming {
     }
   }
 
-  /** Aborted when the caller's side ends; whatever comes until then is nothing. */
+  /** Aborted when the caller's side ends; bytes that arrive until then are ignored. */
   callerSignal(): AbortSignal {
     const gone = new AbortController();
     (async () => {
@@ -139,7 +145,7 @@ class Incoming {
   }
 }
 
-/** A call from its other end: the line, and the frames of input. */
+/** A call from the service's side: the line, and the frames of input. */
 export function requestOf(request: object, stdin: Uint8Array = new Uint8Array()): Uint8Array {
   const frames: Uint8Array[] = [];
   for (let start = 0; start < stdin.length; start += LIMITS.frame_bytes)

@@ -1,7 +1,7 @@
 /**
- * What a qube is made of when it is a real sandbox: bubblewrap's namespaces (no network, processes of its own) around a
- * root in memory, the machine's programs read-only, and the qube's own /home and /rw. It lives from `open` to `kill`, and
- * every process that ever entered it ends with its first one: that is the kernel's promise, not ours.
+ * A qube as a real sandbox: bubblewrap's namespaces (no network, separate processes) around a root in memory, the machine's
+ * programs read-only, and the qube's own /home and /rw. It exists from `open` to `kill`, and every process in it ends with its
+ * first one: the kernel guarantees this.
  */
 import { spawn } from 'node:child_process';
 import {
@@ -18,27 +18,30 @@ import type { Readable, Writable } from 'node:stream';
 import { python } from '../python.js';
 import { packageFile } from '../root.js';
 
-/** Where the guest package is inside: /usr is the machine's own and read-only, so it cannot be /usr/lib/qmcp. */
+/** The guest package's path inside: /usr is the machine's own and read-only, so it cannot be /usr/lib/qmcp. */
 const PACKAGE = '/opt/qmcp';
-/** Where an interpreter is inside that the machine does not have in /usr. */
+/** The path inside of an interpreter that the machine does not have in /usr. */
 const PYTHON = '/opt/python';
 
-/** What root in a container usually may. Without these it could not chown or become `user`; with more, undo its mounts. */
+/**
+ * The usual capabilities of root in a container. Without these, it could not chown or become `user`; with more, it could undo
+ * its mounts.
+ */
 const CAPABILITIES = ['chown', 'dac_override', 'fowner', 'fsetid', 'kill', 'setgid', 'setuid'];
 
-/** Enough for bwrap and nsenter, and nothing of our own environment: a guest can read its first process's. */
+/** Enough for bwrap and nsenter, and nothing of our own environment: a guest can read that of its first process. */
 export const HOST_ENV = { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
 
 /**
- * Root on the machine can map several accounts into the sandbox: `root` and `user` are two users. Anyone else can map
- * only themself: there both names stand for one account (uid 1000), and everything outside /usr belongs to it.
+ * Root on the machine can map several accounts into the sandbox: `root` and `user` are two users. Anyone else can map only their
+ * own: then both names stand for one account (uid 1000), and everything outside /usr belongs to it.
  */
 export interface Accounts {
   readonly passwd: string;
   readonly bwrap: readonly string[];
-  /** Written to uid_map and gid_map from outside; null when bwrap does it itself. */
+  /** Written to uid_map and gid_map from outside; null if bwrap does it itself. */
   readonly map: string | null;
-  /** What stands before a program that is to run as this user. */
+  /** The words before a program that run it as this user. */
   readonly becomeUser: (user: string) => readonly string[];
 }
 
@@ -56,7 +59,10 @@ const TWO: Accounts = {
   ],
 };
 
-/** bwrap's own /dev would take a second user namespace, which nobody can enter from outside; so it is put together here. */
+/**
+ * bwrap's own /dev would need a second user namespace, which nobody can enter from outside; so the device files are bound one by
+ * one.
+ */
 const ONE: Accounts = {
   passwd: 'user:x:1000:1000:user:/home/user:/bin/sh\nroot:x:1000:1000:root:/root:/bin/sh\n',
   bwrap: [
@@ -79,7 +85,7 @@ function hasEveryUser(): boolean {
   return inside === 0 && outside === 0 && count! > 65_534;
 }
 
-/** The first process: lays out the root, says that it is up, and from then on only buries the dead. */
+/** The first process: it prepares the root, reports that it is ready, and from then on only reaps ended processes. */
 const INIT = `
 exec 3>&- 4>&- 5>&-
 set -e
@@ -111,12 +117,12 @@ while :; do sleep 3600 & wait $!; done
 export class Sandbox {
   private constructor(
     private readonly pid: number,
-    /** When no process of it is left. */
+    /** Resolves when no process of the sandbox is left. */
     readonly ended: Promise<void>,
     private readonly isOver: () => boolean,
   ) {}
 
-  /** `disk` is where the qube's /home and /rw are kept. */
+  /** `disk` has the qube's /home and /rw. */
   static async open(name: string, disk: string): Promise<Sandbox> {
     for (const directory of ['home', 'rw']) mkdirSync(join(disk, directory), { recursive: true });
     const { program, folder } = pythonInside();
@@ -166,7 +172,7 @@ export class Sandbox {
     }
   }
 
-  /** The words that run a program inside, as this user. */
+  /** The words that run a program inside as this user. */
   enter(user: string, words: readonly string[]): readonly string[] {
     const spaces = ['--user', '--mount', '--uts', '--ipc', '--net', '--pid', '--cgroup'];
     const target = ['--target', String(this.pid), ...spaces, '--preserve-credentials'];
@@ -174,12 +180,12 @@ export class Sandbox {
   }
 
   kill(): void {
-    // Once bwrap is gone, the number may be somebody else's.
+    // Once bwrap has ended, another process may have the number.
     if (this.isOver()) return;
     try {
       process.kill(this.pid, 'SIGKILL');
     } catch {
-      // It ended by itself, a moment ago.
+      // It ended by itself just now.
     }
   }
 
@@ -220,9 +226,9 @@ function argumentsOf(name: string, disk: string, pythonFolder: string | undefine
 }
 
 /**
- * What of /proc is the whole machine's and can be written. Where the machine's root runs us, root inside is the same
- * user to the kernel (with no capability): the mode of /proc/sys/kernel/core_pattern would let it choose a program that
- * the machine then runs outside.
+ * The writable parts of /proc that belong to the whole machine. If the machine's root runs us, root inside is the same user to
+ * the kernel (without capabilities): the mode of /proc/sys/kernel/core_pattern would let it choose a program that the machine
+ * then runs outside.
  */
 function kernelFiles(): string[] {
   return readdirSync('/proc')
@@ -235,8 +241,9 @@ function kernelFiles(): string[] {
 }
 
 /**
- * The interpreter as the sandbox has it, and the folder it comes with. One below /usr is there already. Any other is where it
- * tells nobody the machine's paths; it finds its library beside itself. One of a virtual environment is a link to such.
+ * The interpreter inside the sandbox, and the folder with it. One below /usr is already there. Any other is bound to a path that
+ * shows nothing of the machine's paths, with its library beside it. The one of a virtual environment is a link to such an
+ * interpreter.
  */
 function pythonInside(): { readonly program: string; readonly folder?: string } {
   const program = realpathSync(python());

@@ -4,7 +4,7 @@ import { receive } from './filecopy.js';
 import { fileList, fileRead, fileWrite } from './files.js';
 import type { MemoryService } from './memory-guest.js';
 
-/** A shell that reads its script from the caller: what `qubes.VMShell` is. */
+/** A shell that reads its script from the caller, like `qubes.VMShell`. */
 const shell =
   (user?: string): MemoryService =>
   async (guest, call) => {
@@ -15,7 +15,7 @@ const shell =
     return result.exit;
   };
 
-/** Files from another qube, into a directory of its name. */
+/** Stores files from another qube in a directory of its name. */
 const filecopy: MemoryService = async (guest, call) => {
   const stream = await collect(call.stdin);
   call.stdout(await receive(stream, guest.fs, `/home/user/QubesIncoming/${call.source}`));

@@ -1,6 +1,6 @@
 /**
- * The shell in memory gives all output of a line when the line has ended. Whoever wants it earlier lets each command of it
- * append to one of two files, and listens there.
+ * The shell in memory returns the output of a line when the line has ended. To get it earlier, each command of the line appends
+ * to one of two files, which this file system intercepts.
  */
 import {
   type CommandNode,
@@ -22,7 +22,7 @@ const [OUT, ERR] = Object.keys(STREAMS);
 const redirections = (text: string) =>
   (parse(`x ${text}`).statements[0]!.pipelines[0]!.commands[0] as Simple).redirections;
 
-/** Commands say what they say when they have ended, one after the other where a line is made of several. */
+/** Commands return their output when they end, one after the other if a line has several. */
 export function heard(ast: ScriptNode): ScriptNode {
   for (const statement of ast.statements) hearStatement(statement);
   return ast;
@@ -38,7 +38,7 @@ function hearPipeline({ commands }: PipelineNode): void {
     const parts = commands.length === 1 && command.redirections.length === 0 ? within(command) : [];
     if (parts.length > 0) for (const statement of parts) hearStatement(statement);
     else if (speaks(command))
-      // Ours come first: where the line has its own, those count.
+      // Our redirections come first, so that those of the line win.
       command.redirections.unshift(...redirections(`${last ? `>>${OUT} ` : ''}2>>${ERR}`));
   });
 }
@@ -67,7 +67,7 @@ function within(command: CommandNode): readonly StatementNode[] {
   }
 }
 
-/** The same files, but for those two: what is written to them goes to `hear`, and they are never there. */
+/** The same files except for those two: bytes written to them go to `onOutput`, and they never exist. */
 export function tapped(
   fs: MountableFs,
   onOutput: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void,

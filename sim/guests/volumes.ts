@@ -10,9 +10,9 @@ const PASSWD =
   'root:x:0:0:root:/root:/bin/bash\nuser:x:1000:1000:user:/home/user:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n';
 
 /**
- * What qubes in memory have on disk. A template's and a standalone's root is their own; an app qube starts on a copy of
- * its template's, and what it writes there is gone when it stops. The private volume (/home, /rw) is the qube's own; a
- * disposable starts on a copy of its template's.
+ * The disks of qubes in memory. A template or a standalone has its own root; an app qube starts with a copy of its template's,
+ * and its changes there are lost when it stops. The private volume (/home, /rw) is the qube's own; a disposable starts with a
+ * copy of its template's.
  */
 export class Volumes {
   private readonly roots = new Map<string, InMemoryFs>();
@@ -35,7 +35,7 @@ export class Volumes {
     return { root: await copyOf(this.root(template ?? name)), ...this.private(name) };
   }
 
-  /** A volume's contents were replaced, by another's or by nothing. */
+  /** A volume's contents were replaced by another's or by an empty one. */
   async import(
     to: { qube: string; volume: string },
     from: { qube: string; volume: string } | null,

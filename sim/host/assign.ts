@@ -57,7 +57,7 @@ export function reassign(
   host.fire(qube, `device-assignment-changed:${devclass}`, { device: nameOf(ref) });
 }
 
-/** Assigned devices that are there are attached when their qube has started. */
+/** Attaches assigned devices that exist after their qube has started. */
 export function attachAssigned(host: HostState, qube: Qube): void {
   for (const [devclass, list] of qube.devices.assigned) {
     for (const assignment of list) {

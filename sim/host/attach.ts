@@ -6,7 +6,7 @@ import { parseBool } from './properties/access.js';
 import type { Device, DeviceClass, DeviceRef, Qube } from './qube.js';
 import type { HostState } from './state.js';
 
-/** May throw before anything is looked at: a caller who asks for a denied kind of device learns only that. */
+/** May throw before any look-up: a caller who uses a denied class of device learns only that. */
 export function enforceDenied(
   host: HostState,
   qube: Qube,
@@ -49,7 +49,7 @@ export function attach(host: HostState, qube: Qube, devclass: DeviceClass, wish:
   host.fire(qube, `device-attach:${devclass}`, { device: shown, options: dict(options) });
 }
 
-/** What the extension of the device class makes of the options, or why it will not. */
+/** Lets the extension of the device class rewrite the options, or throws its reason. */
 export function prepareAttachment(
   host: HostState,
   qube: Qube,

@@ -36,7 +36,7 @@ const name = fc.constantFrom(...NAMES);
 const dest = fc.constantFrom(...NAMES, 'dom0', 'disp');
 const source = fc.constantFrom('dom0', 'dom0', 'work');
 
-/** One request, with arguments that are mostly right. `disp` stands for the newest disposable. */
+/** One request, with mostly valid arguments. `disp` stands for the newest disposable. */
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
     method: fc.constantFrom(
@@ -81,7 +81,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
     method: fc.constant('admin.vm.property.Reset'),
     dest,
-    // Not provides_network: resetting it goes past the check that setting it makes, on a real host too.
+    // Not provides_network: its reset skips the check that setting it makes, on a real host too.
     argument: fc.constantFrom('netvm', 'default_dispvm', 'template', 'guivm'),
   }),
   fc.record({
@@ -105,7 +105,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ method: fc.constant('admin.vm.feature.Remove'), dest, argument: fc.constantFrom(...FEATURES) }),
 );
 
-/** What someone who was told of each qube's birth, and heard every event since, takes the host to be. */
+/** The host as a subscriber knows it who was told of each qube's birth and of every event since. */
 class Witness {
   readonly qubes = new Map<
     string,
@@ -137,7 +137,7 @@ class Witness {
     if (event.startsWith('domain-feature-delete:')) known.features.delete(String(args.feature));
     if (event === 'domain-spawn') known.on = true;
     if (event === 'domain-shutdown') known.on = false;
-    // A default that changed under a qube is announced as set, too; only what is set is kept.
+    // A default that changes is announced as set too; only values that are set are recorded.
     if (event.startsWith('property-set:') && subject?.set.has(String(args.name))) {
       known.set.set(String(args.name), pythonStr(args.newvalue ?? null));
     }
@@ -145,8 +145,8 @@ class Witness {
   }
 
   /**
-   * The daemon keeps a tag first, and tells subscribers after its own extensions have reacted. For `created-by-NAME` they
-   * look NAME up: when there is no such qube the caller gets an error, the tag stays, and nobody is told.
+   * The daemon stores a tag first, and tells subscribers after its own extensions have reacted. For `created-by-NAME`, these
+   * look NAME up: if there is no such qube, the caller gets an error, the tag stays, and subscribers get no event.
    */
   keepsUnannounced({ method, dest: target, argument, source: by }: Required<Step>): boolean {
     const creator = /^created-by-(.+)$/.exec(argument)?.[1];
@@ -186,7 +186,8 @@ function holdsTogether(host: Host): void {
     const template = host.related(qube, 'template');
     if (qube.class === 'AppVM') expect(template?.class).toBe('TemplateVM');
     if (qube.class === 'DispVM') expect(host.property(template ?? qube, 'template_for_dispvms')).toBe(true);
-    // Through a default, a real host too gets a netvm that provides nothing, or itself; by setting one it never does.
+    // Through a default, a real host too gets a netvm that provides no network, or is the qube itself; through a set value,
+    // never.
     const explicit = (at: Qube) => (at.set.get('netvm') ? host.related(at, 'netvm') : null);
     let netvm = explicit(qube);
     for (let hops = 0; netvm !== null; netvm = explicit(netvm)) {
@@ -202,7 +203,7 @@ function holdsTogether(host: Host): void {
   }
 }
 
-/** Makes the calls, and compares the host with what its events said after each. Returns the replies. */
+/** Makes the calls, and after each one compares the host with what its events said. Returns the replies. */
 async function play(steps: readonly Step[]) {
   const host = Host.load(loadHostSpec('recorded'), { wait: soon });
   const witness = new Witness(host);

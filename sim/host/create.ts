@@ -6,7 +6,7 @@ import { createVolumes } from './storage.js';
 import { addTag } from './tags.js';
 import type { VolumeName } from './volume.js';
 
-/** What a new qube is made from. */
+/** The parameters of a new qube. */
 export interface NewQube {
   readonly class: QubeClass;
   readonly name: string;
@@ -17,7 +17,7 @@ export interface NewQube {
 
 export const TEMPLATE_BASED: ReadonlySet<QubeClass> = new Set(['AppVM', 'DispVM']);
 
-/** The template a class takes when none is asked for. */
+/** The template of a class by default. */
 export function defaultTemplate(host: HostState, qubeClass: QubeClass): Qube | null {
   if (!TEMPLATE_BASED.has(qubeClass)) return null;
   const name = host.global(qubeClass === 'DispVM' ? 'default_dispvm' : 'default_template');
@@ -25,7 +25,7 @@ export function defaultTemplate(host: HostState, qubeClass: QubeClass): Qube | n
   return host.domain(String(name));
 }
 
-/** Makes a qube on behalf of another: it is in the listing, tagged with its maker, and has its volumes. */
+/** Creates a qube for another qube: lists it, tags it with its creator, and gives it volumes. */
 export function create(host: HostState, birth: NewQube, by: string): Qube {
   const qube = newQube(host, birth);
   addToHost(host, qube);
@@ -34,7 +34,7 @@ export function create(host: HostState, birth: NewQube, by: string): Qube {
   return qube;
 }
 
-/** The qube as it is before anyone can see it. What happens to it here is no event. */
+/** The qube before anyone can see it. Changes here send no event. */
 export function newQube(host: HostState, { class: qubeClass, name, label, template }: NewQube): Qube {
   if (qubeClass === 'AdminVM') throw errors.propertyValue("property 'qid' on AdminVM instance cannot be set");
   if (qubeClass === 'AppVM' && template !== null && template.class !== 'TemplateVM') {
@@ -66,7 +66,7 @@ export function newQube(host: HostState, { class: qubeClass, name, label, templa
   return qube;
 }
 
-/** `guivm-x` and `audiovm-x` are there from the start. */
+/** `guivm-x` and `audiovm-x` are present from the start. */
 export function tagServers(host: HostState, qube: Qube): void {
   for (const kind of ['audiovm', 'guivm'] as const) {
     const server = host.property(qube, kind);
@@ -74,7 +74,7 @@ export function tagServers(host: HostState, qube: Qube): void {
   }
 }
 
-/** A disposable is like its template in everything the template was given. */
+/** A disposable copies everything that was set on its template. */
 function inherit(host: HostState, qube: Qube, template: Qube): void {
   const rows = propertiesOf(host.api, 'DispVM');
   for (const [name, value] of template.set) {
@@ -94,7 +94,7 @@ export function addToHost(host: HostState, qube: Qube): void {
   host.fire(null, 'domain-add', { vm: qube.name });
 }
 
-/** Volumes; a qube on another machine has none. */
+/** Creates the volumes; a qube on another machine has none. */
 export function createOnDisk(host: HostState, qube: Qube, pools?: NewQube['pools']): void {
   if (qube.class === 'RemoteVM') return;
   createVolumes(host, qube, pools);

@@ -2,7 +2,7 @@ import { errors, NoReply, repr } from './errors.js';
 import type { DeviceClass, DeviceRef, Mode } from './qube.js';
 import type { HostState } from './state.js';
 
-/** What a caller wants done with it. */
+/** The device and options of a request. */
 export interface DeviceArguments {
   readonly mode: Mode;
   readonly options: Map<string, string>;
@@ -10,7 +10,7 @@ export interface DeviceArguments {
   readonly frontend: string | null;
 }
 
-/** `BACKEND+PORT[+DEVID]`; `_` stands for any, and what cannot travel in an argument is spelt otherwise. */
+/** `BACKEND+PORT[+DEVID]`; `_` stands for any, and characters that an argument cannot contain are encoded. */
 export function parseRef(host: HostState, argument: string): DeviceRef {
   const at = argument.indexOf('+');
   if (at < 0) throw new NoReply('device without a backend');
@@ -48,7 +48,7 @@ export function parseWish(
       }
       id = value === '' ? '*' : value;
     } else if (key === 'backend_domain') {
-      // The missing space is the daemon's.
+      // The daemon's message lacks this space too.
       if (value !== ref.backend) {
         throw errors.protocol(`Got device exposed by ${value}when expected devices from ${ref.backend}.`);
       }

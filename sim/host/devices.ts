@@ -10,7 +10,7 @@ export const refOf = (device: Device): DeviceRef => ({
 });
 
 export function exposed(host: HostState, backend: Qube, devclass: DeviceClass): Device[] {
-  // A halted qube shows nothing; dom0 always runs.
+  // A halted qube has no devices to show; dom0 always runs.
   return backend.running || backend === host.dom0 ? (backend.devices.exposed.get(devclass) ?? []) : [];
 }
 
@@ -23,7 +23,7 @@ export function findDevice(host: HostState, devclass: DeviceClass, ref: DeviceRe
   return found.length === 1 ? found[0] : undefined;
 }
 
-/** The qube a device is attached to. */
+/** The qube to which a device is attached. */
 export function holderOf(host: HostState, device: Device): Qube | undefined {
   for (const qube of host.qubes()) {
     if (qube.devices.attached.get(device.devclass)?.some((each) => each.device === device)) return qube;
@@ -55,7 +55,7 @@ export function listOf<T>(map: Map<DeviceClass, T[]>, devclass: DeviceClass): T[
   return list;
 }
 
-/** Options as Python's `repr` prints a dictionary; that is how they travel in events. */
+/** Options as events carry them: as Python's `repr` prints a dictionary. */
 export function dict(options: ReadonlyMap<string, string>): string {
   return `{${[...options].map(([key, value]) => `${repr(key)}: ${repr(value)}`).join(', ')}}`;
 }

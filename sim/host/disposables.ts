@@ -9,7 +9,7 @@ import { addTag } from './tags.js';
 
 const SERVICES = ['qubes.WaitForRunningSystem', 'qubes.WaitForSession'];
 
-/** A disposable for a caller: one that waits preloaded, or a new one, not started. */
+/** A disposable for a caller: a preloaded one, or a new one that is not started. */
 export async function createDisposable(host: HostState, template: Qube | null, by: string): Promise<Qube> {
   enforceTemplate(host, template);
   const qube = (await takePreloaded(host, template as Qube)) ?? generate(host, template as Qube);
@@ -38,7 +38,7 @@ function unnamed(host: HostState, template: Qube): Qube {
   return qube;
 }
 
-/** A disposable that has `auto_cleanup` goes when its domain does. */
+/** A disposable with `auto_cleanup` is removed when its domain ends. */
 export async function cleanUp(host: HostState, qube: Qube): Promise<void> {
   if (host.find(qube.name) !== qube) return;
   const template = host.related(qube, 'template');
@@ -46,13 +46,13 @@ export async function cleanUp(host: HostState, qube: Qube): Promise<void> {
   await removeHalted(host, qube);
 }
 
-// Preloading: disposables started ahead of need, paused, and listed in a feature of their template.
+// Preloading: disposables that are started in advance, paused, and listed in a feature of their template.
 
 export function preloaded(template: Qube): string[] {
   return (template.features.get('preload-dispvm') ?? '').split(' ').filter((name) => name !== '');
 }
 
-/** How many a template should have waiting. For the default disposable template dom0's word goes first. */
+/** How many disposables of a template should be preloaded. For the default disposable template, dom0's feature comes first. */
 export function wanted(host: HostState, template: Qube): number {
   const global = isGlobal(host, template) ? host.dom0.features.get('preload-dispvm-max') : undefined;
   return Number(global ?? template.features.get('preload-dispvm-max') ?? 0);
@@ -70,7 +70,7 @@ function canPreload(host: HostState, template: Qube): boolean {
   return preloaded(template).length < wanted(host, template);
 }
 
-/** Tells everyone, then brings the number of waiting disposables to what is wanted. */
+/** Announces the change, then preloads or removes disposables to reach the number. */
 export async function refill(
   host: HostState,
   template: Qube,
@@ -103,7 +103,7 @@ async function preload(host: HostState, template: Qube): Promise<void> {
   await start(host, qube);
 }
 
-/** A preloaded disposable that is up rests until it is asked for. */
+/** A preloaded disposable that has started is paused until it is requested. */
 export async function rest(host: HostState, qube: Qube): Promise<void> {
   if (!qube.preloadRequested) {
     host.announce(qube, 'domain-cmd-pre-run', { start_guid: false });
@@ -136,7 +136,7 @@ function request(host: HostState, qube: Qube, requested: boolean): void {
   host.fire(qube, 'property-reset:is_preload', { name: 'is_preload' });
 }
 
-/** From now on it is a disposable like any other. */
+/** From now on, it is a disposable like any other. */
 export async function used(host: HostState, qube: Qube): Promise<void> {
   const template = host.related(qube, 'template');
   if (template === null) return;
@@ -162,7 +162,7 @@ export function unlist(host: HostState, template: Qube, names: readonly string[]
   if (left.length < list.length) setFeature(host, template, 'preload-dispvm', left.join(' '));
 }
 
-/** Keeps the first `keep`; the others end. */
+/** Keeps the first `keep` and removes the others. */
 export async function trim(host: HostState, template: Qube, keep: number): Promise<void> {
   const list = preloaded(template);
   const excess = list.slice(keep);

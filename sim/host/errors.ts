@@ -1,6 +1,6 @@
 /**
- * A call refused with a reply. `type` is the name of the exception as the real daemon spells it; clients choose their
- * exception class by it.
+ * A call refused with a reply. `type` is the name of the exception in the real daemon; clients choose their exception class by
+ * it.
  */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
@@ -12,10 +12,7 @@ export class ApiError extends Error {
   }
 }
 
-/**
- * The connection is closed without a byte: a framing error, or one of the places where the real daemon fails on an
- * exception it does not expect.
- */
+/** The connection closes without a byte: after a framing error, or where the real daemon fails on an unexpected exception. */
 export class NoReply extends Error {
   override readonly name = 'NoReply';
 }

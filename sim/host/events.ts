@@ -1,6 +1,6 @@
 import type { PropertyValue, Qube } from './qube.js';
 
-/** `null` is the host itself: global properties, pools, and qubes coming and going. */
+/** `null` is the host itself: global properties, pools, and added or removed qubes. */
 export type Subject = Qube | null;
 export type EventArgs = Readonly<Record<string, PropertyValue>>;
 
@@ -10,13 +10,10 @@ export interface HostEvent {
   readonly args: EventArgs;
 }
 
-/** What the host does about an event of its own. May throw an `ApiError` when the event is a `pre` one: a veto. */
+/** The reaction of the host to its own event. May throw an `ApiError` as a veto if it is a `pre` event. */
 export type Effect<Host> = (host: Host, subject: Subject, args: EventArgs, name: string) => void;
 
-/**
- * Events, with the daemon's order: an event that announces a change (`pre`) is heard by subscribers before anything
- * reacts to it, and one that reports a change after everything has reacted.
- */
+/** Events in the daemon's order: subscribers hear an announcement (`pre`) before the reactions, and a report after them. */
 export class Events<Host> {
   readonly #subscribers = new Set<(event: HostEvent) => void>();
   readonly #exact = new Map<string, Effect<Host>[]>();
@@ -62,7 +59,7 @@ export class Events<Host> {
   }
 }
 
-/** A value as Python's `str` prints it; that is what travels in events. */
+/** A value as events carry it: as Python's `str` prints it. */
 export function pythonStr(value: PropertyValue): string {
   if (value === null) return 'None';
   if (value === true) return 'True';

@@ -1,26 +1,26 @@
 import type { Random } from './random.js';
 
-/** One thing that goes wrong, at the Admin API. */
+/** One fault at the Admin API. */
 export interface Fault {
-  /** A method; one that ends in `*` means all with that beginning. */
+  /** A method; one that ends in `*` means all that begin like it. */
   readonly method: string;
-  /** Only for calls on this qube. */
+  /** Affects only calls on this qube. */
   readonly dest?: string;
-  /** How many calls it hits; all of them unless said. */
+  /** How many calls it affects; by default all of them. */
   readonly count?: number;
-  /** How many calls go well first. */
+  /** How many calls succeed first. */
   readonly after?: number;
-  /** One call in so many is hit, by the host's seeded chance. */
+  /** Affects one call in so many, by the host's seeded random numbers. */
   readonly oneIn?: number;
-  /** Refuse with this exception: before anything happens. */
+  /** Refuses with this exception, before anything happens. */
   readonly error?: { readonly type: string; readonly message: string };
-  /** Close the connection without a reply, before or after doing what was asked. */
+  /** Closes the connection without a reply, before or after the call is carried out. */
   readonly drop?: 'before' | 'after';
-  /** Wait this many milliseconds first. */
+  /** Waits this many milliseconds first. */
   readonly delay?: number;
 }
 
-/** Where a start can fail: no memory, the hypervisor says no (in these words), or qrexec never answers. */
+/** Where a start can fail: no memory, an error of the hypervisor with this text, or a qrexec agent that never answers. */
 export type StartFailure = 'memory' | 'hypervisor' | 'qrexec';
 
 interface ArmedFault {
@@ -29,7 +29,7 @@ interface ArmedFault {
   count: number;
 }
 
-/** What goes wrong on purpose. Nothing here happens unless a test asked for it. */
+/** Faults that a test requests. There are none otherwise. */
 export class Faults {
   readonly #armed = new Set<ArmedFault>();
   readonly #starts = new Map<string, { at: StartFailure; text: string; count: number }[]>();
@@ -37,14 +37,14 @@ export class Faults {
 
   constructor(private readonly random: Random) {}
 
-  /** Returns a function that takes it back. */
+  /** Returns a function that removes the fault. */
   add(fault: Fault): () => void {
     const armed = { fault, after: fault.after ?? 0, count: fault.count ?? Number.POSITIVE_INFINITY };
     this.#armed.add(armed);
     return () => this.#armed.delete(armed);
   }
 
-  /** The next starts of a qube fail. */
+  /** Makes the next starts of a qube fail. */
   failStart(qube: string, at: StartFailure, options: { count?: number; text?: string } = {}): void {
     const list = this.#starts.get(qube) ?? [];
     const text = options.text ?? 'internal error: libxenlight failed to create new domain';
@@ -52,7 +52,7 @@ export class Faults {
     this.#starts.set(qube, list);
   }
 
-  /** The qube ignores requests to shut down, until `unhang`. */
+  /** Makes the qube ignore requests to shut down, until `unhang`. */
   hangShutdown(qube: string): void {
     this.#hung.add(qube);
   }
@@ -71,7 +71,7 @@ export class Faults {
     this.#hung.clear();
   }
 
-  /** What hits this call. */
+  /** The fault for this call, if any. */
   take(method: string, dest: string): Fault | undefined {
     for (const armed of this.#armed) {
       const { fault } = armed;

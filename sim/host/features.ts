@@ -10,14 +10,14 @@ export function setFeature(host: HostState, qube: Qube, feature: string, value: 
   host.fire(qube, `domain-feature-set:${feature}`, args);
 }
 
-/** The announcement goes out even when there is nothing to remove. */
+/** The announcement is sent even when there is nothing to remove. */
 export function removeFeature(host: HostState, qube: Qube, feature: string): void {
   host.fire(qube, `domain-feature-pre-delete:${feature}`, { feature });
   if (!qube.features.delete(feature)) throw errors.noFeature(feature, qube.name);
   host.fire(qube, `domain-feature-delete:${feature}`, { feature });
 }
 
-/** Looks along a chain of qubes: the qube, its template or netvm, theirs, and so on; then dom0, if asked. */
+/** Looks along a chain of qubes: the qube, its template or netvm, theirs, and so on; then dom0, if requested. */
 export function findFeature(
   host: HostState,
   qube: Qube,

@@ -1,10 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { NoReply } from './errors.js';
 
-/**
- * One line of a firewall, checked and put into canonical form. Whatever is wrong with it, the daemon answers with
- * silence.
- */
+/** One line of a firewall, checked and in canonical form. For any fault in it, the daemon sends an empty reply. */
 export function canonicalRule(untrusted_line: string): string {
   const at = untrusted_line.indexOf('comment=');
   const untrusted_options = at < 0 ? untrusted_line : untrusted_line.slice(0, at);
@@ -32,10 +29,10 @@ export function canonicalRule(untrusted_line: string): string {
     .join(' ');
 }
 
-/** Python's order of the rule's attributes: by load order, then by name; a comment runs to the end of the line. */
+/** Python's order of the rule's attributes: by load order, then by name; a comment extends to the end of the line. */
 const PRINT_ORDER = ['action', 'expire', 'dst', 'proto', 'specialtarget', 'dstports', 'icmptype', 'comment'];
 
-/** A rule that has expired is stored and no longer shown. */
+/** An expired rule is stored and no longer shown. */
 export function isExpired(rule: string, now: number): boolean {
   const match = /(?:^| )expire=(\d+)/.exec(rule.split(' comment=')[0] ?? '');
   return match !== null && Number(match[1]) < now;

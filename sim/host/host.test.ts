@@ -66,7 +66,7 @@ describe('a file that describes a host', () => {
   });
 
   test('a host file that does not exist is refused by name', () => {
-    expect(() => loadHostSpec('no-such-world')).toThrow('there is no world no-such-world');
+    expect(() => loadHostSpec('no-such-world')).toThrow('there is no simulated host no-such-world');
   });
 });
 
@@ -206,7 +206,7 @@ describe('on a large host', () => {
   ])('the work for %s grows at most with the number of qubes', async (_what, work) => {
     const [small, big] = [await work(large(250)), await work(large(2000))];
     expect(small).toBeGreaterThan(250);
-    // Eight times the qubes; sorting them is a little more than that, a square would be sixty-four.
+    // Eight times the qubes: sorting them takes a little more than eight times the work, a square sixty-four times.
     expect(big / small).toBeLessThan(16);
   });
 });

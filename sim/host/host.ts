@@ -12,9 +12,9 @@ import { type SystemInfo, systemInfo } from './system.js';
 import { type QubeView, viewOf } from './view.js';
 
 /**
- * A simulated Qubes host as its dom0 knows it: qubes, volumes, labels, pools, devices, and what is going on with them.
- * Everything a caller can do goes through `call` and `stream`, in the bytes of the Admin API; the methods below are for
- * the parts of the simulation (guests, policy) and for tests.
+ * A simulated Qubes host as its dom0 knows it: qubes, volumes, labels, pools, devices, and operations in progress. Callers use
+ * `call` and `stream`, in the bytes of the Admin API; the methods below are for the other parts of the simulation (guests,
+ * policy) and for tests.
  */
 export class Host extends HostState {
   static load(world: HostSpec, options: HostOptions = {}): Host {
@@ -25,17 +25,17 @@ export class Host extends HostState {
 
   // The Admin API.
 
-  /** One exchange: a whole request, a whole reply, as they are on the socket. An empty reply is a closed connection. */
+  /** One exchange: a complete request and a complete reply, as on the socket. An empty reply is a closed connection. */
   call(request: Uint8Array): Promise<Uint8Array> {
     return exchange(this, request);
   }
 
-  /** A request whose reply does not end: `admin.Events`, `admin.vm.Stats`. Resolves when it is over. */
+  /** A request with an unlimited reply: `admin.Events`, `admin.vm.Stats`. Resolves when it ends. */
   stream(request: Uint8Array, onBytes: (bytes: Uint8Array) => void, signal: AbortSignal): Promise<void> {
     return openStream(this, request, onBytes, signal);
   }
 
-  // What the other parts of the simulation see.
+  // For the other parts of the simulation.
 
   system(): SystemInfo {
     return systemInfo(this);
@@ -50,12 +50,12 @@ export class Host extends HostState {
     return qube === undefined ? undefined : viewOf(this, qube);
   }
 
-  /** The domain dies without anyone asking it to. */
+  /** The domain dies by itself. */
   async crash(name: string): Promise<void> {
     await stopped(this, this.domain(name));
   }
 
-  /** A person plugs something in, or out. */
+  /** A person plugs devices in or removes them. */
   plug(...devices: readonly Device[]): void {
     plugAll(this, devices);
   }

@@ -1,7 +1,7 @@
 import type { Api } from './api.js';
 import { errors } from './errors.js';
 
-/** Shape of a qube's name. In the order the daemon checks, because the first failure is the one reported. */
+/** Checks the shape of a qube's name in the daemon's order, because it reports the first failure. */
 export function validateName(name: string, api: Api = '4.4'): void {
   if (name.length > 31) throw errors.value('VM name must be shorter than 32 characters');
   if (api !== '4.2' && /^[0-9_.-]/.test(name)) {

@@ -4,8 +4,8 @@ import { ApiError, errors, NoReply } from './errors.js';
 import type { DeviceClass, Qube } from './qube.js';
 import type { HostState } from './state.js';
 
-// Devices as 4.2 has them: an attachment may be persistent, and then it is there again at the next start. Here that is
-// an assignment of the whole port.
+// Devices in 4.2: an attachment may be persistent, and is then repeated at the next start. Here, that is an assignment of the
+// whole port.
 
 /** A device as a 4.2 caller names it: `BACKEND+IDENT`. */
 export interface Ident {
@@ -32,7 +32,7 @@ function isAttached(qube: Qube, devclass: DeviceClass, { backend, ident }: Ident
   );
 }
 
-/** `IDENT option=value … persistent=yes|no` for all that is attached now or will be. */
+/** `IDENT option=value … persistent=yes|no` for all that is attached or persistent. */
 export function listDevices(qube: Qube, devclass: DeviceClass): string[] {
   const lines = new Map<string, string>();
   const add = (backend: string, ident: string, options: ReadonlyMap<string, string>) => {
@@ -114,7 +114,7 @@ function forget(qube: Qube, devclass: DeviceClass, { backend, ident }: Ident): v
   if (at >= 0) assigned.splice(at, 1);
 }
 
-/** Makes an attachment stay, or not stay, beyond the running domain. */
+/** Makes an attachment persistent or not. */
 export function setPersistent(qube: Qube, devclass: DeviceClass, ident: Ident, persistent: boolean): void {
   if (!isAttached(qube, devclass, ident)) throw errors.protocol('not attached');
   forget(qube, devclass, ident);

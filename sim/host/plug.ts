@@ -2,7 +2,7 @@ import { holderOf, listOf, nameOf, refOf } from './devices.js';
 import type { Device, Qube } from './qube.js';
 import type { HostState } from './state.js';
 
-/** Devices appear, several at once when a disk comes with its partitions. */
+/** Devices appear; several at once when a disk comes with its partitions. */
 export function plugAll(host: HostState, devices: readonly Device[]): void {
   const first = devices[0];
   if (first === undefined) return;
@@ -32,7 +32,7 @@ function qdbChanged(host: HostState, backend: Qube): void {
   host.fire(backend, `domain-qdb-change:${path}`, { path });
 }
 
-/** The device is gone from under a qube; nobody asks it. */
+/** The device disappears without the qube's consent. */
 function drop(host: HostState, holder: Qube, device: Device): void {
   const list = listOf(holder.devices.attached, device.devclass);
   list.splice(
@@ -42,7 +42,7 @@ function drop(host: HostState, holder: Qube, device: Device): void {
   host.fire(holder, `device-detach:${device.devclass}`, { port: `${device.backend.name}:${device.port}` });
 }
 
-/** A domain that ended has no devices, and what it exposed is gone. */
+/** A domain that ended has no devices and exposes none. */
 export function releaseDevices(host: HostState, qube: Qube): void {
   for (const [devclass, list] of qube.devices.exposed) {
     for (const device of [...list]) {

@@ -5,13 +5,13 @@ import type { Volume } from './volume.js';
 export interface Pool {
   readonly name: string;
   readonly driver: string;
-  /** The options it was added with, beyond name and driver. */
+  /** The options it was added with, other than name and driver. */
   readonly options: Map<string, string>;
   size: number | null;
   usage: number | null;
 }
 
-/** What each driver may be configured with; the first ones of `required` must be. */
+/** The options of each driver; those in `required` must be given. */
 export const DRIVERS: Readonly<Record<string, { options: readonly string[]; required: readonly string[] }>> =
   {
     callback: { options: ['conf_id'], required: ['conf_id'] },
@@ -34,7 +34,7 @@ export const DRIVERS: Readonly<Record<string, { options: readonly string[]; requ
 export class Storage {
   /** In the order they were added. */
   readonly pools = new Map<string, Pool>();
-  /** Volumes offered for copying, by token. A token works once and is never taken back. */
+  /** Volumes offered for copying, by token. A token works once and cannot be withdrawn. */
   readonly offers = new Map<string, { qube: Qube; volume: Volume }>();
 
   pool(name: string): Pool {

@@ -19,7 +19,7 @@ const LABELS = [
   ['black', '0x000000'],
 ] as const;
 
-/** Builds a host from a world file. Nothing here is an event: it is what was there before. */
+/** Builds a host from a file that describes one. It sends no events: this is the state before the first call. */
 export function populate(host: HostState, world: HostSpec): void {
   for (const [name, color] of [...LABELS, ...Object.entries(world.labels ?? {})]) {
     host.labels.push({ index: host.labels.length + 1, name, color });
@@ -102,7 +102,7 @@ function addQube(host: HostState, spec: QubeSpec): Qube {
   return qube;
 }
 
-/** A world that refers to what is not there is a mistake of its author, and is better said than simulated. */
+/** A file that refers to something missing is a mistake of its author: say so instead of simulating it. */
 function check(host: HostState, specs: readonly QubeSpec[], qubes: readonly Qube[]): void {
   for (const [at, qube] of qubes.entries()) {
     const spec = specs[at] as QubeSpec;
@@ -142,7 +142,7 @@ function finish(host: HostState, qube: Qube, spec: QubeSpec): void {
   }
 }
 
-/** A device of a world file. Without an id it gets the one the platform would make up. */
+/** A device of the file. Without an id, it gets the one that the platform would generate. */
 export function deviceOf(backend: Qube, spec: DeviceSpec): Device {
   const labels = new Map<string, string>();
   for (const key of ['vendor', 'product', 'manufacturer', 'name', 'serial'] as const) {

@@ -30,13 +30,13 @@ export async function inTurn<T>(qube: Qube, act: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Starts a qube, its netvms first. Does nothing to a qube that is up, or paused. */
+/** Starts a qube after its netvms. Does nothing to a qube that runs or is paused. */
 export function start(host: HostState, qube: Qube, chain: readonly Qube[] = []): Promise<void> {
   if (qube.class === 'AdminVM') {
     throw errors.notHalted(qube.name, 'Cannot start Dom0 fake domain!');
   }
   if (qube.class === 'RemoteVM') throw errors.notHalted(qube.name, 'Cannot start a RemoteVM.');
-  // Netvms that are each other's, which defaults can bring about, wait for each other for ever on a real host.
+  // Two netvms that use each other, which defaults can cause, wait for each other forever on a real host.
   if (chain.includes(qube)) throw new NoReply(`${qube.name} is its own netvm`);
   return inTurn(qube, async () => {
     if (host.find(qube.name) !== qube) throw errors.noDomain(qube.name);
@@ -57,7 +57,7 @@ export function start(host: HostState, qube: Qube, chain: readonly Qube[] = []):
   });
 }
 
-/** Runs one phase of a start; what goes wrong is told to subscribers, and a domain that exists by then is destroyed. */
+/** Runs one phase of a start. Subscribers are told of a failure, and a domain that exists by then is destroyed. */
 async function failing(
   host: HostState,
   qube: Qube,
@@ -76,7 +76,7 @@ async function failing(
   }
 }
 
-/** Subscribers are told the hypervisor's own text; the caller gets it with an explanation around it. */
+/** Subscribers get the hypervisor's own text; the caller gets it with an explanation around it. */
 class StartFailed extends ApiError {
   constructor(readonly reason: string) {
     super(
@@ -136,7 +136,7 @@ function resetRuntime(host: HostState, qube: Qube): void {
     host.fire(qube, `property-reset:${name}`, { name });
 }
 
-/** The domain is gone, however it went. */
+/** The domain has ended, for whatever reason. */
 export async function stopped(host: HostState, qube: Qube): Promise<void> {
   if (qube.halted) return;
   qube.power = 'Halted';
@@ -173,7 +173,7 @@ export async function shutdown(host: HostState, qube: Qube, force: boolean, wait
     const hangs = host.faults.isHung(qube.name);
     const ending = hangs ? never : end(host, qube);
     if (!wait) {
-      // Returns at once; only a host whose qubes take no time to shut down is done by then.
+      // Returns at once; it has ended by then only on a host whose qubes need no time to shut down.
       if (hangs) return;
       if (host.timing.shutdown === 0) await ending;
       else host.defer(() => ending);
@@ -182,7 +182,7 @@ export async function shutdown(host: HostState, qube: Qube, force: boolean, wait
     if (qube.waiterCancelled) throw new NoReply('the future to wait for was cancelled before');
     const limit = host.wait(Number(host.property(qube, 'shutdown_timeout'))).then(() => 'late' as const);
     if ((await Promise.race([ending, limit])) === 'late' && qube.running) {
-      // The wait was cancelled with the very future that the end of the domain will try to complete.
+      // The wait was cancelled together with the future that the end of the domain will try to complete.
       qube.waiterCancelled = true;
       throw errors.shutdownTimeout(qube.name);
     }
@@ -200,8 +200,8 @@ async function end(host: HostState, qube: Qube): Promise<void> {
 }
 
 /**
- * Destroys the domain. After a shutdown that was waited for in vain the domain still dies, but the caller, who waits on
- * a future that was cancelled then, gets no reply; so does every later one.
+ * Destroys the domain. After a shutdown whose wait failed, the domain still ends, but this caller and all later ones wait on a
+ * cancelled future and get no reply.
  */
 export async function kill(host: HostState, qube: Qube): Promise<void> {
   if (qube.class === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot kill Dom0 fake domain!');
@@ -232,7 +232,7 @@ export async function unpause(host: HostState, qube: Qube): Promise<void> {
   await host.settled();
 }
 
-/** Without ACPI sleep, which domains here do not have, suspending is pausing after asking the qube to get ready. */
+/** Without ACPI sleep, which domains here lack, suspending means to notify the qube and then pause it. */
 export async function suspend(host: HostState, qube: Qube): Promise<void> {
   if (qube.class === 'AdminVM') throw new ApiError('QubesVMError', 'Cannot suspend Dom0 fake domain!');
   if (qube.class === 'RemoteVM') throw new ApiError('QubesVMError', 'Cannot suspend a RemoteVM.');

@@ -11,10 +11,10 @@ export const QUBE_CLASSES: readonly QubeClass[] = [
   'TemplateVM',
 ];
 
-/** What is stored under a property; a qube-valued property holds the qube's name, null is none. */
+/** A stored property; a qube-valued one holds the qube's name, or null for none. */
 export type PropertyValue = string | number | boolean | null;
 
-/** How a qube stands with its hypervisor. `Transient` is derived: running, and qrexec is not up yet. */
+/** The state of a qube's domain. `Transient` is derived: it runs, and qrexec has not started yet. */
 export type PowerState = 'Halted' | 'Running' | 'Paused' | 'Suspended' | 'Halting' | 'Dying' | 'Crashed';
 
 export const DEVICE_CLASSES = ['block', 'mic', 'pci', 'usb'] as const;
@@ -27,7 +27,7 @@ export interface Device {
   readonly port: string;
   readonly id: string;
   readonly interfaces: string;
-  /** vendor, product, manufacturer, name, serial: those that are known. */
+  /** The known ones of vendor, product, manufacturer, name and serial. */
   readonly labels: ReadonlyMap<string, string>;
   readonly parent: string | null;
   readonly mode: 'r' | 'w';
@@ -36,14 +36,14 @@ export interface Device {
 
 export type Mode = 'manual' | 'auto-attach' | 'ask-to-attach' | 'required';
 
-/** A device, or every device of a port (`id` = `*`), given to a qube for good. */
+/** A device, or every device of a port (`id` = `*`), that a qube gets at every start. */
 export interface Assignment {
   readonly backend: string;
   readonly port: string;
   readonly id: string;
   readonly mode: Mode;
   readonly options: ReadonlyMap<string, string>;
-  /** The qube it is for, when whoever assigned it said so; it is shown only then. */
+  /** The target qube if the assigner named it; shown only then. */
   readonly frontend: string | null;
 }
 
@@ -67,10 +67,10 @@ export interface DeviceRef {
 
 /** One qube: what the daemon keeps about it, and nothing that it computes. */
 export class Qube {
-  /** Properties that were set; all others have their default. */
+  /** Properties that were set; all others have their default value. */
   readonly set = new Map<string, PropertyValue>();
   readonly tags = new Set<string>();
-  /** In the order in which they were set first. */
+  /** In the order in which they were first set. */
   readonly features = new Map<string, string>();
   /** Rules in canonical form. */
   firewall: readonly string[] = ['action=accept'];
@@ -83,9 +83,9 @@ export class Qube {
   /** Seconds since the epoch, of the running domain. */
   startTime: number | null = null;
   readonly devices: Devices = { exposed: new Map(), attached: new Map(), assigned: new Map() };
-  /** A shutdown that was waited for in vain: see `power.ts`. */
+  /** A waited-for shutdown timed out: see `power.ts`. */
   waiterCancelled = false;
-  /** Somebody asked for this preloaded disposable and has not been given it yet. */
+  /** Somebody has requested this preloaded disposable and has not received it yet. */
   preloadRequested = false;
   /** Starts and removals of one qube happen one after the other. */
   startup: Promise<unknown> = Promise.resolve();

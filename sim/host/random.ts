@@ -1,4 +1,4 @@
-/** Everything a host draws by chance, from one seed, so that a run can be repeated. */
+/** All random values of a host, from one seed, so that a run can be repeated. */
 export class Random {
   #state: number;
 

@@ -4,7 +4,7 @@ import { listProperties } from './properties/access.js';
 import type { Qube } from './qube.js';
 import type { HostState } from './state.js';
 
-/** Takes a qube out of the host, unless something needs it. The announcement goes out even if it is then refused. */
+/** Removes a qube from the host, unless something needs it. The announcement is sent even if the removal is then refused. */
 export function remove(host: HostState, qube: Qube): Promise<void> {
   if (qube.class === 'AdminVM') throw errors.inUse("'dom0' cannot be removed");
   return inTurn(qube, async () => {
@@ -53,7 +53,7 @@ export function systemUses(host: HostState, qube: Qube, among?: readonly string[
     .map(({ name }) => name);
 }
 
-/** Other qubes' own settings that name it. A preloaded disposable does not hold its template. */
+/** Settings of other qubes that name it. A preloaded disposable does not keep its template. */
 export function qubeUses(
   host: HostState,
   qube: Qube,

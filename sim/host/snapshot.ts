@@ -5,7 +5,7 @@ import type { Qube } from './qube.js';
 import type { HostState } from './state.js';
 import { diskOf } from './storage.js';
 
-/** The host's truth, as data. */
+/** The actual state of the host, as data. */
 export type HostSnapshot = ReturnType<typeof snapshotOf>;
 
 export function snapshotOf(host: HostState) {

@@ -17,15 +17,15 @@ export interface Label {
 export interface HostOptions {
   /** The same seed draws the same uuids, disposable numbers and tokens. */
   readonly seed?: number;
-  /** How the host waits; tests that replay have no time for the real thing. */
+  /** How the host waits; replaying tests replace it. */
   readonly wait?: (seconds: number) => Promise<void>;
   /** Seconds since the epoch. */
   readonly now?: () => number;
-  /** Overrides the world's `api`. */
+  /** Overrides the `api` of the host's description. */
   readonly api?: Api;
 }
 
-/** May this source list, or hear of, this qube? Stands for the qrexec policy of `admin.vm.List` and `admin.Events`. */
+/** True if this source may list this qube, or hear of it. Stands for the qrexec policy of `admin.vm.List` and `admin.Events`. */
 export type Visibility = (service: string, argument: string, source: string, target: string) => boolean;
 
 export interface VolumeRef {
@@ -33,7 +33,7 @@ export interface VolumeRef {
   readonly volume: string;
 }
 
-/** Reads the value of a property: the one that was set, or the default that its definition computes. */
+/** Reads a property's value: the one that was set, or the default that its definition computes. */
 export interface Properties {
   read(host: HostState, holder: Qube | null, name: string): PropertyValue | undefined;
 }
@@ -84,13 +84,13 @@ export class HostState {
     react(this.#events);
   }
 
-  /** A start waits for listeners that return promises; one that rejects is a qube whose qrexec never answers. */
+  /** A start waits for listeners that return promises; a rejection means that the qube's qrexec never answers. */
   onPower(listener: (name: string, change: PowerChange) => unknown): () => void {
     this.#power.add(listener);
     return () => this.#power.delete(listener);
   }
 
-  /** A volume's contents were replaced: by another volume's, or (null) by nothing. */
+  /** A volume's contents were replaced: by another volume's, or (null) by an empty volume. */
   onImport(listener: (to: VolumeRef, from: VolumeRef | null) => unknown): () => void {
     this.#imports.add(listener);
     return () => this.#imports.delete(listener);
@@ -100,7 +100,7 @@ export class HostState {
     return this.#events.subscribe(listener);
   }
 
-  /** Resolves when nothing is going on in the background: preloading, shutdowns that nobody waits for. */
+  /** Resolves when nothing runs in the background: no preloading, and no shutdown without a waiting caller. */
   async idle(): Promise<void> {
     while (this.#background.size > 0) await Promise.allSettled([...this.#background]);
   }
@@ -168,7 +168,7 @@ export class HostState {
     this.#sorted = null;
   }
 
-  /** The lowest number that is free. */
+  /** The lowest free number. */
   freeQid(): number {
     while (this.#qids.has(this.#lowestQid)) this.#lowestQid++;
     return this.#lowestQid;
@@ -204,12 +204,12 @@ export class HostState {
     return this.#properties.read(this, qube, name) ?? null;
   }
 
-  /** Undefined for a property the qube does not have, or one that is unset and has no default. */
+  /** Undefined for a property that the qube does not have, or that is unset without a default. */
   propertyOrUndefined(qube: Qube, name: string): PropertyValue | undefined {
     return this.#properties.read(this, qube, name);
   }
 
-  /** The qube that a property of another names. */
+  /** The qube that a property names. */
   related(qube: Qube, property: 'template' | 'netvm' | 'guivm' | 'default_dispvm'): Qube | null {
     const name = this.property(qube, property);
     return typeof name === 'string' ? (this.#qubes.get(name) ?? null) : null;
@@ -231,7 +231,7 @@ export class HostState {
     this.#events.announce(this, subject, name, args);
   }
 
-  /** Only a start can be spoilt by whoever is told of it; the end of a domain has happened already. */
+  /** A listener can make only a start fail; the end of a domain has already happened. */
   async powered(name: string, change: PowerChange): Promise<void> {
     for (const listener of [...this.#power]) {
       try {
@@ -246,7 +246,7 @@ export class HostState {
     for (const listener of [...this.#imports]) await listener(to, from);
   }
 
-  /** Something that has to happen before the operation that set it off is over, but after its event was heard. */
+  /** Work that must be complete before the operation that caused it ends, but after subscribers heard its event. */
   follow(act: () => Promise<void>): void {
     this.#following.push(Promise.resolve().then(act));
   }
@@ -255,7 +255,7 @@ export class HostState {
     while (this.#following.length > 0) await Promise.all(this.#following.splice(0));
   }
 
-  /** Something that happens on its own. Its failures are nobody's reply; the daemon logs them. */
+  /** Work in the background. Its failures are in no reply; the daemon logs them. */
   defer(act: () => Promise<void>): void {
     const work: Promise<unknown> = Promise.resolve()
       .then(act)

@@ -33,7 +33,7 @@ function shape(
   }
 }
 
-/** Gives a new qube its volumes: in the pools asked for, else in the host's default pool for each kind. */
+/** Creates a new qube's volumes: in the requested pools, or else in the host's default pool for each kind. */
 export function createVolumes(
   host: HostState,
   qube: Qube,
@@ -68,7 +68,7 @@ function directory(qube: Qube): string {
   return `${qube.class === 'TemplateVM' ? 'vm-templates' : 'appvms'}/${qube.name}`;
 }
 
-/** A qube that changed its template takes its snapshots from the new one. */
+/** After a change of the template, a qube's snapshots come from the new one. */
 export function rebase(host: HostState, qube: Qube): void {
   const template = host.related(qube, 'template');
   for (const volume of qube.volumes.values()) {
@@ -104,13 +104,13 @@ export function pathOf(host: HostState, volume: Volume): string {
   }
 }
 
-/** Whether a running snapshot has fallen behind its source. */
+/** Whether a running snapshot is older than its source. */
 export function isOutdated(host: HostState, qube: Qube, volume: Volume): boolean {
   const origin = originOf(host, qube, volume);
   return origin !== null && volume.sourceGeneration !== null && volume.sourceGeneration !== origin.generation;
 }
 
-/** The end of a domain: what was written stays as a new state, or is gone. */
+/** When a domain ends, changes become a new revision or are lost. */
 export function settleVolumes(host: HostState, qube: Qube): void {
   for (const volume of qube.volumes.values()) {
     volume.sourceGeneration = null;
@@ -137,7 +137,7 @@ function keepRevision(host: HostState, volume: Volume): void {
   }
 }
 
-/** Bytes of persistent disk, counted at their full size. */
+/** Bytes of persistent disk, at full size. */
 export function diskOf(qube: Qube): number {
   let sum = 0;
   for (const volume of qube.volumes.values()) if (volume.saveOnStop) sum += volume.size;

@@ -2,7 +2,7 @@ import { errors } from './errors.js';
 import type { Qube } from './qube.js';
 import type { HostState } from './state.js';
 
-/** Adding a tag that is there already is no event. */
+/** Adding an existing tag sends no event. */
 export function addTag(host: HostState, qube: Qube, tag: string): void {
   if (qube.tags.has(tag)) return;
   qube.tags.add(tag);
@@ -15,8 +15,8 @@ export function removeTag(host: HostState, qube: Qube, tag: string): void {
 }
 
 /**
- * `guivm-x`, `audiovm-x` and `relayvm-x` say who serves a qube; there is one of each kind at most. Only for the guivm
- * does the daemon leave a tag alone that is right already; the others go and come back.
+ * `guivm-x`, `audiovm-x` and `relayvm-x` name a qube's servers, at most one of each. The daemon keeps a correct guivm tag; it
+ * removes the others and adds them again.
  */
 export function retag(host: HostState, qube: Qube, prefix: string, name: string | null): void {
   const wanted = name === null ? null : `${prefix}${name}`;

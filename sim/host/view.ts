@@ -2,7 +2,7 @@ import { powerState } from './power.js';
 import type { PropertyValue, Qube } from './qube.js';
 import type { HostState } from './state.js';
 
-/** A qube as the other parts of the simulation may look at it. Live: every read is of the moment. */
+/** A qube for the other parts of the simulation. Every read returns the current value. */
 export interface QubeView {
   readonly name: string;
   readonly class: string;

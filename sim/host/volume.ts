@@ -9,16 +9,16 @@ export interface Volume {
   size: number;
   usage: number;
   rw: boolean;
-  /** The volume it is a snapshot of, as `qube/volume`; its contents come from there at every start. */
+  /** The volume it is a snapshot of, as `qube/volume`; its contents are copied from there at every start. */
   source: string | null;
   saveOnStop: boolean;
   snapOnStart: boolean;
   revisionsToKeep: number;
   ephemeral: boolean;
-  /** Older states that can be gone back to, oldest first. */
+  /** Older revisions to which it can return, oldest first. */
   revisions: string[];
-  /** Changes whenever the volume's persistent contents do; a snapshot taken from an older one is outdated. */
+  /** Changes with the volume's persistent contents; a snapshot of an older one is outdated. */
   generation: number;
-  /** The generation of the source that a running snapshot was taken from. */
+  /** The generation of the source when the running snapshot was made. */
   sourceGeneration: number | null;
 }

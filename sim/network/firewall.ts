@@ -6,19 +6,19 @@ export interface Packet {
   readonly address: string;
   readonly port: number;
   readonly protocol: 'tcp' | 'udp' | 'icmp';
-  /** A question to the name servers every qube has. */
+  /** A question to the name servers of every qube. */
   readonly dns: boolean;
 }
 
 export interface FirewallRule {
   readonly accept: boolean;
-  /** Every part has to match; a rule without parts matches everything. */
+  /** Every part must match; a rule without parts matches everything. */
   readonly parts: ReadonlyMap<string, string>;
 }
 
 export function parseRule(line: string): FirewallRule {
   const parts = new Map<string, string>();
-  // A comment is the rest of the line, spaces and all.
+  // A comment is the rest of the line, including spaces.
   for (const part of line.replace(/(^| )comment=.*$/, '').split(' ')) {
     const equals = part.indexOf('=');
     if (equals > 0) parts.set(part.slice(0, equals), part.slice(equals + 1));
@@ -28,7 +28,7 @@ export function parseRule(line: string): FirewallRule {
   return { accept, parts };
 }
 
-/** First match wins, and what no rule matches is dropped. */
+/** The first match decides; a packet that no rule matches is dropped. */
 export function passes(rules: readonly FirewallRule[], packet: Packet, now: number): boolean {
   const rule = rules.find(({ parts }) =>
     [...parts].every(([key, value]) => MATCHES[key]?.(value, packet, now) === true),
@@ -40,7 +40,7 @@ type Match = (value: string, packet: Packet, now: number) => boolean;
 
 const MATCHES: Readonly<Record<string, Match>> = {
   dst4: (cidr, { address }) => isWithin(address, cidr),
-  // Nothing here speaks IPv6, so a rule about it is about nothing.
+  // No IPv6 here, so a rule about it matches nothing.
   dst6: () => false,
   dsthost: (host, { host: asked, address }) => host === asked || addressOf(host) === address,
   proto: (protocol, packet) => protocol === packet.protocol,

@@ -1,11 +1,11 @@
 /**
- * Can a qube reach a destination? Walks the chain of network qubes to the outside. A qube's own firewall rules are enforced
- * by the network qube it sits on, so every qube of the chain that sits on another one has a say.
+ * Whether a qube can reach a destination: follows the chain of network qubes to the outside. A qube's own firewall rules are
+ * enforced by its network qube, so the rules of every qube in the chain that has one count.
  */
 import { type Packet, parseRule, passes } from './firewall.js';
 import { addressOf } from './internet.js';
 
-/** What the walk needs to know of a qube. */
+/** The data about a qube that the walk needs. */
 export interface NetworkQube {
   readonly name: string;
   readonly state: string;
@@ -24,10 +24,10 @@ export interface Destination {
 
 export type Reach =
   | { readonly reached: true; readonly address: string }
-  /** `unresolved`: its name could not be looked up; `unreachable`: no way out; `blocked`: a rule drops it. */
+  /** `unresolved`: the name could not be looked up; `unreachable`: no way out; `blocked`: a rule drops it. */
   | { readonly reached: false; readonly why: 'unresolved' | 'unreachable' | 'blocked'; readonly at: string };
 
-/** Where every qube sends its questions: the addresses Qubes gives for DNS. */
+/** The DNS servers of every qube: the addresses that Qubes gives. */
 const DNS: Packet = { host: '10.139.1.1', address: '10.139.1.1', port: 53, protocol: 'udp', dns: true };
 
 /** `now` is seconds since the epoch: rules can expire. */
@@ -56,7 +56,7 @@ export function reach(
     : { reached: false, why: 'blocked', at: blocker.name };
 }
 
-/** The qube, its network qube, and so on; a circle, which qubesd never lets happen, ends the walk. */
+/** The qube, its network qube, and so on; a circle, which qubesd prevents, ends the walk. */
 function chainOf(qubeOf: (name: string) => NetworkQube | undefined, from: string): NetworkQube[] {
   const chain: NetworkQube[] = [];
   for (let qube = qubeOf(from); qube !== undefined && !chain.includes(qube); ) {

@@ -27,7 +27,7 @@ export type Verdict =
       readonly rule: Rule;
       /** A qube by name or `uuid:…`, `dom0`, or `@dispvm:<template>`. */
       readonly target: string;
-      /** The `SERVICE+ARGUMENT` to call there instead: how a call to a remote qube is handed to its relay. */
+      /** The `SERVICE+ARGUMENT` to call there instead: this is how a call to a remote qube goes to its relay. */
       readonly instead: string | null;
       readonly user: string | null;
       readonly autostart: boolean;
@@ -35,14 +35,14 @@ export type Verdict =
   | {
       readonly verdict: 'ask';
       readonly rule: Rule;
-      /** What the operator may choose from, sorted. */
+      /** The targets that the operator may choose, sorted. */
       readonly targets: readonly string[];
       readonly defaultTarget: string | null;
       readonly user: string | null;
       readonly autostart: boolean;
     };
 
-/** First match wins; no match is deny. */
+/** The first match decides; a call without one is denied. */
 export function evaluate(policy: Policy, system: PolicySystem, request: PolicyRequest): Verdict {
   const target = verified(system, request.target === '' ? '@default' : request.target);
   if (target === undefined) return denied(null, 'not a target there can be');
@@ -61,7 +61,7 @@ export function evaluate(policy: Policy, system: PolicySystem, request: PolicyRe
   }
 }
 
-/** What becomes of an `ask` the operator agreed to: the same checks an `allow` goes through. */
+/** The outcome of an `ask` that the operator accepted, with the same checks as for an `allow`. */
 export function checkAnswer(
   { rule, targets }: Extract<Verdict, { verdict: 'ask' }>,
   system: PolicySystem,
@@ -76,7 +76,7 @@ type Asked = PolicyRequest;
 
 const denied = (rule: Rule | null, why: string): Verdict => ({ verdict: 'deny', rule, why });
 
-/** Everything about a rule but its target column. */
+/** Checks every column of a rule except the target. */
 function covers(rule: Rule, system: PolicySystem, { service, argument, source }: Asked): boolean {
   return (
     (rule.service === null || rule.service === service) &&
@@ -85,7 +85,7 @@ function covers(rule: Rule, system: PolicySystem, { service, argument, source }:
   );
 }
 
-/** A name that does not exist is `@default`; a disposable of what is no template for them is nothing. */
+/** A missing name becomes `@default`; a disposable of a qube that is not a disposable template is undefined. */
 function verified(system: PolicySystem, target: Requested): Requested | undefined {
   if (target === '@default' || target === '@dispvm' || target === '@adminvm') return target;
   if (target.startsWith(DISPOSABLE_OF))
@@ -104,7 +104,7 @@ function allow(rule: Rule, system: PolicySystem, asked: Asked): Verdict {
   return resolve(rule, system, asked, resolved);
 }
 
-/** The last look at a target that a rule, or the operator, has settled on. */
+/** The final checks of a target that a rule or the operator has chosen. */
 function resolve(rule: Rule, system: PolicySystem, asked: Asked, target: string): Verdict {
   if (target === asked.source) return denied(rule, 'loopback');
   const { user, autostart } = rule;
@@ -125,7 +125,7 @@ function resolve(rule: Rule, system: PolicySystem, asked: Asked, target: string)
   if (type !== 'RemoteVM') return to(target);
   if (!relayvm || !transport_rpc) return denied(rule, 'a remote qube without a relay');
   mustBe(system, relayvm);
-  // The other machine has users of its own: the rule's is left out.
+  // The other machine has its own users, so the rule's user is omitted.
   const instead = `${transport_rpc}+${asked.target}+${asked.service}+${asked.argument}`;
   return { ...to(relayvm), instead, user: null };
 }
@@ -158,7 +158,7 @@ function preselected(
   return preferred !== undefined && targets.includes(preferred) ? preferred : null;
 }
 
-/** Every target the rules would let this source have: last rule first, so that an earlier deny takes away. */
+/** Every target that the rules allow this source: from the last rule to the first, so that an earlier deny removes targets. */
 function choices(policy: Policy, system: PolicySystem, asked: Asked): string[] {
   mustBe(system, asked.source);
   const targets = new Set<string>();
@@ -181,7 +181,7 @@ function choices(policy: Policy, system: PolicySystem, asked: Asked): string[] {
   });
 }
 
-/** Can be called without starting anything. */
+/** True if a call to it starts nothing. */
 function isReady(system: PolicySystem, target: string): boolean {
   if (isAdminVm(target)) return true;
   return !target.startsWith('@dispvm') && qubeOf(system, target)?.power_state === 'Running';

@@ -4,17 +4,17 @@ import { PolicySyntaxError, parseRule, parseService, type Rule, type Words } fro
 
 const SUFFIX = '.policy';
 const FILE_NAME = /^[a-z0-9_.-]+$/;
-/** Files of the old format that a package manager or an editor left beside the real ones. */
+/** Files of the old format that a package manager or editor left beside the real ones. */
 const OLD_IGNORED = /\.(rpmsave|rpmnew|swp)$/;
 const OLD_FILE_NAME = /^[A-Za-z0-9._+-]+$/;
 const DEPTH = 32;
-/** What separates words: what Python takes for white space, which is not quite what JavaScript does. */
+/** The characters that separate words: Python's white space, which differs from JavaScript's. */
 const BLANK = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 const BLANKS = new RegExp(`[${BLANK}]+`);
 const ONE_BLANK = new RegExp(`[${BLANK}]`);
 const isBlank = (text: string, at: number): boolean => {
   const code = text.charCodeAt(at);
-  // Most characters are told without looking any further.
+  // A quick answer for most characters.
   return (code <= 0x20 || code >= 0x85) && ONE_BLANK.test(text[at]!);
 };
 
@@ -25,9 +25,9 @@ function trimmed(text: string): string {
   return text.slice(start, end);
 }
 
-/** Where policies are kept. Tests have maps where a host has directories. */
+/** Where policies are stored. Tests use maps instead of directories. */
 export interface PolicyFiles {
-  /** Base names of the plain files in a directory; throws when there is none. */
+  /** The base names of the plain files in a directory; throws if there is no such directory. */
   list(directory: string): string[];
   read(path: string): string;
   isFile(path: string): boolean;
@@ -44,8 +44,8 @@ export interface Policy {
 }
 
 /**
- * Every rule of these directories, in the order they are tried. A file of the same name in an earlier directory stands
- * for the later one. Throws PolicySyntaxError for anything that cannot be read: then there is no policy at all.
+ * Every rule of these directories, in order. A file in an earlier directory replaces one of the same name in a later one. Throws
+ * PolicySyntaxError if anything is invalid: then there is no policy at all.
  */
 export function loadPolicy(
   directories: readonly string[],
@@ -63,7 +63,7 @@ export function loadPolicy(
   return { rules: reader.rules };
 }
 
-/** One policy out of texts, as if they were the files of one directory; `include/x` is a file of a directory in it. */
+/** A policy made of texts, as if they were the files of one directory; `include/x` is a file of a directory in it. */
 export function policyOf(texts: Readonly<Record<string, string>>): Policy {
   const root = '/policy';
   const byPath = new Map(Object.entries(texts).map(([name, text]) => [join(root, name), text]));
@@ -138,7 +138,7 @@ class Reader {
     }
   }
 
-  /** Every old file, the ones for one argument first; those end in the deny that used to be implied. */
+  /** Every old file: first those for one argument, which end in the deny that was implied. */
   private oldDirectory(): void {
     const root = this.legacy;
     if (root === undefined) return;

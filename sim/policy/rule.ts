@@ -1,6 +1,6 @@
 import { parseToken, type Token } from './tokens.js';
 
-/** A policy that cannot be read. While there is one, every call on the host is denied. */
+/** An invalid policy. While there is one, every call on the host is denied. */
 export class PolicySyntaxError extends Error {
   override readonly name = 'PolicySyntaxError';
   constructor(
@@ -86,7 +86,7 @@ export function parseRule(words: Words, file: string, line: number): Rule {
   return rule;
 }
 
-/** The first two columns, which `!include-service` has too. */
+/** The first two columns, which `!include-service` also has. */
 export function parseService(
   service: string,
   argument: string,

@@ -7,7 +7,7 @@ export interface PolicyQube {
   readonly template_for_dispvms?: boolean;
   readonly uuid?: string;
   readonly internal?: boolean;
-  /** Of a RemoteVM: the qube that carries calls to it, and the service it carries them with. */
+  /** For a RemoteVM: the qube that relays calls to it, and the service that transports them. */
   readonly relayvm?: string | null;
   readonly transport_rpc?: string | null;
 }
@@ -28,26 +28,26 @@ export function nameOf(system: PolicySystem, nameOrUuid: string): string | undef
 
 const ADMINVM = new Set(['@adminvm', 'dom0', 'uuid:00000000-0000-0000-0000-000000000000']);
 
-/** dom0 under any of its three names; a rule that says one of them means all of them. */
+/** dom0 under any of its three names; a rule with one of them means all three. */
 export const isAdminVm = (token: string): boolean => ADMINVM.has(token);
 
 export const DISPOSABLE_OF = '@dispvm:';
 
-/** `@dispvm:<template>` for what `@dispvm` means to this source; undefined when it has no default. */
+/** `@dispvm:<template>` for this source's `@dispvm`; undefined if it has no default. */
 export function defaultDisposable(system: PolicySystem, source: string): string | undefined {
   const template = qubeOf(system, source)?.default_dispvm;
   return typeof template === 'string' ? DISPOSABLE_OF + template : undefined;
 }
 
 /**
- * What the real daemon trips over: a default or a rule that names a disposable template which is not there. It drops the
- * call without an answer, so the caller sees a denial, even where a later rule would have allowed it.
+ * The real daemon fails on a default or rule that names a missing disposable template. It drops the call without an answer, so
+ * the caller sees a denial, even if a later rule would have allowed it.
  */
 export class Unanswerable extends Error {
   override readonly name = 'Unanswerable';
 }
 
-/** The qube a policy has to be able to look up; throws Unanswerable when there is none. */
+/** The qube that the policy must look up; throws Unanswerable if it does not exist. */
 export function mustBe(system: PolicySystem, nameOrUuid: string): PolicyQube {
   const qube = qubeOf(system, nameOrUuid);
   if (qube === undefined) throw new Unanswerable(`${nameOrUuid} does not exist`);

@@ -1,4 +1,4 @@
-/** What may stand for a qube in a policy, where, and what it matches. */
+/** The tokens that stand for qubes in a policy: where they are allowed, and what they match. */
 import {
   DISPOSABLE_OF,
   defaultDisposable,
@@ -10,22 +10,22 @@ import {
   Unanswerable,
 } from './system.js';
 
-/** The columns and parameters a token can stand in. */
+/** The columns and parameters that can contain a token. */
 export type Position = 'source' | 'target' | 'redirect';
 
-/** What a call asks for, in the place of a qube: a name, or one of these. */
+/** The requested target: a name, or one of these. */
 export type Requested = string;
 
 export interface MatchContext {
   readonly system: PolicySystem;
-  /** Who calls: `@dispvm` means something else to each. */
+  /** The caller: `@dispvm` has another meaning for each. */
   readonly source: string;
 }
 
 interface TokenKind {
   readonly positions: readonly Position[];
   matches(value: string, other: Requested, asking: MatchContext): boolean;
-  /** The qubes a person could be offered for this token. */
+  /** The qubes that a person can choose for this token. */
   offers(value: string, system: PolicySystem): string[];
 }
 
@@ -109,7 +109,7 @@ const NAME: TokenKind = {
   },
 };
 
-/** A name of a rule is that name, whether or not there is such a qube; only across name and uuid is one looked up. */
+/** A name in a rule matches that name, whether or not the qube exists; only a uuid and a name are compared by look-up. */
 function isSame(system: PolicySystem, one: string, other: string): boolean {
   if (one.startsWith('uuid:') === other.startsWith('uuid:')) return one === other;
   const name = nameOf(system, one);
@@ -122,7 +122,7 @@ export interface Token {
   offers(system: PolicySystem): string[];
 }
 
-/** A token that may stand in `place`, or undefined: an unknown `@x`, an empty one, or one that belongs elsewhere. */
+/** A token that is allowed in `place`, or undefined: an unknown `@x`, an empty one, or one for other columns. */
 export function parseToken(text: string, place: Position): Token | undefined {
   const found = kindOf(text);
   if (found === undefined || !found.kind.positions.includes(place)) return undefined;

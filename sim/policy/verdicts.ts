@@ -1,6 +1,6 @@
 /**
- * Holds the policy engine against recorded verdicts of the real one: `node dist/sim/policy/verdicts.js FILE`. A line of
- * the file is a system, policy files, whether they loaded, and requests with their verdicts.
+ * Compares the policy engine with recorded verdicts of the real one: `node dist/sim/policy/verdicts.js FILE`. A line of the file
+ * has a system, policy files, whether they loaded, and requests with their verdicts.
  */
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -25,7 +25,7 @@ export interface RecordedCase {
   readonly requests: readonly RecordedRequest[];
 }
 
-/** What a recorded system does not say of a qube. */
+/** The values that a recorded system omits for a qube. */
 const DEFAULT_QUBE = { type: 'AppVM', power_state: 'Running' };
 
 export interface Comparison {

@@ -1,4 +1,4 @@
-/** One qrexec call, as the side that makes it sees it. */
+/** One qrexec call, from the caller's side. */
 export interface Call {
   readonly source: string;
   /** As the caller wrote it: a name, `@adminvm`, `@dispvm`, `@dispvm:NAME`, or empty for `@default`. */
@@ -11,24 +11,27 @@ export interface CallIo {
   readonly stdin: AsyncIterable<Uint8Array>;
   stdout(bytes: Uint8Array): void;
   stderr(bytes: Uint8Array): void;
-  /** What to wait for before sending more, while the caller is slow to take what it was sent. */
+  /** If it returns a promise, the sender waits for it, because the caller reads slowly. */
   drained?(): Promise<void> | undefined;
-  /** The policy lets the call through; from here on it is between the caller and the service. */
+  /** Called when the policy allows the call; from then on, it is between the caller and the service. */
   accepted?(): void;
-  /** Aborted when the caller is gone. That stops no service; it only takes its pipes away. */
+  /** Aborted when the caller disconnects. This closes the pipes of the service and does not end it. */
   readonly signal: AbortSignal;
 }
 
-/** What a caller sees of a call that did not get to a service. */
+/** The caller's view of a call that did not reach a service. */
 export const REFUSED = 126;
 export const NO_SUCH_SERVICE = 127;
 export const CANNOT_RUN = 125;
 
 const SERVICE_CHARACTERS = /[^A-Za-z0-9._+-]/g;
 const TARGET_CHARACTERS = /[^A-Za-z0-9._@:-]/g;
-/** Bytes of service and argument together. Near this the real thing was seen to hang; here the call is dropped. */
+/**
+ * The maximum bytes of service and argument together. Near this limit the real qrexec was seen to hang; here the call is
+ * dropped.
+ */
 const MAX_SERVICE = 4000;
-/** The caller's end cuts a longer one off. */
+/** The caller's side truncates a longer one. */
 const MAX_TARGET = 63;
 
 export interface SanitisedCall {
@@ -38,7 +41,7 @@ export interface SanitisedCall {
   readonly target: string;
 }
 
-/** What the daemon makes of a caller's words before anything looks at them; undefined for what it drops. */
+/** Sanitises a caller's words before any check; undefined for a call to drop. */
 export function sanitised({ service, target }: Call): SanitisedCall | undefined {
   const asked = bytesOf(service);
   if (asked.length > MAX_SERVICE) return undefined;
@@ -50,7 +53,7 @@ export function sanitised({ service, target }: Call): SanitisedCall | undefined 
   };
 }
 
-/** `SERVICE+ARGUMENT` in its two parts; without a plus the argument is empty. */
+/** Splits `SERVICE+ARGUMENT`; without a plus, the argument is empty. */
 export function serviceOf(called: string): { service: string; argument: string } {
   const plus = called.indexOf('+');
   return plus < 0
@@ -58,5 +61,5 @@ export function serviceOf(called: string): { service: string; argument: string }
     : { service: called.slice(0, plus), argument: called.slice(plus + 1) };
 }
 
-/** One character for each byte: every byte of what is not ASCII becomes an underscore of its own. */
+/** One character for each byte: every byte that is not ASCII becomes one underscore. */
 const bytesOf = (text: string): string => Buffer.from(text, 'utf8').toString('latin1');

@@ -1,4 +1,4 @@
-/** The qrexec daemon: who may call what, and then the call. */
+/** The qrexec daemon: checks the policy, and then makes the call. */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Host } from '../host/host.js';
@@ -17,7 +17,7 @@ import { dom0Service } from './dom0.js';
 import type { RunningGuests } from './insides.js';
 import { Policies } from './policies.js';
 
-/** A question the operator is asked; the answer is a target out of `targets`, or null for no. */
+/** A question to the operator; the answer is one of `targets`, or null for no. */
 export interface Question {
   readonly source: string;
   readonly service: string;
@@ -29,7 +29,7 @@ export interface Question {
 export type Operator = (question: Question) => string | null | Promise<string | null>;
 
 export class Qrexec {
-  /** Whoever sits in front of the machine. Nobody, unless a test says otherwise: the answer is no. */
+  /** The person at the machine. By default nobody: the answer is no. */
   operator: Operator = () => null;
   private readonly policies: Policies;
 
@@ -43,7 +43,7 @@ export class Qrexec {
     mkdirSync(dirname(log), { recursive: true });
   }
 
-  /** Makes a call and resolves with its exit code. Every way of not getting through looks the same to the caller. */
+  /** Makes a call and resolves with its exit code. Every failure to reach the service looks the same to the caller. */
   async call(call: Call, io: CallIo): Promise<number> {
     const asked = sanitised(call);
     if (asked === undefined || this.host.qube(call.source)?.state !== 'Running') return this.refuse(io);
@@ -62,7 +62,7 @@ export class Qrexec {
       : this.inQube(call.source, target, called, user, autostart, io);
   }
 
-  /** Is there a plain allow? `ask` counts as no, and so does a policy that cannot be read. */
+  /** Whether the policy has a plain allow. `ask` counts as no, and so does an invalid policy. */
   allows(request: PolicyRequest): boolean {
     try {
       return evaluate(this.policies.current(), this.host.system(), request).verdict === 'allow';
@@ -93,7 +93,7 @@ export class Qrexec {
     }
   }
 
-  /** A name that does not exist has become @default before anyone looks at it. */
+  /** A missing name becomes @default before any check. */
   private requestedAs(target: string): string {
     return target.startsWith('@') || this.host.qube(target) !== undefined ? target : '@default';
   }
@@ -119,7 +119,7 @@ export class Qrexec {
     return (await guest.serve({ ...io, service, argument, source, user: as })) ?? NO_SUCH_SERVICE;
   }
 
-  /** A disposable that lives for one call. */
+  /** A disposable for one call. */
   private async inDisposable(
     source: string,
     template: string,
@@ -136,7 +136,7 @@ export class Qrexec {
     }
   }
 
-  /** The data of an Admin API call made as dom0 (or in a qube's name), true when there is none, false when refused. */
+  /** The data of an Admin API call as dom0 (or as a qube): true if it is empty, false if the call was refused. */
   private async admin(method: string, dest: string, source = 'dom0'): Promise<string | false> {
     const reply = await this.host.call(Buffer.from(`${method}+ ${source} name ${dest}\0`));
     const text = Buffer.from(reply).toString('utf8');

@@ -1,4 +1,4 @@
-/** Services of dom0: found in its directories, connected to or executed, as qrexec does it. */
+/** Services of dom0: found in its directories, and connected to or executed, like qrexec does. */
 import { spawn } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { connect, type NetConnectOpts } from 'node:net';
@@ -11,18 +11,18 @@ import { tcpAddress, tcpLink } from './tcp.js';
 
 const SERVICES = ['run/qubes-rpc', 'usr/local/etc/qubes-rpc', 'etc/qubes-rpc'];
 const CONFIGS = ['run/qubes/rpc-config', 'usr/local/etc/qubes/rpc-config', 'etc/qubes/rpc-config'];
-/** Of a file name. A longer one cannot be there, and a service of a longer name cannot be called. */
+/** The maximum length of a file name. A service with a longer name cannot exist or be called. */
 const MAX_NAME = 255;
 
 export interface Dom0Call {
   readonly service: string;
   readonly argument: string;
   readonly source: string;
-  /** What the caller asked for, even where the policy sent the call elsewhere. */
+  /** The requested target, even if the policy sent the call elsewhere. */
   readonly requested: string;
 }
 
-/** Carries a call to the service of that name under `root`; the exit code as the caller sees it. */
+/** Sends a call to the service of that name under `root`. Returns the exit code for the caller. */
 export async function dom0Service(root: string, call: Dom0Call, io: CallIo): Promise<number> {
   const config = configOf(root, call);
   if (call.service.length > MAX_NAME || config === undefined) return CANNOT_RUN;
@@ -42,7 +42,7 @@ export async function dom0Service(root: string, call: Dom0Call, io: CallIo): Pro
   return execute(path, call, io);
 }
 
-/** The most particular name first, in every directory, then the general one. */
+/** First the name with the argument, in every directory, then the general name. */
 function find(root: string, directories: readonly string[], call: Dom0Call): string | undefined {
   for (const name of [fullName(call), call.service].filter(({ length }) => length <= MAX_NAME))
     for (const directory of directories) {
@@ -57,14 +57,14 @@ function configOf(root: string, call: Dom0Call): RpcConfig | undefined {
   return path === undefined ? DEFAULTS : parseRpcConfig(readFileSync(path, 'latin1'));
 }
 
-/** With its `+`, which a call without an argument has too. */
+/** With its `+`, which a call without an argument also has. */
 const fullName = ({ service, argument }: Dom0Call): string => `${service}+${argument}`;
 
 /** The requested target, as a keyword or a name. */
 const requestedAs = ({ requested }: Dom0Call): ['keyword' | 'name', string] =>
   requested.startsWith('@') ? ['keyword', requested.slice(1)] : ['name', requested];
 
-/** A socket service has no exit code of its own: it is always 0 once it was connected to. */
+/** A socket service has no exit code: after it was connected to, the code is always 0. */
 function overSocket(where: NetConnectOpts, call: Dom0Call, config: RpcConfig, io: CallIo): Promise<number> {
   return new Promise((resolve) => {
     const socket = connect({ ...where, allowHalfOpen: true } as NetConnectOpts);
@@ -107,7 +107,7 @@ function execute(path: string, call: Dom0Call, io: CallIo): Promise<number> {
       .on('error', () => child.stdin.destroy())
       .pipe(child.stdin);
     child.once('close', (code, signal) => resolve(signal === null ? (code ?? 0) : 128 + os.signals[signal]));
-    // The caller's going takes the pipes away and nothing else.
+    // When the caller disconnects, only the pipes close.
     io.signal.addEventListener(
       'abort',
       () => {
@@ -119,7 +119,7 @@ function execute(path: string, call: Dom0Call, io: CallIo): Promise<number> {
   });
 }
 
-/** What a service writes, no faster than the caller takes it. */
+/** Passes a service's output on, no faster than the caller reads. */
 function forward(from: Readable, io: CallIo): void {
   from.on('data', (chunk: Buffer) => {
     io.stdout(chunk);

@@ -1,8 +1,8 @@
 /**
- * Where a qube's calls come in: a socket of its own, and beside it the executable that speaks to it. The socket *is* the
- * caller: nothing that crosses it can say otherwise. What crosses: `TARGET NUL SERVICE NUL`, then frames of one byte of kind,
- * four of length, and a payload. In: I, standard input, an empty one its end. Out: A when the call was accepted, O and E,
- * and X with the exit code.
+ * Receives a qube's calls: a socket for the qube, with the executable beside it. The socket identifies the caller, and no byte
+ * on it can change that. Format: `TARGET NUL SERVICE NUL`, then frames of one type byte, four length bytes, and a payload. To
+ * here: I, standard input, of which an empty one is the end. From here: A when the call was accepted, O and E for output, and X
+ * with the exit code.
  */
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -12,7 +12,7 @@ import { packageFile } from '../root.js';
 import type { Qrexec } from './daemon.js';
 import { Input } from './input.js';
 
-/** Bytes of target and service; what qrexec itself can carry. */
+/** The maximum bytes of target and service that qrexec can carry. */
 const MAX_WORDS = 65_536;
 const HEADER = 5;
 
@@ -20,7 +20,7 @@ export class Endpoint {
   private constructor(
     private readonly server: Server,
     private readonly open: Set<Socket>,
-    /** The executable a program in that qube would call. */
+    /** The executable that a program in that qube runs. */
     readonly client: string,
   ) {}
 
@@ -29,7 +29,7 @@ export class Endpoint {
     const client = join(directory, 'qrexec-client-vm');
     const program = join(directory, 'client.py');
     copyFileSync(packageFile('sim/qrexec/client.py'), program);
-    // By way of sh: a shebang line is too short for some paths, and cannot hold a space.
+    // Runs through sh: some paths are too long for a shebang line, or contain a space.
     const command = [python(), '-I', '-S', '-E', '-B', program].map(quoted).join(' ');
     writeFileSync(client, `#!/bin/sh\nexec ${command} "$@"\n`, { mode: 0o755 });
     const open = new Set<Socket>();
@@ -64,7 +64,7 @@ async function serve(qrexec: Qrexec, source: string, socket: Socket): Promise<vo
     hangUp.abort();
   };
   socket.once('close', leave);
-  // Read to its end whether or not the service wants it: the end of the connection is the caller's.
+  // Read to its end even if the service does not read: the end of the connection is the end of the caller.
   receive(rest, bytes, input)
     .catch(() => {})
     .finally(leave);
@@ -124,7 +124,7 @@ async function readWords(
   let head = Buffer.alloc(0);
   for (;;) {
     const { value, done } = await bytes.next();
-    if (done) throw new Error('the caller went before it said what it calls');
+    if (done) throw new Error('the caller disconnected before it named a service');
     head = Buffer.concat([head, value]);
     const first = head.indexOf(0);
     const second = first < 0 ? -1 : head.indexOf(0, first + 1);
@@ -134,6 +134,6 @@ async function readWords(
         service: head.toString('utf8', first + 1, second),
         rest: head.subarray(second + 1),
       };
-    if (head.length > MAX_WORDS) throw new Error('too long a call');
+    if (head.length > MAX_WORDS) throw new Error('target and service are too long');
   }
 }

@@ -1,7 +1,7 @@
-/** Bytes held for a service that does not read; beyond that the caller waits. */
+/** The maximum bytes buffered for a service that does not read; beyond it, the caller waits. */
 const LIMIT = 1 << 20;
 
-/** A call's standard input as it arrives: whoever reads it waits for the next piece, whoever writes it for room. */
+/** A call's standard input as it arrives: readers wait for the next piece, writers for room. */
 export class Input implements AsyncIterable<Uint8Array> {
   private readonly pieces: Uint8Array[] = [];
   private bufferedBytes = 0;
@@ -20,7 +20,7 @@ export class Input implements AsyncIterable<Uint8Array> {
       });
   }
 
-  /** All of it at once; held open, it does not end with these bytes. */
+  /** All input at once; if it is kept open, it does not end with these bytes. */
   static of(bytes: Uint8Array, open = false): Input {
     const input = new Input();
     input.push(bytes);

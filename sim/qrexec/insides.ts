@@ -1,7 +1,7 @@
 import type { Guest, GuestEngine } from '../guests/guest.js';
 import type { Host } from '../host/host.js';
 
-/** The insides of every qube that is up: made when it starts, ended when it stops, forgotten when it is removed. */
+/** The guests of all running qubes: started with their qube, stopped with it, and their disks deleted when it is removed. */
 export class RunningGuests {
   private readonly guests = new Map<string, Guest>();
   private readonly detach: (() => void)[];
@@ -18,7 +18,7 @@ export class RunningGuests {
     this.detach = [power, host.onImport((to, from) => this.engine.import(to, from))];
   }
 
-  /** Qubes that run when the simulation begins have insides too. */
+  /** Qubes that run at the beginning have guests too. */
   static async of(host: Host, engine: GuestEngine): Promise<RunningGuests> {
     const insides = new RunningGuests(host, engine);
     for (const [name, { type, power_state }] of Object.entries(host.system()))

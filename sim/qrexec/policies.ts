@@ -4,14 +4,14 @@ import { loadPolicy, type Policy } from '../policy/load.js';
 
 const DIRECTORIES = ['run/qubes/policy.d', 'etc/qubes/policy.d'];
 
-/** The policy under a dom0 root, read again whenever a file of it has changed. */
+/** The policy under a dom0 root, read again after any change of its files. */
 export class Policies {
   private stamp = '';
-  private loaded: Policy | Error = new Error('no policy was loaded yet');
+  private loaded: Policy | Error = new Error('no policy has been loaded');
 
   constructor(private readonly root: string) {}
 
-  /** Throws while the policy cannot be read: then nothing is allowed. */
+  /** Throws while the policy is invalid: then nothing is allowed. */
   current(): Policy {
     const directories = DIRECTORIES.map((one) => join(this.root, one)).filter((one) => existsSync(one));
     const stamp = directories.flatMap(filesIn).join('\n');

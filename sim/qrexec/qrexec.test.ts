@@ -105,7 +105,7 @@ function run(words: readonly string[], stdin: string | Buffer = ''): Promise<Res
 
 const REFUSED: Result = { exit: 126, stdout: '', stderr: 'Request refused\n' };
 
-/** A socket service of dom0 that answers with what it was sent. */
+/** A socket service of dom0 that answers with its input. */
 function socketService(name: string, answer: (socket: Socket, heard: Buffer) => void): Promise<void> {
   const path = join(directory, `${servers.length}.sock`);
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -311,7 +311,7 @@ describe('a service of dom0 behind a socket', () => {
     const child = spawn(endpoint.client, ['@adminvm', 'a.B']);
     child.stdin.end();
     await eventually(() => written).toBeGreaterThan(0);
-    // Held back, it writes nothing while others are served; at full speed, it writes all the time.
+    // If it is held back, it writes nothing while others are served; at full speed, it writes all the time.
     for (let idle = 0; idle < 5 && written < 20_000_000; ) {
       const before = written;
       expect((await call('@adminvm', 'a.C')).exit).toBe(0);

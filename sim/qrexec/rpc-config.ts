@@ -1,11 +1,11 @@
-/** How a service wants to be called: the files of rpc-config, in the small part of TOML the platform reads. */
+/** How a service is to be called: the files of rpc-config, in the small part of TOML that the platform reads. */
 
 export interface RpcConfig {
   readonly skipServiceDescriptor: boolean;
   readonly exitOnClientEof: boolean;
 }
 
-/** What a service gets that has no file. */
+/** The settings of a service without a file. */
 export const DEFAULTS: RpcConfig = { skipServiceDescriptor: false, exitOnClientEof: false };
 
 type Kind = 'boolean' | 'string';
@@ -20,7 +20,7 @@ const KEYS: Readonly<Record<string, readonly Kind[]>> = {
 
 const LINE = /^([A-Za-z][A-Za-z0-9._-]*)[ \t]*=[ \t]*(0|[1-9][0-9]*|true|false|'(?!'')[^']*')[ \t]*(?:#.*)?$/;
 
-/** Undefined for a file that cannot be read as one: its service cannot be called then. */
+/** Undefined for an invalid file: its service cannot be called then. */
 export function parseRpcConfig(text: string): RpcConfig | undefined {
   const seen = new Map<string, string>();
   for (const raw of text.split('\n')) {
@@ -45,6 +45,6 @@ export function parseRpcConfig(text: string): RpcConfig | undefined {
 function kindOf(key: string, value: string): Kind | undefined {
   if (value.startsWith("'")) return 'string';
   if (value === 'true' || value === 'false') return 'boolean';
-  // The one key that was a number once.
+  // The one key that was a number in older releases.
   return key === 'wait-for-session' && (value === '0' || value === '1') ? 'boolean' : undefined;
 }

@@ -3,7 +3,7 @@ import { type Call, method } from '../method.js';
 
 const profile = { arg: true, dom0: true } as const;
 
-/** No backup profile exists on a simulated host; asking for one is answered as it is where there is none. */
+/** A simulated host has no backup profile; every request for one gets the reply for a missing profile. */
 function noProfile({ host, argument }: Call): never {
   if (argument.includes('/')) {
     throw errors.protocol('Backup profile ID must not contain forward slash character');

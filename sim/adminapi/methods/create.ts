@@ -24,7 +24,7 @@ interface Options {
   readonly label: string | null;
   readonly pool: string | null;
   readonly pools: ReadonlyMap<string, string>;
-  /** A pool that does not exist is complained about last. */
+  /** A missing pool is reported last. */
   readonly badPool: ApiError | null;
 }
 
@@ -61,7 +61,7 @@ function createQube(call: Call, allowPool: boolean): undefined {
       name: options.name,
       label: options.label,
       template: argument === '' ? defaultTemplate(host, qubeClass) : template,
-      // A kernel volume is never moved by `pool=`: it belongs where the kernels are.
+      // `pool=` never moves a kernel volume: it stays in the pool of the kernels.
       pools: (volume) =>
         options.pools.get(volume) ?? (volume === 'kernel' ? undefined : (options.pool ?? undefined)),
     },
@@ -111,7 +111,7 @@ function parseOptions(host: HostState, untrusted_text: string, allowPool: boolea
   return { name, label, pool, pools, badPool };
 }
 
-/** Since 4.4 a label that does not exist counts as none given. */
+/** Since 4.4, a missing label counts as no label. */
 function labelOf(host: HostState, untrusted_label: string): string | null {
   validateLabelName(untrusted_label, true);
   const found = host.labels.find(

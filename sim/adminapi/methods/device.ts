@@ -147,7 +147,7 @@ function selected({ argument }: Call, backend: string, port: string): boolean {
   return argument === '' || argument === `${backend}+${port}`;
 }
 
-/** Sorted by what a line begins with, as the daemon's dictionaries are. */
+/** Sorted by the beginning of the line, like the daemon's dictionaries. */
 function sortedLines(items: readonly string[]): string {
   const key = (line: string) => line.slice(0, line.indexOf(' '));
   return lines([...items].sort((a, b) => (key(a) < key(b) ? -1 : 1)));

@@ -4,7 +4,7 @@ import { type Call, isAscii, lines, method, textOf } from '../method.js';
 
 const one = { arg: true } as const;
 
-/** The daemon's own notes; nobody else writes them, not even dom0. */
+/** Notes of the daemon; nobody else may write them, not even dom0. */
 const PROHIBITED = new Set([
   'deferred-netvm-original',
   'preload-dispvm',

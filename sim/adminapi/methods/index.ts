@@ -15,7 +15,7 @@ import { PROPERTY_METHODS } from './property.js';
 import { TAG_METHODS } from './tag.js';
 import { VOLUME_METHODS } from './volume.js';
 
-/** Every method with a reply that ends. */
+/** Every method with one reply. */
 export const METHODS: readonly Method[] = [
   ...LIST_METHODS,
   ...CREATE_METHODS,
@@ -32,13 +32,13 @@ export const METHODS: readonly Method[] = [
   ...BACKUP_METHODS,
 ];
 
-/** Methods whose reply goes on until someone hangs up. */
+/** Methods whose reply continues until the caller disconnects. */
 export const STREAMS: ReadonlySet<string> = new Set(['admin.Events', 'admin.vm.Stats']);
 
 export type MethodMatch = { readonly method: Method; readonly endpoint: string };
 const tables = new Map<string, ReadonlyMap<string, MethodMatch>>();
 
-/** The methods a host answers, by full name: `{}` in a row stands for each class, of qubes or of devices. */
+/** The methods of a host, by full name: `{}` in a row stands for each class of qubes or of devices. */
 export function methodsOf(host: HostState): ReadonlyMap<string, MethodMatch> {
   const key = `${host.api} ${host.deviceClasses.join()}`;
   let table = tables.get(key);

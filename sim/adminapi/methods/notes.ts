@@ -16,7 +16,7 @@ export const NOTES_METHODS = [
   }),
 ];
 
-/** What a terminal or a toolkit may be shown: printable, a newline or a tab; nothing that steers the display. */
+/** The characters that a terminal or toolkit may show: printable ones, newline and tab, and no control characters. */
 function isSafe(char: string): boolean {
   return char === '\n' || char === '\t' || !/[\p{C}\p{Zl}\p{Zp}\ufffd]/u.test(char);
 }

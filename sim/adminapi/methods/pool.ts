@@ -73,7 +73,7 @@ function configOf(pool: Pool): Map<string, string> {
   return config;
 }
 
-/** A pool in a directory lies in the pool whose directory is around it. */
+/** A pool in a directory belongs to the pool whose directory contains it. */
 function parentOf(host: HostState, pool: Pool): Pool | null {
   const dir = pool.options.get('dir_path');
   if (dir === undefined) return null;
@@ -128,7 +128,7 @@ function add({ host, argument: driver, payload }: Call): undefined {
   return undefined;
 }
 
-/** While a qube without volumes exists the daemon stumbles over it, and says nothing. */
+/** While a qube without volumes exists, the daemon fails here and sends an empty reply. */
 function removePool(call: Call): undefined {
   const { host } = call;
   const pool = poolOf(call);

@@ -5,7 +5,7 @@ import { type Call, lines, method } from '../method.js';
 
 const one = { arg: true } as const;
 
-/** Who created a qube is for the host to say. */
+/** Only the host itself may change who created a qube. */
 function enforceOwner({ source, argument }: Call): void {
   if (argument.startsWith('created-by-') && source.class !== 'AdminVM') {
     throw errors.denied('changing this tag is prohibited by qubes.ext.admin.AdminExtension');

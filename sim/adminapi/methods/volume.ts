@@ -98,7 +98,7 @@ export const VOLUME_METHODS = [
   method('admin.vm.volume.CloneTo', change, cloneTo),
 ];
 
-/** Copies what the offered volume held when its qube was last stopped; what a running one does to it stays out. */
+/** Copies what the offered volume held when its qube last stopped, without the changes of a running qube. */
 async function cloneTo(call: Call): Promise<undefined> {
   const { host, dest, payload } = call;
   const volume = volumeOf(call);
@@ -125,7 +125,7 @@ async function cloneTo(call: Call): Promise<undefined> {
 }
 
 function volumeOf({ dest, argument }: Call): Volume {
-  // Neither dom0 nor a qube on another machine has volumes to look into; the daemon trips over that.
+  // dom0 and qubes on another machine have no volumes; the daemon fails on them.
   if (dest.class === 'AdminVM' || dest.class === 'RemoteVM') throw new NoReply('no volumes');
   const volume = dest.volumes.get(argument);
   if (volume === undefined) throw errors.denied(`Argument not in '${dest.name} volumes'`);

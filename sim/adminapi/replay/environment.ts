@@ -8,9 +8,8 @@ import { packageFile } from '../../root.js';
 import { type Exchange, partsOf } from './recording.js';
 
 /**
- * A recording has what was asked and answered, not what else was done to the machine. Where a reply can only be
- * understood by that, it is done here too: before the request is made, and only for causes outside of the daemon.
- * Returns the cause, for the report.
+ * A recording has requests and replies, but not what else happened to the machine. If only such a cause can explain a reply, it
+ * is repeated here before the request, and only if it lies outside the daemon. Returns the cause, for the report.
  */
 export function prepareEnvironment(host: Host, exchange: Exchange): string | null {
   return startFailure(host, exchange) ?? hungShutdown(host, exchange) ?? pluggedIn(host, exchange);
@@ -37,7 +36,7 @@ function startFailure(host: Host, { request, response }: Exchange): string | nul
   return null;
 }
 
-/** A qube that ignores a shutdown goes on ignoring it until it is killed. */
+/** A qube that ignores a shutdown ignores it until it is killed. */
 function hungShutdown(host: Host, { request, response }: Exchange): string | null {
   const { method, dest } = partsOf(request);
   if (method === 'admin.vm.Kill') host.faults.unhang(dest);
@@ -49,7 +48,7 @@ function hungShutdown(host: Host, { request, response }: Exchange): string | nul
 type Hardware = Record<string, DeviceSpec[]>;
 let hardware: Hardware | undefined;
 
-/** What the recorder's machine had at hand to plug in. */
+/** The devices that the recorder's machine could plug in. */
 function known(): Hardware {
   hardware ??= JSON.parse(
     readFileSync(packageFile('test', 'recordings', 'hardware.json'), 'utf8'),

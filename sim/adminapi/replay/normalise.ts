@@ -1,17 +1,11 @@
 import { partsOf } from './recording.js';
 
 /**
- * What two hosts that behave alike may still say differently, and how it is made comparable. Each rule is limited to the
- * replies it is about:
- *
- * - memory addresses in a Python `repr`;
- * - addresses of disposables, and `dispid`, both drawn by chance (other addresses follow from a qube's number and are
- *   compared);
- * - the time a domain started; memory and processor time, which are the machine's;
- * - size and usage of pools, which are the disk's (volume sizes are compared);
- * - how many rounds of statistics a recorder waited for;
- * - the order of vendor, product, manufacturer, name and serial of a device, which the daemon draws at its start.
- *
+ * Makes two hosts comparable that behave alike but may answer differently. Each rule is limited to the replies that it is about:
+ * memory addresses in a Python `repr`; addresses of disposables and `dispid`, which are random (other addresses follow from a
+ * qube's number and are compared); the time a domain started; memory and processor time, which depend on the machine; size and
+ * usage of pools, which depend on the disk (volume sizes are compared); the number of rounds of statistics that a recorder
+ * waited for; the order of vendor, product, manufacturer, name and serial of a device, which the daemon draws at its start.
  * Uuids, tokens and names of unnamed disposables are compared by a one-to-one mapping, in `translate.ts`.
  */
 export function normalise(request: string, response: string): string {
@@ -37,7 +31,7 @@ export function normalise(request: string, response: string): string {
 
 function rounds(text: string): string {
   const keptLines: string[] = [];
-  // Every message ends in two NULs; figures are never empty, so nothing else does.
+  // Every message ends in two NULs; numbers are never empty, so no other place has two.
   for (const message of text.split(/(?<=\0\0)(?=[12]\0)/)) {
     const shape = message.replace(/\0(memory_\w+|cpu_\w+|swap_used)\0\d+/g, '\0$1\0N');
     if (!keptLines.includes(shape)) keptLines.push(shape);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Api } from '../../host/api.js';
 
-/** One exchange as it was recorded on a real host; bytes as Latin-1 text. */
+/** One exchange as recorded on a real host; bytes are Latin-1 text. */
 export interface Exchange {
   readonly request: string;
   readonly response: string;
@@ -14,7 +14,7 @@ export function readRecording(file: string): Exchange[] {
     .map((line) => JSON.parse(line) as Exchange);
 }
 
-/** `METHOD+ARG SRC TYPE DEST` and the payload, without judging any of it. */
+/** `METHOD+ARG SRC TYPE DEST` and the payload, without any check. */
 export function partsOf(request: string): {
   method: string;
   argument: string;
@@ -33,8 +33,8 @@ export function partsOf(request: string): {
 }
 
 /**
- * The release a recording was made on, by what only one of them says: 4.2 lists no uuids, and only 4.4 names protocol
- * errors. The file's name is asked when the contents do not tell.
+ * The release a recording was made on, recognized by replies that only one release gives: 4.2 lists no uuids, and only 4.4 names
+ * protocol errors. If the contents do not show it, the file's name decides.
  */
 export function releaseOf(exchanges: readonly Exchange[], file: string): Api {
   if (exchanges.some(({ response }) => /^2\0(ProtocolError|PermissionDenied)\0/.test(response))) return '4.4';

@@ -8,7 +8,7 @@ import { hostChanges, replay } from './replay.js';
 import { parseEvents } from './streams.js';
 import { Translation } from './translate.js';
 
-/** Records a host of our own. */
+/** Records exchanges of one of our own hosts. */
 async function record(
   host: Host,
   requests: readonly Parameters<typeof encodeRequest>[],

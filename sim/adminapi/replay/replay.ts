@@ -8,7 +8,7 @@ import { type Exchange, partsOf } from './recording.js';
 import { hostSpecOf } from './seed.js';
 import { Translation } from './translate.js';
 
-/** How one exchange came out. */
+/** The outcome of one exchange. */
 export interface Outcome {
   readonly at: number;
   readonly request: string;
@@ -16,7 +16,7 @@ export interface Outcome {
   readonly recorded: string;
   readonly ours: string;
   readonly identical: boolean;
-  /** What was done to the machine before it, see `environment.ts`. */
+  /** The change to the machine before the request; see `environment.ts`. */
   readonly environment: string | null;
 }
 
@@ -26,7 +26,7 @@ export interface ReplayOptions {
   readonly seed?: number;
 }
 
-/** Replays exchanges in order on a host of their release; on a fresh one each time the recording changes hosts. */
+/** Replays exchanges in order on a host of their release, and on a new host each time the recording changes hosts. */
 export async function replay(exchanges: readonly Exchange[], options: ReplayOptions): Promise<Outcome[]> {
   const world = options.world ?? loadHostSpec('recorded');
   const episode = (from: number, to: number) => run(exchanges, from, to, world, options);
@@ -66,14 +66,14 @@ async function run(
   return outcomes;
 }
 
-/** Waits are over at once, but not before everything that is under way has had its turn. */
+/** Waits end at once, but after everything in progress has had its turn. */
 export function soon(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
 }
 
-/** A stream is heard for a moment; a recorder had to hang up too. */
+/** Listens to a stream for a moment, as the recorder had to disconnect too. */
 async function ask(host: Host, request: Buffer): Promise<Buffer> {
   if (!isStream(request)) {
     const reply = await host.call(request);
@@ -90,8 +90,8 @@ async function ask(host: Host, request: Buffer): Promise<Buffer> {
 }
 
 /**
- * A recording may have been made on one host after another. It shows when a qube has another uuid than before without
- * having been removed in between. Yields the exchanges between which the change lies: after the first, up to the last.
+ * A recording may have been made on several hosts, one after the other. This shows when a qube has a new uuid although it was
+ * not removed. Yields the exchanges between which the host changed: after the first, up to the last.
  */
 export function hostChanges(exchanges: readonly Exchange[]): [number, number][] {
   const seen = new Map<string, { uuid: string; at: number }>();
@@ -113,7 +113,7 @@ export function hostChanges(exchanges: readonly Exchange[]): [number, number][] 
   return changes;
 }
 
-/** Of the places where the hosts may have changed, the one that explains most of the replies around it. */
+/** Of the places where the host may have changed, returns the one that explains most of the replies around it. */
 async function boundary(episode: Episode, from: number, first: number, last: number): Promise<number> {
   const before = await episode(from, last);
   let best = first;

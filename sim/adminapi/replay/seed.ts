@@ -79,7 +79,7 @@ interface Readings {
   qid: number | undefined;
 }
 
-/** What was read from each qube (from the host itself: '') before the first request that could change it. */
+/** The values read from each qube (key '' for the host itself) before the first request that could change them. */
 function firstReads(exchanges: readonly Exchange[]): Map<string, Readings> {
   const seen = new Map<string, Readings>();
   const changed = new Set<string>();

@@ -7,23 +7,23 @@ import type { Exchange } from './recording.js';
 import { soon } from './replay.js';
 import { Translation } from './translate.js';
 
-/** One event off the wire. */
+/** One event in wire format. */
 export interface WireEvent {
   readonly subject: string;
   readonly name: string;
   readonly args: readonly (readonly [string, string])[];
 }
 
-/** What a recorder of events did for one line of its file, as requests of the recording of exchanges. */
+/** The action of an event recorder for one line of its file, as requests of the recording of exchanges. */
 export interface Action {
   readonly action: string;
-  /** A subscriber connects to a host nothing has happened to. */
+  /** A subscriber connects to a new host. */
   readonly host?: 'new';
-  /** The first and the last request of it. */
+  /** The first and the last request of the action. */
   readonly requests?: readonly [number, number];
-  /** Up to this one nobody was listening. */
+  /** Nobody was listening up to this request. */
   readonly unheard?: number;
-  /** What no request did: a domain that dies. */
+  /** A cause that is not a request: a domain that dies. */
   readonly outside?: { readonly crash: string };
 }
 
@@ -31,7 +31,7 @@ export function readActions(file: string): Action[] {
   return JSON.parse(readFileSync(file, 'utf8')) as Action[];
 }
 
-/** `1 SUBJECT EVENT (KEY VALUE)*`, every field ended by a NUL and the event by one more. */
+/** `1 SUBJECT EVENT (KEY VALUE)*`: every field ends with a NUL, and the event with one more. */
 export function parseEvents(stream: string): WireEvent[] {
   const fields = stream.split('\0');
   const events: WireEvent[] = [];
@@ -48,7 +48,7 @@ export function parseEvents(stream: string): WireEvent[] {
   return events;
 }
 
-/** Does what the recorder did, one line at a time, and hands back what a subscriber heard meanwhile. */
+/** Repeats the recorder's actions, one line at a time, and returns the events that a subscriber got meanwhile. */
 export async function hearActions(
   exchanges: readonly Exchange[],
   actions: readonly Action[],

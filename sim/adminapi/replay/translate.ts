@@ -1,20 +1,20 @@
-/** What a host makes up: uuids, tokens for copying a volume, names of unnamed disposables. */
+/** Values that a host generates: uuids, tokens for copying a volume, names of unnamed disposables. */
 const RANDOM_VALUE =
   /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|(?<=^0\0)[A-Za-z0-9]{32}$|\bdisp\d{1,4}\b/g;
 
-/** The same wherever they are in a request. */
+/** Values that are the same wherever they are in a request. */
 const FIXED_VALUE =
   /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|(?<=\0)[A-Za-z0-9]{32}$|\bdisp\d{1,4}\b/g;
 
 /**
- * Which of the recorded host's inventions stands for which of ours. Learnt from the first reply that shows both; from
- * then on the same must always stand for the same.
+ * Maps the values that the recorded host generated to ours. The first reply that shows both sets the pair; from then on, one
+ * must always stand for the other.
  */
 export class Translation {
   readonly #ours = new Map<string, string>();
   readonly #theirs = new Map<string, string>();
 
-  /** A request that names what its own host never invented means just that. */
+  /** A value in a request that the recorded host did not generate stands for itself. */
   keepFixed(request: string): void {
     for (const [name] of request.matchAll(/\bname=(disp\d{1,4})\b/g)) {
       const word = name.slice('name='.length);
@@ -22,12 +22,12 @@ export class Translation {
     }
   }
 
-  /** A recorded request, as our host has to be asked. */
+  /** A recorded request with our host's values. */
   request(recorded: string): string {
     return recorded.replace(FIXED_VALUE, (word) => this.#ours.get(word) ?? word);
   }
 
-  /** Whether two replies say the same; what they invent at the same places is learnt. */
+  /** Compares two replies; generated values at the same place become a pair. */
   same(recorded: string, ours: string): boolean {
     const [a, b] = [recorded.match(RANDOM_VALUE) ?? [], ours.match(RANDOM_VALUE) ?? []];
     if (

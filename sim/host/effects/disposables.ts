@@ -19,7 +19,7 @@ function lifeEffects(events: Events<HostState>): void {
       host.follow(() => cleanUp(host, qube));
     }
   });
-  // A disposable that cannot start is of no use to anyone, whatever its auto_cleanup says.
+  // A disposable that cannot start is removed, whatever its auto_cleanup.
   events.react('domain-start-failed', (host, qube) => {
     if (qube?.class === 'DispVM') host.follow(() => cleanUp(host, qube).catch(() => undefined));
   });

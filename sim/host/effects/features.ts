@@ -4,7 +4,7 @@ import { removeFeature } from '../features.js';
 import { assign, resetProperty } from '../properties/access.js';
 import type { HostState } from '../state.js';
 
-/** Features that stand for something inside the qube have to be names it can have there. */
+/** Features that stand for something inside the qube must be valid names there. */
 export function featureEffects(events: Events<HostState>): void {
   events.react('domain-feature-pre-set:service.*', (_host, _qube, { feature }) => {
     const service = String(feature).slice('service.'.length);
@@ -15,7 +15,7 @@ export function featureEffects(events: Events<HostState>): void {
       throw errors.value('Service name must not exceed 48 bytes');
     }
   });
-  // Told after the fact: a name that will not do stays set, and the caller is told off.
+  // Checked afterwards: an invalid name stays set, and the caller gets an error.
   events.react('domain-feature-set:vm-config.*', (_host, _qube, { feature }) => {
     const config = String(feature).slice('vm-config.'.length);
     if (config.length > 46) throw errors.value('VM config name must not exceed 46 bytes');

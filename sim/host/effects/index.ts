@@ -7,7 +7,7 @@ import { propertyEffects } from './properties.js';
 import { serverEffects } from './servers.js';
 import { tagEffects } from './tags.js';
 
-/** What the host does of its own accord when something happens. */
+/** The reactions of the host to its own events. */
 export function installEffects(events: Events<HostState>): void {
   propertyEffects(events);
   networkEffects(events);

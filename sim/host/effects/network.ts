@@ -5,14 +5,14 @@ import { read } from '../properties/access.js';
 import type { Qube } from '../qube.js';
 import type { HostState } from '../state.js';
 
-/** A qube's netvm: what has to be up, and who hears of a change of it or of an address. */
+/** A qube's netvm: it must run, and others are told when it or an address changes. */
 export function networkEffects(events: Events<HostState>): void {
   events.react('property-pre-set:netvm', (host, qube, { newvalue, oldvalue = null }) => {
     if (qube === null) return;
     if (typeof newvalue === 'string' && qube.running && host.domain(newvalue).halted) {
       throw new ApiError('QubesVMNotStartedError', `Cannot dynamically attach to stopped qube ${newvalue}`);
     }
-    // A paused qube changes its network when it wakes up; what it has until then is remembered.
+    // A paused qube changes its network when it resumes; until then the old one is stored.
     if (host.since('4.3') && qube.power === 'Paused' && !qube.features.has(DEFERRED)) {
       setFeature(host, qube, DEFERRED, typeof oldvalue === 'string' ? oldvalue : '');
     }

@@ -5,7 +5,7 @@ import { read } from '../properties/access.js';
 import type { HostState } from '../state.js';
 import { rebase } from '../storage.js';
 
-/** Properties of a template that its qubes have by default. */
+/** Properties of a template that its qubes inherit. */
 const INHERITED = [
   'default_user',
   'kernel',
@@ -70,7 +70,7 @@ function templateEffects(events: Events<HostState>): void {
   });
 }
 
-/** The qube that keeps the host's clock runs the service for it. */
+/** The qube that keeps the host's clock runs the service for that. */
 function clockEffects(events: Events<HostState>): void {
   events.react('property-pre-set:clockvm', (host, _subject, { newvalue }) => {
     if (typeof newvalue !== 'string') return;

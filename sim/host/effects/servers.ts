@@ -4,7 +4,7 @@ import { read } from '../properties/access.js';
 import type { HostState } from '../state.js';
 import { retag } from '../tags.js';
 
-/** The tags that say which qube shows the windows, plays the sound, or carries the calls of another. */
+/** The tags that name a qube's guivm, audiovm and relayvm. */
 export function serverEffects(events: Events<HostState>): void {
   for (const kind of ['guivm', 'audiovm', 'relayvm'] as const) {
     for (const change of ['set', 'reset'] as const) {

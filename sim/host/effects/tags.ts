@@ -4,7 +4,7 @@ import { assign } from '../properties/access.js';
 import type { HostState } from '../state.js';
 import { addTag } from '../tags.js';
 
-/** A qube may have what it creates tagged, and given a guivm, by features of its own. */
+/** A qube's features can tag what it creates, and give it a guivm. */
 export function tagEffects(events: Events<HostState>): void {
   events.react('domain-tag-add:created-by-*', (host, qube, { tag }) => {
     if (qube === null) return;

@@ -8,10 +8,10 @@ import type { Property, PropertyType } from './definition.js';
 import { GLOBAL_PROPERTIES } from './global.js';
 import { VM_PROPERTIES } from './vm.js';
 
-// Reading, setting and resetting, for the properties of qubes and of the host alike.
+// Reads, sets and resets the properties of qubes and of the host.
 
 type Holder = Qube | null;
-// A table holds rows for one kind of holder; once a row was found for a holder, the two fit.
+// A table holds rows for one kind of holder; once a row was found for a holder, their types match.
 type Any = Property<Holder>;
 
 const tables = new Map<string, ReadonlyMap<string, Any>>();
@@ -57,7 +57,7 @@ function values(host: HostState, holder: Holder): Map<string, PropertyValue> {
   return holder === null ? host.globals : holder.set;
 }
 
-/** The value, or undefined for a property the holder does not have, or one that is unset and has no default. */
+/** The value, or undefined for a property that the holder does not have, or that is unset without a default. */
 export function read(host: HostState, holder: Holder, name: string): PropertyValue | undefined {
   const own = values(host, holder).get(name);
   if (own !== undefined) return own;
@@ -68,7 +68,7 @@ export function isDefault(host: HostState, holder: Holder, name: string): boolea
   return !values(host, holder).has(name);
 }
 
-/** Parses what a caller sent and sets it. */
+/** Parses a caller's value and sets it. */
 export function setProperty(
   host: HostState,
   holder: Holder,
@@ -79,7 +79,7 @@ export function setProperty(
   assign(host, holder, row.name, parse(host, row, untrusted_payload));
 }
 
-/** Sets a value of the property's own type, with its checks, its events and what they set off. */
+/** Sets a value of the property's own type, with its checks, its events and their reactions. */
 export function assign(host: HostState, holder: Holder, name: string, requested: PropertyValue): void {
   const row = definition(host, holder, name);
   if (row.type === 'vm') checkQube(host, holder, row, requested);
@@ -139,7 +139,7 @@ function wrongClass(qube: Qube, wanted: string, shown: string) {
   return errors.propertyValue(`wrong VM class: domains[${shown}] is of type ${qube.class} and not ${wanted}`);
 }
 
-/** A qube as the daemon's exceptions describe one: all of its properties, at some address. */
+/** A qube as the daemon's exceptions describe it: all of its properties, at some address. */
 export function describe(host: HostState, qube: Qube): string {
   const parts: string[] = [];
   for (const { name } of listProperties(host, qube)) {

@@ -5,7 +5,7 @@ import type { PropertyValue, Qube } from '../qube.js';
 import type { HostState } from '../state.js';
 import type { Property } from './definition.js';
 
-// The judgements on values, each in the words of the daemon.
+// The checks on values, with the daemon's messages.
 
 type Check = (host: HostState, holder: Qube, value: PropertyValue, property: Property) => PropertyValue;
 
@@ -63,7 +63,7 @@ export const keyboardLayout: Check = (_host, _holder, value) => {
   return value;
 };
 
-/** Interface codes (a class letter or `*`, then hexadecimal digits or `*`), each once and sorted. */
+/** Sorted, distinct interface codes (a class letter or `*`, then hexadecimal digits or `*`). */
 export const deniedList: Check = (_host, _holder, value) => {
   const codes = [...new Set(parseInterfaces(String(value)))].sort();
   if (codes.some((code) => !/^[bump*][0-9a-f*]{6}$/.test(code))) {
@@ -81,7 +81,7 @@ export const label: Check = (host, _holder, value) => {
   throw errors.noLabel(name);
 };
 
-/** A netvm provides network and does not, through its own netvm, get it from here. */
+/** A netvm must provide network, and must not get it from this qube, directly or not. */
 export const netvm: Check = (host, qube, value) => {
   const name = value as string;
   const provides = host.propertyOrUndefined(host.domain(name), 'provides_network');

@@ -2,30 +2,30 @@ import type { Api } from '../api.js';
 import type { PropertyValue, Qube, QubeClass } from '../qube.js';
 import type { HostState } from '../state.js';
 
-/** How a value is written on the wire, and how a payload is read. `uuid`, `ip` and `ip6` travel as `str`. */
+/** How a value is written in a reply, and how a payload is read. `uuid`, `ip` and `ip6` are sent as `str`. */
 export type PropertyType = 'str' | 'int' | 'bool' | 'vm' | 'label' | 'uuid' | 'ip' | 'ip6';
 
-/** The holder of a property: a qube, or the host itself (null) for the global ones. */
+/** The holder of a property: a qube, or the host itself (null) for global ones. */
 export interface Property<H extends Qube | null = Qube> {
   readonly name: string;
   readonly type: PropertyType;
   readonly classes: readonly QubeClass[];
-  /** `forbidden`: computed, no one sets it. `write-once`: set at creation. */
+  /** `forbidden`: computed, nobody sets it. `write-once`: set at creation. */
   readonly access: 'rw' | 'forbidden' | 'write-once';
-  /** The value while it is not set. Without one the property has no default at all. */
+  /** The value while it is unset. Without this, the property has no default. */
   readonly default?: (host: HostState, holder: H) => PropertyValue;
-  /** Judges, and may rewrite, a parsed value. Throws what the caller gets to read. */
+  /** Checks, and may rewrite, a parsed value. Throws the error for the caller. */
   readonly check?: (host: HostState, holder: H, value: PropertyValue, property: Property<H>) => PropertyValue;
-  /** A qube-valued property that may be none. */
+  /** A qube-valued property that may be empty. */
   readonly noneable: boolean;
-  /** The class a qube-valued property insists on. */
+  /** The class that a qube-valued property requires. */
   readonly target?: QubeClass;
-  /** Copied from a template to its disposables, and by clients when they clone. */
+  /** Disposables copy it from their template, and clients when they clone. */
   readonly clone: boolean;
   /** Listed after all others: values that need the other qubes to be loaded. */
   readonly late: boolean;
   readonly since: Api;
-  /** Worked out at every read, never stored. */
+  /** Computed at every read, never stored. */
   readonly computed?: boolean;
   readonly help: string;
 }
@@ -38,7 +38,7 @@ type Row<H extends Qube | null> = Omit<
 > &
   Partial<Property<H>>;
 
-/** One row of a table; what is left out is what most properties have. */
+/** One row of a table; omitted fields have the most common value. */
 export function property<H extends Qube | null>(
   name: string,
   type: PropertyType,

@@ -9,7 +9,7 @@ const pool: NonNullable<Property<null>['check']> = (host, _holder, value) => {
   return value;
 };
 const defaultPool = (host: HostState) => host.global('default_pool');
-/** Who has no netvm of its own would get this one; nobody may get itself that way. */
+/** Qubes without a netvm of their own would get this one; no qube may thereby become its own netvm. */
 const unlooped: NonNullable<Property<null>['check']> = (host, _holder, value) => {
   for (const qube of host.qubes()) {
     if (qube.set.has('netvm') || host.propertyOrUndefined(qube, 'netvm') === undefined) continue;

@@ -6,7 +6,7 @@ export function isNetworked(host: HostState, qube: Qube): boolean {
   return host.property(qube, 'provides_network') === true || host.property(qube, 'netvm') !== null;
 }
 
-/** Addresses come from the qube's number; disposables have a range of their own. */
+/** Addresses follow from the qube's number; disposables have their own range. */
 export function ipv4(host: HostState, qube: Qube): PropertyValue {
   if (!isNetworked(host, qube)) return null;
   const disposable = qube.class === 'DispVM';

@@ -3,7 +3,7 @@ import type { HostState } from '../state.js';
 import { definition, isDefault, read } from './access.js';
 import type { Property } from './definition.js';
 
-/** A value in a reply: none is nothing at all. */
+/** A value in a reply: null is empty. */
 export function displayValue(value: PropertyValue): string {
   if (value === null) return '';
   if (value === true) return 'True';
@@ -11,7 +11,7 @@ export function displayValue(value: PropertyValue): string {
   return String(value);
 }
 
-/** The word for a property's type. What 4.2 computes, and cannot be set, it calls a string. */
+/** The word for a property's type. 4.2 calls a computed property that cannot be set a string. */
 export function typeWord(host: HostState, row: Property<Qube | null>): string {
   if (row.type === 'uuid' || row.type === 'ip' || row.type === 'ip6') return 'str';
   if (!host.since('4.3') && row.computed === true) return 'str';

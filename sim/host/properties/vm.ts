@@ -11,7 +11,7 @@ const EVERY: readonly QubeClass[] = [...ALL_LOCAL, 'AdminVM', 'RemoteVM'];
 const forbidden = { access: 'forbidden' } as const;
 const flag = { default: () => false } as const;
 
-/** A qube based on a template has what its template has, unless it says otherwise. */
+/** A qube based on a template has the template's value, unless it has its own. */
 function fromTemplate(name: string, otherwise: Default): Default {
   return (host, qube) => {
     const template = host.related(qube, 'template');
@@ -30,7 +30,7 @@ function icon(host: HostState, qube: Qube): PropertyValue {
   return `${qube.class.toLowerCase()}-${label}`;
 }
 
-/** Memory is balanced unless the qube has hardware of its own, or shows no sign of the tools that balancing needs. */
+/** Memory is balanced unless the qube has its own hardware, or shows no sign of the tools that balancing needs. */
 function isBalanced(host: HostState, qube: Qube): boolean {
   if ((qube.devices.assigned.get('pci')?.length ?? 0) > 0) return false;
   if (host.property(qube, 'virt_mode') !== 'hvm') return true;
@@ -51,7 +51,7 @@ function defaultMaxmem(host: HostState, qube: Qube): PropertyValue {
   return fromTemplate('maxmem', () => own)(host, qube);
 }
 
-/** The mode a boot picks: the qube's own choice if its template knows it, else what the template says for its AppVMs. */
+/** The mode of a boot: the qube's own choice if its template knows it, or else the template's mode for its AppVMs. */
 function bootmode(host: HostState, qube: Qube): PropertyValue {
   const known = (at: Qube, mode: string): boolean =>
     mode === 'default' || findFeature(host, at, `boot-mode.kernelopts.${mode}`, 'template') !== undefined;
@@ -65,7 +65,7 @@ function bootmode(host: HostState, qube: Qube): PropertyValue {
   return 'default';
 }
 
-/** As in the qube that shows its windows. A qube that shows its own would look there for ever; the daemon does. */
+/** The layout of the qube's guivm. For a qube that is its own guivm, the daemon would loop forever. */
 function keyboardLayout(host: HostState, qube: Qube): PropertyValue {
   const seen = new Set([qube]);
   for (let at = host.related(qube, 'guivm'); at !== null && !seen.has(at); at = host.related(at, 'guivm')) {
