@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { qmcp } from '../test/support/qmcp.js';
-import { BadWords, carryOut, help, COMMANDS } from './control.js';
+import { BadWords, COMMANDS, carryOut, help } from './control.js';
 import { type SimHost, startHost } from './index.js';
 
 let dir: string;
