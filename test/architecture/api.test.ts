@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 
 const API = fileURLToPath(new URL('../../core/api', import.meta.url));
 
-/** What a file exports, by name; `*` for everything of another file, under a name of its own. */
+/** The exports of a file, by name; `*` stands for all exports of another file. */
 function exportsOf(file: string): { readonly name: string; readonly from: string | undefined }[] {
   const { module } = parseSync(file, readFileSync(join(API, file), 'utf8'));
   return module.staticExports.flatMap(({ entries }) =>

@@ -3,7 +3,7 @@ import { modulesBelow, targetOf } from './modules.js';
 
 type Graph = ReadonlyMap<string, readonly string[]>;
 
-/** Every group of files that lead to each other (Tarjan's strongly connected components of more than one file). */
+/** Every group of files that import each other (Tarjan's strongly connected components of more than one file). */
 function circles(graph: Graph): string[][] {
   const found: string[][] = [];
   const index = new Map<string, number>();

@@ -3,7 +3,7 @@ import { dirname, relative, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Module, modulesBelow, ROOT } from './modules.js';
 
-/** Which way each layer may look: the table of docs/architecture.md, section 4. A layer may always look at itself. */
+/** The imports that each layer may have: the table of docs/architecture.md, section 4. A layer may always import itself. */
 const LAYERS: readonly {
   readonly layer: string;
   readonly files: RegExp;
@@ -11,7 +11,7 @@ const LAYERS: readonly {
   /** Packages and Node built-ins. `null` means any built-in. */
   readonly packages: readonly RegExp[];
 }[] = [
-  // The libraries that the build makes one file each of: named here and nowhere else in core and the command, so that there is one copy.
+  // The libraries that the build bundles into one file each: only these files import them, so that there is one copy.
   {
     layer: 'core/vendor/typebox.ts',
     files: /^core\/vendor\/typebox\.ts$/,
@@ -79,7 +79,7 @@ const LAYERS: readonly {
     packages: [/^node:(crypto|fs(\/promises)?|module|path)$/],
   },
   {
-    // The composition root, the process it runs in, and the door for the command line.
+    // The composition root, its process, and the functions for the command line.
     layer: 'core/main.ts',
     files: /^core\/(main|composition|process|trace|version)\.ts$/,
     looksAt: [
@@ -100,7 +100,7 @@ const LAYERS: readonly {
     looksAt: ['core/api'],
     packages: [],
   },
-  // The interpreter that stands for dom0's: found once, for everybody who starts one.
+  // The interpreter that stands for dom0's: found in one place, for every caller.
   {
     layer: 'sim/python.ts',
     files: /^sim\/python\.ts$/,
@@ -116,7 +116,7 @@ const LAYERS: readonly {
   {
     layer: 'cli/generate',
     files: /^cli\/generate\//,
-    // It writes down what core knows: contracts, the shape of the configuration, every message there is.
+    // It generates files from what core defines: contracts, the shape of the configuration, every message.
     looksAt: [
       'core/api',
       'core/boot',
@@ -146,7 +146,7 @@ const LAYERS: readonly {
     packages: [/^node:/, /^diff$/, /^smol-toml$/, /^yaml$/, /^@modelcontextprotocol\/client(\/stdio)?$/],
   },
   {
-    // The judge of what holds: for testing and tests. Nothing that runs in a control qube needs it.
+    // The judge of the invariants, for testing and tests. Nothing in a control qube needs it.
     layer: 'model',
     files: /^model\//,
     looksAt: ['core/api'],
@@ -155,7 +155,7 @@ const LAYERS: readonly {
   {
     layer: 'testing',
     files: /^testing\//,
-    // A whole host for the tests of somebody else's plugin: what serves it, and what it is served against.
+    // A complete host for tests of third-party plugins: the server, and the host it is served against.
     looksAt: ['core/api', 'core/boot', 'core/ports', 'core/mcp', 'plugins', 'model', 'sim', 'sim/python.ts'],
     packages: [/^node:/, /^smol-toml$/, /^@modelcontextprotocol\/client$/],
   },
@@ -163,7 +163,7 @@ const LAYERS: readonly {
     layer: 'bench',
     files: /^bench\//,
     looksAt: ['sim', 'sim/python.ts'],
-    // The bare server that ours is compared with.
+    // The bare server for comparison.
     packages: [/^node:/, /^@modelcontextprotocol\/server(\/stdio)?$/],
   },
 ];

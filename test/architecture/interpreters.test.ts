@@ -1,6 +1,6 @@
 /**
- * A bare `python3` or `node` is whatever PATH has: a version manager's script, another version, or nothing. Everything we start
- * goes by sim/python.ts and by process.execPath instead.
+ * A bare `python3` or `node` is whatever PATH has: a version manager's script, another version, or nothing. Everything that we
+ * start uses sim/python.ts and process.execPath instead.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -10,13 +10,13 @@ import { expect, test } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const FOLDERS = ['core', 'plugins', 'sim', 'testing', 'cli', 'bench', 'test', 'scripts', 'examples'];
-/** The one place that may look for it, and this file, which holds examples. */
+/** The one place that may look for it, and this file, which contains examples. */
 const EXCEPT = ['sim/python.ts', 'test/architecture/interpreters.test.ts'];
-/** Calls that take the word for something else: a finding, an expectation, the `python3` of a template (testing/guest.ts). */
+/** Calls in which the word means something else: a finding, an expectation, the `python3` of a template (testing/guest.ts). */
 const NOT_A_START = ['fine', 'arrayContaining', 'program'];
 
 const BARE = /^(?:python3?|node)$/;
-/** In the text of a shell: the bare name where a command stands, with an option after it. */
+/** In a shell command: the bare name in the place of a command, with an option after it. */
 const IN_SHELL = /(?:^|[\s;&|({}])(?:python3?|node) -/;
 
 interface Node {

@@ -1,4 +1,4 @@
-/** What `npm ci` needs of package-lock.json, on every platform. */
+/** The requirements of `npm ci` on package-lock.json, on every platform. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
@@ -16,7 +16,7 @@ type Packages = Readonly<Record<string, Package>>;
 const json = (name: string) => JSON.parse(readFileSync(packageFile(name), 'utf8'));
 const { '': root, ...packages } = json('package-lock.json').packages as Packages;
 
-/** Where npm would find a package that the one at `from` needs: beside it, or in a folder further out. */
+/** The paths where npm looks for a dependency of the package at `from`: beside it, or in an outer folder. */
 function find(all: Packages, from: string, name: string): string | undefined {
   for (let folder = from; ; folder = folder.replace(/(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/, '')) {
     const path = `${folder === '' ? '' : `${folder}/`}node_modules/${name}`;
@@ -25,7 +25,7 @@ function find(all: Packages, from: string, name: string): string | undefined {
   }
 }
 
-/** What some package needs, or needs on some platform, and the lock file does not have. */
+/** The dependencies of any package, on any platform, that the lock file lacks. */
 const missing = (all: Packages): string[] =>
   Object.entries(all).flatMap(([path, { dependencies, optionalDependencies }]) =>
     Object.keys({ ...dependencies, ...optionalDependencies })
@@ -40,7 +40,7 @@ test('the lock file has every package that another needs, also those of other pl
   );
   for (const name of ['darwin-arm64', 'linux-arm64', 'linux-x64', 'win32-x64'])
     expect(platforms.filter((each) => each.includes(name)).length, name).toBeGreaterThan(1);
-  // Made where node_modules was, it has those of one platform.
+  // A lock file that was made beside an existing node_modules has the packages of one platform only.
   const { 'node_modules/@biomejs/cli-darwin-arm64': _, ...fewer } = packages;
   expect(missing(fewer)).toEqual(['node_modules/@biomejs/biome needs @biomejs/cli-darwin-arm64']);
 });

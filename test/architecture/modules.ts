@@ -7,10 +7,10 @@ import { parseSync } from 'oxc-parser';
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface Module {
-  /** From the root of the repository. */
+  /** Relative to the root of the repository. */
   readonly path: string;
   readonly source: string;
-  /** As they are written. */
+  /** As written in the source. */
   readonly imports: readonly string[];
 }
 
@@ -54,7 +54,7 @@ function* typeImports(node: unknown): Generator<string> {
   for (const each of Object.values(node)) if (typeof each === 'object') yield* typeImports(each);
 }
 
-/** The source file a relative import leads to; undefined for a package, and for what is no source. */
+/** The source file of a relative import; undefined for a package, and for files that are not sources. */
 export function targetOf(from: string, specifier: string): string | undefined {
   if (!specifier.startsWith('.')) return undefined;
   const path = relative(ROOT, resolve(ROOT, dirname(from), specifier)).replace(/^dist\//, '');

@@ -1,4 +1,4 @@
-/** What a newcomer sees first: `npm start`, on terminals of two widths, and where there is no terminal. */
+/** A newcomer's first view: `npm start`, on terminals of two widths, and without a terminal. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { program } from '../../cli/program.js';
 import { BUILT_IN } from '../../plugins/index.js';
@@ -7,7 +7,7 @@ import { packageFile } from '../../sim/root.js';
 import { run } from '../../testing/run.js';
 import { QMCP, qmcp } from '../support/qmcp.js';
 
-/** `qmcp demo` on a terminal; the lines end as they do in a file. */
+/** Runs `qmcp demo` on a terminal; lines end as in a file. */
 async function onTerminal(columns: number, env: Readonly<Record<string, string>>): Promise<string> {
   const settings = Object.entries({ TERM: 'xterm-256color', NO_COLOR: '', ...env }).map(
     ([name, value]) => `${name}=${value}`,
@@ -25,7 +25,7 @@ async function onTerminal(columns: number, env: Readonly<Record<string, string>>
 
 const COLOUR = /\x1b\[\d+m/g;
 const plain = (text: string) => text.replace(COLOUR, '');
-/** What a run says, however its lines are broken; times differ from run to run. */
+/** The output of a run without its line breaks and times. */
 const words = (text: string) =>
   plain(text)
     .replace(/\d\d:\d\d:\d\d/g, 'TIME')
@@ -53,7 +53,7 @@ describe('the demo', () => {
     expect(widest(piped)).toBeLessThanOrEqual(80);
     expect(widest(narrow)).toBeLessThanOrEqual(80);
     expect(widest(wide)).toBeLessThanOrEqual(120);
-    // The room there is is used.
+    // The output uses the available width.
     expect(widest(wide)).toBeGreaterThan(100);
   });
 

@@ -16,7 +16,7 @@ const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
 const home = process.cwd();
 let sim: SimHost;
 let client: string;
-/** Where qmcp is run: empty before every case. */
+/** The folder in which qmcp runs: empty before every case. */
 let here: string;
 
 beforeAll(async () => {
@@ -39,7 +39,7 @@ const undoing: (() => unknown)[] = [];
 afterEach(async () => {
   for (const undo of undoing.splice(0).reverse()) await undo();
 });
-/** qmcpd goes by its files as they are now, where it would by itself a second later. */
+/** qmcpd reads its files again now, as it would a second later. */
 const noticed = () => sim.qmcpd.restart();
 
 async function found(through = client): Promise<Finding[]> {
@@ -48,14 +48,14 @@ async function found(through = client): Promise<Finding[]> {
   return all;
 }
 
-/** Changes a file of dom0's until the end of the case. */
+/** Changes a file of dom0 until the end of the case. */
 async function edit(path: string, change: (text: string) => string): Promise<void> {
   const file = join(sim.root, path);
   const before = readFileSync(file, 'utf8');
   const after = change(before);
   expect(after).not.toBe(before);
   writeFileSync(file, after);
-  // The policy is read anew at every call.
+  // The policy is read again at every call.
   if (path !== POLICY) undoing.push(noticed);
   undoing.push(() => writeFileSync(file, before));
   if (path !== POLICY) await noticed();

@@ -58,7 +58,7 @@ describe('qmcp call', () => {
     expect(key).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean qube?') });
     expect(value).toMatchObject({ code: 2, stderr: expect.stringContaining('/size must be') });
     expect(tool).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean qube_list?') });
-    // What the configuration leaves out is left out here, too.
+    // A plugin that the configuration excludes is excluded here too.
     expect(filtered).toMatchObject({ code: 2, stdout: '' });
   });
 });

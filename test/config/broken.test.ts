@@ -11,7 +11,7 @@ interface Case {
   readonly file: string;
   readonly text: string;
   readonly beside?: Readonly<Record<string, string>>;
-  /** The file the fault is in, when it is another. */
+  /** The file with the fault, if it is another one. */
   readonly at?: string;
   readonly line?: number;
   readonly path: string;
@@ -23,7 +23,7 @@ const CASES = parse(readFileSync(new URL('./broken.yaml', import.meta.url), 'utf
 const root = mkdtempSync(join(tmpdir(), 'qmcp-broken-'));
 afterAll(() => rmSync(root, { recursive: true }));
 
-/** A way to dom0 that says when somebody took it. */
+/** A qrexec client that reports if it was called. */
 const client = join(root, 'qrexec-client-vm');
 writeFileSync(client, `#!/bin/sh\ntouch '${root}/called'\nexit 126\n`);
 chmodSync(client, 0o755);
@@ -46,7 +46,7 @@ describe('a faulty configuration starts no server, and the message names file, l
       mkdirSync(folder);
       for (const [name, content] of Object.entries({ 'lamp.mjs': LAMP, ...beside, [file]: text }))
         writeFileSync(join(folder, name), content);
-      // What `qmcp serve` does before it answers anybody, as cli/cli.test.ts shows from outside.
+      // The start of `qmcp serve` before it answers anybody; cli/cli.test.ts shows it from outside.
       const starting = resolveConfig({ flags: { qrexec: { client } }, env: {}, directory: folder }).then(
         load,
       );

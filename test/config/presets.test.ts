@@ -13,7 +13,7 @@ import { type SimHost, startHost } from '../../sim/index.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
 
-/** Does in dom0 what the two files beside a preset say. */
+/** Changes dom0 as the two files beside a preset say. */
 async function ceiling(root: string, preset: string): Promise<void> {
   const grant = parse(readFileSync(packageFile(`config/generated/${preset}.qmcp.toml`), 'utf8')) as {
     world: { ai: { principal: { 'mcp-control': { plugins: string[] } } } };
@@ -41,7 +41,7 @@ describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
     const client = await sim.client('mcp-control');
     const flags = { extends: [preset], qrexec: { client } };
     const config = await resolveConfig({ flags, env: {}, directory: dir });
-    // It does not start at all when dom0 lacks one of its plugins.
+    // The server does not start if dom0 lacks one of its plugins.
     const host = await load(config);
     const tools = selectTools(host.tools, config).map(({ tool }) => tool);
     const services = tools.flatMap(({ uses }) => Object.values(uses).map(({ name }) => name));
@@ -76,7 +76,7 @@ describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
       const { exit, stdout } = await ask(service);
       expect([service.name, exit, Buffer.from(stdout).toString()]).toEqual([service.name, 126, '']);
     }
-    // A qube that does not run answers nobody: of guest services, only the refusals above can be told apart.
+    // A halted qube answers nobody, so of the guest services only the refusals above can be compared.
     const asked = all.filter(({ name, effect }) => served.services.has(name) && effect === 'read');
     for (const service of asked.filter(({ kind }) => kind !== 'stream' && kind !== 'guest')) {
       const { exit, stdout } = await ask(service);

@@ -7,7 +7,7 @@ import { Host } from '../../sim/host/host.js';
 import { loadHostSpec } from '../../sim/host-spec.js';
 import { packageFile } from '../../sim/root.js';
 
-/** A call as the platform's own client library made it while it cloned a qube. */
+/** A call of the platform's own client library during a clone. */
 interface ClientCall {
   readonly dest: string;
   readonly method: string;
@@ -17,7 +17,7 @@ interface ClientCall {
   readonly error?: string;
 }
 
-/** What the person who recorded the clones had done to the host before. */
+/** The changes on the host that the recorder made before the clones. */
 const PREPARED: readonly Parameters<typeof encodeRequest>[] = [
   ['admin.vm.Create.AppVM', 'dom0', { payload: 'name=cl-new label=red' }],
   ['admin.vm.property.Set', 'work', { argument: 'memory', payload: '555' }],
@@ -48,7 +48,7 @@ test('the platform’s own client library can clone an AppVM, a template, and a 
       const ours =
         reply.kind === 'error' ? `${reply.type}: ${reply.message}` : reply.kind === 'ok' ? reply.data : '';
       const theirs = call.error ?? call.response ?? '';
-      // The token of a copy is told from other text by where it stands in a whole reply.
+      // The token of a copy is recognized by its place in a reply.
       const whole = (text: string) => normalise(asked, `0\0${text}`);
       expect(translation.same(whole(theirs), whole(ours)), `${asked}\n${theirs}\n${ours}`).toBe(true);
     }

@@ -7,7 +7,7 @@ import { packageFile } from '../../sim/root.js';
 
 const recording = (name: string) => packageFile('test', 'recordings', name);
 
-/** For each recording, the exchanges that differ and why that is accepted. */
+/** For each recording, the exchanges that differ, with the accepted reason. */
 const differences = JSON.parse(readFileSync(recording('differences.json'), 'utf8')) as Record<
   string,
   Record<string, string>
@@ -26,7 +26,7 @@ describe('the simulated host answers like the recorded one', () => {
       const different = outcomes.filter(({ identical }) => !identical);
       expect(outcomes.length).toBe(exchanges.length);
       expect(1 - different.length / outcomes.length).toBeGreaterThanOrEqual(share);
-      // Every difference has its reason on file, and no reason outlives its difference.
+      // Every difference needs a reason in the file, and every reason needs its difference.
       expect(different.map(({ at }) => String(at))).toEqual(Object.keys(differences[file] ?? {}));
     });
 
@@ -59,7 +59,7 @@ describe('a subscriber gets the events of the recorded host', async () => {
           args.map(([key]) => key),
         ]);
       expect(shape(ours)).toEqual(shape(theirs));
-      // Values too: they are the same but for the numbers of disposables, and those one for one.
+      // The values must match too, except for the numbers of disposables, which must match one to one.
       expect(heard[at]?.translation.same(line.stream, heard[at]?.stream ?? '')).toBe(true);
     });
   }

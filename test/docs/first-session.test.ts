@@ -1,4 +1,4 @@
-/** The tutorial, as a reader follows it: every line of its sections 3 to 5 is run, in one shell, against one simulated host. */
+/** The tutorial as a reader follows it: runs every line of its sections 3 to 5 in one shell, against one simulated host. */
 import { execFile } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import type { SimulatedHost } from '../../cli/host/simulated.js';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TEXT = readFileSync(join(ROOT, 'docs/tutorial/first-session.md'), 'utf8');
 
-/** What a reader sees after a line that starts like this. A line with no row here is one the tutorial cannot have. */
+/** The expected output after a line with this beginning. A line of the tutorial without a row here fails the test. */
 const SEEN: readonly (readonly [start: string, sees: RegExp])[] = [
   ['export ', /^$/],
   ['alias ', /^$/],
@@ -44,12 +44,12 @@ let folder: string;
 let sim: SimulatedHost;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'qmcp-tutorial-'));
-  // In a process of its own, as in the reader's other terminal.
+  // A separate process, like the reader's other terminal.
   const { startSimulatedHost } = (await import(
     new URL('../../dist/cli/host/simulated.js', import.meta.url).href
   )) as typeof import('../../cli/host/simulated.js');
   sim = await startSimulatedHost({ world: 'demo', dir: join(folder, 'host'), quiet: true });
-  // Where the reader stands: a checkout, with the host's folder in it.
+  // The reader's working directory: a checkout that contains the host's folder.
   for (const name of ['dom0', 'package.json'])
     cpSync(join(ROOT, name), join(folder, name), { recursive: true });
   symlinkSync(join(ROOT, 'cli'), join(folder, 'cli'));

@@ -9,11 +9,11 @@ const pages = readdirSync(ROOT, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.md') && !/(^|\/)(node_modules|dist|\.git)\//.test(path))
   .sort();
 
-/** Text without what only looks like Markdown. */
+/** Text without the parts that only look like Markdown. */
 const prose = (text: string): string =>
   text.replace(/^(```|~~~)[\s\S]*?^\1/gm, '').replace(/`[^`\n]*`/g, '`x`');
 
-/** As GitHub makes them of headings; a second one of a name gets a number. */
+/** GitHub's anchors of headings; the second of a name gets a number. */
 function anchors(path: string): Set<string> {
   const seen = new Map<string, number>();
   const text = readFileSync(path, 'utf8').replace(/^(```|~~~)[\s\S]*?^\1/gm, '');
@@ -30,7 +30,7 @@ function anchors(path: string): Set<string> {
   return new Set([...made, ...[...text.matchAll(/<a (?:id|name)="([^"]+)"/g)].map(([, id]) => id!)]);
 }
 
-/** Why a link leads nowhere, or undefined. */
+/** The reason why a link is broken, or undefined. */
 function objection(page: string, link: string): string | undefined {
   if (/^[a-z][a-z0-9+.-]*:/i.test(link)) return undefined;
   const [path = '', anchor] = link.split('#');

@@ -11,7 +11,7 @@ export interface Result {
   readonly structuredContent?: Record<string, unknown>;
 }
 
-/** What of a client's surface is the same in either SDK. */
+/** The part of a client's surface that both SDKs share. */
 type Looking = Pick<
   ClientV2,
   'listResources' | 'listResourceTemplates' | 'readResource' | 'listPrompts' | 'getPrompt' | 'complete'
@@ -22,19 +22,19 @@ export interface CallOptions {
   readonly onprogress?: (progress: { message?: string | undefined }) => void;
 }
 
-/** What the tests need of a client, whichever SDK it comes from. */
+/** The functions of a client that the tests need, for either SDK. */
 export interface AnyClient {
   readonly protocol: string | undefined;
   readonly look: Looking;
   tools(): Promise<{ name: string }[]>;
   call(name: string, args?: Record<string, unknown>, options?: CallOptions): Promise<Result>;
-  /** Tells of changes of this address from now on. */
+  /** Reports changes of this address from now on. */
   hear(uri: string, heard: (uri: string) => void): Promise<void>;
   close(): Promise<void>;
 }
 
 const me = { name: 'interop', version: '0' };
-/** The words `qmcp serve` is called with, or where it is served and what has to be brought there. */
+/** The arguments of `qmcp serve`, or the address of a server and its token. */
 export type Where = readonly string[] | { readonly url: string; readonly token: string };
 const over = (where: Where) =>
   'url' in where

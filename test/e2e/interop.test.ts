@@ -7,7 +7,7 @@ import { type SimHost, startHost } from '../../sim/index.js';
 import { roomy } from '../security/host.js';
 import { type AnyClient, v1, v2 } from './clients.js';
 
-/** One host for all clients: each makes qubes of its own. */
+/** One host for all clients: each makes its own qubes. */
 const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
 let sim: SimHost;
 beforeAll(async () => {

@@ -1,4 +1,4 @@
-/** A real server with a plugin in it that does all a plugin should not, and one beside it that does what it should. */
+/** A real server with a plugin that does everything a plugin should not, and one beside it that behaves. */
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -10,7 +10,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-/** A host whose dom0 was changed by its operator before its daemon started, and a folder to run `qmcp` in. */
+/** A host whose operator changed dom0 before its daemon started, and a folder in which to run `qmcp`. */
 async function hostWith(
   prepare: (root: string) => void,
 ): Promise<{ sim: SimHost; client: string; cwd: string }> {

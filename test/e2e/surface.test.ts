@@ -12,7 +12,7 @@ import { type AnyClient, v1, v2 } from './clients.js';
 const TOKEN = 'a-token-of-the-operator';
 const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
 const tokenFile = join(folder, 'token');
-/** One host for all clients: each makes qubes of its own, and removes them. */
+/** One host for all clients: each makes its own qubes and removes them. */
 let sim: SimHost;
 let server: ChildProcess;
 let url: string;
@@ -41,7 +41,7 @@ afterAll(async () => {
 });
 
 const http = () => ({ url, token: TOKEN });
-/** Whether it can be told of changes: without a session, the era of 2025 has no way. */
+/** Whether the client can subscribe: without a session, the protocol of 2025 has no way. */
 const CLIENTS: readonly [string, boolean, () => Promise<AnyClient>][] = [
   ['a v2 client on a pipe', true, async () => v2(await onHost(), 'auto')],
   ['a v1 client on a pipe', true, async () => v1(await onHost())],
@@ -125,7 +125,7 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
       const qube = `ai-heard-${suffix}`.slice(0, 31);
       const spawned = await client.call('qube_spawn', { name: qube, template: 'ai-debian' });
       expect(spawned.isError ?? false).toBe(false);
-      // What happens before dom0 listens is not heard: it happens until it is.
+      // An event before dom0 listens is lost, so repeat it until one is heard.
       while (heard.length === 0) {
         await client.call('qube_remove', { qube });
         await client.call('qube_restore', { qube });
@@ -177,7 +177,7 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
     );
     await expect(waiting).rejects.toThrow();
     expect(heard).toBe(1);
-    // The call that was given up does not stand in the way of as many as there may be.
+    // The abandoned call does not count against the limit of calls at once.
     const many = await Promise.all(Array.from({ length: 6 }, () => client.call('qube_list')));
     expect(many.map(({ isError }) => isError ?? false)).toEqual(Array(6).fill(false));
   });

@@ -10,7 +10,7 @@ import { worldOf } from '../support/agent.js';
 import { FOREVER } from '../support/waiting.js';
 import { type AnyClient, v2 } from './clients.js';
 
-/** One agent's session with every tool, and after each call the host is held against every axiom. */
+/** One agent's session with every tool; after each call, the host is checked against every axiom. */
 let sim: SimHost;
 let client: AnyClient;
 let world: WorldSnapshot;
@@ -188,7 +188,7 @@ describe('an agent’s session', () => {
     waiting.then(() => {
       over = true;
     });
-    // What happens before the stream is open is not heard: it happens until it is.
+    // An event before the stream is open is lost, so repeat it until one is heard.
     while (!over) {
       await client.call('qube_kill', { qube: 'ai-two' });
       await done('qube_start', { qube: 'ai-two' });

@@ -1,4 +1,4 @@
-/** The package as a template installs it, and what it calls there: package managers, and the platform's copy. */
+/** The package as a template installs it, and the programs it calls there: package managers, and the platform's copy. */
 import { spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -32,7 +32,7 @@ const filesIn = (folder: string): string[] =>
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length))
     .sort();
 
-/** What a process says in frames, to a caller that waits for it: the bytes of each stream, and the last frame. */
+/** The frames of a process for a caller that waits: the bytes of each stream, and the last frame. */
 async function said(
   command: string,
   words: string[],
@@ -115,7 +115,7 @@ describe.skipIf(!has('make'))(
   },
 );
 
-/** A program that writes down how it was called, and exits as it is told. */
+/** A program that records its arguments, and exits with the given code. */
 function stub(folder: string, name: string, exit = 0): void {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, name);
@@ -126,7 +126,7 @@ function stub(folder: string, name: string, exit = 0): void {
   chmodSync(path, 0o755);
 }
 
-/** The service, with these programs in PATH and nothing else. */
+/** The service with only these programs in PATH. */
 const call = (module: string, request: object, bin: string) =>
   said(python(), ['-B', '-S', '-m', `qmcp_guest.${module}`], request, { PATH: bin }, GUEST);
 

@@ -1,4 +1,7 @@
-/** The tools of exec over real MCP, on the Python services a template ships, as real processes: what only those can show. */
+/**
+ * The tools of exec over real MCP, with the Python services that a template ships as real processes: the tests that need
+ * processes.
+ */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -32,7 +35,7 @@ type Result = Record<string, unknown> & {
   readonly entries: readonly { readonly name: string }[];
 };
 
-/** A client with a server of its own. */
+/** A client with its own server. */
 class Agent {
   private constructor(
     private readonly client: Client,
@@ -77,7 +80,7 @@ class Agent {
 
 const me = { qube: 'ai-one', user: userInfo().username };
 
-/** A command that cannot be mistaken for another, and whether a process of it is there. */
+/** A command that cannot be confused with another, and a check whether a process of it exists. */
 let count = 0;
 const sleeper = () => {
   count += 1;
@@ -92,7 +95,7 @@ const runs = (command: string) =>
     }
   });
 const isThere = (command: string) => eventually(() => runs(command)).toBe(true);
-/** Other commands measure the time: on a quiet machine, three take well under a second from call to end. */
+/** Other commands measure the time: on a quiet machine, three of them take well under a second. */
 async function isGone(command: string): Promise<void> {
   for (let others = 0; others < 3 && runs(command); others += 1)
     await agent.done('exec_run', { ...me, command: 'true' });
@@ -180,7 +183,7 @@ describe('every process of a command is gone before three later commands have en
   test('no process survives its timeout, even if it ignores SIGTERM, and its output until then is returned', async () => {
     const command = sleeper();
     let stdout: unknown = '';
-    // It may not have come to speak in a second; then it has two, and so on.
+    // The command may not have printed within one second; then it gets two, and so on.
     for (let timeout = 1; stdout === '' && timeout < 100; timeout *= 2) {
       const line = `trap '' TERM; echo on; ${command} & ${command}`;
       const result = await agent.done('exec_run', { ...me, command: line, timeout });
@@ -252,7 +255,7 @@ describe('a command in the background', () => {
   });
 });
 
-/** MiB of the server. */
+/** The server's memory in MiB. */
 const memory = (which: 'VmRSS' | 'VmHWM') =>
   Number(new RegExp(`${which}:\\s+(\\d+)`).exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8'))![1]) /
   1024;

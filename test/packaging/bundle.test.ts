@@ -34,7 +34,7 @@ describe('a bundle', () => {
       cpSync(packageFile(part), join(copy, part), { recursive: true });
     symlinkSync(packageFile('node_modules'), join(copy, 'node_modules'));
     utimesSync(join(copy, 'dom0/qmcpd/kernel.py'), 1, 1);
-    // What lies about in a checkout and is not for dom0.
+    // Files of a checkout that do not belong in dom0.
     mkdirSync(join(copy, 'dom0/qmcpd/__pycache__'), { recursive: true });
     for (const stray of ['qmcpd/__pycache__/kernel.pyc', 'qmcpd/kernel.py~', 'operator/.check.py.swp'])
       writeFileSync(join(copy, 'dom0', stray), 'stray');
@@ -138,7 +138,7 @@ describe('a bundle', () => {
   });
 });
 
-/** An entry of a tar, with whatever its header says; the checksum is right. */
+/** An entry of a tar with any header; its checksum is right. */
 function entry(
   change: (header: Buffer) => void,
   data = Buffer.alloc(0),
@@ -152,7 +152,7 @@ function entry(
   return Buffer.concat([header, data, Buffer.alloc(-data.length & 511)]);
 }
 
-/** The bundle with this in it, where its name puts it: the entries before and after are in their order. */
+/** The bundle with one more entry in its place; the entries before and after stay in order. */
 function withEntry(added: Buffer): Buffer {
   const name = added.toString('latin1', 0, 100).replace(/\0.*/s, '');
   const files = [...filesOf(bundle)];

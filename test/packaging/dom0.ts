@@ -26,10 +26,10 @@ export const TOML = 'etc/qmcp/qmcp.toml';
 
 export type Files = Map<string, Buffer>;
 
-/** What `qmcp bundle` writes in that folder, by the configuration there. */
+/** Runs `qmcp bundle` in that folder, with the configuration there. */
 export async function bundled(folder: string, ...words: string[]): Promise<Buffer> {
   const file = join(folder, 'qmcp.tar');
-  // What a test is told by its environment is none of the command's.
+  // The command does not see the environment variables of the tests.
   const env = Object.fromEntries(
     Object.keys(process.env).flatMap((name) => (name.startsWith('QMCP_') ? [[name, undefined]] : [])),
   );
@@ -40,14 +40,14 @@ export async function bundled(folder: string, ...words: string[]): Promise<Buffe
 
 let checkout: Promise<Buffer> | undefined;
 
-/** The bundle of this checkout: the same bytes whenever it is made, so that one is enough. */
+/** The bundle of this checkout: its bytes are always the same, so it is made once. */
 export function bundleOfCheckout(): Promise<Buffer> {
   const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
   checkout ??= bundled(folder);
   return checkout.finally(() => rmSync(folder, { recursive: true }));
 }
 
-/** The files of a bundle: sizes are at 124, in octal. */
+/** The files of a bundle: sizes are at offset 124, in octal. */
 export function filesOf(bundle: Buffer): Files {
   const files: Files = new Map();
   for (let at = 0; bundle[at] !== 0; ) {
@@ -59,7 +59,7 @@ export function filesOf(bundle: Buffer): Files {
   return files;
 }
 
-/** Another bundle, made of this one: a value of undefined takes a file out. */
+/** A changed copy of this bundle: a value of undefined removes a file. */
 export function rebundled(bundle: Buffer, changes: Record<string, string | undefined>): Buffer {
   const files = filesOf(bundle);
   for (const [path, text] of Object.entries(changes))
@@ -72,7 +72,7 @@ export const textOf = (bundle: Buffer, path: string): string => filesOf(bundle).
 
 export const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
-/** Every path below a folder, with what is there: a folder, a link's target, or mode and digest. */
+/** Every path below a folder, with its content: a folder, a link's target, or mode and digest. */
 export function tree(root: string): Record<string, string> {
   const found: Record<string, string> = {};
   for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' }).sort()) {
@@ -85,7 +85,7 @@ export function tree(root: string): Record<string, string> {
   return found;
 }
 
-/** The root of a dom0 as a fresh Qubes has it, as far as an installer sees it, and the installer on it. */
+/** The root of a new Qubes dom0 as far as an installer sees it, with the installer. */
 export class Dom0 {
   readonly folder = mkdtempSync(join(tmpdir(), 'qmcp-dom0-'));
   readonly root = join(this.folder, 'root');
@@ -103,7 +103,7 @@ export class Dom0 {
     for (const path of ['var/lib', 'var/log', 'run']) mkdirSync(join(this.root, path), { recursive: true });
   }
 
-  /** What the other is, file for file. */
+  /** A copy of the other root, file for file. */
   async becomes(other: Dom0): Promise<void> {
     rmSync(this.root, { recursive: true });
     await run('cp', ['-a', other.root, this.root]);
@@ -126,12 +126,12 @@ export class Dom0 {
     return tree(this.root);
   }
 
-  /** The installer, `qmcp-dom0 --root ROOT …`, without a terminal. */
+  /** The installer `qmcp-dom0 --root ROOT …`, without a terminal. */
   run(...words: string[]): Promise<ProcessResult> {
     return runPython(['-IB', INSTALLER, '--root', this.root, ...words]);
   }
 
-  /** A contract of another plugin, put in force by the operator; the text is that of a contract of `inspect`. */
+  /** A contract of another plugin, installed by the operator; the text is that of a contract of `inspect`. */
   async operatorInstalls(service: string, text: string): Promise<void> {
     const file = join(this.folder, `${service}.json`);
     const contract = { ...JSON.parse(text), service, plugin: service.split('.')[1] };
@@ -145,7 +145,7 @@ export class Dom0 {
     }
   }
 
-  /** Where this bundle lies for the installer to read. */
+  /** The path of this bundle for the installer. */
   fetched(bundle: Buffer): string {
     const file = join(this.folder, 'fetched.tar');
     writeFileSync(file, bundle);
@@ -160,7 +160,7 @@ export class Dom0 {
 
 const installed = new Map<string, Promise<Dom0>>();
 
-/** A dom0 in which the installer has put this bundle: once, and what it did there is copied. */
+/** A dom0 in which this bundle is installed: made once, then copied. */
 export async function dom0With(bundle: Buffer): Promise<Dom0> {
   const digest = sha256(bundle);
   const first = installed.get(digest) ?? installIn(new Dom0(), bundle);
@@ -176,7 +176,7 @@ async function installIn(dom0: Dom0, bundle: Buffer): Promise<Dom0> {
   return dom0;
 }
 
-/** After a file of tests that had some. */
+/** Deletes them after a file of tests. */
 export async function forgetInstalled(): Promise<void> {
   for (const dom0 of installed.values()) (await dom0).remove();
   installed.clear();

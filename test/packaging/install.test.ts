@@ -42,7 +42,7 @@ const version = (changes: object): Record<string, string> => ({
   }),
 });
 
-/** A dom0 with this bundle in it. */
+/** A dom0 with this bundle installed. */
 async function installed(which = bundle): Promise<Dom0> {
   const dom0 = await dom0With(which);
   made.push(dom0);
@@ -204,7 +204,7 @@ describe('before anything changes, the operator', () => {
     expect(out).toMatch(/^ +\+ is called on a qube that has at least the tier exec$/m);
     expect(readdirSync(dom0.folder)).not.toContain('was-run');
     expect(dom0.tree()).toEqual(before);
-    // Said yes to, it is run: the mark would have been seen.
+    // After a yes, the code would run, and would leave its mark.
     expect((await dom0.install(other)).code).toBe(0);
     expect(readdirSync(dom0.folder)).toContain('was-run');
   });

@@ -1,4 +1,6 @@
-/** A power cut at any of the installer's writes: what is left is the old, the new, or closed; and never half of anything. */
+/**
+ * A power failure at any of the installer's writes: the result is the old version, the new one, or closed, and never a mixture.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
 import { runPython } from '../../testing/run.js';
@@ -13,7 +15,7 @@ import {
   textOf,
 } from './dom0.js';
 
-/** Every write with QMCP_SWEEP=all; else one in so many, for the time it takes. */
+/** Every write with QMCP_SWEEP=all; otherwise a share of them, to save time. */
 const stride = (usual: number): string => (process.env.QMCP_SWEEP === 'all' ? '1' : String(usual));
 
 let bundle: Buffer;
@@ -41,7 +43,7 @@ interface Seen {
   readonly new: number;
 }
 
-/** The installer, killed again and again in a dom0 that has `before` in it; what it found. */
+/** Kills the installer repeatedly in a dom0 that has `before` in it; returns the results. */
 async function killed(before: Buffer | undefined, what: Buffer | 'uninstall', every: string): Promise<Seen> {
   const dom0 = before ? await dom0With(before) : new Dom0();
   try {
@@ -107,7 +109,7 @@ describe('a power failure during an installation', () => {
   });
 });
 
-/** An install whose commands are not run but noted, one of them failing. */
+/** An install whose commands are recorded instead of run; one of them fails. */
 async function failing(dom0: Dom0, which: number) {
   const words = [dom0.root, dom0.fetched(bundle), 'fail', String(which)];
   const ran = await runPython(['-B', packageFile('test/packaging/killed.py'), ...words]);

@@ -1,4 +1,4 @@
-/** What was installed, running: the daemon as its unit starts it, called by an agent through the installed links and policy. */
+/** The installed files in use: the daemon as its unit starts it, called by an agent through the installed links and policy. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ const unit = (key: string, file = 'qmcpd.service'): string =>
     readFileSync(join(root(), 'usr/lib/systemd/system', file), 'utf8'),
   )![1]!;
 
-/** As systemd would, with the installed code and the installed unit's words. */
+/** Starts it like systemd, with the installed code and the arguments of the installed unit. */
 async function start(): Promise<void> {
   const socket = join(root(), unit('ListenStream', 'qmcpd.socket'));
   rmSync(socket, { force: true });
@@ -79,7 +79,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Whether the installer, asking as it does at the end of an install, takes this qmcpd for one that works. */
+/** Whether the installer, which asks at the end of an install, accepts this qmcpd. */
 const answers = () =>
   run(python(), [
     '-B',
@@ -131,7 +131,7 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
     const before = seat.truth();
     expect(await seat.ask(result.qubes[0].name, 'qmcp.inspect.State')).toEqual({ code: 'denied' });
     expect(seat.truth()).toBe(before);
-    // Not by the policy alone: the link is gone, and qmcpd has no contract of it.
+    // Not only by the policy: the link is gone, and qmcpd has no contract for it.
     expect(JSON.parse(await seat.direct('qmcp.inspect.State', result.qubes[0].name))).toMatchObject({
       ok: false,
     });

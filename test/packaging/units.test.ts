@@ -1,4 +1,4 @@
-/** The units as they are shipped. Nothing here starts them: there is no systemd in charge of where the tests run. */
+/** The units as shipped. Nothing here starts them, because no systemd manages the machine of the tests. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,13 +11,13 @@ const SYSTEMD = packageFile('dom0/packaging/systemd');
 const UNITS = readdirSync(SYSTEMD);
 const SERVICES = UNITS.filter((name) => name.endsWith('.service'));
 const textOf = (name: string): string => readFileSync(join(SYSTEMD, name), 'utf8');
-/** A key may be there several times; comments are none of it. */
+/** A key may be repeated; comments do not count. */
 const values = (name: string, key: string): string[] =>
   [...textOf(name).matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(([, value]) => value!);
 
 const there = (tool: string): boolean => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
 
-/** What none of them may lack, whatever else changes. */
+/** The settings that every unit needs, whatever else changes. */
 const SANDBOX: Readonly<Record<string, readonly string[]>> = {
   NoNewPrivileges: ['yes'],
   CapabilityBoundingSet: [''],
@@ -101,7 +101,7 @@ describe.skipIf(!there('systemd-analyze'))('systemd-analyze', () => {
 
   test('systemd-analyze security rates every unit as safe', async () => {
     const [major] = /\d+/.exec((await run('systemd-analyze', ['--version'])).out)!;
-    // Looking at units that are not loaded came with 250.
+    // systemd can verify units that are not loaded since version 250.
     if (Number(major) < 250) return;
     for (const name of SERVICES) {
       const words = ['security', '--offline=yes', `--root=${dom0.root}`, '--threshold=20', name];

@@ -1,4 +1,7 @@
-/** What `egress_explain` says and what the network then does, for any rules, host, port and protocol. QMCP_SEED=… repeats a run. */
+/**
+ * Compares what `egress_explain` says with what the network then does, for any rules, host, port and protocol. QMCP_SEED=…
+ * repeats a run.
+ */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SEED } from '../support/seed.js';
@@ -49,11 +52,11 @@ it(`egress_explain predicts what a packet does (seed ${SEED})`, async () => {
       const reach = stage.sim.reach(asked.qube, asked);
       const name = /[a-z]/.test(asked.host);
       seen[`${passes} ${reach.reached}`] = (seen[`${passes} ${reach.reached}`] ?? 0) + 1;
-      // A name that cannot be looked up is not asked for by its packets: that is the rule `dns`, and another question.
+      // Packets to a name that cannot be looked up are not sent: that is the rule `dns`, and another question.
       if (passes === 'yes')
         expect(reach).toMatchObject(reach.reached ? {} : { why: name ? 'unresolved' : 'reached' });
       else if (passes === 'no') expect(reach.reached).toBe(false);
-      // Of one host, one port and one protocol there is no part; it may depend on which addresses a name has, and on nothing else.
+      // For one host, port and protocol, the answer is yes or no; it may depend only on the addresses of a name.
       else expect([passes, name || rules.some(({ to }) => /[a-z]/.test(to))]).toEqual(['unknown', true]);
     }),
     { seed: SEED, numRuns: RUNS },

@@ -33,7 +33,7 @@ const stick = (port: string) => ({
   size: 2 ** 30,
 });
 
-/** A host on which every kind of qube a world can have is there, so that few calls get far. */
+/** A host with every kind of qube that a world can have, so that few calls succeed. */
 export function crowdedHost(): HostSpec {
   const demo = loadHostSpec('demo');
   const qubes: Qube[] = [
@@ -48,7 +48,7 @@ export function crowdedHost(): HostSpec {
     made('ai-locked', { tags: [...FULL, 'ai-egress-lock'] }),
     made('ai-guarded', { tags: FULL }),
     made('ai-alone', { tags: FULL, features: { 'qmcp-network': '' }, properties: { netvm: null } }),
-    // The operator's own, given to the world as it is.
+    // A qube of the operator, enrolled as it is.
     {
       name: 'ai-lent',
       class: 'AppVM',
@@ -68,7 +68,7 @@ export function crowdedHost(): HostSpec {
   return { ...demo, qubes };
 }
 
-/** Names there are and names there could be, on either side of the world's edge. */
+/** Names that exist and names that could, on either side of the world's edge. */
 export const NAMES = {
   inside: [
     'ai-one',
@@ -85,10 +85,10 @@ export const NAMES = {
   free: ['ai-a', 'ai-b', 'ai-c', 'work-a', 'ai-gone'],
 };
 
-/** Lines of a world's budget. */
+/** The limits of a world's budget. */
 export type Limits = Readonly<Record<string, number>>;
 
-/** Limits that a few calls can reach, and a ceiling that some rules are beyond. */
+/** Limits that a few calls can reach, and a ceiling that some rules exceed. */
 export function tight(root: string, limits: Limits = {}): void {
   const path = join(root, 'etc/qmcp/qmcp.toml');
   const config = parse(readFileSync(path, 'utf8')) as { world: { ai: Record<string, unknown> } };

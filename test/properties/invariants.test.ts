@@ -1,9 +1,9 @@
 /**
- * Random sessions over all tools, with faults of qubesd in them: after every call, what the plugins and dom0 say holds does.
- * And the search bites: without one of dom0's checks it finds a session that breaks something, within as many runs.
+ * Random sessions over all tools, with faults of qubesd: after every call, every declared invariant holds. A control: without
+ * one of dom0's checks, the search finds a session that breaks something within as many runs.
  *
  *     QMCP_SESSIONS=2000 npx vitest run test/properties
- *     QMCP_BREAK=all npx vitest run test/properties      every marked line of dom0 taken out in turn, and which are found
+ *     QMCP_BREAK=all npx vitest run test/properties      removes every marked line of dom0 in turn
  *     QMCP_SEED=…                                        repeats a run, by the seed it printed
  */
 import { execFileSync } from 'node:child_process';
@@ -31,7 +31,7 @@ afterEach(async () => {
   leave = undefined;
 });
 
-/** The first session that breaks something, or undefined. Not made smaller: a shorter one is another host to start. */
+/** The first session that breaks something, or undefined. It is not shrunk, because each shorter one would need a new host. */
 async function found(
   codes: Record<string, number> = {},
   tools?: readonly Tool[],
@@ -49,7 +49,7 @@ async function found(
   return what;
 }
 
-/** Codes that came of calls and that the table of tools does not have for them: `tool code`, as in `codes`. */
+/** Codes of calls that the table of tools does not list: `tool code`, as in `codes`. */
 function undeclared(codes: Record<string, number>): string[] {
   return Object.keys(codes).filter((key) => {
     const [tool, code] = key.split(' ') as [string, string];
@@ -67,7 +67,7 @@ describe(`whatever an agent does (seed ${SEED})`, () => {
     console.log(
       `invariants: seed ${SEED}, ${RUNS} sessions, ${calls} calls, ${ok.length} tools did something`,
     );
-    // Refusals alone would show little.
+    // A run with refusals only would show little.
     expect(ok.length).toBeGreaterThan(RUNS < 30 ? 0 : 12);
   }, 600_000);
 });
@@ -89,7 +89,7 @@ const LINES: readonly Line[] = execFileSync(
   .filter(Boolean)
   .map((line) => JSON.parse(line) as Line);
 
-/** Those whose absence a host shows soon. What only a reply shows is for test/security. */
+/** The checks whose absence a host soon shows. Those that only a reply shows are in test/security. */
 const SOON = [
   'props.allowlist dom0/qmcpd/steps.py',
   'egress.within-ceiling dom0/qmcpd/invariants.py',
@@ -113,9 +113,9 @@ describe(`dom0 without one of its checks is caught (seed ${SEED})`, () => {
         cpSync(packageFile('dom0'), join(copy, 'dom0'), { recursive: true });
         writeFileSync(join(copy, file), text);
         leave = await qmcpdFrom(join(copy, 'dom0'));
-        // Few births go well among all there is to do: what is wrong with them is looked for where there are more.
+        // Few births succeed among all other calls: for their checks, use sessions with more of them.
         const tools = /^(restrictions|birth|tiers)\./.test(id) ? NARROWED_TOOLS : undefined;
-        // Most are found in the first few: an unlucky seed may take more of them than a search that finds nothing.
+        // Most are found in the first few runs: an unlucky seed may need more of them than an ordinary search.
         expect(await found({}, tools, 4 * RUNS)).toMatch(/^step \d+ breaks /);
       } finally {
         rmSync(copy, { recursive: true, force: true });

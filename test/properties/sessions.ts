@@ -12,18 +12,18 @@ import { Agent, type Came, worldOf } from '../support/agent.js';
 import { type Known, valuesOf } from '../support/values.js';
 import { crowdedHost, NAMES, tight } from './hosts.js';
 
-/** One thing an agent does, and what goes wrong while it does. */
+/** One action of an agent, with a fault during it. */
 export interface Step {
   readonly tool: string;
   readonly input: unknown;
-  /** To what dom0 answers as if the policy let everything through. */
+  /** dom0 answers as if the policy allowed everything. */
   readonly pastPolicy: boolean;
-  /** The request to qubesd at which the client changes its mind. */
+  /** The request to qubesd at which the client cancels the call. */
   readonly cancelAt: number | undefined;
   readonly fault: Fault | undefined;
-  /** What the operator does before. */
+  /** The operator's action before it. */
   readonly operator: 'freeze' | 'thaw' | undefined;
-  /** With this tag the operator narrows the qube that the call is about, or takes every such tag off it. */
+  /** With this tag the operator restricts the qube of the call, or removes every such tag from it. */
   readonly narrows: Narrowing | 'free' | undefined;
 }
 
@@ -50,7 +50,7 @@ const rule = fc.constantFrom(
 const port = fc.constantFrom('sda', 'sdb', 'sdv');
 const word = fc.constantFrom('x-note', 'service.cups', 'tag-created-vm-with', 'ai-full', 'one', '');
 
-/** What is worth drawing where a tool takes a name, a size or a time: what is there, what is near a limit, what is short. */
+/** Interesting values for names, sizes and times: existing ones, ones near a limit, and short ones. */
 const KNOWN: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   ...{ qube: name, source: name, backend: name, target: name },
   template: fc.oneof(name, fc.constantFrom('ai-debian', 'ai-dvm')),
@@ -59,7 +59,7 @@ const KNOWN: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   rules: fc.array(rule, { maxLength: 3 }),
   host: fc.constantFrom('10.0.0.1', 'www.example.org', 'dns', '192.168.0.0/16'),
   feature: word,
-  // No tag: an agent hears its own words again, and they are no leak.
+  // Not a tag: an agent gets its own words back, and that is no leak.
   value: fc.constantFrom('one', 'x-note', '', null),
   memory: fc.constantFrom(400, 4000, 30_000),
   maxmem: fc.constantFrom(400, 4000, 30_000),
@@ -78,11 +78,11 @@ const known: Known = (property) => KNOWN[property];
 /** Arguments that fit a tool. */
 export const inputOf = (tool: Tool): fc.Arbitrary<unknown> => valuesOf(tool.input, known);
 
-/** What a narrowed qube does not do, or has to hand on. */
+/** The actions that a restricted qube must refuse, or whose restriction it must pass on. */
 const NARROWED = /^(qube_(spawn|clone)|disposable_spawn|egress_rules_set|network_(dis|re)connect)$/;
-/** The tools of a session that is about nothing else. */
+/** The tools of a session with one subject. */
 export const NARROWED_TOOLS = TOOLS.filter(({ name }) => NARROWED.test(name));
-/** What waits, or works a while, is drawn less often. */
+/** Calls that wait or work longer are drawn less often. */
 const SLOW = /^(event_wait|package_install|disposable_run)$/;
 
 const METHODS = [
@@ -122,7 +122,7 @@ const stepOf = (tool: Tool, narrowed: number): fc.WeightedArbitrary<Step> => ({
   }),
 });
 
-/** A session of an agent. Each has some of the tools, so that what they do adds up now and then. */
+/** A session of an agent. Each has some of the tools, so that their effects sometimes combine. */
 export const sessions = (tools: readonly Tool[] = TOOLS): fc.Arbitrary<readonly Step[]> =>
   fc.subarray([...tools], { minLength: 5, maxLength: Math.min(9, tools.length) }).chain((some) =>
     fc.array(
@@ -137,19 +137,19 @@ export const sessions = (tools: readonly Tool[] = TOOLS): fc.Arbitrary<readonly 
     ),
   );
 
-/** What need not hold of a call that could not be put right at once, until it is: a half-made disposable has its template's tier. */
+/** Exceptions for a call that could not be undone at once, until it is: a half-made disposable has its template's tier. */
 const WHEN_SETTLED = new Set([
   'crash.no-residue',
   'birth.tagged-before-named',
   'tiers.no-escalation',
   'remove.is-a-tombstone',
 ]);
-/** A client that changed its mind sees the host while the call is still under way: its outcome is not written yet. */
+/** A client that cancelled sees the host during the call: its outcome is not written yet. */
 const UNDER_WAY = new Set([...WHEN_SETTLED, 'audit.complete']);
-/** A qmcpd that is killed leaves the intent alone; what there is no way back from (a bigger disk) may have happened by then. */
+/** A killed qmcpd leaves only the intent; an effect that cannot be undone (a bigger disk) may have happened by then. */
 const CUT_SHORT = new Set(['audit.complete']);
 
-/** One host, an agent on it, and what holds of it. */
+/** One host, an agent on it, and the invariants. */
 export class Stage {
   readonly codes: Record<string, number> = {};
   private frozen = false;
@@ -173,7 +173,7 @@ export class Stage {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  /** What a step broke: ids of invariants, and what came of the call. */
+  /** The invariants that a step broke, by id, and the outcome of the call. */
   async play(step: Step): Promise<{ broken: string[]; came: Came }> {
     this.operate(step.operator);
     await this.narrow(step);
@@ -191,7 +191,7 @@ export class Stage {
     const left = came.data?.unfinished === true || underWay;
     const broken = this.held(step.tool, before, underWay ? UNDER_WAY : left ? WHEN_SETTLED : new Set());
     if (left) {
-      // What was left undone is put right when qmcpd starts, before anybody is answered.
+      // When qmcpd starts, it finishes what was left undone before it answers anybody.
       await this.sim.qmcpd.restart();
       const cutShort = underWay && this.intended(before);
       broken.push(...this.held(step.tool, before, cutShort ? CUT_SHORT : new Set()));
@@ -199,7 +199,7 @@ export class Stage {
     return { broken, came };
   }
 
-  /** Aborted when that many requests have come to qubesd. */
+  /** Aborted after that many requests to qubesd. */
   private cancelled(at = Number.POSITIVE_INFINITY): { readonly signal: AbortSignal; forget(): void } {
     const { host } = this.sim;
     const original = host.call.bind(host);
@@ -241,7 +241,7 @@ export class Stage {
     const name = qube ?? source ?? template;
     if (name === undefined || narrows === undefined) return;
     const [verb, tags] = narrows === 'free' ? ['Remove', NARROWINGS] : ['Set', [narrows]];
-    // Where there is no such qube, or no such tag on it, there is nothing to do.
+    // If there is no such qube, or no such tag on it, there is nothing to do.
     for (const tag of tags)
       await this.sim.host.call(Buffer.from(`admin.vm.tag.${verb}+${tag} dom0 name ${name}\0`));
   }
@@ -256,7 +256,7 @@ export class Stage {
   }
 }
 
-/** The first step of a session that breaks something, in words; undefined when nothing does. */
+/** The first step of a session that breaks something, in words; undefined if none does. */
 export async function broken(
   session: readonly Step[],
   codes: Record<string, number> = {},

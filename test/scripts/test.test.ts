@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { packageFile } from '../../sim/root.js';
 
-// What `npm test` runs. It is not compiled, since it is there before anything is.
+// The program behind `npm test`. It is not compiled, because it runs before anything is.
 const { closing, pythonOutcome, runAll, unitFiles, vitestOutcome } = await import(
   packageFile('scripts/test.mjs')
 );

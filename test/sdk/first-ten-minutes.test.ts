@@ -1,6 +1,6 @@
 /**
- * What docs/how-to/write-a-plugin.md tells an author to do, done: its commands as they stand there, in an empty folder, with the
- * packed package. Only the paths differ, and where `qmcp` is installed from.
+ * Follows docs/how-to/write-a-plugin.md: runs its commands unchanged in an empty folder, with the packed package. Only the paths
+ * differ, and where `qmcp` is installed from.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -26,14 +26,14 @@ let tarball: string;
 const done = new Set<string>();
 
 /**
- * An author's `npm install`, for this machine. Libraries that the sources have need not be unpacked again; npm takes away what
- * the author does not ask for.
+ * An author's `npm install` on this machine. Libraries of the checkout are copied instead of unpacked; npm removes those that
+ * the author does not request.
  */
 const install = () => `mkdir node_modules
 cp -R '${ROOT}node_modules'/* node_modules
 npm install --ignore-scripts --prefer-offline --no-audit --no-fund ${tarball} typescript@${typescript} vite@${vite} vitest@${vitest} @types/node@${manifest.devDependencies['@types/node']}`;
 
-/** The commands of a step of the tutorial, for this machine. */
+/** The commands of one step of the tutorial, for this machine. */
 function commands(step: string): string {
   const found = new RegExp(`^\`\`\`sh ${step}\n([\\s\\S]*?)^\`\`\``, 'm').exec(TUTORIAL)?.[1];
   if (found === undefined) throw new Error(`the tutorial has no step ${step}`);
@@ -58,14 +58,14 @@ function run(line: string, cwd = home): Promise<Ran> {
   });
 }
 
-/** Fails the test with everything that was said unless it ended as it should. */
+/** Fails the test with the complete output unless the command ended as expected. */
 async function follow(step: string, code = 0): Promise<string> {
   const ran = await run(commands(step));
   expect(ran, ran.output).toMatchObject({ code });
   return ran.output;
 }
 
-/** The tools an agent has who is served as the tutorial says. */
+/** The tools of an agent that is served as the tutorial says. */
 async function session<T>(
   more: readonly string[],
   work: (client: Client) => Promise<T>,
@@ -89,7 +89,7 @@ async function startHost(): Promise<void> {
   running = spawn('bash', ['-c', `exec ${commands('host').trim()}`], {
     cwd: home,
     stdio: ['ignore', 'pipe', 'inherit'],
-    // npx starts the host as a process of its own, and does not pass a signal on.
+    // npx starts the host as a separate process, and does not pass a signal on.
     detached: true,
   });
   const up = await new Promise<string>((resolve) => {
@@ -162,7 +162,7 @@ describe('the first ten minutes of an author', () => {
     expect(review).toMatch(/belongs to the plugin hello: read\n.*at least the tier read/);
     await follow('operator');
     expect(await follow('check')).toContain('Nothing is wrong');
-    // qmcpd looks at its files again once a second.
+    // qmcpd reads its files again once a second.
     await eventually(() => follow('plugins')).toMatch(/hello +loaded +hello_greet/);
     await session([], async (client) => {
       expect(await toolsOf(client)).toContain('hello_greet');

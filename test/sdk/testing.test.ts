@@ -58,7 +58,7 @@ const plugin = definePlugin({
       ...{ ...tool, name: 'mine_start', effect: 'write', uses: { start }, upholds: start.invariants },
       run: async ({ start }, { qube }) => ({ word: (await start(qube, {})).state }),
     }),
-    // Tells one hidden qube from a missing one, though dom0 does not.
+    // Distinguishes a hidden qube from a missing one, although dom0 does not.
     defineTool({
       ...{ ...tool, name: 'mine_leak', effect: 'read', uses: { look }, upholds: [] },
       run: async ({ look }, { qube }) => {
@@ -66,7 +66,7 @@ const plugin = definePlugin({
         return { word: (await look(qube, {})).state };
       },
     }),
-    // Refuses everybody alike, and starts a qube on the way.
+    // Refuses all qubes alike, but starts one first.
     defineTool({
       ...{ ...tool, name: 'mine_noisy', effect: 'write', uses: { start }, upholds: start.invariants },
       run: async ({ start }) => {

@@ -56,7 +56,7 @@ describe('the types that an author writes', () => {
   });
 });
 
-// Never run: what an author must not be able to write does not compile.
+// Never run: these mistakes of an author must not compile.
 const refusedByTheCompiler = () => {
   const target = { ...rest, capability: 'exec', params: NoParams } as const;
   const host = { ...rest, params: Named } as const;

@@ -192,7 +192,7 @@ describe('a disposable', () => {
     const name = await seat.operator('admin.vm.CreateDisposable', 'ai-dvm');
     await seat.operator('admin.vm.Start', name);
     expect(tags(name)).toContain('ai-full');
-    // Its tags came without an event; one that qmcpd finds by looking is nobody's just the same.
+    // Its tags came without an event; a qube that qmcpd finds by a scan also belongs to nobody.
     for (const again of [async () => {}, () => seat.sim.qmcpd.restart()]) {
       await again();
       expect(await seat.call(name, 'qmcp.inspect.State')).toEqual(
@@ -232,7 +232,7 @@ describe('a disposable', () => {
     const [high, low] = [await disposable('ai-dvm'), await disposable('ai-low')];
     const before = seat.truth();
     for (const template of ['ai-dvm', 'ai-low']) {
-      // Refused by qubesd before it has a name: whatever is undone is looked for among all disposables.
+      // qubesd refuses it before it has a name, so that the undo looks among all disposables.
       const undo = seat.sim.host.faults.add({
         method: 'admin.vm.CreateDisposable',
         count: 1,

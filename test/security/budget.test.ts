@@ -4,7 +4,7 @@ import { timeless } from '../support/timeless.js';
 import { eventually } from '../support/waiting.js';
 import { configure, Listener, roomy, Seat } from './host.js';
 
-// However long a test takes, the minute and the hour it counts in are not over.
+// However long a test takes, its minute and its hour do not end.
 beforeAll(() => {
   timeless();
 });
@@ -21,7 +21,7 @@ afterEach(() => seat.leave());
 const GIB = 2 ** 30;
 const spawn = (name: string, more: object = {}) =>
   seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
-/** As the agent hears it: `{ qubes: { used, limit, left }, … }`. */
+/** The budget as the agent gets it: `{ qubes: { used, limit, left }, … }`. */
 async function budget(): Promise<Record<string, { used: number; limit: number; left: number }>> {
   const { result } = await seat.ask('@adminvm', 'qmcp.storage.Budget');
   return Object.fromEntries(result.lines.map(({ line, ...numbers }: { line: string }) => [line, numbers]));
@@ -96,7 +96,7 @@ describe('a budget', () => {
 
   it('the budget of memory cannot be evaded by giving a running qube or its template less', async () => {
     await take({ memory: 9000, vcpus: 8 });
-    // The operator shares a template whose qubes have much, and a template for disposables.
+    // The operator shares a template with large qubes, and a template for disposables.
     for (const tag of ['ai-exec', 'ai-net', 'ai-full'])
       await seat.operator('admin.vm.tag.Set', 'ai-debian', tag);
     for (const key of ['memory', 'maxmem'])
@@ -123,7 +123,7 @@ describe('a budget', () => {
       await seat.operator('admin.vm.property.Set', 'ai-debian', key, '4000');
     for (const name of ['ai-n1', 'ai-n2', 'ai-n3']) await spawn(name);
     for (const name of ['ai-n1', 'ai-n2']) expect((await seat.ask(name, 'qmcp.spawn.Start')).code).toBe('ok');
-    // As qubesd itself does when a template tells it by qubes.NotifyTools that it is another system.
+    // qubesd does this when a template reports by qubes.NotifyTools that it is another system.
     await seat.operator('admin.vm.property.Set', 'ai-debian', 'maxmem', '0');
     await seat.operator('admin.vm.property.Set', 'ai-debian', 'memory', '400');
     expect((await budget()).memory!.used).toBe(8000);
@@ -240,7 +240,7 @@ describe('a budget', () => {
       for (let at = 0; at < 100; at++) await seat.direct('qmcp.nothing.Here', 'ai-debian', { at });
     }
     const refusals = seat.audit().slice(before);
-    // One line for each that was let in, and one for all the others of the row.
+    // One line for each accepted call, and one for all others in a row.
     expect(refusals).toHaveLength(20);
     expect(refusals.filter(({ code }) => code === 'rate-limited')).toHaveLength(1);
   });

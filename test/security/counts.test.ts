@@ -10,7 +10,7 @@ afterEach(async () => {
   await seat.leave();
 });
 
-/** The Admin API requests qmcpd makes while `act` runs: method, argument and destination. */
+/** The Admin API requests that qmcpd makes while `act` runs: method, argument and destination. */
 async function requests(act: () => Promise<unknown>): Promise<string[]> {
   const { host } = seat.sim;
   const original = host.call.bind(host);

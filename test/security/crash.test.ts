@@ -1,4 +1,4 @@
-/** What the crash sweep (sweep.test.ts), which cuts every verb off at each of its calls, does not show. */
+/** Cases that the crash sweep (sweep.test.ts), which interrupts every verb at each of its calls, does not show. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
 import { Seat } from './host.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { roomy, Seat } from './host.js';
 
-/** A world whose ceiling is a few destinations. */
+/** A world whose ceiling has a few destinations. */
 const narrow = (root: string): void => {
   roomy(root);
   appendFileSync(
@@ -31,7 +31,7 @@ const take = async (prepare = narrow) => {
 };
 afterEach(() => seat.leave());
 
-/** Takes the shipped `to = "*"` away. */
+/** Removes the shipped `to = "*"`. */
 function everywhereOff(root: string): void {
   const path = join(root, 'etc/qmcp/qmcp.toml');
   const text = readFileSync(path, 'utf8');
@@ -90,7 +90,7 @@ describe('outbound rules', () => {
     { to: 'a\naction=accept' },
     { to: '*.example.org', protocol: 'tcp', ports: '443' },
     { to: 'WWW.example.org' },
-    // Python takes whatever follows the % for an address's zone, a line of its own included.
+    // Python takes everything after the % for an address's zone, even a line feed.
     { to: '2001:db8::%eth0', protocol: 'udp', ports: '53' },
     { to: '2001:db8::%x\naction=accept dsthost=evil.example comment=', protocol: 'udp', ports: '53' },
     { to: '2001:db8::/32%x\naction=accept comment=', protocol: 'udp', ports: '53' },

@@ -7,12 +7,12 @@ const host = seat();
 const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
 const REFUSED = '{"error":{"code":"invalid-request"},"ok":false}\n';
 
-/** Nanoseconds for which qmcpd has been on a processor: whatever else runs on this machine is not in it. Some kernels count ticks. */
+/** Nanoseconds of processor time of qmcpd, so other processes do not count. Some kernels count ticks. */
 const processor = () => Number(readFileSync(`/proc/${host().sim.qmcpd.pid}/schedstat`, 'utf8').split(' ')[0]);
-/** Enough of them that a tick more or less does not matter. */
+/** Enough repetitions that one tick more or less does not matter. */
 const ENOUGH = 50_000_000;
 
-/** What it costs qmcpd to judge these bytes, on average. It does one thing at a time: so long its other callers wait. */
+/** The average cost of these bytes for qmcpd. It does one thing at a time, so its other callers wait as long. */
 async function cost(payload: string, isEnough: (judged: number, spent: number) => boolean): Promise<number> {
   const before = processor();
   let judged = 0;
@@ -41,7 +41,7 @@ describe('no payload keeps qmcpd from serving other callers', () => {
     it(what, async () => {
       const plain = await cost(PLAIN, (judged, spent) => spent > ENOUGH || judged === 20_000);
       const hostile = await cost(payload, (judged, spent) => judged === 20 || spent > 100 * ENOUGH);
-      // A square of as many bytes would be ten thousand times as much.
+      // Quadratic cost of as many bytes would be ten thousand times as much.
       expect(hostile / plain).toBeLessThan(100);
     });
 });

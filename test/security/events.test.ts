@@ -8,7 +8,7 @@ beforeEach(async () => {
 });
 afterEach(() => seat.leave());
 
-/** What an agent hears while `meanwhile` happens. */
+/** The events that an agent hears during `meanwhile`. */
 async function hears(meanwhile: (listener: Listener) => Promise<unknown>): Promise<Heard[]> {
   const listener = await Listener.of(seat);
   await meanwhile(listener);
@@ -100,7 +100,7 @@ describe('an agent that listens', () => {
     await original(Buffer.from('admin.vm.tag.Set+x dom0 name work\0'));
     await listener.caughtUp();
     host.call = original;
-    // By a change of that one the listener was seen to have caught up.
+    // When the listener hears a change of that qube, it has caught up.
     expect(asked.filter((request) => !request.endsWith(' ai-debian'))).toEqual([]);
     expect(asked).not.toEqual([]);
   });

@@ -1,6 +1,6 @@
 import { type Contract, installedContracts } from './noninterference/calls.js';
 
-/** What a well-formed call of any installed service says where it has to say something. */
+/** Valid parameters for a call of any installed service. */
 const SAID: Readonly<Record<string, unknown>> = {
   name: 'ai-new',
   template: 'ai-debian',
@@ -23,8 +23,8 @@ export interface EveryCall {
 }
 
 /**
- * A well-formed call of every installed service that dom0 answers, as often as it names a qube of the caller's: with `name`
- * in that place and `others` in the rest. A new service is among them from the day it is installed.
+ * A well-formed call of every installed service that dom0 answers, one for each parameter that names a qube of the caller's:
+ * with `name` in that place and `others` in the rest. A new service is included when it is installed.
  */
 export function everyCallOn(name: string, others = 'ai-debian'): EveryCall[] {
   return installedContracts()
@@ -51,7 +51,7 @@ export function everyCallOn(name: string, others = 'ai-debian'): EveryCall[] {
     });
 }
 
-/** A well-formed call of every service that only reads, on that qube or on none. */
+/** A well-formed call of every service that only reads, on that qube or without a target. */
 export function everyReadOn(name: string): EveryCall[] {
   return installedContracts()
     .filter(({ route, effect }) => route === 'dom0' && effect === 'read')

@@ -81,7 +81,7 @@ describe('a qube outside the world cannot be told from one that does not exist',
       ] as const)
         for (const name of ['ai-hidden', 'ai-gone', 'ai-debian']) {
           const { stdout } = await host().call('@adminvm', service, { name, ...source });
-          // A template is no source of a clone: that is said before anything is, for every name alike.
+          // A template cannot be cloned: that is checked first, for every name alike.
           const expected = service === 'qmcp.spawn.Create' ? 'name-taken' : 'not-permitted';
           expect(stdout).toBe(`{"error":{"code":"${expected}"},"ok":false}\n`);
         }

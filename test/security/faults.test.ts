@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
 import { Seat } from './host.js';
 
-/** What an error of qubesd's may say, and no reply may. */
+/** Words of qubesd's errors that no reply may contain. */
 const SECRET = 'vault, work and sys-firewall are in lvm:qubes_dom0/vm-vault-private at 10.137.0.9';
 const LEAK = /vault|\bwork\b|firewall|lvm|qubes_dom0|10\.137|Error|Traceback/;
 
@@ -73,7 +73,7 @@ const VERBS: Record<string, Verb> = {
   },
 };
 
-/** Spoils the nth call to qubesd from now, and no other. */
+/** Makes the nth call to qubesd from now fail, and no other. */
 function spoil(nth: number, fault: (carryOut: () => Promise<Uint8Array>) => Promise<Uint8Array>) {
   const { host } = seat.sim;
   const original = host.call.bind(host);
@@ -119,7 +119,7 @@ describe('effects that could not be undone at once', () => {
   it('an effect that could not be undone is reported as unfinished, is out of everybody’s reach, and is undone without a restart', async () => {
     const { host } = seat.sim;
     const original = host.call.bind(host);
-    // Refused only after the qube was made, so that it has to be removed again, and then it cannot be removed.
+    // qubesd refuses after the qube was made, so that it must be removed, and then the removal fails.
     host.call = (request) =>
       /^admin\.vm\.(Remove|firewall\.Set)/.test(Buffer.from(request).toString('latin1'))
         ? FAULTS['an error'](() => original(request))

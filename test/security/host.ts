@@ -19,7 +19,7 @@ export function configure(root: string, keys: Record<string, string | number>): 
   writeFileSync(path, text);
 }
 
-/** Room for whatever a test makes; tests of the budget say their own. */
+/** Enough budget for every test; tests of the budget set their own. */
 export const roomy = (root: string): void =>
   configure(root, {
     qubes: 10_000,
@@ -43,10 +43,10 @@ export interface Heard {
   readonly qube: string | null;
 }
 
-/** The template of the demo's world, whose label the tests change to see how far a listener has come. */
+/** The template of the demo's world: the tests change its label to see whether a listener has caught up. */
 const MARK = 'ai-debian';
 
-/** An agent that listens to what happens to its world's qubes. */
+/** An agent that listens to the events of its world's qubes. */
 export class Listener {
   private said = '';
   private marks = 0;
@@ -67,19 +67,19 @@ export class Listener {
     );
   }
 
-  /** It misses nothing from here on. */
+  /** It misses no event from here on. */
   static async of(seat: Seat): Promise<Listener> {
     const listener = new Listener(seat);
     await until(() => listener.all().some(({ event }) => event === 'watching'));
     return listener;
   }
 
-  /** What it has heard so far. */
+  /** The events so far. */
   heard(): Heard[] {
     return this.all().filter(({ event, qube }) => !['watching', 'nothing'].includes(event) && qube !== MARK);
   }
 
-  /** What it has heard when it has heard of all that has happened until now. */
+  /** The events after it has heard everything that has happened until now. */
   async caughtUp(): Promise<Heard[]> {
     this.marks += 1;
     await this.seat.operator('admin.vm.property.Set', MARK, 'label', this.marks % 2 ? 'orange' : 'yellow');
@@ -87,13 +87,13 @@ export class Listener {
     return this.heard();
   }
 
-  /** It goes. qmcpd notices when it has something to say to it. */
+  /** Disconnects. qmcpd notices at the next event. */
   async leave(): Promise<void> {
     this.leaving.abort();
     await this.over;
   }
 
-  /** Everything it was told, when it is told no more. */
+  /** All its events, when no more come. */
   async end(): Promise<string> {
     await this.over;
     return this.said;
@@ -105,14 +105,14 @@ export class Listener {
   }
 }
 
-/** A simulated host with the real qmcpd, and the moves an attacker in the control qube has. */
+/** A simulated host with the real qmcpd, and the actions of an attacker in the control qube. */
 export class Seat {
   private constructor(
     readonly sim: SimHost,
     private readonly directory: string,
   ) {}
 
-  /** `prepare` does to dom0's files what an operator might have done before. */
+  /** `prepare` changes dom0's files as an operator might have done before. */
   static async take(
     world: SimOptions['spec'] = 'demo',
     prepare: (root: string) => void = roomy,
@@ -120,7 +120,7 @@ export class Seat {
   ): Promise<Seat> {
     const directory = mkdtempSync(join(tmpdir(), 'qmcp-'));
     const seat = new Seat(await startHost({ spec: world, dir: directory, prepare, api }), directory);
-    // Once it has answered this, qmcpd has looked around, as it does when it starts, and asks qubesd nothing unasked.
+    // After this answer, qmcpd has scanned as it does at its start, and sends qubesd no requests of its own.
     await seat.call('@adminvm', 'qmcp.inspect.List');
     return seat;
   }
@@ -130,14 +130,14 @@ export class Seat {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** A call as the control qube makes it, policy included. */
+  /** A call from the control qube, through the policy. */
   async call(target: string, service: string, payload: unknown = {}, source = 'mcp-control') {
     const stdin = typeof payload === 'string' ? payload : JSON.stringify(payload);
     const { exit, stdout } = await this.sim.call(source, target, service, Buffer.from(stdin));
     return { exit, stdout: Buffer.from(stdout).toString('utf8') };
   }
 
-  /** A call as the control qube makes it, and what came of it: `ok`, a refusal's code, or `denied` by the policy. */
+  /** A call from the control qube and its outcome: `ok`, a refusal's code, or `denied` by the policy. */
   async ask(target: string, service: string, payload: unknown = {}): Promise<Answer> {
     const { stdout } = await this.call(target, service, payload);
     if (stdout === '') return { code: 'denied' };
@@ -145,17 +145,17 @@ export class Seat {
     return ok ? { code: 'ok', result } : error;
   }
 
-  /** A qube of the host as it is in truth. */
+  /** The actual state of a qube. */
   qube(name: string) {
     return this.sim.host.snapshot().qubes.find((one) => one.name === name);
   }
 
-  /** The name of the first disposable there is: qubesd draws them. */
+  /** The name of the first disposable: qubesd draws these names. */
   disposable(): string | undefined {
     return this.sim.host.snapshot().qubes.find((qube) => qube.class === 'DispVM')?.name;
   }
 
-  /** A call that gets past the policy, or never met it: straight to qmcpd's socket. */
+  /** A call past the policy: directly to qmcpd's socket. */
   async direct(
     service: string,
     target: string,
@@ -167,7 +167,7 @@ export class Seat {
     return this.bytes(Buffer.from(`${service}+ ${source} ${where}\0${body}`));
   }
 
-  /** Any bytes at all to qmcpd's socket, then end of file. */
+  /** Any bytes to qmcpd's socket, then end of file. */
   bytes(bytes: Uint8Array): Promise<string> {
     return new Promise((resolve, reject) => {
       const socket = createConnection({
@@ -185,7 +185,7 @@ export class Seat {
     });
   }
 
-  /** An Admin API call as the operator makes it in dom0. Fails the test when qubesd refuses. */
+  /** An Admin API call of the operator in dom0. Fails the test if qubesd refuses. */
   async operator(method: string, dest: string, argument = '', payload = ''): Promise<string> {
     const request = Buffer.from(`${method}+${argument} dom0 name ${dest}\0${payload}`);
     const reply = Buffer.from(await this.sim.host.call(request)).toString('utf8');
@@ -193,7 +193,7 @@ export class Seat {
     return reply.slice(2);
   }
 
-  /** Holds the first call to qubesd of this method until it is let go. */
+  /** Holds the first call of this method to qubesd until it is released. */
   hold(method: string): { arrived: Promise<void>; release(): void } {
     const { host } = this.sim;
     const original = host.call.bind(host);
@@ -214,13 +214,13 @@ export class Seat {
     return { arrived, release };
   }
 
-  /** A line of the world's budget, as qmcpd tells it. */
+  /** A row of the world's budget in qmcpd's answer. */
   async budget(line: string): Promise<{ readonly used: number; readonly limit: number }> {
     const { result } = await this.ask('@adminvm', 'qmcp.storage.Budget');
     return result.lines.find((one: { line: string }) => one.line === line);
   }
 
-  /** Resolves when so many calls of the world are under way: each has come to where it waits for others, or beyond. */
+  /** Resolves when so many calls of the world are in progress: each waits for others, or is beyond that. */
   underWay(calls: number): Promise<void> {
     return until(async () => (await this.budget('concurrent_calls')).used === calls + 1);
   }
@@ -233,7 +233,7 @@ export class Seat {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
-  /** The host's truth, to hold against itself. */
+  /** The host's actual state as text, for comparison. */
   truth(): string {
     return JSON.stringify(this.sim.host.snapshot());
   }

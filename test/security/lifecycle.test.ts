@@ -122,7 +122,7 @@ describe('the audit log', () => {
       ['outcome', 'qmcp.spawn.Create', 'ok'],
     ]);
     expect(entries[0]!.call).toBe(entries[1]!.call);
-    // Everything that is not a hash, an identity or a time, spelled out: there is no room for a value in it.
+    // Every field that is not a hash, an identity or a time, so that no value can hide.
     for (const { hash, prev, call, time, kind, code, ...rest } of entries)
       expect(rest).toEqual({
         seq: expect.any(Number),

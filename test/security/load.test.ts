@@ -8,7 +8,7 @@ import { configure, roomy, Seat } from './host.js';
 // The package is CommonJS and its types describe an ES default export.
 const jcs = canonicalize as unknown as (value: unknown) => string;
 
-/** Calls in all, from 32 connections at a time; QMCP_LOAD=10000 for the whole of it. */
+/** The number of calls, from 32 connections at a time; QMCP_LOAD=10000 for a full run. */
 const CALLS = Number(process.env.QMCP_LOAD ?? 1_500);
 const CONNECTIONS = 32;
 const QUBES = 6;
@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => seat.leave());
 
-/** One after the other: looks at what is there and what is not, makes, starts, sets, stops, removes and brings back. */
+/** One after the other: looks at existing and missing qubes, makes, starts, configures, stops, removes and restores. */
 const NAMES = ['ai-a', 'ai-b', 'ai-c', 'ai-d', 'ai-e', 'ai-f', 'ai-g', 'ai-h'];
 function call(at: number): Promise<string> {
   const name = NAMES[(at * 7) % NAMES.length]!;
@@ -42,7 +42,7 @@ function call(at: number): Promise<string> {
   return kinds[(at * 5) % kinds.length]!();
 }
 
-/** KiB of memory qmcpd holds. */
+/** The memory of qmcpd in KiB. */
 const memory = () =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${seat.sim.qmcpd.pid}/status`, 'utf8'))![1]);
 
@@ -76,7 +76,7 @@ describe('under load', () => {
     expect(most.running).toBeLessThanOrEqual(3);
     expect(late).toBeLessThan(early + 8_192);
 
-    // Every refusal is one line, every change an intent and an outcome, and each follows from the one before.
+    // Every refusal is one line, every change an intent and an outcome, and each line follows from the previous one.
     const lines = seat.audit().slice(before);
     const intents = new Set(lines.filter(({ kind }) => kind === 'intent').map(({ call }) => call));
     const outcomes = lines.filter(({ kind }) => kind === 'outcome').map(({ call }) => call);

@@ -76,7 +76,7 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
     });
     for (let at = 0; at < 20; at++)
       expect(JSON.parse(await host().direct('qmcp.inspect.List', '@adminvm'))).toMatchObject({ ok: true });
-    // Nor are the 64 a way to have more calls under way than the world may: they are none yet.
+    // The 64 do not exceed the world's limit of calls at once, because they are not calls yet.
     const refused = '{"error":{"code":"invalid-request"},"ok":false}\n';
     expect(await Promise.all(slow)).toEqual(Array(64).fill(refused));
     expect(host().truth()).toBe(truth);
@@ -97,7 +97,7 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
     const calls = await Promise.all(
       Array.from({ length: 20 }, () => host().direct('qmcp.inspect.State', 'vault')),
     );
-    // As many as the world may have at once are under way; every other call is refused, and none hangs.
+    // As many calls as the world may have are in progress; every other call is refused, and none hangs.
     for (const reply of calls)
       expect(reply).toMatch(/^\{"error":\{"code":"(busy|not-found)"\},"ok":false\}\n$/);
     await eventually(async () =>

@@ -1,4 +1,4 @@
-/** What the operator does, or the agent itself, while a call is under way: what a call began with is not what it ends with. */
+/** Actions of the operator, or of the agent itself, during a call: the state at its end is not that at its beginning. */
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deviceOf } from '../../sim/host/populate.js';
@@ -39,7 +39,7 @@ describe('the operator takes a qube out', () => {
           rounds += 1;
         }
       })();
-      // At one place or another of what qmcpd asks of qubesd for that.
+      // At each of the requests that qmcpd sends to qubesd for that.
       await until(() => asked >= requests);
       const { code } = await qmcpAdmin(seat.sim.root, 'expel', 'ai-one', '--yes');
       const then = rounds;

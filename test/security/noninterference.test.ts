@@ -1,9 +1,9 @@
 /**
- * Two hosts that differ only outside the world give an agent byte-identical transcripts, whatever it does. Needs no list of
- * attacks: the calls come from the installed contracts, so a new service is attacked from the day it is installed.
+ * Two hosts that differ only outside the world give an agent byte-identical transcripts, whatever it does. This needs no list of
+ * attacks: the calls come from the installed contracts, so a new service is attacked as soon as it is installed.
  *
  *     QMCP_PAIRS=20000 npx vitest run test/security/noninterference.test.ts
- *     QMCP_SEED=… repeats a run, by the seed it printed
+ *     QMCP_SEED=…           repeats a run, by the seed it printed
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -26,7 +26,7 @@ const PAIRS = Number(process.env.QMCP_PAIRS ?? 300);
 
 interface Step {
   readonly call: Call;
-  /** On one side only, before the call and while it goes on. */
+  /** On one side only, before the call and during it. */
   readonly side: Side;
   readonly before: readonly Change[];
   readonly meanwhile: readonly Change[];
@@ -59,14 +59,14 @@ const scenario = (differences: Differences): fc.Arbitrary<Scenario> => {
 let dom0: Dom0;
 beforeAll(() => {
   dom0 = Dom0.write();
-  // One host may take longer than the other for the same.
+  // One host may take longer than the other for the same call.
   timeless();
 });
 afterAll(async () => {
   dom0.remove();
 });
 
-/** How much was compared, and what of it was no refusal: a comparison of refusals alone would show little. */
+/** Counts the comparisons, and those without a refusal: a comparison of refusals alone would show little. */
 const compared = { calls: 0, requests: 0, codes: {} as Record<string, number> };
 
 /** The first difference between the two sides, or undefined. */
@@ -138,7 +138,7 @@ describe(`noninterference: hosts that differ only outside the world cannot be to
       ...contracts.flatMap((one) => (one.route === 'dom0' ? one.service : [])),
     ];
     const never = services.filter((service) => !compared.codes[`${service} ok`]);
-    // Some take calls before them that fit together, which chance seldom makes; of a few pairs nothing can be expected.
+    // Some need earlier calls that fit together, which is rare by chance; with few pairs, they may be missing.
     expect(PAIRS < 300 ? 0 : never.length, `never: ${never}`).toBeLessThan(services.length / 3);
   });
 });

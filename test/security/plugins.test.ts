@@ -1,4 +1,4 @@
-/** Attack 25: a plugin that reaches for what is not its own, or fails in any way, takes nothing and nobody with it. */
+/** Attack 25: a plugin that reaches for what is not its own, or fails in any way, harms no other plugin. */
 import 'reflect-metadata';
 import fc from 'fast-check';
 import { container, inject, injectable, singleton } from 'tsyringe';
@@ -40,7 +40,7 @@ const handled = (handler: unknown): Plugin =>
   });
 const ran = (run: (...args: never[]) => unknown): Plugin =>
   pluginOf('own', { services: [own], tools: [toolOf('own_tool', own, { run: run as never })] });
-/** Whatever became of the attacker, the plugin beside it serves its tool. */
+/** Whatever happens to the attacker, the plugin beside it serves its tool. */
 const beside = async (attacker: unknown) => {
   const victim = pluginOf('victim');
   const installed = [victim, ...graphOf([{ origin: 'a', plugin: attacker }]).plugins];
@@ -228,7 +228,7 @@ describe('a plugin fails while it serves', () => {
     leave.abort();
     await expect(call).rejects.toMatchObject({ code: 'failed' });
     fail(new Error('late'));
-    // An unheard rejection would end the process, and the test run with it.
+    // An unhandled rejection would end the process, and the test run with it.
     await turn();
   });
 

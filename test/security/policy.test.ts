@@ -10,7 +10,7 @@ const questions: string[] = [];
 beforeAll(async () => {
   seat = await Seat.take('demo', (root) => {
     roomy(root);
-    // What an operator may allow to all other qubes, in a file that sorts after ours.
+    // Rules that an operator may add for all other qubes, in a file that sorts after ours.
     const wide = 'qubes.ReceiveUpdates * @anyvm @adminvm allow\nadmin.vm.List * @anyvm @adminvm allow\n';
     writeFileSync(join(root, 'etc/qubes/policy.d/50-operator.policy'), wide);
   });
@@ -82,7 +82,7 @@ const TARGETS = [
   'no-such-qube',
 ];
 
-/** What qrexec-client-vm ends with when the policy says no. */
+/** The exit code of qrexec-client-vm when the policy denies. */
 const refused = async (source: string, target: string, service: string) =>
   (await seat.call(target, service, '', source)).exit === 126;
 
@@ -115,7 +115,7 @@ describe('a qube inside the world', () => {
     'a removed qube': () => 'ai-gone',
     'a disposable of a qube': () => disposable,
   };
-  /** An agent could carry files there itself: between qubes it may run commands in, the platform's own copy is open. */
+  /** An agent could carry files there itself: the platform's own copy is open between qubes in which it may run commands. */
   const copies = (who: string) => (who === 'a removed qube' ? [] : ['qubes.Filecopy on ai-peer']);
   for (const [who, source] of Object.entries(sources))
     it(`${who}: gets the date and copies files, and nothing else, without a question to the operator`, async () => {

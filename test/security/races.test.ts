@@ -46,7 +46,7 @@ describe('concurrent calls', () => {
 
   it('one call at a time changes a qube, whether it is the target or a name in the payload', async () => {
     seat = await Seat.take('demo', (root) => {
-      // A contract a third party might write: it removes a qube that is named, not called.
+      // A contract that a third party might write: it removes a qube named in the payload, not its target.
       const contracts = `${root}/etc/qmcp/contracts`;
       const remove = JSON.parse(readFileSync(`${contracts}/qmcp.spawn.Remove.json`, 'utf8'));
       const name = { type: 'string', pattern: '^[a-zA-Z][a-zA-Z0-9_.-]*$', maxLength: 31 };

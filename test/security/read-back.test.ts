@@ -8,9 +8,9 @@ beforeAll(async () => {
 afterAll(() => seat.leave());
 
 /**
- * Lets something happen to a qube that is being made, after all that the call did to it was done and looked at, and before it
- * is looked at as a whole: an extension of qubesd's, a script of the operator's. The last look begins with its tags, which
- * were asked for twice before: when the name was to be free, and after what was written.
+ * Changes a qube during its birth, after all that the call does to it and before the last look at it: an extension of qubesd or
+ * a script of the operator might. The last look begins with its tags, which were requested twice before: when the name had to be
+ * free, and after the writes.
  */
 function meanwhile(
   name: () => string | undefined,
@@ -68,7 +68,7 @@ describe('a birth is looked at as a whole before anybody hears of it; nothing is
       const { code } = await seat.ask('@adminvm', 'qmcp.spawn.Create', payload);
       expect(code).toBe('failed');
       if (what === 'has lost its stamp') {
-        // Only dom0 can do that. Such a qube is the operator's to whoever looks: it is not taken away, and not to be started.
+        // Only dom0 can do that. Such a qube belongs to the operator: it is not removed, and not to be started.
         expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toContain('not-found');
         expect(seat.qube('ai-one')!.state).toBe('Halted');
         await seat.operator('admin.vm.Remove', 'ai-one');

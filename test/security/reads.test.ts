@@ -1,4 +1,4 @@
-/** What an agent gets to see, on a host that is full of what it may not, and when reading it fails. */
+/** What an agent can see on a host that is full of what it may not see, also when a read fails. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { everyReadOn } from './every-call.js';
 import { Seat } from './host.js';
@@ -7,7 +7,7 @@ const reads = everyReadOn('work');
 let seat: Seat;
 beforeAll(async () => {
   seat = await Seat.take();
-  // The operator's own qube, all of whose references lead outside, at full tier.
+  // A qube of the operator at full tier, all of whose references lead outside.
   for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', 'work', tag);
   for (const key of ['guivm', 'audiovm', 'management_dispvm', 'default_dispvm'])
     await seat.operator('admin.vm.property.Set', 'work', key, 'default-dvm');
@@ -21,11 +21,11 @@ beforeAll(async () => {
 });
 afterAll(() => seat.leave());
 
-/** How many calls there were of late is no matter here. */
+/** The number of recent calls does not matter here. */
 const ask = async ({ service, target, payload }: (typeof reads)[number]) =>
   (await seat.direct(service, target, payload)).replace(/\{[^{}]*"calls_per_minute"[^{}]*\},/, '');
 
-/** Everything that is outside, by name, and what qubesd says of where and how things are kept. */
+/** Everything outside, by name, and what qubesd says about where and how things are stored. */
 function secrets(): RegExp {
   const { qubes } = seat.sim.host.snapshot();
   const seen = new Set(['work', 'ai-debian', 'sys-ai-net']);
@@ -90,7 +90,7 @@ describe('when any one call to qubesd fails, a read is refused, and never answer
           const { reply } = await during(nth, fault);
           const right =
             reply === whole || /^\{"error":\{"code":"(failed|not-found)"\},"ok":false\}\n$/.test(reply);
-          // A qube that has gone is left out of a list; one reference that leads nowhere is none of the caller's.
+          // A qube that was removed is left out of a list; a reference that leads nowhere is none of the caller's business.
           const gone = what.startsWith('no such') && /^\{"ok":true/.test(reply) && !secrets().test(reply);
           if (!right && !gone) wrong.push(`${what} at call ${nth}: ${reply}`);
         }

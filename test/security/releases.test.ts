@@ -1,4 +1,4 @@
-/** The same kernel and the same session on every release of Qubes it is for: their replies differ, what it does must not. */
+/** The same kernel and the same session on every release of Qubes: qubesd's replies differ, the effects must not. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { deviceOf } from '../../sim/host/populate.js';
 import { loadHostSpec } from '../../sim/index.js';
@@ -17,7 +17,7 @@ const on = (name: string, service: string, payload: object = {}) =>
 const tags = (name: string) => [...(seat.qube(name)?.tags ?? [])].sort().join(' ');
 const BORN = 'ai-born ai-full ai-managed created-by-mcp-control';
 
-/** A session that uses every service; each step is what it is called, what it takes, and what is so afterwards. */
+/** A session that uses every service; each step has a name, its parameters, and its effect. */
 async function session(devices: boolean): Promise<void> {
   const disk = { class: 'block', backend: 'ai-one', device: 'sda' };
   const memory = () => seat.qube('ai-one')!.properties.memory;

@@ -11,7 +11,7 @@ beforeEach(async () => {
 afterEach(() => seat.leave());
 
 const file = (path = 'etc/qmcp/qmcp.toml') => join(seat.sim.root, path);
-/** qmcpd looks again at a call, when a second has gone since it did: what it says of how many qubes there may be then. */
+/** qmcpd reads its files at a call, if a second has passed since it did: the budget shows the new limit then. */
 const limit = async () => (await seat.budget('qubes')).limit;
 const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 

@@ -1,6 +1,6 @@
 /**
- * What is required is data with ids, and everything that has to do with it cites the id: lines of dom0 as `# INVARIANT id`,
- * tests as `ATTACK number`. Nothing may be required and uncited, or cited and not required.
+ * Requirements are data with ids, and everything about them cites the id: lines of dom0 as `# INVARIANT id`, tests as `ATTACK
+ * number`. Nothing may be required without a citation, or cited without being required.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ const requirements = read('docs/invariants.md');
 const required = [...requirements.matchAll(/^\| ([a-z]+\.[a-z-]+) +\|/gm)].map(([, id]) => id!);
 const attacks = [...requirements.matchAll(/^(\d+)\. /gm)].map(([, number]) => Number(number));
 
-/** Where something is cited: `[id, file]`, by a pattern whose first group is the id. */
+/** Citations as `[id, file]`, by a pattern whose first group is the id. */
 function citations(folders: readonly string[], ends: RegExp, pattern: RegExp): [string, string][] {
   return folders.flatMap((folder) =>
     readdirSync(packageFile(folder), { recursive: true, encoding: 'utf8' })
@@ -45,7 +45,7 @@ describe('every invariant', () => {
     expect(sorted(marked.map(([id]) => id))).toEqual(sorted(required));
   });
 
-  // What a line of dom0 is held to: `npm run teeth` takes it out and runs the tests that cite its id.
+  // `npm run teeth` removes each such line of dom0 and runs the tests that cite its id.
   it('every invariant is cited by a test that fails without its line', () => {
     const citing = citations(
       ['test/security', 'test/operator', 'dom0/tests'],

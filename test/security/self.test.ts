@@ -5,7 +5,7 @@ import { Seat } from './host.js';
 let seat: Seat;
 beforeAll(async () => {
   seat = await Seat.take();
-  // Even where the operator has tagged by mistake what is never to be an agent's.
+  // Also where the operator tagged by mistake a qube that must never be an agent's.
   for (const name of ['mcp-control', 'sys-ai-net'])
     for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', name, tag);
 });

@@ -10,7 +10,7 @@ const COPY = 'qmcp.exec.FileCopy';
 let seat: Seat;
 const questions: string[] = [];
 
-/** The policy with copies in it, as the operator's command writes it. */
+/** The policy with copies, as the operator's command generates it. */
 function withCopies(root: string): void {
   roomy(root);
   const contract = (service: string) => join(root, `etc/qmcp/contracts/${service}.json`);
@@ -30,13 +30,13 @@ beforeAll(async () => {
   };
   for (const name of ['ai-one', 'ai-two', 'ai-sink'])
     await seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
-  // One sink is the world's as well, at full tier; one is the operator's own, outside.
+  // One sink is also enrolled, at full tier; one is the operator's own, outside.
   for (const name of ['ai-sink', 'personal']) await seat.operator('admin.vm.tag.Set', name, 'ai-dump');
   for (const name of ['personal', 'vault']) await seat.operator('admin.vm.Start', name);
 });
 afterAll(() => seat.leave());
 
-/** Does qrexec let files go from here to there? */
+/** Whether qrexec allows files from here to there. */
 const goes = async (from: string, to: string) =>
   (await seat.call(to, 'qubes.Filecopy', '', from)).exit !== 126;
 

@@ -1,7 +1,7 @@
 /**
- * qmcpd is killed at every one of its calls to qubesd, in every verb: before qubesd sees it, and after it was carried out. Or
- * it lives, and qubesd refuses that call, in words no agent may see.
- * What it finds when it is back it settles: the whole effect, or none. A new verb is an entry in sweep/verbs.ts.
+ * Kills qmcpd at every one of its calls to qubesd, in every verb: before qubesd gets the call, and after it was carried out. Or
+ * qmcpd lives, and qubesd refuses that call, in words that no agent may see. After its restart, qmcpd finishes or undoes the
+ * effect: it is complete or absent. A new verb is an entry in sweep/verbs.ts.
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { Seat } from './host.js';
@@ -10,7 +10,7 @@ import { VERBS, type Verb } from './sweep/verbs.js';
 
 type When = 'before' | 'after' | 'refused';
 
-/** Each verb is cut off at a share of its points, drawn anew in every run; QMCP_SWEEP=all cuts it off at each of them. */
+/** Each verb is interrupted at a share of its points, drawn again in every run; QMCP_SWEEP=all interrupts it at all of them. */
 const SHARE = process.env.QMCP_SWEEP === 'all' ? Number.POSITIVE_INFINITY : 12;
 const SEED = Number(process.env.QMCP_SEED ?? Math.floor(Math.random() * 2 ** 31));
 
@@ -34,11 +34,11 @@ afterEach(async () => {
   seat = undefined;
 });
 
-/** What an error of qubesd's may say, and no reply may. */
+/** Words of qubesd's errors that no reply may contain. */
 const SECRET = 'vault and sys-firewall are in varlibqubes:/var/lib/qubes at 10.137.0.9';
 const LEAK = /vault|firewall|varlibqubes|10\.137|Error|Traceback|Exception/;
 
-/** Kills qmcpd at its nth Admin API call from now. `asked` are the calls it made, `killed` says whether it came to that. */
+/** Kills qmcpd at its nth Admin API call from now. `asked` has the calls so far, `killed` says whether it happened. */
 function killAt(at: Seat, nth: number, when: When) {
   const { host } = at.sim;
   const original = host.call.bind(host);
@@ -59,10 +59,10 @@ function killAt(at: Seat, nth: number, when: When) {
   return { seen, stop: () => (host.call = original) };
 }
 
-/** What two runs of the same story differ in all the same: numbers given in order, and times. */
+/** Values that differ between two equal runs: serial numbers and times. */
 const DRAWN = new Set(['qid', 'uuid', 'xid', 'ip', 'ip6', 'mac', 'visible_ip', 'start_time', 'stubdom_xid']);
 
-/** The host's truth, name by name, as text to hold against another's. */
+/** The host's actual state, name by name, as text for comparison. */
 function truth(at: Seat): Map<string, string> {
   const shown = at.sim.host.snapshot().qubes.map((qube): [string, string] => {
     const properties = Object.entries(qube.properties).filter(([key]) => !DRAWN.has(key));
@@ -94,13 +94,13 @@ const attached = (at: Seat, name: string) =>
 const TIERS = ['exec', 'net', 'full'];
 
 /**
- * What the world has in each qube, as a set: the tiers it may use it at, and what a qube reaches that is up or that it may
- * bring up. A qube that is nobody's has nothing, whatever it will be.
+ * The world's authority over each qube, as a set: the tiers at which it may use it, and what a qube reaches that runs or that it
+ * may start. A qube that belongs to nobody has none, whatever it will become.
  */
 function powers(at: Seat): Map<string, ReadonlySet<string>> {
   const found = at.sim.host.snapshot().qubes.map((qube): [string, ReadonlySet<string>] => {
     const has = (tag: string) => qube.tags.includes(tag);
-    // A disposable has all tags of its template from the start: its own mark counts, for the kernel and for the policy.
+    // A disposable has all tags of its template from the start: its own mark decides, for the kernel and for the policy.
     const finished =
       qube.class === 'DispVM'
         ? qube.tags.some((tag) => tag.startsWith('ai-disp-'))
@@ -127,7 +127,7 @@ function powers(at: Seat): Map<string, ReadonlySet<string>> {
 const within = (some: ReadonlySet<string> = new Set(), all: ReadonlySet<string> = new Set()) =>
   [...some].every((power) => all.has(power));
 
-/** The qubes in which the world has now what it had neither before nor would have afterwards. */
+/** The qubes over which the world now has authority that it had neither before nor would have afterwards. */
 function excess(now: ReturnType<typeof powers>, ...allowed: ReturnType<typeof powers>[]): string[] {
   return [...now].flatMap(([name, has]) =>
     allowed.some((each) => within(has, each.get(name))) ? [] : [`${name}: ${[...has].join(', ')}`],
@@ -215,7 +215,7 @@ describe('qmcpd is killed before or after any of its calls to qubesd', () => {
     console.log(
       `crash sweep: ${Object.values(points).reduce((sum, each) => sum + each, 0)} points at which qmcpd was killed or refused, seed ${SEED}`,
     );
-    // What dom0 does for a service is all in its contract, its own name and its plugin's apart.
+    // dom0's action for a service follows from its contract alone, except for its own name and its plugin's.
     const contracts = new Map(installedContracts().map((one) => [one.service, one]));
     const done = (name: string) => JSON.stringify({ ...contracts.get(name), service: '', plugin: '' });
     const swept = new Set(Object.values(VERBS).map(({ service }) => done(service)));

@@ -1,4 +1,4 @@
-/** Attack 26: a description or an instruction that hides something, or that is not what a person has reviewed. */
+/** Attack 26: a description or an instruction that hides something, or that no person has reviewed. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/client';
@@ -24,7 +24,7 @@ afterEach(() => host.remove());
 
 const pin = (...more: string[]) => qmcp(['pin', '--client', host.client, ...more], { cwd: host.folder });
 const lock = () => JSON.parse(readFileSync(lockFile, 'utf8')) as Lock;
-/** As if what was reviewed had been something else. */
+/** As if a person had reviewed another text. */
 function reviewedWas(change: (lock: Lock) => void): void {
   const changed = lock();
   change(changed);

@@ -1,6 +1,6 @@
 /**
- * What an agent learns with a watch in its hand. Names come past the policy in payloads, so the kernel itself has to do for a
- * qube that is hidden what it does for one that is missing. That is counted here; `npm run bench` measures it.
+ * What an agent can learn from the time a call takes. Names can pass the policy in payloads, so the kernel itself must do for a
+ * hidden qube what it does for a missing one. The work is counted here; `npm run bench` measures the time.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -9,7 +9,7 @@ import { packageFile } from '../../sim/root.js';
 import { gate, turn, until } from '../support/waiting.js';
 import { roomy, Seat } from './host.js';
 
-/** In place of `-B -m qmcpd`. */
+/** Replaces `-B -m qmcpd`. */
 const COUNTED = ['-B', packageFile('test/security/counted.py')];
 let plain: StartPython;
 let seat: Seat;
@@ -35,9 +35,9 @@ afterAll(async () => {
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
 const start = (name: string, source?: string) => seat.direct('qmcp.spawn.Start', name, {}, source);
 
-/** Names an agent can ask about, and why it gets none of them. */
+/** Names that an agent can use, and why it reaches none of them. */
 const NAMES = { missing: 'nobody-1', hidden: 'work', underTier: 'personal', removed: 'ai-gone' };
-/** A name as the target, and in the payload, which no policy looks at; with what it is in nobody's way for. */
+/** A name as the target, and in the payload, which no policy checks; with the condition under which the call makes sense. */
 const ASKED: readonly [string, (name: string) => Promise<string>, (keyof typeof NAMES)[]][] = [
   ['a call of it', (name) => start(name), ['missing', 'hidden', 'underTier', 'removed']],
   ['a look at it', (name) => seat.direct('qmcp.inspect.State', name), ['missing', 'hidden', 'removed']],
@@ -55,13 +55,13 @@ const ASKED: readonly [string, (name: string) => Promise<string>, (keyof typeof 
 ];
 const host = (service: string, payload: object) => seat.direct(service, '@adminvm', payload);
 
-/** Instructions of dom0's code for each call so far. */
+/** The instructions of dom0's code for each call so far. */
 const work = () => {
   const path = `${seat.sim.root}/var/log/work`;
   return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n').map(Number) : [];
 };
 
-/** What one call costs. */
+/** The cost of one call. */
 async function cost(call: () => Promise<unknown>): Promise<number> {
   const before = work().length;
   await call();
@@ -72,7 +72,7 @@ async function cost(call: () => Promise<unknown>): Promise<number> {
 // ATTACK 15
 describe('time shows no difference between a missing name', () => {
   it.each(ASKED)('and a hidden, under-tier or removed one: %s', async (_what, ask, kinds) => {
-    // The least of many: now and then qmcpd looks at its files in a call. The first are not counted as the others are.
+    // The minimum of several: sometimes qmcpd reads its files in a call. The first ones are counted differently.
     const least = Object.fromEntries(kinds.map((kind) => [kind, Number.POSITIVE_INFINITY]));
     for (let round = -5; round < 15; round += 1)
       for (const kind of kinds) {
@@ -82,7 +82,7 @@ describe('time shows no difference between a missing name', () => {
     const { missing, hidden } = least;
     expect(missing).toBeGreaterThan(1000);
     expect(hidden).toBe(missing);
-    // A tag in a set, or one more: some fifty instructions would be a thousandth of what a call takes.
+    // A tag in a set more or less: about fifty instructions, one thousandth of a call.
     for (const kind of kinds) expect(Math.abs(least[kind]! - missing!), kind).toBeLessThan(50);
   });
 
@@ -111,7 +111,7 @@ describe('time shows no difference between a missing name', () => {
         const answered = act().then((said) => {
           reply = said;
         });
-        // It waits for what qubesd says of one that exists, and never asks it about one that does not.
+        // It waits for qubesd's reply about an existing qube, and never asks about a missing one.
         await Promise.race([asked.opened, answered]);
         await turn();
         expect([reply, formats]).toEqual(['', ['0']]);
@@ -128,7 +128,7 @@ describe('time shows no difference between a missing name', () => {
     const held = seat.hold('admin.vm.Start');
     const theirs = start('lab-one', 'lab-control');
     await held.arrived;
-    // Were it to wait for them, it would wait for ever: they wait for us.
+    // If it waited for them, it would wait forever: they wait for us.
     expect(await start('lab-one')).toBe(NOT_FOUND);
     expect(await seat.direct('qmcp.spawn.Clone', '@adminvm', { source: 'lab-one', name: 'ai-one' })).toBe(
       NOT_FOUND,

@@ -11,7 +11,7 @@ import { BUILT_IN } from '../../plugins/index.js';
 import type { SimHost } from '../../sim/index.js';
 import { SimulatedCalls } from '../../testing/simulated-calls.js';
 
-/** What came of a call: a tool's result, or the code of its refusal. */
+/** The outcome of a call: a tool's result, or the code of its refusal. */
 export interface Came {
   readonly code: string;
   readonly result?: Record<string, unknown>;
@@ -21,7 +21,7 @@ export interface Came {
 /** Calls of the control qube without a process for each. */
 class InProcess implements Qrexec {
   private readonly calls: SimulatedCalls;
-  /** Straight to qmcpd's socket with what is dom0's to answer, as if the policy had let everything through. */
+  /** Sends calls that dom0 answers directly to qmcpd's socket, as if the policy had allowed everything. */
   pastPolicy = false;
 
   constructor(
@@ -62,7 +62,7 @@ class InProcess implements Qrexec {
   }
 }
 
-/** An agent's tools on a simulated host, in this process: the core, the plugins and dom0 as they ship. */
+/** An agent's tools on a simulated host, in this process: the core, the plugins and dom0 as shipped. */
 export class Agent {
   private constructor(
     readonly host: Loaded,
@@ -108,7 +108,7 @@ export class Agent {
   }
 }
 
-/** The world as dom0's qmcp.toml has it. */
+/** The world in dom0's qmcp.toml. */
 export function worldOf(root: string, name = 'ai'): WorldSnapshot {
   const text = readFileSync(join(root, 'etc/qmcp/qmcp.toml'), 'utf8');
   const table = (parse(text).world as Record<string, unknown>)[name] as Omit<

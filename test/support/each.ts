@@ -1,4 +1,4 @@
-/** What every file of tests begins with: the Python programs it starts are forked, unless it says otherwise. */
+/** Runs before every file of tests: Python programs are forked, unless the file says otherwise. */
 import { afterAll, inject } from 'vitest';
 import { startPythonWith } from '../../sim/python.js';
 import { Forks } from './forks.js';

@@ -14,7 +14,7 @@ export const ok = (result: unknown): QrexecResult => exited(`${JSON.stringify({ 
 export const refused = (code: string, data?: unknown): QrexecResult =>
   exited(`${JSON.stringify({ ok: false, error: { code, ...(data ? { data } : {}) } })}\n`);
 
-/** A transport that answers from a function, and remembers what it was asked. */
+/** A transport that answers with a function, and records its requests. */
 export class FakeQrexec implements Qrexec {
   readonly calls: QrexecRequest[] = [];
 

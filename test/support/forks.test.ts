@@ -9,7 +9,7 @@ import { run, runPython } from '../../testing/run.js';
 const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
 const variables = Object.entries(process.env).filter(([name]) => name.startsWith('PYTHON'));
 beforeAll(() => {
-  // They mean nothing to what is forked.
+  // These variables mean nothing to a forked program.
   for (const [name] of variables) delete process.env[name];
 });
 afterAll(() => {
@@ -18,7 +18,7 @@ afterAll(() => {
 });
 
 let scripts = 0;
-/** A folder of a script's own, for it and what it imports. */
+/** A folder for a script and the modules that it imports. */
 function script(text: string, beside: Record<string, string> = {}): string {
   const place = join(folder, String(scripts++));
   mkdirSync(place);

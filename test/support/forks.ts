@@ -1,4 +1,4 @@
-/** Python programs in processes of their own, forked from one that has loaded what they begin by loading: see forks.py. */
+/** Python programs in separate processes, forked from one that has already loaded their modules: see forks.py. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -11,16 +11,16 @@ import { fileURLToPath } from 'node:url';
 import { type PythonProcess, python, type StartPython, startPythonWith } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 
-/** The process that others are forked from. */
+/** The process from which others are forked. */
 export class ForkServer {
   private constructor(
-    /** Where it listens. */
+    /** The path of its socket. */
     readonly socket: string,
     private readonly child: ChildProcess,
     private readonly folder: string,
   ) {}
 
-  /** Loads the code of this dom0. Programs from elsewhere can be run too, only not as fast. */
+  /** Loads the code of this dom0. Programs from elsewhere can run too, but not as fast. */
   static async start(dom0 = packageFile('dom0')): Promise<ForkServer> {
     const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
     const socket = join(folder, 'forks');
@@ -47,7 +47,7 @@ export class ForkServer {
   }
 }
 
-/** What the server says of a process. */
+/** A message of the server about a process. */
 interface Told {
   readonly id: number;
   readonly pid?: number;
@@ -56,7 +56,7 @@ interface Told {
   readonly error?: string;
 }
 
-/** A connection to a fork server. What it has started ends with it. */
+/** A connection to a fork server. Its processes end with it. */
 export class Forks {
   private readonly processes = new Map<number, Forked>();
   private readonly folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
@@ -83,14 +83,14 @@ export class Forks {
   readonly start: StartPython = (words, { cwd = process.cwd(), stdio }) => {
     const id = ++this.last;
     const forked = new Forked(stdio, (signal) => this.send({ id, kill: signal }));
-    // Its streams may come to an end, and even begin, only after it has ended.
+    // Its streams may end, and even begin, only after it has ended.
     this.processes.set(id, forked);
     forked.once('close', () => this.processes.delete(id));
     this.send({ id, words, cwd, env: process.env, stdio, streams: this.path });
     return forked;
   };
 
-  /** Kills what still runs. */
+  /** Kills the processes that still run. */
   stop(): void {
     this.server.destroy();
     this.streams.close();
@@ -109,7 +109,7 @@ export class Forks {
     else forked.ended(code ?? null, signal ?? null);
   }
 
-  /** The first line of a stream says whose it is. */
+  /** The first line of a stream names its process. */
   private connected(stream: Socket): void {
     let head = Buffer.alloc(0);
     const read = () => {
@@ -129,7 +129,7 @@ export class Forks {
   }
 }
 
-/** Has the daemon of every simulated host run from this copy of dom0, and takes that back. */
+/** Makes the daemon of every simulated host run from this copy of dom0. Returns a function that undoes this. */
 export async function qmcpdFrom(dom0: string): Promise<() => Promise<void>> {
   const server = await ForkServer.start(dom0);
   const forks = new Forks(server.socket);
@@ -141,7 +141,7 @@ export async function qmcpdFrom(dom0: string): Promise<() => Promise<void>> {
   };
 }
 
-/** What `spawn` would have returned. */
+/** A process with the interface of `spawn`'s result. */
 class Forked extends EventEmitter implements PythonProcess {
   pid: number | undefined;
   exitCode: number | null = null;

@@ -1,4 +1,4 @@
-/** What a whole run of the tests has in common. Vitest calls this once, before it starts the processes that run them. */
+/** Resources for a complete run of the tests. Vitest calls this once, before it starts the processes that run them. */
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ declare module 'vitest' {
   }
 }
 
-/** Says that this was called before, for another project of vitest.config.ts, and what came of it. */
+/** Tells other projects of vitest.config.ts that this was called before, and with which result. */
 const CALLED = '_QMCP_FORKS';
 
 export default async function once(project: TestProject): Promise<(() => Promise<void>) | undefined> {
@@ -38,12 +38,12 @@ export default async function once(project: TestProject): Promise<(() => Promise
 const MEMORY = '/dev/shm';
 const NAME = 'qmcp-tests-';
 const TMPFS = 0x01021994;
-/** Bytes that have to be free: what the tests keep at the same time is a tenth of it. */
+/** Bytes that must be free: ten times what the tests store at once. */
 const ROOM = 2 ** 30;
 
 /**
- * A folder in memory, where there is room and programs can be run. Simulated hosts are made of many small files, and a disk
- * takes longer to delete those than all the rest takes. Undefined where there is none.
+ * A folder in memory, if there is room and programs can run there. Simulated hosts consist of many small files, whose deletion
+ * on a disk takes longer than everything else. Undefined if there is none.
  */
 function inMemory(): string | undefined {
   try {
@@ -61,7 +61,7 @@ function inMemory(): string | undefined {
   }
 }
 
-/** What a run that was killed has left would take memory until the next boot. */
+/** Files of a killed run would use memory until the next boot. */
 function removeOld(): void {
   for (const name of readdirSync(MEMORY).filter((one) => one.startsWith(NAME))) {
     const [pid] = name.slice(NAME.length).split('-');

@@ -33,15 +33,14 @@ export function qmcp(args: readonly string[], options: { cwd?: string; env?: obj
   });
 }
 
-/** As it was built: what the command itself loads, and nothing to compile once more. */
+/** The built command: its own imports, and nothing to compile again. */
 const RUN = new URL('../../dist/cli/run.js', import.meta.url).href;
 
 let last: Promise<unknown> = Promise.resolve();
 
 /**
- * The same command line, run in this process: for tests of what a command says and does, not of the process it is in. What
- * belongs to a process (working directory, environment, output, exit code) is the command's own while it runs, so that calls
- * wait for each other.
+ * The same command line in this process, for tests of the command's output and effects. The working directory, environment,
+ * output and exit code belong to the command while it runs, so calls wait for each other.
  */
 export function qmcpInProcess(
   args: readonly string[],
@@ -75,7 +74,7 @@ async function runInProcess(
   }
 }
 
-/** Keeps what is written to one of this process's streams, as if it were a pipe. */
+/** Records everything written to one of this process's streams, as if it were a pipe. */
 function replaceOutput(name: 'stdout' | 'stderr') {
   const original = Object.getOwnPropertyDescriptor(process, name)!;
   const chunks: Buffer[] = [];
@@ -92,7 +91,7 @@ function replaceOutput(name: 'stdout' | 'stderr') {
   };
 }
 
-/** A folder with an executable that answers as qrexec-client-vm does before a dom0 that says `catalog` and nothing else. */
+/** A folder with an executable that answers like qrexec-client-vm with a dom0 that has `catalog` and nothing else. */
 export class CatalogOnlyHost {
   readonly folder = mkdtempSync(join(tmpdir(), 'qmcp-cli-'));
   readonly client = join(this.folder, 'qrexec-client-vm');

@@ -1,10 +1,8 @@
 import type * as JustBash from 'just-bash';
 
 /**
- * The shell of the simulated qubes as it is in a process of its own. In one that the core runs in too, its hardening of the
- * language would be in the core's way:
- *
- *     vi.mock('just-bash', async (original) => unhardened(await original()));
+ * The shell of the simulated qubes as it is in a separate process. In the core's process, its hardening of the language would
+ * disturb the core:  vi.mock('just-bash', async (original) => unhardened(await original()));
  */
 export function unhardened(original: typeof JustBash): typeof JustBash {
   class Bash extends original.Bash {

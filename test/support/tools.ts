@@ -4,13 +4,13 @@ import { connectDom0 } from '../../core/boot/catalog.js';
 import type { QrexecRequest, QrexecResult } from '../../core/ports/qrexec.js';
 import { catalogOf, denied, FakeQrexec, ok } from './fake-host.js';
 
-/** What dom0 answers to a service, by its name: a result, or a whole answer. */
+/** dom0's answers to services, by name: a result, or a complete answer. */
 export type Answers = Readonly<Record<string, (request: QrexecRequest) => unknown>>;
 
 const isAnswer = (value: unknown): value is QrexecResult =>
   typeof value === 'object' && value !== null && 'ended' in value;
 
-/** The tools of one plugin before a dom0 that gives these answers and denies everything else. */
+/** The tools of one plugin with a dom0 that gives these answers and denies everything else. */
 export async function toolsOf(plugin: Plugin, answers: Answers) {
   const qrexec = new FakeQrexec((request) => {
     if (request.service === 'qmcp.Catalog') return ok(catalogOf([plugin]));
@@ -36,7 +36,7 @@ export async function toolsOf(plugin: Plugin, answers: Answers) {
   return {
     log,
     progress,
-    /** The calls so far: on what, which service, with which parameters. */
+    /** The calls so far: target, service and parameters. */
     calls: () =>
       qrexec.calls.map(({ target, service, stdin }) => [
         target,
@@ -57,7 +57,7 @@ export async function toolsOf(plugin: Plugin, answers: Answers) {
   };
 }
 
-/** What dom0 says of a qube. */
+/** dom0's description of a qube. */
 export const stateOf = (name: string, changes: object = {}) => ({
   name,
   class: 'AppVM',

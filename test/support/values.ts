@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** JSON Schema as TypeBox writes it, of the part that tools use. */
+/** The part of JSON Schema, as TypeBox writes it, that tools use. */
 export interface Schema {
   readonly type?: string;
   readonly anyOf?: readonly Schema[];
@@ -18,10 +18,10 @@ export interface Schema {
   readonly maximum?: number;
 }
 
-/** Drawn instead of what a schema says, for a property of that name; undefined for no opinion. */
+/** A generator for a property of that name instead of its schema; undefined to use the schema. */
 export type Known = (name: string, schema: Schema) => fc.Arbitrary<unknown> | undefined;
 
-/** Values that fit a schema, small ones. */
+/** Small values that fit a schema. */
 export function valuesOf(schema: object, known: Known = () => undefined, name = ''): fc.Arbitrary<unknown> {
   const { type, anyOf, enum: words, items, properties = {}, required = [], ...bounds } = schema as Schema;
   const drawn = known(name, schema as Schema);

@@ -5,11 +5,11 @@ import type { Tool } from '../../core/api/index.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { v2 } from '../e2e/clients.js';
 
-/** One file a tool, so that what changed of one is one diff. */
+/** One file for each tool, so that the diff of one tool is one file. */
 const SNAPSHOTS = new URL('__snapshots__/', import.meta.url);
 const written = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
 
-/** Tokens that what a client is told of all tools may cost a model. */
+/** The tokens that the list of all tools may cost a model. */
 const BUDGET = 4_500;
 
 describe.each(BUILT_IN.map(({ id, tools }) => [id, tools] as const))('the tools of %s', (plugin, tools) => {

@@ -7,7 +7,7 @@ import { crowdedHost, type Limits, tight } from '../properties/hosts.js';
 import { Agent, type Came } from '../support/agent.js';
 import { until } from '../support/waiting.js';
 
-/** One host for the tools of the table, and what its operator can do to it. */
+/** One host for the tools of the table, and its operator's actions. */
 export class Stage {
   private constructor(
     readonly sim: SimHost,
@@ -21,11 +21,11 @@ export class Stage {
       spec: crowdedHost(),
       dir,
       seed: 7,
-      // One call at a time, so that one is as many as may be.
+      // One call at a time, so that one call reaches the limit.
       prepare: (root) => tight(root, { concurrent_calls: 1, ...limits }),
     });
     const stage = new Stage(sim, await Agent.of(sim), dir);
-    // Once it has answered this, qmcpd has looked around: what is refused from now on is not for want of that.
+    // After this answer, qmcpd has scanned: later refusals have another reason.
     await stage.done('qube_list', {});
     return stage;
   }
@@ -36,7 +36,7 @@ export class Stage {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  /** A call that has to go well. */
+  /** A call that must succeed. */
   async done(tool: string, input: unknown): Promise<Came> {
     const came = await this.agent.call(tool, input);
     if (came.code !== 'ok') throw new Error(`${tool} ${JSON.stringify(input)}: ${came.code}`);
@@ -50,7 +50,7 @@ export class Stage {
     return () => rmSync(join(folder, 'ai'));
   }
 
-  /** A call goes on until it is let go, and there may be no other. */
+  /** A call stays in progress until it is released, and there may be no other. */
   async occupy(): Promise<() => Promise<void>> {
     let release = () => {};
     let going: Promise<unknown> = Promise.resolve();
@@ -64,18 +64,18 @@ export class Stage {
     };
   }
 
-  /** Uses up the calls of this minute, in which others may have been used up before. */
+  /** Uses up the calls of this minute; others may have been used before. */
   async spend(): Promise<void> {
     while ((await this.agent.call('qube_list', {})).code !== 'rate-limited');
   }
 
-  /** Every call to qubesd about a qube is refused, with words that must not get out. */
+  /** qubesd refuses every call about a qube, in words that must not reach the agent. */
   breakQubesd(): () => void {
     const message = 'vault is in lvm:qubes_dom0/vm-vault-private at 10.137.0.9';
     return this.sim.host.faults.add({ method: 'admin.vm.*', error: { type: 'QubesException', message } });
   }
 
-  /** No call gets through to anybody. */
+  /** No call reaches anybody. */
   closePolicy(): () => void {
     const policy = join(this.sim.root, 'etc/qubes/policy.d/30-qmcp.policy');
     const aside = join(this.dir, 'policy');
@@ -83,7 +83,7 @@ export class Stage {
     return () => renameSync(aside, policy);
   }
 
-  /** Whoever may call a service inside a qube hears this from it. */
+  /** Every call of a service inside a qube gets this answer. */
   answerForQubes(said: Uint8Array): () => void {
     const { qrexec } = this.sim;
     const original = qrexec.call.bind(qrexec);
@@ -98,7 +98,7 @@ export class Stage {
     };
   }
 
-  /** Every call to qubesd waits until it is let go; `reached` hears of each. */
+  /** Every call to qubesd waits until it is released; `reached` is told of each. */
   hold(reached = () => {}): () => void {
     const { host } = this.sim;
     const original = host.call.bind(host);
@@ -117,12 +117,12 @@ export class Stage {
     };
   }
 
-  /** Whom the calls from now on ask, and whether they have answered. */
+  /** The services that later calls use, and whether they have answered. */
   listenIn(): Asked {
     return new Asked(this.sim);
   }
 
-  /** What the operator does in dom0: a method with its `+` and argument. */
+  /** An action of the operator in dom0: a method with its `+` and argument. */
   async operate(method: string, qube: string, payload = ''): Promise<void> {
     const call = `${method} dom0 name ${qube}\0${payload}`;
     const reply = Buffer.from(await this.sim.host.call(Buffer.from(call)));
@@ -143,19 +143,19 @@ export class Stage {
     };
   }
 
-  /** What a refused call must leave as it was. */
+  /** The state that a refused call must not change. */
   truth(): ReadonlyMap<string, string> {
     return new Map(this.sim.host.snapshot().qubes.map((qube) => [qube.name, JSON.stringify(qube)]));
   }
 
-  /** Names of the qubes that are not as they were. */
+  /** The names of changed qubes. */
   changedSince(truth: ReadonlyMap<string, string>): string[] {
     const now = this.truth();
     return [...new Set([...truth.keys(), ...now.keys()])].filter((name) => truth.get(name) !== now.get(name));
   }
 }
 
-/** Who has been asked by a tool, through qrexec. */
+/** The services that a tool has called through qrexec. */
 export class Asked {
   private readonly all: { readonly service: string; answered: boolean }[] = [];
   readonly forget: () => void;
@@ -174,7 +174,7 @@ export class Asked {
     };
   }
 
-  /** Resolves with the one that a call waits for, of that service if it is said; with undefined when the call is over before. */
+  /** Resolves with the service for which a call waits (the given one, if any), or with undefined when the call ends first. */
   async waitedFor(
     calling: Promise<unknown>,
     service?: string,

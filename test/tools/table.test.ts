@@ -14,10 +14,10 @@ vi.mock('just-bash', async (original) => unhardened(await original()));
 const TOOLS = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => name as string));
 const { pattern: NAME } = QubeName as unknown as { pattern: string };
 const HIDDEN = ['vault', 'work', 'sys-net', 'sys-ai-net', 'mcp-control', 'ai-guarded'];
-/** Of the host, what no refusal says. */
+/** Words about the host that no refusal contains. */
 const LEAK = /\bvault\b|\bwork\b|sys-|debian-13|lvm|pool|10\.137|qubesd|dom0|Error|Traceback/;
 
-/** On which no more calls may be made in this minute. It is one for all tools: such a host is of no use for anything else. */
+/** A host on which no more calls are allowed in this minute. It serves all tools, because it is useless for anything else. */
 const spent = lazily(async () => {
   const timesGoBy = timeless();
   try {
@@ -45,19 +45,19 @@ test.each(Object.entries(TABLE))(
   '%s: every argument that can name a qube is tried with names',
   (tool, entry) => {
     const { names = [], filters = [], refusals = {} } = entry;
-    // What is to be the name of a new qube is refused by its shape, whoever has it.
+    // The name of a new qube is refused by its shape, whoever has it.
     const born = Object.keys(refusals['name-not-allowed']?.input ?? {});
     expect([...names, ...filters, ...born].sort()).toEqual(naming(tool).sort());
   },
 );
 
-/** Codes each tool was seen to give, whatever was being tried. */
+/** The codes that each tool gave in any test. */
 const SEEN = new Map<string, Set<string>>();
 function note(tool: string, code: string): void {
   if (code !== 'ok') SEEN.set(tool, (SEEN.get(tool) ?? new Set()).add(code));
 }
 
-/** The code of a refusal, as a client would get it, that changed nothing and says nothing of the host; or `ok`. */
+/** The code of a refusal as a client gets it, or `ok`. Fails if the refusal changed anything or contains words about the host. */
 async function refused(stage: Stage, tool: string, input: unknown): Promise<string> {
   const truth = stage.truth();
   const { code, data } = await stage.agent.call(tool, input);
@@ -68,7 +68,7 @@ async function refused(stage: Stage, tool: string, input: unknown): Promise<stri
   expect(result).toMatchObject({ isError: true, structuredContent: { error: { code } } });
   const { text } = result.content[0]!;
   expect(text.startsWith(`${code}: ${REFUSALS[code as RefusalCode]}`)).toBe(true);
-  // What the agent itself has said may come back to it, in data alone.
+  // The agent's own words may come back to it, but only in data.
   expect(text).not.toMatch(LEAK);
   return code;
 }
@@ -87,7 +87,7 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
     await entry.before?.(stage);
     return { ...entry.golden, ...(await entry.filled?.(stage)) };
   };
-  // No refusal changes anything, so one host does for all of them, and for what comes after.
+  // No refusal changes anything, so one host serves all of them, and the later tests.
   let stage: Stage;
   let { golden } = entry;
   beforeAll(async () => {

@@ -15,31 +15,31 @@ type Act = (stage: Stage) => Promise<unknown> | unknown;
 export interface Provoked {
   /** The golden input with these changes. */
   readonly input?: Input;
-  /** What the operator, the host or the agent did before. */
+  /** An earlier action of the operator, the host or the agent. */
   readonly before?: Act;
 }
 
 export interface Entry {
-  /** What it answers is in `__snapshots__/golden/`. */
+  /** Its answer is in `__snapshots__/golden/`. */
   readonly golden: Input;
   readonly before?: Act;
-  /** Arguments that only what was before can say. */
+  /** Arguments that depend on the earlier action. */
   readonly filled?: (stage: Stage) => Promise<Input>;
-  /** Whom it asks: dom0, unless it says so. `TROUBLE` with those is its own; of any other it notices nothing. */
+  /** The services that it calls: dom0's by default. Only `TROUBLE` with those affects it. */
   readonly asks?: readonly Asked[];
-  /** Arguments that name a qube which has to be there; a handle begins with the name of one. */
+  /** Arguments that name a qube which must exist; a handle begins with the name of one. */
   readonly names?: readonly string[];
-  /** Arguments that name a qube which need not be: of one that is not, there is nothing to tell. */
+  /** Arguments that name a qube which need not exist: a missing one gets an empty answer. */
   readonly filters?: readonly string[];
-  /** Of the codes that are this tool's own, a call that provokes each. */
+  /** A call that provokes each of the codes that only this tool has. */
   readonly refusals?: Readonly<Partial<Record<RefusalCode, Provoked>>>;
-  /** How it can be made to wait, where holding qubesd back does not, and for which service. */
+  /** How the call can be made to wait if holding qubesd back does not, and for which service. */
   readonly waits?: Provoked & { readonly for: string };
 }
 
 /**
- * What can be wrong with whom a tool asks, by the code it gives then. Each returns what puts it right, and can begin while those
- * above it go on.
+ * Faults of the services that a tool calls, by the code it then gives. Each returns a function that removes the fault, and can
+ * begin while those above it last.
  */
 export const TROUBLE = {
   dom0: {
@@ -54,8 +54,8 @@ export const TROUBLE = {
 type Undo = () => void | Promise<void>;
 
 /**
- * The codes a tool can give. Every tool is told what is no request, and finds nothing where nobody answers. One that asks dom0
- * can ask too often, too.
+ * The codes that a tool can give. Every tool refuses malformed input, and answers not-found if nobody answers. One that calls
+ * dom0 can exceed the limit of calls.
  */
 export function declared({ asks = ['dom0'], refusals = {} }: Entry): string[] {
   const troubles = asks.flatMap((whom) => Object.keys(TROUBLE[whom]));
@@ -70,9 +70,9 @@ const all =
   async (stage: Stage) => {
     for (const step of steps) await step(stage);
   };
-/** As many run as may. */
+/** As many qubes run as allowed. */
 const crowd = all(do_('qube_start', { qube: 'ai-net' }), do_('qube_start', { qube: 'ai-alone' }));
-/** Whatever is made from it would be on a network that is none of the world's. */
+/** Everything made from it would be on a network outside the world. */
 const elsewhere = (stage: Stage) => stage.operate('admin.vm.property.Set+netvm', 'ai-dvm', 'sys-firewall');
 const note = do_('exec_run', { qube: 'ai-one', command: 'echo hello > /home/user/note' });
 const background = (command: string) => do_('exec_run', { qube: 'ai-one', command, background: true });
@@ -86,10 +86,10 @@ const ended =
     await stage.done('exec_output', { ...handle, offset: 1000, wait: 60 });
     return handle;
   };
-/** A handle of a command that its qube does not know, or not any more. */
+/** A handle that its qube does not know, or no longer knows. */
 const forgotten = { handle: 'ai-one:0123456789abcdef' };
 const QUBE: readonly Asked[] = ['qube'];
-/** A refusal as a service inside a qube says it: guest/PROTOCOL.md. */
+/** A refusal by a service inside a qube: guest/PROTOCOL.md. */
 const refusal = (said: { code: RefusalCode; problem: string }) => {
   const payload = JSON.stringify(said);
   return Buffer.from(`R\0\0\0${String.fromCharCode(payload.length)}${payload}`);
@@ -97,7 +97,7 @@ const refusal = (said: { code: RefusalCode; problem: string }) => {
 const stick = { class: 'block', backend: 'ai-two', device: 'sdb' };
 const GB = 2 ** 30;
 
-/** What is drawn anew in every run: names of disposables, handles, times. */
+/** Values that differ in every run: names of disposables, handles, times. */
 export const DRAWN = /disp\d+|:run\d+|:[0-9a-f]{16}|(?<="mtime": ?)\d+/g;
 
 export const TABLE: Readonly<Record<string, Entry>> = {

@@ -25,7 +25,7 @@ export interface Contract {
   readonly effect: 'read' | 'write' | 'destroy';
   readonly route: 'dom0' | 'qube';
   readonly target: object | null;
-  /** The parameters that name a qube the caller is to have in reach. */
+  /** The parameters that name a qube within the caller's reach. */
   readonly qubes: Readonly<Record<string, string>>;
   readonly params: Schema;
   readonly steps: readonly { readonly do: string; readonly with: Readonly<Record<string, string>> }[];
@@ -39,7 +39,7 @@ export function installedContracts(): Contract[] {
     .map((file) => JSON.parse(readFileSync(`${directory}/${file}`, 'utf8')) as Contract);
 }
 
-/** A call from the control qube: as qrexec would carry it, or straight to qmcpd as if the policy had let it through. */
+/** A call from the control qube: through qrexec, or directly to qmcpd as if the policy had allowed it. */
 export interface Call {
   readonly via: 'policy' | 'qmcpd';
   readonly service: string;
@@ -47,7 +47,7 @@ export interface Call {
   readonly payload: string;
 }
 
-/** Words that mean something to a host, whatever parameter they are given as. */
+/** Words that mean something to a host, whatever parameter has them. */
 const WORDS = [
   'private',
   'sda',
@@ -95,7 +95,7 @@ const RAW = [
   '{"x":NaN}',
   '[[[[[[[[[[]]]]]]]]]]',
 ];
-/** So that a call that may wait does so for a moment only. */
+/** So that a call that may wait waits only for a moment. */
 const WAITS = /timeout|seconds|wait/i;
 
 const fits = (schema: Schema, text: string) =>
@@ -114,7 +114,7 @@ function text(schema: Schema, names: fc.Arbitrary<string>): fc.Arbitrary<string>
     { weight: 2, arbitrary: fc.constantFrom(...WORDS) },
     { weight: 1, arbitrary: pair },
   );
-  // Names that are no names are tried too, where a name is wanted; what never fits is not worth many tries.
+  // Malformed names are tried too where a name is expected, but rarely, because they never fit.
   return fc.oneof(
     { weight: 1, arbitrary: known },
     {
@@ -137,7 +137,7 @@ function integer({ minimum = -(2 ** 31), maximum = 2 ** 31 }: Schema, name: stri
   );
 }
 
-/** Mostly what the schema allows. */
+/** Mostly valid values. */
 function valueFor(schema: Schema, name: string, names: fc.Arbitrary<string>): fc.Arbitrary<unknown> {
   if (schema.anyOf) return fc.oneof(...schema.anyOf.map((option) => valueFor(option, name, names)));
   if (schema.enum) return fc.constantFrom(...schema.enum);
@@ -180,20 +180,20 @@ export function calls(contracts: readonly Contract[], pastPolicyOnly: boolean): 
   ];
   return fc.oneof<fc.WeightedArbitrary<Call>[]>(
     ...services.map(({ service, target, qubes, params }) => ({
-      // A call that has to be told how long to go on does so for a second at least: there is no time for many.
+      // A call with a duration takes at least a second, so there are few of them.
       weight: params.required?.some((key) => WAITS.test(key)) ? 1 : 10,
       arbitrary: fc.record({
         via: pastPolicyOnly
           ? fc.constant('qmcpd' as const)
           : fc.constantFrom('policy' as const, 'qmcpd' as const),
         service: fc.constant(service),
-        // A service that has a target is called on dom0 too, now and then, and the other way round.
+        // A service with a target is sometimes called on dom0, and the other way round.
         target: fc.oneof(
           { weight: 10, arbitrary: target === null ? fc.constant('@adminvm') : KNOWN },
           { weight: 10, arbitrary: target === null ? fc.constant('@adminvm') : NAMES },
           { weight: 1, arbitrary: target === null ? NAMES : fc.constant('@adminvm') },
         ),
-        // Half of them such as succeed on most hosts: what a call changes is what the next ones may tell of.
+        // Half of them succeed on most hosts, so that later calls can show their effects.
         payload: fc
           .oneof<fc.WeightedArbitrary<object | string>[]>(
             { weight: 12, arbitrary: object(params, (key) => (key in qubes ? KNOWN : UNUSED)) },

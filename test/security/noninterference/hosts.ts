@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import type { HostSpec, QubeSpec } from '../../../sim/host-spec.js';
 
 /**
- * Pairs of hosts. A pair has one inside, the world `ai` with all that its principals may know of it, and two outsides. What
- * the inside refers to outside of itself (a template, a network, a disposable template, which a reply only ever calls
- * `<out-of-scope>`) is a role: each side has a qube in it, of whatever name.
+ * Pairs of hosts. A pair has one inside, the world `ai` with everything its principals may know of it, and two outsides. A thing
+ * outside that the inside refers to (a template, a network, a disposable template, which a reply only ever calls
+ * `<out-of-scope>`) is a role: each side has a qube for it, with any name.
  */
 export type Role = 'os' | 'net' | 'dvm';
 export type Side = 'left' | 'right';
@@ -57,11 +57,11 @@ export interface Pair {
   readonly right: Outside;
 }
 
-/** Names of qubes inside, besides `ai-debian` and `ai-dvm`, which are always there. One is the operator's own. */
+/** Names of qubes inside, besides `ai-debian` and `ai-dvm`, which always exist. One is the operator's own. */
 const INSIDE = ['ai-work', 'ai-mail', 'ai-box', 'ai-guarded', 'ai-gone', 'ai-half', 'notes'] as const;
-/** On every host, outside: with the world's prefix, which a look at the host may tell only by `name-taken`. */
+/** Outside qubes of every host with the world's prefix, which an agent may learn only from `name-taken`. */
 const ALWAYS_OUTSIDE = 'ai-hidden';
-/** Names that a host may have outside, and the other may not. */
+/** Names that one host may have outside, and the other may not. */
 export const OUTSIDE = ['vault', 'work', 'lab-one', 'aiwork', 'Ai-work', 'ai', 'ghost'] as const;
 const NAMES_OF_ROLES: Record<Role, readonly string[]> = {
   os: ['debian-13', 'fedora-42', 'whonix-18'],
@@ -69,13 +69,13 @@ const NAMES_OF_ROLES: Record<Role, readonly string[]> = {
   dvm: ['default-dvm', 'other-dvm'],
 };
 const FRESH = ['ai-new', 'ai-x', 'ai-0.1', 'ai-A_b', `ai-${'z'.repeat(28)}`];
-/** What is there on both hosts and is never an object of any call. */
+/** Qubes of both hosts that no call may reach. */
 export const NEVER = ['mcp-control', 'sys-ai-net', 'dom0', 'lab-control', 'sys-lab-net'];
 const NOWHERE = ['no-such-qube', 'missing', 'Work', 'sys-whonix'];
 export const MALFORMED = ['', ' ', 'a b', '-x', '9x', 'ai-', 'ai-x-dm', 'none', 'default', 'Domain-0'];
 const ODD = [`ai-${'z'.repeat(29)}`, 'x'.repeat(200), 'ai-ü', 'vault\n', '../vault', 'uuid:00000000'];
 
-/** Names of the world's own. */
+/** Names of the world's own qubes. */
 export const KNOWN: fc.Arbitrary<string> = fc.constantFrom(
   'ai-debian',
   'ai-debian',
@@ -84,7 +84,7 @@ export const KNOWN: fc.Arbitrary<string> = fc.constantFrom(
   'ai-dvm',
   ...INSIDE,
 );
-/** Names it may give. */
+/** Names for its new qubes. */
 export const UNUSED: fc.Arbitrary<string> = fc.constantFrom(...FRESH);
 const elsewhere = fc.oneof(
   { weight: 8, arbitrary: fc.constantFrom<string>(...OUTSIDE, ALWAYS_OUTSIDE) },
@@ -93,7 +93,7 @@ const elsewhere = fc.oneof(
 );
 const unlikely = fc.constantFrom(...MALFORMED, ...ODD);
 
-/** Names an agent may say where one of its qubes is wanted: what it knows, what it made, and whatever it may guess. */
+/** Names that an agent may use for one of its qubes: known ones, new ones, and guesses. */
 export const NAMES: fc.Arbitrary<string> = fc.oneof(
   { weight: 10, arbitrary: KNOWN },
   { weight: 4, arbitrary: UNUSED },
@@ -101,7 +101,7 @@ export const NAMES: fc.Arbitrary<string> = fc.oneof(
   { weight: 1, arbitrary: unlikely },
 );
 
-/** Names it may say where it gives one: the same, in another proportion. */
+/** Names that it may use for a new qube: the same, in another proportion. */
 export const NEW_NAMES: fc.Arbitrary<string> = fc.oneof(
   { weight: 6, arbitrary: UNUSED },
   { weight: 2, arbitrary: KNOWN },
@@ -110,9 +110,9 @@ export const NEW_NAMES: fc.Arbitrary<string> = fc.oneof(
 );
 
 /**
- * Tags that are not the world's umbrella, however much they look like it. Tiers without the umbrella are among them: the
- * policy, which knows no `and`, lets such a qube's calls through to dom0 where it turns away those of a missing one. That
- * is a misplaced tag of the operator's; dom0 has to refuse the two alike all the same.
+ * Tags that are not the world's umbrella, although they look like it. Tiers without the umbrella are among them: the policy,
+ * which knows no `and`, lets calls on such a qube through to dom0 where it denies those on a missing one. That is a tag which
+ * the operator misplaced; dom0 must refuse the two alike all the same.
  */
 const LOOK_ALIKES = [
   'ai-manage',
@@ -128,11 +128,11 @@ const LOOK_ALIKES = [
 const STRAY_TIERS = ['ai-exec', 'ai-net', 'ai-full'];
 const OTHER_WORLD = ['lab-managed', 'lab-managed', 'lab-full', 'lab-exec', 'lab-born', 'lab-tombstone'];
 
-/** What hosts of a pair may differ in, besides. */
+/** The other differences between the hosts of a pair. */
 export interface Differences {
-  /** Qubes outside may have the world's tier tags: then only calls past the policy are to be compared. */
+  /** Qubes outside may have the world's tier tags: then only calls past the policy are compared. */
   readonly strayTiers?: boolean;
-  /** Qubes outside may be another world's, whose agents are at work. */
+  /** Qubes outside may belong to another world, whose agents are active. */
   readonly otherWorld?: boolean;
 }
 
@@ -238,7 +238,7 @@ export const pairs = (differences: Differences): fc.Arbitrary<Pair> => {
 
 type Power = 'remove' | 'Start' | 'Shutdown' | 'Kill' | 'Pause' | 'Unpause';
 
-/** What the operator does outside of this world in the meantime, and the agents of another. */
+/** Actions of the operator outside this world in the meantime, and of another world's agents. */
 export type Change =
   | { readonly do: 'create'; readonly name: string; readonly label: string }
   | { readonly do: Power; readonly name: string }
@@ -290,7 +290,7 @@ export const changes = (differences: Differences): fc.Arbitrary<Change> => {
   );
 };
 
-/** What an agent of the other world does; its own requests to qubesd are not to be taken for the compared call's. */
+/** An action of the other world's agent; its requests to qubesd must not count as the compared call's. */
 export const LABOUR = fc.constantFrom<Change>(
   { do: 'lab', service: 'qmcp.inspect.List', target: '@adminvm', payload: {} },
   {
@@ -304,7 +304,7 @@ export const LABOUR = fc.constantFrom<Change>(
   { do: 'lab', service: 'qmcp.spawn.Remove', target: 'ai-work', payload: {} },
 );
 
-/** One side of a pair as a world file; `qmcp` is the configuration of its dom0. */
+/** The description of one side of a pair; `qmcp` is the configuration of its dom0. */
 export function worldOf(pair: Pair, side: Side, qmcp: string): HostSpec {
   const here = pair[side];
   const named = (to: Reference) => (to !== null && typeof to === 'object' ? here.roles[to.outside] : to);
@@ -325,7 +325,7 @@ export function worldOf(pair: Pair, side: Side, qmcp: string): HostSpec {
       ...(here.twoPools ? [{ name: 'cold', driver: 'file', options: { dir_path: '/cold' } }] : []),
       { name: 'linux-kernel', driver: 'linux-kernel', options: { dir_path: '/var/lib/qubes/vm-kernels' } },
     ],
-    // What others use of the machine is theirs to use; it is not to run out.
+    // Others may use the machine, but its memory must not run out.
     machine: { memory: 1_000_000, cpus: 8 },
     qubes: [
       { name: 'dom0', class: 'AdminVM', label: 'black' },
@@ -394,7 +394,7 @@ export function worldOf(pair: Pair, side: Side, qmcp: string): HostSpec {
         features: { ...qube.features },
         firewall: [...qube.firewall],
         devices: [...qube.devices],
-        // All that an agent may read is set, so that none of it comes from a template outside.
+        // Every value that an agent may read is set, so that none comes from a template outside.
         properties: {
           ...qube.flags,
           netvm: named(qube.network),

@@ -13,13 +13,13 @@ import { type Change, NEVER, type Pair, type Side, worldOf } from './hosts.js';
 
 const POLICY = '30-qmcp.policy';
 
-/** What an agent can learn of one call: its reply, and, by the time it takes, what qubesd was asked for it. */
+/** What an agent can learn from one call: its reply and, by its time, the requests to qubesd. */
 export interface Told {
   readonly reply: string;
   readonly asked: readonly string[];
 }
 
-/** dom0's files for a host with a second world, `lab`, that has the same rights over its own qubes. */
+/** dom0's files for a host with a second world, `lab`, which has the same rights over its own qubes. */
 export class Dom0 {
   readonly qmcp: string;
   private readonly policy: string;
@@ -40,7 +40,7 @@ export class Dom0 {
     };
     this.qmcp = join(directory, 'qmcp.toml');
     writeFileSync(this.qmcp, stringify({ ...config, world: { ...config.world, ai, lab } }));
-    // The policy the operator's command makes of it, in a dom0 that has nothing else.
+    // The policy that the operator's command generates, in a dom0 with nothing else.
     const root = join(directory, 'dom0');
     const policies = join(root, 'etc/qubes/policy.d');
     mkdirSync(policies, { recursive: true });
@@ -65,13 +65,13 @@ export class Dom0 {
     const seat = await Seat.take(file, (root) =>
       writeFileSync(join(root, 'etc/qubes/policy.d', POLICY), this.policy),
     );
-    // As for the first world: once this is answered, qmcpd has looked around for the other one too.
+    // As for the first world: after this answer, qmcpd has scanned for the other one too.
     await seat.call('@adminvm', 'qmcp.inspect.List', {}, 'lab-control');
     return seat;
   }
 }
 
-/** One of the two hosts, at work. */
+/** One of the two hosts at work. */
 export class Stage {
   private recorded: string[] | undefined;
   private readonly inside: ReadonlySet<string>;
@@ -90,7 +90,7 @@ export class Stage {
       this.recorded?.push(Buffer.from(request).toString('latin1'));
       return call(request);
     };
-    // qubesd draws the numbers of disposables by chance. That they differ tells nothing: both hosts draw the same.
+    // qubesd draws the numbers of disposables by chance. A difference would show nothing, so both hosts draw the same.
     let dispid = 0;
     host.freeDispid = () => ++dispid;
   }
@@ -119,7 +119,7 @@ export class Stage {
     return { reply, asked };
   }
 
-  /** Whether they succeed is nobody's concern here. */
+  /** Whether they succeed does not matter here. */
   async change(changes: readonly Change[]): Promise<void> {
     for (const change of changes) {
       const recorded = this.recorded;
@@ -162,9 +162,8 @@ export class Stage {
   }
 
   /**
-   * A request as it is to be the same on both sides. Names of qubes outside, unless the caller said them, are one word: in
-   * their place the other side may have others. So are times, and the tokens
-   * by which qubesd lets a volume be cloned.
+   * A request in the form that must be the same on both sides. Names of outside qubes become one word, unless the caller used
+   * them, because the other side may have others in their place. So do times, and the tokens with which qubesd clones a volume.
    */
   private seen(request: string, call: Call): string {
     const said = `${call.target} ${call.payload}`;
@@ -177,7 +176,7 @@ export class Stage {
       .replace(/\0[A-Za-z0-9]{32}$/, '\0<token>');
   }
 
-  /** The host's truth about the qubes inside, references to the outside aside. */
+  /** The actual state of the inside qubes, except for references to the outside. */
   truth(): string[] {
     return this.seat.sim.host
       .snapshot()

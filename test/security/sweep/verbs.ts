@@ -5,18 +5,18 @@ import { configure, roomy, type Seat } from '../host.js';
 export type Qube = HostSnapshot['qubes'][number];
 
 /**
- * One verb to be cut off wherever it can be. A new verb is one more entry: how the host is prepared, the call, and what its
- * whole effect looks like. No effect is the host as it was before the call, to the last property. An entry is tried when its
- * contract is installed, and every installed contract that changes something has to have one.
+ * One verb to interrupt wherever possible. A new verb is one more entry: how to prepare the host, the call, and its complete
+ * effect. No effect is the host as it was before the call, to the last property. An entry is tried when its contract is
+ * installed, and every installed contract that changes something must have one.
  */
 export interface Verb {
-  /** The contract this is a use of. */
+  /** The contract of this verb. */
   readonly service: string;
-  /** What the operator put into dom0's files before. */
+  /** The operator's changes to dom0's files before. */
   readonly configure?: (root: string) => void;
   readonly prepare?: (at: Seat) => Promise<unknown>;
   readonly call: (at: Seat) => Promise<unknown>;
-  /** Is this the whole effect? By the host's truth, asked by name. */
+  /** Whether the effect is complete, by the host's actual state. */
   readonly whole: (qube: (name: string) => Qube | undefined) => boolean;
 }
 
@@ -25,7 +25,7 @@ const create = (at: Seat, more: object = {}) =>
   at.call('@adminvm', 'qmcp.spawn.Create', { name: ONE, template: 'ai-debian', ...more });
 const running = (at: Seat) => create(at, { start: true });
 
-/** As one of the world's, at the tier of its template, with nothing about it that would be another's. */
+/** A qube of the world, at the tier of its template, with nothing that belongs to others. */
 const isBorn = (qube: Qube | undefined) =>
   [...(qube?.tags ?? [])].sort().join(' ') === 'ai-born ai-full ai-managed created-by-mcp-control' &&
   qube?.properties.netvm === 'sys-ai-net';
