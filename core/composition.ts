@@ -193,6 +193,7 @@ async function loadToServe(config: Config, dom0: Dom0) {
     // Instructions that nobody has reviewed are not sent.
     ...(loaded.unreviewed.some(({ kind }) => kind === 'instructions') && { instructions: undefined }),
     version: VERSION,
+    schemas: config.tools.schemas,
     log,
   };
   return { loaded, options };

@@ -75,17 +75,27 @@ export function portsOf({ ports }: Rule): readonly [number, number] | undefined 
 }
 
 /** Beyond its shape; only a ceiling may say `*.example.org`. */
-export function isRule(rule: Rule, ceiling = false): boolean {
+export const isRule = (rule: Rule, ceiling = false): boolean => ruleFault(rule, ceiling) === undefined;
+
+/** The property of a rule that is wrong, and the rule that it breaks; undefined if dom0 can read it. */
+export function ruleFault(
+  rule: Rule,
+  ceiling = false,
+): readonly [of: keyof Rule, problem: string] | undefined {
   const to = ceiling && rule.to.startsWith('*.') ? rule.to.slice(2) : rule.to;
-  const known = to === '*' || to === 'dns' || networkOf(to) !== undefined || isHostName(to);
-  const bare = rule.protocol === undefined && rule.ports === undefined;
-  return (
-    known &&
-    portsOf(rule) !== undefined &&
-    (rule.ports === undefined || rule.protocol === 'tcp' || rule.protocol === 'udp') &&
-    (to !== 'dns' || bare)
-  );
+  const { protocol, ports } = rule;
+  if (to === 'dns' && (protocol ?? ports) !== undefined)
+    return [protocol === undefined ? 'ports' : 'protocol', 'must be absent if to is dns'];
+  if (to !== '*' && to !== 'dns' && networkOf(to) === undefined && !isHostName(to)) return ['to', PLACES];
+  if (portsOf(rule) === undefined)
+    return ['ports', 'must be one port from 1 to 65535, or the first and the last with a hyphen'];
+  if (ports !== undefined && protocol !== 'tcp' && protocol !== 'udp')
+    return ['ports', 'needs the protocol tcp or udp'];
+  return undefined;
 }
+
+const PLACES =
+  'must be *, dns, a host name in lower case, an address, or a network such as 10.0.0.0/8; a URL is none of these';
 
 /** Whether `outer` allows everything that `inner` allows. */
 export function covers(outer: Rule, inner: Rule): boolean {

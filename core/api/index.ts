@@ -2,6 +2,7 @@
 export type { Static, TSchema } from '../vendor/typebox.js';
 export { Type } from '../vendor/typebox.js';
 export * as axioms from './axioms.js';
+export { type Description, described, describedInput } from './described.js';
 export { eachOf } from './each.js';
 export {
   covers,
@@ -11,9 +12,11 @@ export {
   networkOf,
   portsOf,
   type Rule,
+  ruleFault,
 } from './egress.js';
 export { isRefusalCode, REFUSALS, type RefusalCode, Refused } from './errors.js';
 export { inject, injectable } from './injection.js';
+export { invalidAt, refuseUnusableText } from './invalid.js';
 export {
   type EnforcedBy,
   INVARIANTS,

@@ -55,10 +55,12 @@ export interface GuestService<P extends TSchema = TSchema, R extends TSchema = T
 }
 
 /**
- * Reasons for a refusal inside a qube. For each word that the service may send: the argument it is about, and the sentence the
- * agent reads. Any other word from the qube is dropped.
+ * Reasons for a refusal inside a qube. For each word that the service may send: the argument it is about, the sentence the
+ * agent reads, and the code if it is not the one that the service sends. Any other word from the qube is dropped.
  */
-export type GuestProblems = Readonly<Record<string, readonly [at: string, problem: string]>>;
+export type GuestProblems = Readonly<
+  Record<string, readonly [at: string, problem: string, code?: 'not-found' | 'not-permitted']>
+>;
 
 export type Service = TargetService | HostService | StreamService | GuestService;
 

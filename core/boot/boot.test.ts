@@ -207,7 +207,7 @@ describe('a call of a tool', () => {
     expect(error.code).toBe('invalid-request');
     expect(error.data).toEqual({
       problems: [
-        { at: '/', problem: 'must not have additional properties' },
+        { at: '/host', problem: 'is unknown; allowed: qube' },
         { at: '/qube', problem: 'must be string' },
       ],
     });

@@ -61,9 +61,11 @@ function isService(service: unknown): boolean {
 
 function areProblems(problems: unknown): boolean {
   if (!isObject(problems)) return false;
-  return Object.values(problems).every(
-    (pair) => Array.isArray(pair) && pair.length === 2 && pair.every((text) => typeof text === 'string'),
-  );
+  return Object.values(problems).every((problem) => {
+    if (!Array.isArray(problem) || !problem.every((text) => typeof text === 'string')) return false;
+    const [, , code = 'not-found'] = problem;
+    return problem.length >= 2 && problem.length <= 3 && ['not-found', 'not-permitted'].includes(code);
+  });
 }
 
 function isTool(tool: unknown): boolean {

@@ -13,7 +13,11 @@ export interface Config {
   readonly onRefusal: 'exit' | 'skip';
   readonly readOnly: boolean;
   readonly pinned: boolean;
-  readonly tools: { readonly include: readonly string[]; readonly exclude: readonly string[] };
+  readonly tools: {
+    readonly include: readonly string[];
+    readonly exclude: readonly string[];
+    readonly schemas: 'full' | 'lean';
+  };
   readonly qrexec: { readonly client: string; readonly timeout: number };
   /** The configuration file, if there is one. */
   readonly file: string | undefined;
@@ -34,7 +38,7 @@ export const DEFAULTS = {
   onRefusal: 'exit',
   readOnly: false,
   pinned: false,
-  tools: { include: ['*'], exclude: [] },
+  tools: { include: ['*'], exclude: [], schemas: 'full' },
   // A cold start of a qube takes up to a minute on a laptop; twice that means that something is wrong.
   qrexec: { client: 'qrexec-client-vm', timeout: 120 },
 } as const satisfies Omit<Config, 'file' | 'origins'>;

@@ -12,6 +12,7 @@ export const VARIABLES: Readonly<Record<string, { readonly path: string; readonl
   QMCP_PINNED: { path: 'pinned', toConfig: (text) => ({ pinned: booleanOrNumber(text) }) },
   QMCP_TOOLS_INCLUDE: { path: 'tools.include', toConfig: (text) => ({ tools: { include: list(text) } }) },
   QMCP_TOOLS_EXCLUDE: { path: 'tools.exclude', toConfig: (text) => ({ tools: { exclude: list(text) } }) },
+  QMCP_TOOLS_SCHEMAS: { path: 'tools.schemas', toConfig: (text) => ({ tools: { schemas: text } }) },
   QMCP_QREXEC_CLIENT: { path: 'qrexec.client', toConfig: (text) => ({ qrexec: { client: text } }) },
   QMCP_QREXEC_TIMEOUT: {
     path: 'qrexec.timeout',

@@ -55,6 +55,12 @@ export const ConfigFile = Type.Object(
           exclude: Type.Optional(
             Type.Array(ToolPattern, { description: 'Never serve these; wins over include.' }),
           ),
+          schemas: Type.Optional(
+            Type.Enum(['full', 'lean'], {
+              description:
+                'The schemas that a client gets: complete, with a description of every argument (full), or the least that a model needs, in under half of the tokens (lean). Calls are checked in the same way.',
+            }),
+          ),
         },
         closed,
       ),

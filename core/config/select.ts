@@ -4,7 +4,10 @@ import type { Config } from './defaults.js';
 /** The tools that a configuration serves, in their order. Exclusion wins; `readOnly` keeps only tools with effect `read`. */
 export function selectTools<T extends { readonly tool: Pick<Tool, 'name' | 'effect'> }>(
   tools: readonly T[],
-  { readOnly, tools: { include, exclude } }: Pick<Config, 'readOnly' | 'tools'>,
+  {
+    readOnly,
+    tools: { include, exclude },
+  }: { readonly readOnly: boolean; readonly tools: Pick<Config['tools'], 'include' | 'exclude'> },
 ): T[] {
   return tools.filter(
     ({ tool }) =>

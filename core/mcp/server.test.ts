@@ -43,7 +43,8 @@ describe('tools as a client sees them', () => {
     expect(tools[0]).toMatchObject({
       description: 'Says a word.',
       inputSchema: { type: 'object', properties: { qube: { type: 'string' } }, required: ['qube'] },
-      outputSchema: { type: 'object', description: '{word}' },
+      title: 'Say a word',
+      outputSchema: { type: 'object', properties: { word: { type: 'string' } } },
       annotations: { destructiveHint: false, openWorldHint: false },
     });
   });

@@ -5,13 +5,15 @@ import { INSTRUCTIONS } from './instructions.js';
 import { answerPrompts } from './prompts.js';
 import { answerResources } from './resources.js';
 import { refusalOf, resultOf } from './results.js';
-import { describeTools } from './tool-descriptions.js';
+import { describeTools, type SchemaForm } from './tool-descriptions.js';
 import { toolSchemas } from './tool-schemas.js';
 
 export interface McpOptions extends Surface {
   readonly version: string;
   /** Replaces the shipped instructions; undefined sends none. */
   readonly instructions?: string | undefined;
+  /** How much a client is told of the schemas of tools; everything by default. */
+  readonly schemas?: SchemaForm;
   /** Lines for the operator. */
   readonly log: (line: string) => void;
 }
@@ -55,9 +57,12 @@ export function mcpServer(options: McpOptions, subscribable: boolean, subscriber
   return server;
 }
 
-function answerTools(server: Server, { tools, log }: McpOptions): void {
+function answerTools(server: Server, { tools, log, schemas = 'full' }: McpOptions): void {
   const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
-  const descriptions = describeTools(tools.map(({ tool }) => tool));
+  const descriptions = describeTools(
+    tools.map(({ tool }) => tool),
+    schemas,
+  );
   server.setRequestHandler('tools/list', () => ({ tools: descriptions }));
 
   server.setRequestHandler('tools/call', async ({ params }, { mcpReq }) => {

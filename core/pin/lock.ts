@@ -46,8 +46,9 @@ export function currentLock(
     plugin[kind][name] = JSON.parse(JSON.stringify(shown)) as Record<string, unknown>;
   };
   for (const { plugin, tool } of tools) {
-    const { title, description, effect, openWorld = false, input, output } = tool;
-    put(plugin, 'tools', tool.name, { title, description, effect, openWorld, input, output });
+    const { title, description, effect, idempotent, openWorld = false, input, output } = tool;
+    const hints = { effect, ...(idempotent && { idempotent }), openWorld };
+    put(plugin, 'tools', tool.name, { title, description, ...hints, input, output });
   }
   for (const { plugin, resource } of resources) {
     const { name, title, description, mimeType } = resource;

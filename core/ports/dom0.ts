@@ -1,8 +1,9 @@
 import { LIMITS } from '../api/generated/limits.js';
 import { type Port, Refused, type Service } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
-import { qubeName, requestedSeconds, requestOf, resultOf } from './messages.js';
+import { qubeName, requestedSeconds, resultOf } from './messages.js';
 import type { Qrexec } from './qrexec.js';
+import { requestOf } from './request.js';
 import { lazily } from './values.js';
 
 type Dom0Service = Extract<Service, { kind: 'target' | 'host' }>;

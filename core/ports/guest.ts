@@ -1,9 +1,16 @@
-import { LIMITS } from '../api/generated/limits.js';
-import { type GuestIo, type GuestProblems, type GuestService, type Port, Refused } from '../api/index.js';
+import {
+  type GuestIo,
+  type GuestProblems,
+  type GuestService,
+  type Port,
+  Refused,
+  refuseUnusableText,
+} from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import { type Frame, FrameDecoder, inputFrames } from './frames.js';
-import { qubeName, requestedSeconds, requestOf } from './messages.js';
+import { qubeName, requestedSeconds } from './messages.js';
 import type { Qrexec } from './qrexec.js';
+import { requestOf } from './request.js';
 import { isObject, lazily, own } from './values.js';
 
 /** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
@@ -41,8 +48,8 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
 
 /** The request on one line, then the program's standard input in frames, with an empty frame at the end. */
 function messageOf(params: unknown, stdin: Uint8Array = new Uint8Array()): Uint8Array {
-  const request = requestOf(params);
-  if (request.length + 1 > LIMITS.request_bytes) throw new Refused('invalid-request');
+  refuseUnusableText(params);
+  const request = requestOf(params, 1);
   return Buffer.concat([request, Buffer.from('\n'), ...inputFrames(stdin)]);
 }
 
@@ -84,12 +91,13 @@ class Conversation {
     const { code: untrusted_code, problem: untrusted_problem } = isObject(untrusted_value)
       ? untrusted_value
       : {};
-    const code = GUEST_CODES.find((one) => one === untrusted_code) ?? 'failed';
+    const code = GUEST_CODES.find((one) => one === untrusted_code);
+    if (code === undefined) throw new Refused('failed');
     // The qube's own text is never passed on. A word that the service declares stands for a sentence of the plugin.
     const found = typeof untrusted_problem === 'string' ? own(this.problems, untrusted_problem) : undefined;
     if (found === undefined) throw new Refused(code);
-    const [at, problem] = found;
-    throw new Refused(code, { problems: [{ at, problem }] });
+    const [at, problem, instead] = found;
+    throw new Refused(instead ?? code, { problems: [{ at, problem }] });
   }
 }
 

@@ -1,17 +1,9 @@
-import { LIMITS } from '../api/generated/limits.js';
 import { isRefusalCode, QubeName, Refused } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import type { QrexecResult } from './qrexec.js';
 import { isObject } from './values.js';
 
 const nameShape = Compile(QubeName);
-
-/** One JSON object as UTF-8. Refuses a request that is too long before it is sent. */
-export function requestOf(params: unknown): Uint8Array {
-  const bytes = new TextEncoder().encode(JSON.stringify(params));
-  if (bytes.length > LIMITS.request_bytes) throw new Refused('invalid-request');
-  return bytes;
-}
 
 /** By convention, the parameter `timeout` or `seconds` is the number of seconds that the call itself may take. */
 export function requestedSeconds(params: unknown): number {
@@ -22,7 +14,8 @@ export function requestedSeconds(params: unknown): number {
 
 /** Accepts only the name of a qube: not `@adminvm`, and not an option of the client. */
 export function qubeName(untrusted_name: unknown): string {
-  if (!nameShape.Check(untrusted_name)) throw new Refused('invalid-request');
+  if (!nameShape.Check(untrusted_name))
+    throw new Refused('invalid-request', { problems: [{ at: '/', problem: 'must be the name of a qube' }] });
   return untrusted_name;
 }
 

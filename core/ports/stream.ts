@@ -1,7 +1,8 @@
 import { type Port, Refused, type StreamService } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
-import { parseLine, requestedSeconds, requestOf, resultIn } from './messages.js';
+import { parseLine, requestedSeconds, resultIn } from './messages.js';
 import type { Qrexec } from './qrexec.js';
+import { requestOf } from './request.js';
 import { lazily } from './values.js';
 
 /** Bytes of all replies of one call together. */

@@ -4,13 +4,12 @@ import { Compile } from '../vendor/typebox.js';
 import { Builtins } from './builtins.js';
 import type { Behaviour } from './container.js';
 import { errorTrace } from './failure.js';
+import { invalidRequest } from './faults.js';
 import { optionsOf } from './options.js';
 import type { ServedTool } from './served.js';
 
 /** Seconds a tool may go on after its call is cancelled. */
 const GRACE_SECONDS = 5;
-/** The most faults of an agent's arguments that one refusal names. */
-const MAX_FAULTS = 5;
 
 interface CallDependencies {
   readonly builtins?: Builtins;
@@ -37,7 +36,7 @@ export function serveTool(
     Object.freeze({ ...context, options: options ?? optionsOf({ id: plugin }) });
 
   const call = async (untrusted_input: unknown, context: ToolContext) => {
-    if (!input().Check(untrusted_input)) throw invalidRequest(input().Errors(untrusted_input)[1]);
+    if (!input().Check(untrusted_input)) throw invalidRequest(tool.input, input().Errors(untrusted_input)[1]);
     try {
       const result = await raceWithAbort(
         behaviour(untrusted_input, runContext(context)),
@@ -78,20 +77,4 @@ async function raceWithAbort(work: Promise<unknown>, signal: AbortSignal, grace:
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
   }
-}
-
-interface Fault {
-  readonly instancePath: string;
-  readonly keyword: string;
-  readonly message: string;
-  readonly params: unknown;
-}
-
-/** `invalid-request` with places and faults in the schema's words: no value from the agent, nothing about the host. */
-function invalidRequest(faults: readonly Fault[]): Refused {
-  const problems = faults
-    .filter(({ keyword }) => keyword !== 'boolean')
-    .slice(0, MAX_FAULTS)
-    .map(({ instancePath, message }) => ({ at: instancePath || '/', problem: message }));
-  return new Refused('invalid-request', { problems });
 }

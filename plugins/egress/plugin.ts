@@ -1,9 +1,25 @@
-import { definePlugin, defineTool, eachOf, NoParams, QubeName, Refused, Type } from '../../core/api/index.js';
+import {
+  definePlugin,
+  defineTool,
+  describedInput,
+  eachOf,
+  invalidAt,
+  LIMITS,
+  NoParams,
+  QubeName,
+  ruleFault,
+  Type,
+} from '../../core/api/index.js';
 import { questionOf, reach } from './reach.js';
 import { EgressRule, rulesGet, rulesSet, status } from './services.js';
 
 const { network } = rulesGet.reply.properties;
 const { rules, by } = rulesGet.reply.properties;
+const DescribedRule = describedInput(EgressRule.properties, {
+  to: '* for everything, dns for the resolvers, a host name, an address, or a network such as 10.0.0.0/8',
+  protocol: 'only this protocol; any if absent',
+  ports: 'one port, or first-last; only with protocol tcp or udp; all if absent',
+});
 const Reach = Type.Object({ qube: QubeName, network, by, rules }, { additionalProperties: false });
 
 export default definePlugin({
@@ -45,7 +61,7 @@ export default definePlugin({
       description:
         'Shows the outbound rules of a qube. What none allows is dropped; those `by` the operator are not shown.',
       effect: 'read',
-      input: Type.Object({ qube: QubeName }, { additionalProperties: false }),
+      input: describedInput({ qube: QubeName }, { qube: 'the qube whose rules to show' }),
       output: Reach,
       uses: { rulesGet },
       upholds: rulesGet.invariants,
@@ -58,32 +74,46 @@ export default definePlugin({
       name: 'egress_rules_set',
       title: 'Set the outbound rules of a qube',
       description:
-        'Replaces the outbound rules of a qube. `to` is *, dns, a host name, address or network; `ports` one, or first-last. One beyond the ceiling is `not-permitted`, and none is set.',
+        'Replaces the outbound rules of a qube. If one is beyond the ceiling of egress_status, the call is `not-permitted` and none is set.',
       effect: 'destroy',
       idempotent: true,
-      input: Type.Object(
-        { qube: QubeName, rules: rulesSet.params.properties.rules },
-        { additionalProperties: false },
+      input: describedInput(
+        { qube: QubeName, rules: Type.Array(DescribedRule, { maxItems: LIMITS.firewall_rules }) },
+        {
+          qube: 'the qube whose rules to replace',
+          rules: 'all of its rules from now on; none allows nothing',
+        },
       ),
       output: rulesSet.reply,
       uses: { rulesSet },
       upholds: rulesSet.invariants,
-      run: ({ rulesSet }, { qube, rules }, { signal }) => rulesSet(qube, { rules }, signal),
+      run: ({ rulesSet }, { qube, rules }, { signal }) => {
+        for (const [index, rule] of rules.entries()) {
+          const [of, problem] = ruleFault(rule) ?? [];
+          if (problem !== undefined) throw invalidAt(`/rules/${index}/${of}`, problem);
+        }
+        return rulesSet(qube, { rules }, signal);
+      },
     }),
     defineTool({
       name: 'egress_explain',
       title: 'Explain whether a packet would pass',
       description:
-        'Tells whether packets to `host` (a name, address, network or dns) pass, which rule decides, and which line of the ceiling would allow one. To a port, tcp by default.',
+        'Tells whether packets to `host` pass, which rule decides, and which line of the ceiling would allow one.',
       effect: 'read',
-      input: Type.Object(
+      input: describedInput(
         {
           qube: QubeName,
           host: Type.String({ minLength: 1, maxLength: 253 }),
           port: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
           protocol: EgressRule.properties.protocol,
         },
-        { additionalProperties: false },
+        {
+          qube: 'the qube that sends the packets',
+          host: 'a host name, an address, a network or dns; not a URL',
+          port: 'the port they are sent to; every port if absent',
+          protocol: 'their protocol; with a port tcp by default, and only tcp or udp',
+        },
       ),
       output: Type.Object(
         {
@@ -98,15 +128,6 @@ export default definePlugin({
       upholds: rulesGet.invariants,
       run: async ({ rulesGet, status }, { qube, host, port, protocol }, { signal }) => {
         const question = questionOf(host, port, protocol);
-        if (question === undefined)
-          throw new Refused('invalid-request', {
-            problems: [
-              {
-                at: '/host',
-                problem: 'must be a name, an address or a network, with a port only of tcp or udp',
-              },
-            ],
-          });
         const { network, by, rules } = await rulesGet(qube, {}, signal);
         const { ceiling: lines } = await status({}, signal);
         const limit = reach(lines, question);

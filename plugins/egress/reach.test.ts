@@ -29,8 +29,11 @@ const question = fc
     fc.option(fc.constantFrom(53, 80, 443, 8080), { nil: undefined }),
     fc.option(fc.constantFrom('tcp' as const, 'udp' as const, 'icmp' as const), { nil: undefined }),
   )
-  .map((words) => questionOf(...words))
-  .filter((asked) => asked !== undefined);
+  // Only icmp goes without a port, and only dns with its own.
+  .filter(([host, port, protocol]) =>
+    host === 'dns' ? (port ?? 53) === 53 && protocol !== 'icmp' : port === undefined || protocol !== 'icmp',
+  )
+  .map((words) => questionOf(...words));
 const GRADE = { no: 0, unknown: 1, partly: 2, yes: 3 } as const;
 
 describe('reach', () => {
@@ -135,19 +138,24 @@ describe('reach', () => {
     ],
     ['IPv6 is not IPv4', [{ to: '0.0.0.0/0' }], ['::1'], { passes: 'no' }],
   ])('%s', (_what, some, words, verdict) => {
-    expect(reach(some, questionOf(...words)!)).toEqual(verdict);
+    expect(reach(some, questionOf(...words))).toEqual(verdict);
   });
 
-  test.each<Parameters<typeof questionOf>>([
-    ['nowhere'],
-    ['1.2.3'],
-    ['-x.org'],
-    ['*'],
-    ['*.example.org'],
-    ['dns', 80],
-    ['dns', undefined, 'icmp'],
-    ['10.0.0.1', 80, 'icmp'],
-  ])('%s %s %s is not a valid question', (...words) => {
-    expect(questionOf(...words)).toBeUndefined();
+  test.each<[at: string, ...Parameters<typeof questionOf>]>([
+    ['/host', 'nowhere'],
+    ['/host', '1.2.3'],
+    ['/host', '-x.org'],
+    ['/host', '*'],
+    ['/host', '*.example.org'],
+    ['/host', 'https://example.org/a'],
+    ['/host', 'example.org:443'],
+    ['/port', 'dns', 80],
+    ['/protocol', 'dns', undefined, 'icmp'],
+    ['/port', '10.0.0.1', 80, 'icmp'],
+  ])('the refusal of a question that is not valid names %s: %s %s %s', (at, ...words) => {
+    const problems = [{ at, problem: expect.stringMatching(/^must be /) }];
+    expect(() => questionOf(...words)).toThrow(
+      expect.objectContaining({ code: 'invalid-request', data: { problems } }),
+    );
   });
 });

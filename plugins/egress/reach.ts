@@ -1,4 +1,4 @@
-import { covers, isHostName, networkOf, portsOf, type Rule } from '../../core/api/index.js';
+import { covers, invalidAt, isHostName, networkOf, portsOf, type Rule } from '../../core/api/index.js';
 
 /** Packets to a destination, optionally of one protocol and to one port; written like a rule. */
 export type Question = Rule;
@@ -53,11 +53,18 @@ function scopeOf(rule: Rule) {
   return ports && { protocols: rule.protocol ? [rule.protocol as string] : undefined, ports };
 }
 
-/** The question in an agent's arguments, or undefined if they are not valid. */
-export function questionOf(host: string, port?: number, protocol?: Rule['protocol']): Question | undefined {
+/** The question in an agent's arguments. Throws the refusal of arguments that are not valid. */
+export function questionOf(host: string, port?: number, protocol?: Rule['protocol']): Question {
   const to = host.toLowerCase();
-  if (to === 'dns') return (port ?? 53) === 53 && protocol !== 'icmp' ? { to } : undefined;
-  if (!networkOf(to) && !isHostName(to)) return undefined;
+  if (port !== undefined && protocol === 'icmp')
+    throw invalidAt('/port', 'must be absent if protocol is icmp');
+  if (to === 'dns') {
+    if ((port ?? 53) !== 53) throw invalidAt('/port', 'must be 53 or absent if host is dns');
+    if (protocol === 'icmp') throw invalidAt('/protocol', 'must be tcp, udp or absent if host is dns');
+    return { to };
+  }
+  if (!networkOf(to) && !isHostName(to))
+    throw invalidAt('/host', 'must be a host name, an address, a network or dns; a URL is none of these');
   if (port === undefined) return { to, ...(protocol && { protocol }) };
-  return protocol === 'icmp' ? undefined : { to, protocol: protocol ?? 'tcp', ports: String(port) };
+  return { to, protocol: protocol ?? 'tcp', ports: String(port) };
 }

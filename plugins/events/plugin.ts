@@ -1,4 +1,11 @@
-import { defineChanges, definePlugin, defineTool, QubeName, Type } from '../../core/api/index.js';
+import {
+  defineChanges,
+  definePlugin,
+  defineTool,
+  describedInput,
+  QubeName,
+  Type,
+} from '../../core/api/index.js';
 import { KINDS, watch } from './services.js';
 import { type Kind, StartFilter } from './start-filter.js';
 
@@ -39,13 +46,17 @@ export default definePlugin({
       description:
         'Waits up to `seconds` for one of `kinds` (or anything) to happen to `qube` (or any), and tells what happened until then, and whether it `came`.',
       effect: 'read',
-      input: Type.Object(
+      input: describedInput(
         {
           ...watch.params.properties,
           qube: Type.Optional(QubeName),
           kinds: Type.Optional(Type.Array(Type.Enum(KINDS), { minItems: 1 })),
         },
-        { additionalProperties: false },
+        {
+          seconds: 'seconds to wait at most',
+          qube: 'only events of this qube',
+          kinds: 'the events that end the waiting; any if absent',
+        },
       ),
       output: Type.Object(
         {

@@ -2,6 +2,7 @@ import {
   decodeVisible,
   inject,
   injectable,
+  invalidAt,
   LIMITS,
   type Port,
   portOf,
@@ -30,6 +31,7 @@ export class FileCopy implements ToolHandler {
   ) {}
 
   async run({ source, ...params }: Copy, context: ToolContext) {
+    if (isRoot(params.path)) throw invalidAt('/path', 'must name a file or a directory, not /');
     const { record, outcome } = await this.runner.follow(source, context, (io) =>
       this.copy(source, { ...params, timeout: LIMITS.command_seconds }, io),
     );
@@ -42,6 +44,16 @@ export class FileCopy implements ToolHandler {
       untrusted: ['to', 'message'],
     };
   }
+}
+
+/** Whether an absolute path leads back to where it starts. */
+function isRoot(path: string): boolean {
+  if (!path.startsWith('/')) return false;
+  const steps: string[] = [];
+  for (const step of path.split('/'))
+    if (step === '..') steps.pop();
+    else if (step !== '' && step !== '.') steps.push(step);
+  return steps.length === 0;
 }
 
 interface Install {
@@ -57,7 +69,7 @@ export class PackageInstall implements ToolHandler {
     @inject(Runner) private readonly runner: Runner,
   ) {}
 
-  async run({ qube, timeout = 900, packages }: Install, context: ToolContext) {
+  async run({ qube, timeout = LIMITS.default_install_seconds, packages }: Install, context: ToolContext) {
     const { record, outcome } = await this.runner.follow(qube, context, (io) =>
       this.install(qube, { packages, timeout }, io),
     );

@@ -7,7 +7,7 @@ import {
   type ToolContext,
   type ToolHandler,
 } from '../../core/api/index.js';
-import { type Command, inputOf } from './run.js';
+import { type Command, inputOf, refuseUnusableCommand } from './run.js';
 import { Runner, type RunResult, resultOf } from './runner.js';
 import { disposable, killDisposable, run } from './services.js';
 
@@ -31,6 +31,9 @@ export class DisposableRun implements ToolHandler {
   ) {}
 
   async run(input: Input, context: ToolContext): Promise<RunResult> {
+    const { template: _, ...command } = input;
+    // Before a disposable is made for it.
+    refuseUnusableCommand(command);
     const finished = this.runInDisposable(input, context);
     this.running.add(finished);
     try {

@@ -1,4 +1,12 @@
-import { LIMITS, type Port, Refused, type Static, type ToolContext, visible } from '../../core/api/index.js';
+import {
+  invalidAt,
+  LIMITS,
+  type Port,
+  Refused,
+  type Static,
+  type ToolContext,
+  visible,
+} from '../../core/api/index.js';
 import {
   BoundedBuffer,
   base64,
@@ -11,7 +19,7 @@ import {
 import type { fileList, fileRead, fileWrite } from './services.js';
 
 /** Bytes of a page by default: as much as a model reads at once. */
-const PAGE = 32_768;
+export const PAGE = 32_768;
 /** Bytes of a page of a directory. */
 const MAX_LISTING = 4 << 20;
 
@@ -68,8 +76,11 @@ export async function writeFile(
   { signal }: ToolContext,
 ) {
   const bytes = encoding === 'base64' ? fromBase64(content) : new TextEncoder().encode(content);
-  if (bytes === undefined)
-    throw new Refused('invalid-request', { problems: [{ at: '/content', problem: 'must be base64' }] });
+  if (bytes === undefined) throw invalidAt('/content', 'must be base64');
+  if (bytes.length > LIMITS.write_bytes)
+    throw invalidAt('/content', `must not have more than ${LIMITS.write_bytes} bytes`);
+  if (params.append && params.offset !== undefined)
+    throw invalidAt('/offset', 'must be absent if append is true');
   const { path, size } = await write(qube, { ...params, size: bytes.length }, { signal, stdin: bytes });
   return { path: visible(path), size, untrusted: ['path'] };
 }

@@ -2,7 +2,7 @@ import type { GuestProblems } from '../../core/api/index.js';
 
 /** The problem words of `guest/qmcp_guest`, each with the argument it is about and the sentence that the agent reads. */
 export const PROBLEMS: GuestProblems = {
-  'no-such-file': ['/path', 'does not exist'],
+  'no-such-file': ['/path', 'does not exist in the qube', 'not-found'],
   'not-a-directory': ['/path', 'is not a directory'],
   'is-a-directory': ['/path', 'is a directory'],
   'not-a-file': ['/path', 'is not a regular file'],

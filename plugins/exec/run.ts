@@ -1,8 +1,11 @@
 import {
   inject,
   injectable,
+  invalidAt,
+  LIMITS,
   type Port,
   portOf,
+  refuseUnusableText,
   type ToolContext,
   type ToolHandler,
 } from '../../core/api/index.js';
@@ -30,7 +33,9 @@ export class ExecRun implements ToolHandler {
     @inject(Runner) private readonly runner: Runner,
   ) {}
 
-  async run({ qube, stdin, ...params }: Input, context: ToolContext): Promise<RunResult> {
+  async run({ qube, ...command }: Input, context: ToolContext): Promise<RunResult> {
+    refuseUnusableCommand(command);
+    const { stdin, ...params } = command;
     const { record, outcome } = await this.runner.follow(qube, context, (io) =>
       this.start(qube, params, { ...io, ...inputOf(stdin) }),
     );
@@ -39,6 +44,15 @@ export class ExecRun implements ToolHandler {
       ? { ...result, running: true, handle: `${qube}:${outcome.job}` }
       : result;
   }
+}
+
+/** Refuses what the schema cannot say and a qube would refuse without a reason. */
+export function refuseUnusableCommand({ stdin = '', ...params }: Command & { background?: boolean }): void {
+  refuseUnusableText(params);
+  if (params.command[0] === '') throw invalidAt('/command/0', 'must be the name of a program');
+  const size = new TextEncoder().encode(stdin).length;
+  if (params.background && size > LIMITS.job_input_bytes)
+    throw invalidAt('/stdin', `must not have more than ${LIMITS.job_input_bytes} bytes in the background`);
 }
 
 export const inputOf = (stdin: string | undefined) =>

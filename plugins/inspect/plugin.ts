@@ -1,7 +1,15 @@
-import { definePlugin, defineTool, NoParams, QubeName, Type } from '../../core/api/index.js';
+import { definePlugin, defineTool, describedInput, NoParams, QubeName, Type } from '../../core/api/index.js';
 import { PROMPTS } from './prompts.js';
 import { RESOURCES } from './resources.js';
 import { featureSet, list, set, state } from './services.js';
+
+const Properties = describedInput(set.params.properties, {
+  label: 'its colour',
+  memory: 'its initial memory in MiB',
+  maxmem: 'the most memory it may get, in MiB',
+  vcpus: 'its number of virtual CPUs',
+  default_user: 'the user that runs its programs',
+});
 
 export default definePlugin({
   id: 'inspect',
@@ -27,7 +35,7 @@ export default definePlugin({
       title: 'Show one qube',
       description: 'Shows one qube; memory in MiB, disk in bytes.',
       effect: 'read',
-      input: Type.Object({ qube: QubeName }, { additionalProperties: false }),
+      input: describedInput({ qube: QubeName }, { qube: 'the qube to show' }),
       output: state.reply,
       uses: { state },
       upholds: state.invariants,
@@ -40,12 +48,12 @@ export default definePlugin({
         'Sets properties of a halted qube, all or none; while it runs, its label. Of templates, none.',
       effect: 'write',
       idempotent: true,
-      input: Type.Object(
+      input: describedInput(
         {
           qube: QubeName,
-          properties: Type.Object(set.params.properties, { additionalProperties: false, minProperties: 1 }),
+          properties: Type.Object(Properties.properties, { additionalProperties: false, minProperties: 1 }),
         },
-        { additionalProperties: false },
+        { qube: 'the qube to change', properties: 'the new values' },
       ),
       output: set.reply,
       uses: { set },
@@ -58,13 +66,17 @@ export default definePlugin({
       description: 'Sets a feature, of those the operator lists; null removes it.',
       effect: 'write',
       idempotent: true,
-      input: Type.Object(
+      input: describedInput(
         {
           qube: QubeName,
           feature: featureSet.params.properties.feature,
           value: Type.Union([featureSet.params.properties.value, Type.Null()]),
         },
-        { additionalProperties: false },
+        {
+          qube: 'the qube to change',
+          feature: 'the name of the feature, such as service.cups',
+          value: 'the new value; null removes the feature',
+        },
       ),
       output: featureSet.reply,
       uses: { featureSet },

@@ -1,8 +1,16 @@
-import { definePlugin, defineTool, eachOf, NoParams, QubeName, Type } from '../../core/api/index.js';
+import {
+  definePlugin,
+  defineTool,
+  describedInput,
+  eachOf,
+  NoParams,
+  QubeName,
+  Type,
+} from '../../core/api/index.js';
 import { mermaid } from './picture.js';
 import { disconnect, map, reconnect, state } from './services.js';
 
-const OneQube = Type.Object({ qube: QubeName }, { additionalProperties: false });
+const OneQube = describedInput({ qube: QubeName }, { qube: 'the name of the qube' });
 
 export default definePlugin({
   id: 'networking',

@@ -1,18 +1,20 @@
-import { definePlugin, defineTool, QubeName, Type } from '../../core/api/index.js';
+import { definePlugin, defineTool, describedInput, LIMITS, QubeName, Type } from '../../core/api/index.js';
 import * as spawn from './services.js';
 
-const OneQube = Type.Object({ qube: QubeName }, { additionalProperties: false });
+const oneQube = (what: string) => describedInput({ qube: QubeName }, { qube: what });
+const NEW_NAME =
+  'a new name: the prefix of qube_list, then letters, digits, dots, underscores or hyphens; 31 characters at most';
 const Halted = Type.Object({ qube: QubeName, state: Type.Enum(['halted']) }, { additionalProperties: false });
 
 /** A tool that changes a qube's power state and returns the qube's state. */
-const power = (service: typeof spawn.start, name: string, title: string, description: string) =>
+const power = (service: typeof spawn.start, name: string, title: string, description: string, qube: string) =>
   defineTool({
     name,
     title,
     description,
     effect: 'write',
     idempotent: true,
-    input: OneQube,
+    input: oneQube(qube),
     output: service.reply,
     uses: { service },
     upholds: service.invariants,
@@ -39,10 +41,22 @@ export default definePlugin({
     defineTool({
       name: 'qube_spawn',
       title: 'Make a qube',
-      description:
-        'Makes a qube from a template, its `name` starting with the `prefix` of qube_list, on your world’s network unless `network` is none. Class DispVMTemplate is for disposable_spawn.',
+      description: 'Makes a qube from a template.',
       effect: 'write',
-      input: spawn.create.params,
+      input: describedInput(spawn.create.params.properties, {
+        name: NEW_NAME,
+        template: 'the template to make it from',
+        class: {
+          description: 'AppVM for a qube of its own, DispVMTemplate to make disposables from',
+          default: 'AppVM',
+        },
+        label: { description: 'its colour', default: 'red' },
+        network: { description: 'the network of your world, or none', default: 'inherit' },
+        memory: 'its initial memory in MiB; by default that of the template',
+        vcpus: 'its number of virtual CPUs; by default that of the template',
+        private_size: 'the size of its private disk in bytes; 2 GiB by default',
+        start: { description: 'start it, too', default: false },
+      }),
       output: spawn.create.reply,
       uses: { create: spawn.create },
       upholds: spawn.create.invariants,
@@ -53,7 +67,10 @@ export default definePlugin({
       title: 'Clone a qube',
       description: 'Makes a halted copy of `source`: its settings and private disk.',
       effect: 'write',
-      input: spawn.clone.params,
+      input: describedInput(spawn.clone.params.properties, {
+        source: 'the qube to copy',
+        name: NEW_NAME,
+      }),
       output: spawn.clone.reply,
       uses: { clone: spawn.clone },
       upholds: spawn.clone.invariants,
@@ -65,25 +82,36 @@ export default definePlugin({
       description:
         'Makes and starts a disposable from a DispVMTemplate qube. It names itself, and is gone with its data when it halts.',
       effect: 'write',
-      input: spawn.disposable.params,
+      input: describedInput(spawn.disposable.params.properties, {
+        template: 'the qube of class DispVMTemplate to make it from',
+      }),
       output: spawn.disposable.reply,
       uses: { disposable: spawn.disposable },
       upholds: spawn.disposable.invariants,
       run: ({ disposable }, input, { signal }) => disposable(input, signal),
     }),
-    power(spawn.start, 'qube_start', 'Start a qube', 'Starts a qube and waits until it answers.'),
-    power(spawn.pause, 'qube_pause', 'Pause a qube', 'Freezes a running qube.'),
-    power(spawn.unpause, 'qube_unpause', 'Unpause a qube', 'Lets a paused qube go on.'),
+    power(
+      spawn.start,
+      'qube_start',
+      'Start a qube',
+      'Starts a qube and waits until it answers.',
+      'the qube to start',
+    ),
+    power(spawn.pause, 'qube_pause', 'Pause a qube', 'Freezes a running qube.', 'the running qube'),
+    power(spawn.unpause, 'qube_unpause', 'Unpause a qube', 'Lets a paused qube go on.', 'the paused qube'),
     defineTool({
       name: 'qube_shutdown',
       title: 'Shut a qube down',
       description:
-        'Asks a qube to halt and waits `timeout` seconds (60 by default). It is a `conflict` if it has not halted by then.',
+        'Asks a qube to halt and waits `timeout` seconds. It is a `conflict` if it has not halted by then.',
       effect: 'destroy',
       idempotent: true,
-      input: Type.Object(
+      input: describedInput(
         { qube: QubeName, ...spawn.shutdown.params.properties },
-        { additionalProperties: false },
+        {
+          qube: 'the qube to shut down',
+          timeout: { description: 'seconds to wait', default: LIMITS.shutdown_seconds },
+        },
       ),
       output: Halted,
       uses: { shutdown: spawn.shutdown },
@@ -99,7 +127,7 @@ export default definePlugin({
       description: 'Halts a qube at once; what it had not written is lost.',
       effect: 'destroy',
       idempotent: true,
-      input: OneQube,
+      input: oneQube('the qube to halt at once'),
       output: Halted,
       uses: { kill: spawn.kill },
       upholds: spawn.kill.invariants,
@@ -115,7 +143,7 @@ export default definePlugin({
         'Halts a qube and removes it. For some days qube_restore brings it back; its name and disk stay taken.',
       effect: 'destroy',
       idempotent: true,
-      input: OneQube,
+      input: oneQube('the qube to remove'),
       output: spawn.remove.reply,
       uses: { remove: spawn.remove },
       upholds: spawn.remove.invariants,
@@ -127,7 +155,7 @@ export default definePlugin({
       description: 'Brings a removed qube back, halted, as it was.',
       effect: 'write',
       idempotent: true,
-      input: OneQube,
+      input: oneQube('the name of the removed qube'),
       output: spawn.restore.reply,
       uses: { restore: spawn.restore },
       upholds: spawn.restore.invariants,

@@ -1,4 +1,4 @@
-import { definePlugin, defineTool, NoParams, QubeName, Type } from '../../core/api/index.js';
+import { definePlugin, defineTool, describedInput, NoParams, QubeName } from '../../core/api/index.js';
 import { budget, grow } from './services.js';
 
 export default definePlugin({
@@ -25,7 +25,10 @@ export default definePlugin({
       description: 'Grows the private disk of a qube to `size` bytes. There is no way back.',
       effect: 'destroy',
       idempotent: true,
-      input: Type.Object({ qube: QubeName, ...grow.params.properties }, { additionalProperties: false }),
+      input: describedInput(
+        { qube: QubeName, ...grow.params.properties },
+        { qube: 'the qube whose disk to grow', size: 'the new size in bytes; not smaller than now' },
+      ),
       output: grow.reply,
       uses: { grow },
       upholds: grow.invariants,

@@ -36,14 +36,23 @@ export interface AnyClient {
 const me = { name: 'interop', version: '0' };
 /** The arguments of `qmcp serve`, or the address of a server and its token. */
 export type Where = readonly string[] | { readonly url: string; readonly token: string };
-const over = (where: Where) =>
+const over = (where: Where, env: Record<string, string> = {}) =>
   'url' in where
     ? { requestInit: { headers: { authorization: `Bearer ${where.token}` } } }
-    : { command: process.execPath, args: [QMCP, 'serve', ...where], stderr: 'ignore' as const };
+    : {
+        command: process.execPath,
+        args: [QMCP, 'serve', ...where],
+        stderr: 'ignore' as const,
+        env: { ...(process.env as Record<string, string>), ...env },
+      };
 
-export async function v2(where: Where, mode: 'legacy' | 'auto' | { pin: string }): Promise<AnyClient> {
+export async function v2(
+  where: Where,
+  mode: 'legacy' | 'auto' | { pin: string },
+  env: Record<string, string> = {},
+): Promise<AnyClient> {
   const client = new ClientV2(me, { versionNegotiation: { mode } });
-  const options = over(where);
+  const options = over(where, env);
   await client.connect(
     'url' in where ? new HttpV2(new URL(where.url), options as object) : new StdioV2(options as never),
   );

@@ -351,13 +351,12 @@ describe('large output and unusual bytes', () => {
 
   test('a file operation that fails changes nothing, and its refusal uses no text of the qube', async () => {
     const path = join(files, 'none/f');
-    const why = (at: string, problem: string) => ({
-      error: { code: 'conflict', data: { problems: [{ at, problem }] } },
+    const why = (at: string, problem: string, code = 'conflict') => ({
+      error: { code, data: { problems: [{ at, problem }] } },
     });
-    expect(await agent.call('file_read', { ...me, path })).toEqual(why('/path', 'does not exist'));
-    expect(await agent.call('file_write', { ...me, path, content: 'x' })).toEqual(
-      why('/path', 'does not exist'),
-    );
+    const missing = why('/path', 'does not exist in the qube', 'not-found');
+    expect(await agent.call('file_read', { ...me, path })).toEqual(missing);
+    expect(await agent.call('file_write', { ...me, path, content: 'x' })).toEqual(missing);
     expect(await agent.call('file_read', { ...me, path: files })).toEqual(why('/path', 'is a directory'));
     expect(await agent.call('file_read', { ...me, path: '/dev/zero' })).toEqual(
       why('/path', 'is not a regular file'),

@@ -33,6 +33,17 @@ export async function toolsOf(plugin: Plugin, answers: Answers) {
     signal: new AbortController().signal,
     progress: (message) => progress.push(message),
   };
+  /** The tool's result, or its refusal. */
+  const outcome = async (name: string, input: unknown): Promise<unknown> => {
+    const served = host.tools.find(({ tool }) => tool.name === name);
+    if (served === undefined) throw new Error(`there is no tool ${name}`);
+    try {
+      return await served.call(input, context);
+    } catch (error) {
+      if (error instanceof Refused) return error;
+      throw error;
+    }
+  };
   return {
     log,
     progress,
@@ -45,15 +56,10 @@ export async function toolsOf(plugin: Plugin, answers: Answers) {
       ]),
     /** The tool's result, or the code of its refusal. */
     async call(name: string, input: unknown): Promise<unknown> {
-      const served = host.tools.find(({ tool }) => tool.name === name);
-      if (served === undefined) throw new Error(`there is no tool ${name}`);
-      try {
-        return await served.call(input, context);
-      } catch (error) {
-        if (error instanceof Refused) return error.code;
-        throw error;
-      }
+      const came = await outcome(name, input);
+      return came instanceof Refused ? came.code : came;
     },
+    outcome,
   };
 }
 

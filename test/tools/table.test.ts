@@ -67,7 +67,14 @@ async function refused(stage: Stage, tool: string, input: unknown): Promise<stri
   const result = refusalOf(new Refused(code as RefusalCode, data));
   expect(result).toMatchObject({ isError: true, structuredContent: { error: { code } } });
   const { text } = result.content[0]!;
-  expect(text.startsWith(`${code}: ${REFUSALS[code as RefusalCode]}`)).toBe(true);
+  const { problems } = (data ?? {}) as { problems?: { at: string; problem: string }[] };
+  // A malformed request is always told where and why; the rest may be.
+  if (code === 'invalid-request')
+    expect(problems).toEqual(
+      expect.arrayContaining([{ at: expect.stringMatching(/^\//), problem: expect.any(String) }]),
+    );
+  const sentence = problems?.map(({ at, problem }) => `${at} ${problem}.`).join(' ');
+  expect(text).toBe(`${code}: ${sentence ?? REFUSALS[code as RefusalCode]}`);
   // The agent's own words may come back to it, but only in data.
   expect(text).not.toMatch(LEAK);
   return code;

@@ -280,7 +280,10 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     before: note,
     asks: QUBE,
     names: ['qube'],
-    refusals: { conflict: { input: { path: '/home/user/none' } } },
+    refusals: {
+      conflict: { input: { path: '/home/user' } },
+      'not-found': { input: { path: '/home/user/none' } },
+    },
   },
   file_write: {
     golden: { qube: 'ai-one', path: '/home/user/other', content: 'hello' },
@@ -293,14 +296,22 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     before: note,
     asks: QUBE,
     names: ['qube'],
-    refusals: { conflict: { input: { path: '/home/user/none' } } },
+    refusals: {
+      conflict: { input: { path: '/home/user/note' } },
+      'not-found': { input: { path: '/home/user/none' } },
+    },
   },
   file_copy: {
     golden: { source: 'ai-one', target: 'ai-two', path: '/home/user/note' },
     before: note,
     asks: QUBE,
     names: ['source', 'target'],
-    refusals: { conflict: { input: { path: '/home/user/none' } } },
+    refusals: {
+      conflict: {
+        before: (stage) => stage.answerForQubes(refusal({ code: 'conflict', problem: 'no-copy-here' })),
+      },
+      'not-found': { input: { path: '/home/user/none' } },
+    },
   },
   package_install: {
     golden: { qube: 'ai-one', packages: ['hello'] },
