@@ -385,7 +385,7 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
       );
       if (before.dom0 === undefined || after.dom0 === undefined) return untouched;
       const { principals } = worldTags.world;
-      const qubes = [`@tag:${worldTags.umbrella}`, `@tag:${worldTags.tombstone}`];
+      const qubes = [...worldTags.own].map((tag) => `@tag:${tag}`);
       const closed = after.dom0.policy.flatMap(allowingLine).every(({ service, source, target, action }) => {
         const named = [target, ...action].join(' ');
         if (principals.includes(source))

@@ -57,6 +57,8 @@ export interface BudgetSnapshot {
 export interface WorldSnapshot {
   readonly name: string;
   readonly prefix: string;
+  /** The names of the host's other worlds; without it there is none. */
+  readonly others?: readonly string[];
   readonly principals: readonly string[];
   readonly gateways: readonly string[];
   readonly birthGateway: string | null;

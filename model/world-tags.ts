@@ -1,5 +1,5 @@
-import { TAGS, TIER_NAMES } from '../core/api/generated/names.js';
 import { TIERS, type Tier } from '../core/api/index.js';
+import { Membership, tagOf } from './membership.js';
 import type { BudgetSnapshot, HostSnapshot, QubeSnapshot, WorldSnapshot } from './snapshot.js';
 
 /** Properties that the platform derives: they change with the power state, the label or the network. */
@@ -9,22 +9,12 @@ const DERIVED =
 const PLATFORM_TAG = /^(guivm|audiovm|relayvm)-/;
 const PLATFORM_FEATURE = /^(preload-dispvm.*|deferred-netvm-original|internal)$/;
 
-type Role = keyof typeof TAGS;
-const ROLES = Object.keys(TAGS) as Role[];
-
-/** A tag as the spec writes it. */
-const tagOf = (role: Role, world: string, tier: Tier | undefined, principal: string): string =>
-  TAGS[role].pattern
-    .replace('{world}', world)
-    .replace('{tier}', tier === undefined ? '' : TIER_NAMES[tier])
-    .replace('{principal}', principal);
-
 /** The tags of a world's qubes, and what they mean for a qube in a snapshot. */
 export class WorldTags {
   readonly umbrella: string;
   readonly tombstone: string;
   readonly bornTag: string;
-  /** Tags that give a tier beyond `read`. */
+  /** Tags that give a tier beyond the first. */
   readonly tierTags: readonly string[];
   readonly disposableTags: readonly string[];
   readonly ownerStamps: readonly string[];
@@ -32,25 +22,25 @@ export class WorldTags {
   readonly restrictionTags: readonly string[];
   /** With this tag, only the operator changes a qube's rules and network. */
   readonly egressLock: string;
-  /** With this tag, an agent may only read, whatever the tier. */
-  readonly guard: string;
+  /** Every tag that means something in the world. */
+  readonly own: ReadonlySet<string>;
   /** Names that no call may have as its object. */
   readonly excluded: ReadonlySet<string>;
+  private readonly membership: Membership;
 
   constructor(readonly world: WorldSnapshot) {
-    const { name, principals, gateways, guarded } = world;
-    const tag = (role: Role, tier?: Tier, principal = '') => tagOf(role, name, tier, principal);
-    this.umbrella = tag('umbrella');
-    this.tombstone = tag('tombstone');
-    this.bornTag = tag('born');
-    this.tierTags = TIERS.slice(1).map((tier) => tag('tier', tier));
-    this.disposableTags = TIERS.map((tier) => tag('disposable', tier));
-    this.ownerStamps = principals.flatMap((who) =>
-      (['stamp', 'disposable_stamp'] as const).map((role) => tag(role, undefined, who)),
-    );
-    this.egressLock = tag('egress_lock');
-    this.guard = tag('guard');
-    this.restrictionTags = ROLES.filter((role) => 'narrows' in TAGS[role]).map((role) => tag(role));
+    const { name, principals, gateways, guarded, others = [] } = world;
+    this.membership = new Membership(name, principals, others);
+    const { tags, restrictions, own } = this.membership;
+    this.umbrella = tagOf('umbrella', name);
+    this.tombstone = tagOf('tombstone', name);
+    this.bornTag = tagOf('born', name);
+    this.egressLock = tagOf('egress_lock', name);
+    this.tierTags = [...tags.tier];
+    this.disposableTags = [...tags.disposable];
+    this.ownerStamps = [...tags.stamp, ...tags.disposable_stamp];
+    this.restrictionTags = restrictions;
+    this.own = own;
     this.excluded = new Set([...principals, ...gateways, ...guarded, 'dom0']);
   }
 
@@ -59,35 +49,31 @@ export class WorldTags {
     return this.ownerStamps.some((stamp) => tags.includes(stamp));
   }
 
-  /** Whether its creation is complete. A disposable inherits its template's tags, so it has a tag of its own for this. */
+  /** Whether its creation is complete, or it does not belong to the world at all. */
   isFinished(qube: QubeSnapshot): boolean {
-    if (qube.class === 'DispVM') return this.disposableTags.some((mark) => qube.tags.includes(mark));
-    return qube.tags.includes(this.bornTag) || !this.isMadeByWorld(qube);
+    return this.membership.of(qube.class, qube.tags).is !== 'half-born';
   }
 
   inScope(qube: QubeSnapshot): boolean {
-    return (
-      qube.tags.includes(this.umbrella) &&
-      !qube.tags.includes(this.tombstone) &&
-      !this.excluded.has(qube.name) &&
-      this.isFinished(qube)
-    );
+    return this.tier(qube) !== undefined && !this.excluded.has(qube.name);
   }
 
   /** Whether it belongs to the world in any way: as a member, removed, or half created. */
   isRelated(qube: QubeSnapshot): boolean {
-    const marked = [this.umbrella, this.tombstone].some((tag) => qube.tags.includes(tag));
-    return (marked || this.isMadeByWorld(qube)) && !this.excluded.has(qube.name);
+    const { known } = this.membership.of(qube.class, qube.tags);
+    return (known === true || this.isMadeByWorld(qube)) && !this.excluded.has(qube.name);
   }
 
-  tier({ tags }: QubeSnapshot): Tier {
-    const held = this.tierTags.findLastIndex((tag) => tags.includes(tag)) + 1;
-    return tags.includes(this.guard) ? TIERS[0] : TIERS[held]!;
+  /** The tier at which an agent has it; undefined when its tags give it to none. */
+  tier(qube: QubeSnapshot): Tier | undefined {
+    return this.membership.reach(qube.class, qube.tags);
   }
 
   /** The rank of the tier that a qube has, or would have when restored; -1 for none. */
   rank(qube: QubeSnapshot): number {
-    return qube.tags.includes(this.umbrella) ? TIERS.indexOf(this.tier(qube)) : -1;
+    const tags = qube.tags.filter((tag) => tag !== this.tombstone);
+    const tier = this.tier({ ...qube, tags });
+    return tier === undefined ? -1 : TIERS.indexOf(tier);
   }
 
   restrictionsOf({ tags }: QubeSnapshot): string[] {
@@ -96,8 +82,10 @@ export class WorldTags {
 
   /** What the world uses, counted like dom0's budget gate. */
   usage({ qubes }: HostSnapshot): Omit<BudgetSnapshot, 'private_size'> {
-    const made = qubes.filter((qube) => this.isMadeByWorld(qube));
-    const up = qubes.filter((qube) => (this.isMadeByWorld(qube) || this.inScope(qube)) && !isDown(qube));
+    const made = qubes.filter(
+      (qube) => this.isMadeByWorld(qube) && this.membership.of(qube.class, qube.tags).known,
+    );
+    const up = qubes.filter((qube) => (made.includes(qube) || this.inScope(qube)) && !isDown(qube));
     const sum = (some: readonly QubeSnapshot[], of: (qube: QubeSnapshot) => number) =>
       some.reduce((total, qube) => total + of(qube), 0);
     return {

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +38,27 @@ def sources(folder: Path) -> Iterator[tuple[Path, str]]:
         ):
             continue
         text = path.read_bytes()
-        if path.suffix == ".py" or (text.startswith(b"#!") and b"python" in text.split(b"\n")[0]):
+        program = text.startswith(b"#!") and b"python" in text.split(b"\n")[0]
+        if path.suffix in (".py", ".toml") or program:
             yield path, text.decode("utf-8")
+
+
+def marks_of_a_table(text: str) -> Iterator[tuple[int, str]]:
+    """`(line, id)` of every mark in a file of TOML."""
+    for number, line in enumerate(text.split("\n"), 1):
+        yield from ((number, identity) for identity in MARK.findall(line))
+
+
+def without_of_a_table(text: str, line: int) -> tuple[str, str]:
+    """`(how, the text without what that line says)`: a key, or all of a table where its heading is marked."""
+    lines = text.split("\n")
+    end = line
+    if lines[line - 1].startswith("["):
+        while end < len(lines) and not lines[end].startswith("["):
+            end += 1
+    changed = "\n".join(lines[: line - 1] + lines[end:])
+    tomllib.loads(changed)
+    return ("key taken out" if end == line else "row taken out"), changed
 
 
 def marks(text: str) -> Iterator[tuple[int, str]]:
@@ -180,8 +200,9 @@ def _wider(value: ast.expr) -> Iterator[tuple[str, str]]:
 
 def main(folder: Path) -> None:
     for path, text in sources(folder):
-        for line, identity in marks(text):
-            how, changed = without(text, line)
+        table = path.suffix == ".toml"
+        for line, identity in marks_of_a_table(text) if table else marks(text):
+            how, changed = (without_of_a_table if table else without)(text, line)
             place = path.relative_to(folder.parent).as_posix()
             print(
                 json.dumps(

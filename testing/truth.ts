@@ -28,6 +28,7 @@ export function worldOf(root: string, name: string): WorldSnapshot {
   return {
     name,
     prefix: settings.prefix,
+    others: Object.keys(world as object).filter((other) => other !== name),
     principals: Object.keys(settings.principal),
     gateways: settings.gateways ?? [],
     birthGateway: settings.birth_gateway ?? null,

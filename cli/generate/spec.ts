@@ -21,6 +21,7 @@ export interface Spec {
   readonly types: Readonly<Record<string, unknown>>;
   readonly invariants: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly refusals: Readonly<Record<string, unknown>>;
+  readonly membership: readonly Readonly<Record<string, unknown>>[];
   /** By group. */
   readonly limits: Readonly<Record<string, Readonly<Record<string, Limit>>>>;
 }
@@ -28,7 +29,7 @@ export interface Spec {
 const DUMP = `import json, spec
 print(json.dumps({
     "names": vars(spec.NAMES), "steps": spec.STEPS, "types": spec.TYPES, "invariants": spec.INVARIANTS,
-    "refusals": spec.REFUSALS, "limits": spec.table("limits"),
+    "refusals": spec.REFUSALS, "membership": spec.MEMBERSHIP, "limits": spec.table("limits"),
 }))`;
 
 export function readSpec(): Spec {
@@ -63,6 +64,7 @@ export function specFiles(spec: Spec): Map<string, string> {
       POWER_STATES: [...new Set(Object.values(names.power_state as object)), names.unknown_state],
       NAMES: names,
     }),
+    api('membership', 'membership.toml', { MEMBERSHIP: spec.membership }),
     api('limits', 'limits.toml', { LIMITS: Object.fromEntries(limits.map(([name, { is }]) => [name, is])) }),
     guestLimits(spec),
   ]);

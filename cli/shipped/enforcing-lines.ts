@@ -15,18 +15,26 @@ export interface EnforcingLine {
 
 const MARK = /^(.*?)\s*# INVARIANT ([a-z.-]+)$/;
 
+/** What the row of a table is called that a line is in, or begins. */
+const rowAt = (lines: readonly string[], line: number): string => {
+  const begins = lines.findLastIndex((each, at) => at <= line && each.startsWith('[['));
+  return /^is = "(.*)"/.exec(lines[begins + 1] ?? '')?.[1] ?? '';
+};
+
 /** The lines marked `# INVARIANT id`, by id. */
 export function enforcingLines(root = PACKAGE): Map<string, EnforcingLine[]> {
   const byId = new Map<string, EnforcingLine[]>();
-  for (const folder of ['qmcpd', 'settings', 'policy', 'operator']) {
+  for (const folder of ['qmcpd', 'settings', 'spec', 'policy', 'operator']) {
     const path = join(root, 'dom0', folder);
     for (const name of readdirSync(path)
-      .filter((each) => each.endsWith('.py'))
+      .filter((each) => /\.(py|toml)$/.test(each))
       .sort()) {
       let within = '';
       const lines = readFileSync(join(path, name), 'utf8').split('\n');
       for (const [index, line] of lines.entries()) {
-        within = /^\s*(?:async )?def (\w+)/.exec(line)?.[1] ?? within;
+        within = name.endsWith('.py')
+          ? (/^\s*(?:async )?def (\w+)/.exec(line)?.[1] ?? within)
+          : rowAt(lines, index);
         const [, before, id] = MARK.exec(line) ?? [];
         if (before === undefined || id === undefined) continue;
         // A comment on a line of its own applies to the next line.

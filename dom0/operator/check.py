@@ -6,12 +6,12 @@ import audit_chain
 import grants
 import policy_admin
 from answer import Answer
-from host import CONFIG, CONTRACTS, LINKS, clock, is_frozen, members, open_qubesd, run
+from host import CONFIG, CONTRACTS, LINKS, clock, is_frozen, members, open_qubesd, run, strays
+from place import place
 from policy.generate import generate
 from qmcpd import invariants
 from qmcpd.errors import Misconfigured
 from settings import config, contracts
-from settings.place import place
 from spec import FEATURE, NAMES, SERVICE
 
 
@@ -148,8 +148,11 @@ async def _host(root, worlds):
                 )
                 if wrong
             ]
+    for name, what, tags in await strays(qubesd, worlds):
+        fix = f"systemctl status qmcpd, which takes off what opens it; qmcp-admin expel {name}"
+        found.append((f"is {what}: it has {', '.join(tags)}, and is nobody's", name, fix))
     for one in await members(qubesd, worlds):
-        within = invariants.is_in_scope(one.world, one.name, one.tags)
+        within = invariants.reach(one.world, one)
         value = (
             {key: read for key, (read, _) in (await qubesd.properties(one.name)).items()}
             if within
@@ -172,7 +175,7 @@ async def _host(root, worlds):
                 ),
                 *(
                     (
-                        value.get(key) and invariants.is_of_world(one.world, one.tags),
+                        value.get(key) and invariants.is_made_by(one.world, one),
                         f"has {key}, a way out of its world",
                         f"qvm-prefs {one.name} {key} ''",
                     )

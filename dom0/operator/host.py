@@ -27,7 +27,12 @@ class Member(NamedTuple):
     when: int | None
 
     def removed(self):
-        return self.world.tombstone in self.tags
+        return self.world.membership(self.klass, self.tags)["is"] == "tombstone"
+
+    def tier(self):
+        """What an agent may do with it, or what it is instead; of a removed one, what it would get back."""
+        left = self.tags - {self.world.tombstone}
+        return self.world.reach(self.klass, left) or self.world.membership(self.klass, left)["is"]
 
     def kept_too_long(self):
         return self.removed() and (
@@ -72,11 +77,25 @@ def run(work):
 async def members(qubesd, worlds):
     """Every Member, sorted by name."""
     found = []
-    for name, (klass, state) in sorted((await qubesd.list()).items()):
-        tags = await qubesd.tags(name) or frozenset()
+    for name in sorted(await qubesd.list()):
+        qube = await qubesd.look(name)
         for world in worlds.values():
-            if world.marks & tags:
-                found.append(Member(name, world, klass, state, tags, await entombed(qubesd, name)))
+            if world.membership(qube.klass, qube.tags).get("known"):
+                found.append(Member(name, world, *qube[1:], await entombed(qubesd, name)))
+    return found
+
+
+async def strays(qubesd, worlds):
+    """`(name, what it is to a world, the tags)` of every qube that has tags of a world and is not the world's."""
+    found = []
+    for name in sorted(await qubesd.list()):
+        qube = await qubesd.look(name)
+        for world in worlds.values():
+            row = world.membership(qube.klass, qube.tags)
+            losing = frozenset().union(*(world.kinds[kind] for kind in row.get("loses", ())))
+            wrong = qube.tags & (losing if row["is"] == "half-born" else world.own)
+            if losing and wrong:
+                found.append((name, row["is"], sorted(wrong)))
     return found
 
 

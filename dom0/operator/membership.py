@@ -6,20 +6,20 @@ import grants
 from answer import Answer, stop
 from host import clock, open_qubesd, read_worlds, run, switched_on, switches
 from qmcpd.effects import perform
-from qmcpd.invariants import DISPOSABLE
 from spec import FEATURE, GAINS, TIERS
 from verbs import TABLE
 
 
 def change(options):
     """enroll, tier, guard, manage and expel: each says some of world, tier and switches, and leaves the others as they are."""
-    world, tags, granted = _found(options)
+    world, qube, granted = _found(options)
+    tags = qube.tags
     # What it has for good: a grant that stands is not built upon, and ends with the next word about the qube.
     given = [grant for _, grant in granted]
     base = tags.difference(*(grant["untag"] for grant in given)).union(
         *(grant["retag"] for grant in given)
     )
-    add, take = _wanted(options, world, base)
+    add, take = _wanted(options, world, qube.klass, base)
     lasting = getattr(options, "lasting", None)
     if lasting:
         take &= _narrowing(world)
@@ -48,6 +48,7 @@ def change(options):
     changes = [f"- {tag}" for tag in sorted(tags - after)] + [
         f"+ {tag}" for tag in sorted(after - tags)
     ]
+    reach = world.reach(qube.klass, after)
     says = {
         "qube": options.qube,
         "world": world.name,
@@ -57,8 +58,8 @@ def change(options):
         else [until, TABLE["kept"]]
         if until
         else [],
-        "an agent may": [GAINS[tier] for tier in TIERS[: TIERS.index(world.tier(after)) + 1]]
-        if after & world.marks == {world.umbrella}
+        "an agent may": [GAINS[tier] for tier in TIERS[: TIERS.index(reach) + 1]]
+        if reach
         else ["no agent sees it"],
         "switches": switched_on(world, after),
     }
@@ -79,20 +80,25 @@ def change(options):
 
 
 def _found(options):
-    """`(its world, its tags, the grants that stand)`."""
+    """`(its world, the qube, the grants that stand)`. What is only half a world's can be taken out of it, and put into it."""
     name, named, worlds, qubesd = (
         options.qube,
         getattr(options, "world", None),
         read_worlds(options.root),
         open_qubesd(options.root),
     )
-    tags = run(qubesd.tags(name))
-    if tags is None:
+    qube = run(qubesd.look(name))
+    if not qube.klass:
         stop(f"there is no qube {name}")
     read_worlds(options.root, named)
-    others = [world for world in worlds.values() if world.umbrella in tags and world.name != named]
+    whole = not named and options.command != "expel"
+    others = [
+        world
+        for world in worlds.values()
+        if world.name != named and qube.tags & ({world.umbrella} if whole else world.own)
+    ]
     if named and others:
-        stop(f"{name} is of the world {others[0].name}: qmcp-admin expel {name}, first")
+        stop(f"{name} has tags of the world {others[0].name}: qmcp-admin expel {name}, first")
     if not named and not others:
         stop(f"{name} is of no world: qmcp-admin enroll {name} --world {'|'.join(worlds)}")
     world = worlds[named] if named else others[0]
@@ -100,35 +106,29 @@ def _found(options):
         stop(
             f"{name} is dom0, a principal, a gateway or guarded by qmcp.toml: no call may ever have it as its object"
         )
-    return world, tags, run(grants.standing(qubesd, options.root, [name])).get(name, [])
+    return world, qube, run(grants.standing(qubesd, options.root, [name])).get(name, [])
 
 
 def _narrowing(world):
     return {world.guard, world.egress_lock}
 
 
-def _tiers(world):
-    return {*map(world.tier_tag, TIERS[1:]), *map(world.disposable_mark, TIERS)}
-
-
-def _wanted(options, world, tags):
-    """`(tags to add, tags to take)`. A disposable is the world's by a mark of its own."""
+def _wanted(options, world, klass, tags):
+    """`(tags to add, tags to take)`. A disposable has its tier by a mark of its own."""
     tier, add, take = getattr(options, "tier", None), set(), set()
     if options.command == "expel":
-        return add, {*world.marks, *switches(world).values(), *_tiers(world)}
+        return add, set(world.own)
     if world.umbrella not in tags:
         tier, add = tier or TIERS[0], {world.umbrella}
-        if world.stamps & tags and world.born not in tags:
+        if world.kinds["stamp"] & tags and world.born not in tags:
             add.add(
                 world.born
             )  # made by a principal before, or taken out since: the operator says it is whole
     if tier:
-        mine = {world.tier_tag(tier)} - {world.tier_tag(TIERS[0])}
-        if DISPOSABLE.fullmatch(options.qube) or any(
-            tag.startswith(world.tag("disposable_stamp")) for tag in tags
-        ):
-            mine.add(world.disposable_mark(tier))
-        add, take = add | mine, _tiers(world) - mine
+        mine = {world.tag("disposable" if klass == "DispVM" else "tier", tier)}
+        mine &= world.kinds["authority"]  # the first tier is the umbrella's
+        add |= mine
+        take |= (world.kinds["tier"] | world.kinds["disposable"]) - mine
     for switch, tag in switches(world).items():
         wanted = getattr(options, switch.replace("-", "_"), None)
         (add if wanted == "on" else take).update([tag] if wanted else [])
@@ -136,23 +136,27 @@ def _wanted(options, world, tags):
 
 
 async def _written(root, name, world, tags, grant, granted):
-    """Less comes before more, so that whatever stops this in the middle leaves less. A grant is on the disk before what it
-    gives; one that stood goes when there is nothing of it to take back."""
+    """Less comes before more, so that whatever stops this in the middle leaves less; and tags that give authority come after the
+    umbrella, and go before it. A grant is on the disk before what it gives; one that stood goes when there is nothing of it to
+    take back."""
     qubesd, narrowing, (before, after) = open_qubesd(root), _narrowing(world), tags
     gone, new = before - after, after - before
+    order = [world.umbrella, world.born, *sorted(world.kinds["authority"] - {world.born})]
+    order = [world.tombstone, *order, *sorted(world.own.difference(order))]
+    less = sorted(gone - narrowing, key=order.index, reverse=True)
     await perform(
         qubesd,
         name,
-        [*(["untag", tag] for tag in gone - narrowing), *(["tag", tag] for tag in new & narrowing)],
+        [*(["untag", tag] for tag in less), *(["tag", tag] for tag in sorted(new & narrowing))],
     )
     if grant:
         await grants.record(qubesd, root, grant)
     if world.tombstone in gone:
         await qubesd.put(name, "feature", FEATURE.entombed, None)
-    more = sorted(new - narrowing, key=lambda tag: tag == world.umbrella)
+    more = sorted(new - narrowing, key=order.index)
     await perform(
         qubesd,
         name,
-        [*(["untag", tag] for tag in gone & narrowing), *(["tag", tag] for tag in more)],
+        [*(["untag", tag] for tag in sorted(gone & narrowing)), *(["tag", tag] for tag in more)],
     )
     await grants.forget(qubesd, root, name, granted, replaced=bool(grant) or not granted)

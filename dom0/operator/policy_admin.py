@@ -5,13 +5,14 @@ import hashlib
 import shutil
 
 from answer import Answer, stop
-from host import CONTRACTS, open_qubesd, read_worlds, run, write
+from host import CONTRACTS, open_qubesd, read_worlds, run, strays, write
 from policy import claims
 from policy.generate import generate
 from policy.rules import DIRECTORIES, Policy
+from qmcpd.qubesd import Qube
 from settings import contracts
 
-NAME = "30-qmcp.policy"
+NAME, SOCKET = "30-qmcp.policy", "run/qubesd.sock"
 INSTALLED = f"{DIRECTORIES[-1]}/{NAME}"
 
 
@@ -36,17 +37,28 @@ def in_force(root):
 def lint(options):
     worlds, installed = _read(options.root)
     ours = generate(worlds, installed) if options.rendered else in_force(options.root)
-    rows = findings(options.root, worlds, installed, ours)
-    return Answer(rows, int(any(row["result"] == "BROKEN" for row in rows)))
+    rows = findings(options.root, worlds, installed, ours) + _strays(options.root, worlds)
+    return Answer(
+        rows, int(any(row["result"] not in ("holds", "asks", "opened", "unread") for row in rows))
+    )
+
+
+def _strays(root, worlds):
+    """No claim is about these: what opens them is taken off as qmcpd sees it, and no policy can close them."""
+    found = run(strays(open_qubesd(root), worlds)) if (root / SOCKET).exists() else ()
+    claim = "every qube that has a tag of a world is the world's"
+    return [
+        {"result": what, "claim": claim, "for example": f"{name}: {', '.join(tags)}", "where": ""}
+        for name, what, tags in found
+    ]
 
 
 def findings(root, worlds, installed, ours):
     """Of the whole policy of this host, with this text as ours."""
 
     def known(name):
-        return (
-            (root / "run/qubesd.sock").exists() and run(open_qubesd(root).tags(name))
-        ) or frozenset()
+        there = (root / SOCKET).exists()
+        return run(open_qubesd(root).look(name)) if there else Qube(name, "", "", frozenset())
 
     return list(claims.findings(Policy(root, {NAME: ours}), worlds, installed, ours, known))
 

@@ -57,7 +57,7 @@ async def _world(qubesd, root, world, own, granted):
     counted = Budget(qubesd)
     counted.world, counted.roster = (
         world,
-        SimpleNamespace(names=partial(_names, own), marks=world.marks),
+        SimpleNamespace(names=partial(_names, own)),
     )
     budget = [{"line": line, **row} for line, row in (await counted.status()).items()]
     for row in budget:
@@ -90,7 +90,7 @@ async def _world(qubesd, root, world, own, granted):
                 "qube": one.name,
                 "class": one.klass,
                 "state": one.state,
-                "tier": "removed" if one.removed() else world.tier(one.tags),
+                "tier": "removed" if one.removed() else one.tier(),
                 "until": grants.until(granted, one.name),
                 "switches": switched_on(world, one.tags),
                 "made by": sorted(
@@ -129,7 +129,7 @@ def _rows(found):
             "qube": one.name,
             "world": one.world.name,
             "removed": clock(one.when),
-            "would get back": one.world.tier(one.tags),
+            "would get back": one.tier(),
         }
         for one in found
     ]
@@ -153,7 +153,7 @@ def restore(options):
                 [["put", "feature", FEATURE.entombed, None], ["untag", one.world.tombstone]],
             )
         )
-        return [f"restored {one.name}, at {one.world.tier(one.tags)}"]
+        return [f"restored {one.name}, at {one.tier()}"]
 
     return Answer(_rows([one]), do=do, about=(one.name,), world=one.world.name)
 

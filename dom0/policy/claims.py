@@ -11,14 +11,23 @@ from typing import NamedTuple
 
 from qmcpd import invariants
 from qmcpd.errors import Refused
+from qmcpd.qubesd import Qube
 from spec import NAMES, SERVICE, TIERS
 
-from .rules import ADMINVM, Verdict, concerning, decide
+from .rules import ADMINVM, Verdict, concerning, decide, matches
 
 CLAIMS = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))["claim"]
 MISSING, ANYBODY = "no-such-qube", "whoever-asks"
-WORST = (("allow", "BROKEN"), ("ask", "asks"))
+# Of a row of membership.toml, as `from` of a claim.
+KINDS = {
+    **dict.fromkeys(("guarded", "disposable", "member"), "member"),
+    **dict.fromkeys(("tombstone", "half-born"), "removed"),
+    "sink": "sink",
+    "half-enrolled": "half-enrolled",
+}
 CONSISTENT = "every contract has its lines in ours, and no line but one that denies is about a service of ours without its contract"
+# What the operator may open: it is told, and keeps nothing from being installed.
+OPENED = {claim["words"]: "opened" for claim in CLAIMS if claim.get("yours")}
 
 
 class Call(NamedTuple):
@@ -47,33 +56,35 @@ def _pattern(claim):
 
 def _beyond_tier(call):
     """As the kernel judges it: of what policy alone decides, it must be closed here."""
-    contract, world = call.excused["granted"], call.caller["world"]
+    contract, world, qube = call.excused["granted"], call.caller["world"], call.qube
     asked = (
         call.arrives != "nowhere"
         and call.caller["kind"] == "principal"
-        and call.qube["world"] is world
+        and qube["world"] is world
+        and qube["kind"] != "half-enrolled"
     )
     if not (asked and contract and contract.target):
         return False
     try:
-        invariants.require_reach(
-            world, call.target, frozenset(call.qube["tags"]), contract.target["capability"], True
-        )
+        judged = Qube(call.target, qube["type"], qube["power_state"], frozenset(qube["tags"]))
+        invariants.require_reach(world, judged, contract.target["capability"], True)
     except Refused:
         return True
     return contract.route == "qube" and call.qube["power_state"] != "Running"
 
 
 def _misplaced_file(call):
-    world, source, target = call.caller["world"], call.caller["tags"], call.qube["tags"]
-    if call.service != SERVICE.copy or call.arrives != "peer" or call.caller["kind"] != "member":
+    if call.service != SERVICE.copy or call.arrives not in ("peer", "removed", "sink"):
         return False
-    under = [TIERS.index(world.tier(tags)) < 1 for tags in (source, target)]
-    return (
-        world.sink in source
-        or world.guard in source | target
-        or under[0]
-        or (under[1] and world.sink not in target)
+    world, source, target = call.caller["world"], call.caller, call.qube
+    sends, takes = (
+        world.reach(one["type"], one["tags"]) not in (None, TIERS[0]) for one in (source, target)
+    )
+    into = call.arrives != "removed" and world.sink in target["tags"]
+    return source["kind"] != "half-enrolled" and (
+        world.sink in source["tags"]
+        or world.guard in target["tags"]
+        or not (sends and (takes or into))
     )
 
 
@@ -108,8 +119,8 @@ JUDGED = [
 
 
 def findings(policy, worlds, installed, ours, known):
-    """A row for everything that does not read, then one for every claim: `holds`, `asks` where a person decides, or `BROKEN`.
-    `ours`: the text of our file. `known`: the tags of a qube of the real host that a rule names."""
+    """A row for everything that does not read, then one for every claim: `holds`, `asks` where a person decides, `opened` where the
+    operator's own lines let somebody in, or `BROKEN`. `ours`: the text of our file. `known`: a qube of the real host, by its name."""
     for where, what in policy.problems:
         yield _row(
             "BROKEN",
@@ -131,8 +142,9 @@ def findings(policy, worlds, installed, ours, known):
                 example = f"{call.service}: {call.source} -> {call.target}"
                 found[words][decides.action].setdefault(example, decides.rule.where)
     for words, examples in found.items():
+        worst = (("allow", OPENED.get(words, "BROKEN")), ("ask", "asks"))
         result, first = next(
-            ((result, examples[action]) for action, result in WORST if examples.get(action)),
+            ((result, examples[action]) for action, result in worst if examples.get(action)),
             ("holds", {"": ""}),
         )
         yield _row(result, words, *next(iter(first.items())))
@@ -174,6 +186,17 @@ def _unmatched(rules, worlds, installed, ours):
     }
 
 
+def _kind(worlds, name, klass, tags):
+    """What a qube is, as `from` of a claim, and to which world."""
+    for world in worlds.values():
+        row = world.membership(klass, tags)["is"]
+        if name in world.principals:
+            return "principal", world
+        if name not in world.excluded and row in KINDS:
+            return KINDS[row], world
+    return ("tagged" if any(world.own & tags for world in worlds.values()) else "outside"), None
+
+
 def _made_up(rules, worlds, known):
     """As `decide` takes it; each qube also has its `kind`, as `from` of a claim, and its `world`."""
     words = {
@@ -182,71 +205,47 @@ def _made_up(rules, worlds, known):
     classes = {"AppVM", "DispVM", *(word[6:] for word in words if word.startswith("@type:"))}
     tags = {word.rpartition("@tag:")[2] for word in words if "@tag:" in word}
     # One at a time is enough: the rule that decides of a qube with several decides of the one that has what it looks at, too.
-    foreign = [
-        ("AppVM", {tag}) for tag in tags if not tag.startswith(tuple(f"{name}-" for name in worlds))
-    ]
-    foreign += [(klass, set()) for klass in classes]
+    ours = frozenset().union(*(world.own | world.kinds["stamp"] for world in worlds.values()))
+    foreign = [("AppVM", {tag}) for tag in tags - ours] + [(klass, set()) for klass in classes]
     system = {"dom0": {"type": "AdminVM", "tags": set(), "kind": "dom0", "world": None}}
 
-    def make(name, kind, world, tags=(), klass="AppVM", state="Running"):
+    def make(name, tags=(), klass="AppVM", state="Running"):
+        kind, world = _kind(worlds, name, klass, frozenset(tags))
         system[name] = {
             "type": klass,
-            "tags": set(tags),
+            "tags": frozenset(tags),
             "power_state": state,
-            "template_for_dispvms": klass == "AppVM",
+            "template_for_dispvms": klass == "AppVM" and not name.endswith("alone"),
             "default_dispvm": "AppVM outside",
             "kind": kind,
             "world": world,
         }
 
-    for world in worlds.values():
-        full, more = (
-            {world.umbrella, world.tier_tag(TIERS[-1])},
-            {"guarded": world.guard, "a sink": world.sink, "halted": world.born},
-        )
-        for tier in TIERS:
-            make(f"{world.name} at {tier}", "member", world, {world.umbrella, world.tier_tag(tier)})
-        for word, tag in more.items():
-            make(
-                f"{world.name}, {word}",
-                "member",
-                world,
-                full | {tag},
-                state="Halted" if word == "halted" else "Running",
-            )
+    for of, world in worlds.items():
+        one, marks = world.umbrella, world.kinds["disposable"]
+        full = {one, world.tag("tier", TIERS[-1])}
+        for tag in sorted(world.own):
+            base = {one} if tag in world.kinds["authority"] else full
+            make(f"{of}: {tag} alone", {tag})
+            make(f"{of}: {tag}", {*base, tag}, "DispVM" if tag in marks else "AppVM")
+        for tag in sorted(world.kinds["elsewhere"]):
+            make(f"{of} and {tag}", {*full, tag})
+        make(f"{of}, halted", full, state="Halted")
+        make(f"{of}, disposable unfinished", full, "DispVM")
+        make(f"{of}, unfinished", {one, *world.kinds["stamp"]})
         for klass, extra in foreign:
-            marks = {world.disposable_mark(TIERS[-1])} if klass == "DispVM" else set()
-            make(
-                f"{klass} of {world.name} {' '.join(extra)}".strip(),
-                "member",
-                world,
-                full | extra | marks,
-                klass,
-            )
-        make(f"{world.name}, removed", "removed", world, {world.tombstone})
-        make(f"{world.name}, being removed", "removed", world, full | {world.tombstone})
-        make(f"{world.name}, unfinished", "removed", world, full, "DispVM")
-        for name in world.principals:
-            make(name, "principal", world)
+            mark = {max(marks)} if klass == "DispVM" else set()
+            make(f"{klass} of {of} {' '.join(extra)}".strip(), full | extra | mark, klass)
     for klass, extra in foreign:
-        make(f"{klass} outside {' '.join(extra)}".strip(), "outside", None, extra, klass)
+        make(f"{klass} outside {' '.join(extra)}".strip(), extra, klass)
     named = {
         word.removeprefix("@dispvm:")
         for word in words
         if not word.startswith(("*", "@t", "@a", "@default", "@dispvm:@"))
     } - {"@dispvm"}
     for name in named.union(*(world.excluded for world in worlds.values())) - {*system, *ADMINVM}:
-        tags = known(name)
-        world = next(
-            (
-                world
-                for world in worlds.values()
-                if name not in world.excluded and world.umbrella in tags
-            ),
-            None,
-        )
-        make(name, "member" if world else "outside", world, tags)
-    make(ANYBODY, "outside", None)
+        make(name, known(name).tags, known(name).klass or "AppVM")
+    make(ANYBODY)
     return system
 
 
@@ -261,10 +260,6 @@ def _calls(rules, system, installed):
             *(service for service, _ in services),
         )
     }
-    by_service = {
-        service: [rule for rule in rules if rule.service in ("*", service)]
-        for service, _ in services
-    }
     targets = [
         MISSING,
         "@dispvm",
@@ -276,8 +271,9 @@ def _calls(rules, system, installed):
     ]
     nobody, decided = {"kind": "nobody", "world": None, "tags": set()}, {}
     for source in set(system) - {"dom0", ANYBODY}:
+        own = [rule for rule in rules if matches(rule.source, source, system, source)]
         for service, argument in services:
-            rules_here = concerning(by_service[service], system, service, argument, source)
+            rules_here = concerning(own, system, service, argument, source)
             key = tuple(rule.where for rule in rules_here)
             if key not in decided:  # no verdict depends on who asks beyond that
                 decided[key] = {
@@ -307,7 +303,7 @@ def _arrives(system, caller, to):
             else "nobody"
         )
     one = system.get(to, {"kind": "nobody"})
-    if one["kind"] in ("member", "removed") and one["world"] is not caller["world"]:
+    if one["kind"] in KINDS.values() and one["world"] is not caller["world"]:
         return "elsewhere"
     return "peer" if one["kind"] == "member" else one["kind"]
 

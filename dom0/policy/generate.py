@@ -1,11 +1,15 @@
 """The qrexec policy, generated from the installed contracts and qmcp.toml.
 
 What it says, world by world: a principal may call what its plugins' contracts name, on qubes at the tier they ask for, and
-nothing else anywhere; a qube of the world may call dom0's boot services and nothing else anywhere.
+nothing else anywhere; a qube with any tag of the world may call dom0's boot services, copy files within the world, and nothing
+else anywhere; and nobody but a principal of the world, or a qube of it with files, reaches such a qube.
+
+qrexec takes the first line that matches, and a line asks for one tag. So what narrows comes before what allows, tag by tag.
 """
 
 from spec import NAMES, SERVICE, TIERS
 
+DISPOSABLE = "@type:DispVM"
 HEADER = """\
 # What the agents of this host may ask of dom0 and of each other's qubes.
 # Generated from the installed contracts and qmcp.toml; a change here is lost when it is generated again.
@@ -19,90 +23,104 @@ def generate(worlds, installed):
     lines += [
         f"# contract {name} {contract.digest}\n" for name, contract in sorted(installed.items())
     ]
-    for _, world in sorted(worlds.items()):
-        lines += _world(world, installed)
+    # What is the same for every name comes first: a line that closes a name before it would tell that there is one.
+    lines += [line for _, world in sorted(worlds.items()) for line in _boot(world)]
+    lines += [line for _, world in sorted(worlds.items()) for line in _world(world, installed)]
     return "".join(lines)
 
 
+def _boot(world):
+    yield f"\n# ---- world {world.name}: what a principal and a qube of it may ask of dom0 to boot\n\n"
+    yield _rule(SERVICE.date, _tag(world.tag("anonymous")), "@anyvm", "deny")
+    tags = map(_tag, (world.umbrella, world.tombstone, world.sink))
+    # qrexec reads a name that does not exist as @default: what is allowed on that is allowed on every name there could be,
+    # or the refusal would tell which exist. A disposable that is only asked for is no qube of any class.
+    targets = ("@default", *(f"@type:{klass}" for klass in NAMES.classes))
+    for source in (*sorted(world.principals), *tags):
+        for service in NAMES.boot_services:
+            yield _rule(service, source, "@adminvm", "allow")
+        for target in targets:  # INVARIANT scope.existence-hidden
+            yield _rule(SERVICE.date, source, target, "allow target=@adminvm")
+
+
 def _world(world, installed):
+    principals, elsewhere = sorted(world.principals), sorted(world.kinds["elsewhere"])
+
+    yield f"\n# ---- world {world.name}: what no principal of it reaches\n\n"
+    for principal in principals:
+        for target in sorted(world.excluded - {"dom0", principal}):
+            yield _rule("*", principal, target, "deny")
+        for tag in (world.tombstone, *elsewhere):  # INVARIANT policy.closed
+            yield _rule("*", principal, _tag(tag), "deny")
+
     yield f"\n# ---- world {world.name}: what its principals may call\n\n"
-    yield from (
-        _rule(SERVICE.catalog, principal, "@adminvm", "allow")
-        for principal in sorted(world.principals)
-    )
+    for principal in principals:
+        yield _rule(SERVICE.catalog, principal, "@adminvm", "allow")
     for name, contract in sorted(installed.items()):
-        callers = [p for p in sorted(world.principals) if contract.plugin in world.principals[p]]
-        for principal in callers:
-            yield from _service(world, name, contract, principal)
+        for principal in principals:
+            if contract.plugin in world.principals[principal]:
+                yield from _service(world, name, contract, principal)
 
     if SERVICE.copy_contract in installed:
-        yield from _copies(world)
+        yield from _copies(world, elsewhere)
 
-    yield f"\n# ---- world {world.name}: its principals reach nothing else\n\n"
-    for principal in sorted(world.principals):
-        yield from _closure(world, principal)
+    yield f"\n# ---- world {world.name}: its principals, and qubes with any tag of it, reach nothing else\n\n"
+    for source in (*principals, *map(_tag, sorted(world.own))):
+        # @anyvm is everything but dom0, @default and every form of @dispvm included.
+        yield _rule("*", source, "@anyvm", "deny")  # INVARIANT policy.closed
+        yield _rule("*", source, "@adminvm", "deny")  # INVARIANT policy.closed
 
-    yield f"\n# ---- world {world.name}: its qubes, living or removed, reach dom0 to boot, and nothing else\n\n"
-    for tag in (world.umbrella, world.tombstone):
-        yield from _closure(world, f"@tag:{tag}")
+    yield f"\n# ---- world {world.name}: and nobody else reaches them\n\n"
+    for tag in sorted(world.own):  # INVARIANT policy.closed
+        yield _rule("*", "@anyvm", _tag(tag), "deny")
 
 
 def _service(world, name, contract, principal):
     if contract.target is None:
         yield _rule(name, principal, "@adminvm", "allow")
         return
-    for excluded in sorted(world.excluded - {"dom0", principal}):
-        yield _rule(name, principal, excluded, "deny")
-    yield _rule(name, principal, f"@tag:{world.tombstone}", "deny")
     # A guest service runs as root inside the qube and drops to the user it is asked for; it never starts a qube.
     action = "allow target=@adminvm" if contract.route == "dom0" else "allow user=root autostart=no"
     tiers = TIERS[TIERS.index(contract.target["capability"]) :]
     if tiers[0] != TIERS[0]:
-        yield _rule(name, principal, f"@tag:{world.guard}", "deny")
+        yield _rule(name, principal, _tag(world.guard), "deny")
     # A disposable has every tag of its template, from before its birth is finished, and if it is not the world's at all: its
     # own mark counts, and no other.
     for tier in tiers:
-        yield _rule(name, principal, f"@tag:{world.disposable_mark(tier)}", action)
-    yield _rule(name, principal, "@type:DispVM", "deny")  # INVARIANT crash.no-residue
-    for tag in [world.umbrella] if tiers[0] == TIERS[0] else map(world.tier_tag, tiers):
-        yield _rule(name, principal, f"@tag:{tag}", action)
+        yield _rule(name, principal, _tag(world.tag("disposable", tier)), action)
+    yield _rule(name, principal, DISPOSABLE, "deny")  # INVARIANT crash.no-residue
+    if tiers[0] != TIERS[0]:
+        for tier in tiers:
+            yield _rule(name, principal, _tag(world.tag("tier", tier)), action)
+        return
+    # The umbrella is there from the first moment of a birth, and the mark of its end is not.
+    yield _rule(name, principal, _tag(world.born), action)
+    for stamp in sorted(world.kinds["stamp"]):  # INVARIANT crash.no-residue
+        yield _rule(name, principal, _tag(stamp), "deny")
+    yield _rule(name, principal, _tag(world.umbrella), action)
 
 
-def _copies(world):
+def _copies(world, elsewhere):
     """Files, from qube to qube of the world, where an agent could carry them itself; into a sink, and never out of one."""
     yield f"\n# ---- world {world.name}: files between its qubes\n\n"
-    for closed in (world.tombstone, world.guard):
-        yield _rule(SERVICE.copy, "@anyvm", f"@tag:{closed}", "deny")
-        yield _rule(SERVICE.copy, f"@tag:{closed}", "@anyvm", "deny")
-    yield _rule(SERVICE.copy, f"@tag:{world.sink}", f"@tag:{world.umbrella}", "deny")
-    tiers = TIERS[1:]
-    for target in (
-        *map(world.disposable_mark, tiers),
-        None,
-        *map(world.tier_tag, tiers),
-        world.sink,
-    ):
-        for source in map(world.tier_tag, tiers):
-            end, action = (
-                (f"@tag:{target}", "allow autostart=no") if target else ("@type:DispVM", "deny")
-            )
-            yield _rule(SERVICE.copy, f"@tag:{source}", end, action)
+    marks, tags = (
+        [_tag(world.tag(kind, tier)) for tier in TIERS[1:]] for kind in ("disposable", "tier")
+    )
+    into = [*tags, _tag(world.sink)]
+    pairs = [("@anyvm", _tag(tag)) for tag in (world.tombstone, world.guard)]
+    pairs += [(_tag(tag), "@anyvm") for tag in (world.tombstone, world.guard, world.sink)]
+    pairs += [(_tag(tag), target) for tag in elsewhere for target in (*marks, *into)]
+    pairs += [(source, _tag(tag)) for tag in elsewhere for source in (*marks, *tags)]
+    for source, target in pairs:
+        yield _rule(SERVICE.copy, source, target, "deny")
+    for source in (*marks, DISPOSABLE, *tags):  # as above: of a disposable only the mark counts
+        for target in (*marks, *([] if source == DISPOSABLE else [DISPOSABLE]), *into):
+            closed = DISPOSABLE in (source, target)
+            yield _rule(SERVICE.copy, source, target, "deny" if closed else "allow autostart=no")
 
 
-def _closure(world, source):
-    yield _rule(SERVICE.date, f"@tag:{world.tag('anonymous')}", "@anyvm", "deny")
-    for service in NAMES.boot_services:
-        yield _rule(service, source, "@adminvm", "allow")
-    # qrexec reads a name that does not exist as @default: what is allowed on that is allowed on every name there could be,
-    # or the refusal would tell which exist. A disposable that is only asked for is no qube of any class.
-    for target in (
-        "@default",
-        *(f"@type:{klass}" for klass in NAMES.classes),
-    ):  # INVARIANT scope.existence-hidden
-        yield _rule(SERVICE.date, source, target, "allow target=@adminvm")
-    # @anyvm is everything but dom0, @default and every form of @dispvm included.
-    yield _rule("*", source, "@anyvm", "deny")  # INVARIANT policy.closed
-    yield _rule("*", source, "@adminvm", "deny")  # INVARIANT policy.closed
+def _tag(tag):
+    return f"@tag:{tag}"
 
 
 def _rule(service, source, target, action):

@@ -144,15 +144,20 @@ class Verdict(NamedTuple):
 
 
 def concerning(rules, system, service, argument, source):
-    """The rules that decide of this source's calls of this service. `system`: name → `{type, tags, power_state, default_dispvm,
-    template_for_dispvms}`, as the policy daemon has it. `argument` without its `+`."""
-    return [
-        rule
-        for rule in rules
-        if rule.service in ("*", service)
-        and rule.argument in ("*", f"+{argument}")
-        and matches(rule.source, source, system, source)
-    ]
+    """The rules that decide of this source's calls of this service, without those after the ones that leave nothing to decide.
+    `system`: name → `{type, tags, power_state, default_dispvm, template_for_dispvms}`, as the policy daemon has it. `argument`
+    without its `+`."""
+    found, left = [], {"@anyvm", "@adminvm"}
+    for rule in rules:
+        if (
+            left
+            and rule.service in ("*", service)
+            and rule.argument in ("*", f"+{argument}")
+            and matches(rule.source, source, system, source)
+        ):
+            found.append(rule)
+            left.discard(rule.target)
+    return found
 
 
 def decide(rules, system, source, target):

@@ -15,7 +15,7 @@ from spec import LIMITS
 
 from . import roster
 from .audit import AuditLog
-from .errors import Misconfigured
+from .errors import Misconfigured, say
 from .journal import Journal
 from .kernel import Kernel
 from .qubesd import Qubesd
@@ -79,10 +79,11 @@ async def main():
     )
     options = parser.parse_args()
     qubesd = Qubesd(str(options.qubesd or options.root / "run/qubesd.sock"))
-    known = roster.Rosters(qubesd.limited(roster.METHODS))
+    journal = Journal(options.root / "var/lib/qmcp/journal")
+    known = roster.Rosters(qubesd.limited(roster.METHODS), journal)
     settings = Settings(options.root, known.look_for)
     log = AuditLog(options.root / "var/log/qmcp/audit.log")
-    kernel = Kernel(settings, qubesd, known, Journal(options.root / "var/lib/qmcp/journal"), log)
+    kernel = Kernel(settings, qubesd, known, journal, log)
     await kernel.settle_unfinished()
     housekeeper = asyncio.create_task(kernel.keep_house())  # a task lives while somebody holds it
     server = await asyncio.start_unix_server(
@@ -92,7 +93,7 @@ async def main():
     )
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    print("qmcpd: ready", file=sys.stderr, flush=True)
+    say("ready")
     await stop.wait()
     server.close()
     housekeeper.cancel()

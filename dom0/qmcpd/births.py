@@ -11,8 +11,9 @@ from spec import FEATURE, LIMITS, NAMES, REFUSAL, TIERS
 
 from . import invariants
 from .budget import Charge, running
-from .effects import Qube, act
+from .effects import act
 from .errors import Refused
+from .qubesd import Qube
 
 UNDO = [["halt"], ["remove"]]
 
@@ -43,11 +44,15 @@ class Birth(NamedTuple):
             *(["tag", tag] for tag in invariants.birth_restrictions(world, self.source.tags)),
         ]
 
-    def finish(self, world, mark):
-        tier = invariants.birth_tier(world, self.source.tags)
-        return [*([["tag", world.tier_tag(tier)]] if tier != TIERS[0] else []), ["tag", mark]]
+    def finish(self, world):
+        """The tags that end the birth: the last one makes it one of the world's. A disposable's says its tier, too."""
+        tier = invariants.birth_tier(world, self.source)
+        if self.kind == "DispVM":
+            return [["tag", world.tag("disposable", tier)]]
+        raised = [["tag", world.tag("tier", tier)]] if tier != TIERS[0] else []
+        return [*raised, ["tag", world.born]]
 
-    async def read_back(self, call, stamp, mark):
+    async def read_back(self, call, stamp):
         tags, properties = await call.host.tags(self.name), await call.host.properties(self.name)
         declared = [
             kind
@@ -62,9 +67,12 @@ class Birth(NamedTuple):
             raise Refused(REFUSAL.failed)
         # in reach of the steps that follow as it will be
         call.qubes[self.name] = Qube(
-            self.name, tags | {tag for _, tag in self.finish(call.world, mark)}
+            self.name,
+            properties["klass"][0],
+            "",
+            tags | {tag for _, tag in self.finish(call.world)},
         )
-        call.roster.known.add(self.name)
+        call.roster.expect(self.name)
 
 
 async def create(
@@ -121,7 +129,7 @@ async def clone(call, name, source):
 
 
 async def _birth(call, birth, template, label, settings, volume):
-    stamp, born = call.world.tag("stamp", principal=call.principal), call.world.tag("born")
+    stamp = call.world.tag("stamp", principal=call.principal)
     # Asked first, so that undoing this birth can never take a qube that was there before.
     if await call.host.tags(birth.name) is not None:
         raise Refused(REFUSAL.name_taken)
@@ -131,8 +139,8 @@ async def _birth(call, birth, template, label, settings, volume):
         *birth.narrowing(call.world, settings),
         *volume,
     ]
-    await act(call, birth.name, do, UNDO, birth.finish(call.world, born), (stamp, born))
-    await birth.read_back(call, stamp, born)
+    await act(call, birth.name, do, UNDO, birth.finish(call.world), (stamp, call.world.born))
+    await birth.read_back(call, stamp)
 
 
 async def disposable(call, template):
@@ -144,21 +152,20 @@ async def disposable(call, template):
     netvm = invariants.birth_network(world, properties["netvm"][0])
     firewall = await host.get(template.name, "firewall")
     stamp = world.tag("disposable_stamp", principal=call.principal)
-    mark = world.disposable_mark(invariants.birth_tier(world, template.tags))
     await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
     async with call.alone(
         [f"?{stamp}"]
     ):  # while a disposable has no name, it is its principal's only one
         # Another one, of whatever tier, is not what is to be undone.
-        call.intend("", UNDO, unborn=(stamp, *map(world.disposable_mark, TIERS)))
+        call.intend("", UNDO, unborn=(stamp, *sorted(world.kinds["disposable"])))
         name = await host.create_disposable(template.name, call.principal)
         birth = Birth(name, template, "DispVM", netvm, 0, firewall)
-        call.named(name, UNDO, birth.finish(world, mark), (stamp, mark))
+        call.named(name, UNDO, birth.finish(world), (stamp, birth.finish(world)[-1][1]))
     # It has every tag of its template, and is nobody's while it lacks its mark.
     # INVARIANT tags.operator-only
-    strip = [["untag", tag] for tag in (world.born, *map(world.tier_tag, TIERS[1:]))]
+    strip = [["untag", tag] for tag in sorted({world.born, *world.kinds["tier"]})]
     await act(call, name, [*strip, *birth.narrowing(world, {})], UNDO)
-    await birth.read_back(call, stamp, mark)
+    await birth.read_back(call, stamp)
     if await host.state(name) != "Running":  # one that qubesd had ready is
         await act(call, name, [["start"]], [])
     return {"name": name}

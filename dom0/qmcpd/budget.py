@@ -113,20 +113,21 @@ class Budget:
         }
 
     async def _charge(self, name):
-        tags = await self._host.tags(name) or frozenset()
-        made = invariants.is_of_world(self.world, tags) and not self.roster.marks.isdisjoint(tags)
-        klass, state = (await self._host.list(name)).get(name, (None, "Halted"))
-        if klass is None or not (made or invariants.is_in_scope(self.world, name, tags)):
+        qube, up = await self._host.look(name), Charge()
+        known = self.world.membership(qube.klass, qube.tags).get("known")
+        made = known and invariants.is_made_by(self.world, qube)
+        if not qube.klass or not (made or invariants.reach(self.world, qube)):
             return Charge()
-        up = Charge()
-        if state not in (
+        if qube.state not in (
             "Halted",
             "Crashed",
         ):  # it has what it was started with, whatever is said of it meanwhile
             up = _most(running(await self._host.properties(name)), self._peaks.get(name, up))
         self._peaks[name] = up
-        disk = int((await self._host.volume(name))["size"]) if made and klass != "DispVM" else 0
-        return up._replace(qubes=int(made), disk=disk)
+        disk = (
+            int((await self._host.volume(name))["size"]) if made and qube.klass != "DispVM" else 0
+        )
+        return up._replace(qubes=int(bool(made)), disk=disk)
 
 
 def _total(usage):

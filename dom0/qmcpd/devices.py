@@ -15,13 +15,13 @@ async def list_devices(call, qube):
         for backend, port, described in offered + await host.devices(
             "Attached", qube.name, devclass
         ):
-            tags = await host.tags(backend) if backend else None
+            end = await call.roster.look(backend) if backend else None
             found.append(
                 {
                     "class": devclass,
                     "device": port,
                     "attached": backend is not None,
-                    "backend": invariants.redact(world, backend, tags) if backend else qube.name,
+                    "backend": invariants.redact(world, backend, end) if backend else qube.name,
                     # the backend's own words, and it may be anybody's
                     "description": "".join(c for c in described if " " <= c <= "~")[
                         : LIMITS.device_text

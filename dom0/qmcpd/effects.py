@@ -5,16 +5,10 @@ An operation is `[method of Qubesd, argument, ...]`; its first argument, the qub
 """
 
 import time
-from typing import NamedTuple
 
 from spec import LIMITS, REFUSAL
 
 from .errors import Refused
-
-
-class Qube(NamedTuple):
-    name: str
-    tags: frozenset
 
 
 async def perform(host, name, operations):

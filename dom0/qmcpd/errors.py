@@ -1,5 +1,7 @@
 """Refusals: their codes are the closed list of `spec/refusals.toml`. Anything else that reaches the edge is answered `failed`."""
 
+import sys
+
 
 class Refused(Exception):
     """A call that does not happen. `data` may hold only the caller's own words."""
@@ -18,3 +20,8 @@ class Misconfigured(Exception):
             f"{path}: {'.'.join(map(str, key))}: {message}" if key else f"{path}: {message}"
         )
         self.path, self.key = path, key
+
+
+def say(words):
+    """For the operator: on standard error, which systemd keeps."""
+    print(f"qmcpd: {words}", file=sys.stderr, flush=True)

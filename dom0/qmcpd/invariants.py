@@ -4,75 +4,50 @@ The checks are plain functions of the world and of what qubesd said; the kernel 
 contract can leave one out. `spec/invariants.toml` has the statements.
 """
 
-import re
-
 from settings.rules import is_rule
 from spec import NAMES, REFUSAL, TIERS, TYPES
 
 from . import egress, schema
 from .errors import Refused
 
-# qubesd's own names for disposables; one that stands ready before anybody asked for it has nothing else to be known by.
-DISPOSABLE = re.compile(r"disp[0-9]+")
-
-
 # ---- who may be seen, and what of them
 
 
-def is_in_scope(world, name, tags):
-    tags = tags or frozenset()
-    return all(
-        (
-            world.umbrella in tags,  # INVARIANT scope.existence-hidden
-            world.tombstone not in tags,  # INVARIANT remove.is-a-tombstone
-            name not in world.excluded,  # INVARIANT scope.self-excluded
-            is_born(world, name, tags),  # INVARIANT crash.no-residue
-        )
-    )
+def reach(world, qube):
+    """The tier at which an agent has it, None when no agent does: by its tags and class, and whatever those are by its name."""
+    tier = world.reach(qube.klass, qube.tags)
+    return None if qube.name in world.excluded else tier  # INVARIANT scope.self-excluded
 
 
-def is_of_world(world, tags):
+def is_made_by(world, qube):
     """Made by one of the world's principals: qubesd stamps that, and lets no qube write the stamp."""
-    return not world.stamps.isdisjoint(tags)
+    return not world.kinds["stamp"].isdisjoint(qube.tags)
 
 
-def is_born(world, name, tags):
-    """Its birth was finished. A disposable has all tags of its template from the start, so its mark is one no template has."""
-    if DISPOSABLE.fullmatch(name) or (
-        (stamp := world.tag("disposable_stamp")) and any(tag.startswith(stamp) for tag in tags)
-    ):
-        return any(world.disposable_mark(tier) in tags for tier in TIERS)
-    return world.born in tags or not is_of_world(world, tags)
-
-
-def require_reach(world, name, tags, capability, known):
-    """One refusal for missing, out of scope, under tier, guarded and tombstoned, after the same work for each. Of a name that is
-    not known to the world, the tags are another qube's."""
-    within = is_in_scope(world, name, tags)
+def require_reach(world, qube, capability, known):
+    """One refusal for missing, out of scope, under tier, guarded and tombstoned, after the same work for each. Instead of one
+    whose name is not known to the world, it is another."""
+    tier = reach(world, qube)
+    within = tier is not None
     within &= known  # INVARIANT scope.existence-hidden
     # INVARIANT tiers.no-escalation
-    within &= TIERS.index(world.tier(tags or ())) >= TIERS.index(capability)
+    within &= TIERS.index(tier or TIERS[0]) >= TIERS.index(capability)
     if not within:
         raise Refused(REFUSAL.not_found)
 
 
-def require_tombstone(world, name, tags, known):
+def require_tombstone(world, qube, known):
     """Of those the world removed, the only ones it can name."""
-    if not all(
-        (
-            known,
-            {world.umbrella, world.tombstone} <= (tags or frozenset()),
-            name not in world.excluded,
-        )
-    ):
+    removed = world.membership(qube.klass, qube.tags)["is"] == "tombstone"
+    if not (known and removed and qube.name not in world.excluded):
         raise Refused(REFUSAL.not_found)
 
 
-def redact(world, name, tags):
+def redact(world, name, qube):
     """A qube's name as a value: itself when the caller may see it, null for none, else one constant."""
     if not name:
         return None
-    visible = name in world.gateways or is_in_scope(world, name, tags)
+    visible = name in world.gateways or reach(world, qube)
     return name if visible else NAMES.out_of_scope  # INVARIANT scope.values-redacted
 
 
@@ -87,10 +62,10 @@ def require_namespace(world, untrusted_name):
         raise Refused(REFUSAL.name_not_allowed)
 
 
-def birth_tier(world, source_tags):
+def birth_tier(world, source):
     """A child is at most at its source's tier, and never above the world's birth ceiling."""
     # INVARIANT tiers.no-escalation
-    return min(world.tier(source_tags), world.birth_ceiling, key=TIERS.index)
+    return min(reach(world, source), world.birth_ceiling, key=TIERS.index)
 
 
 def birth_restrictions(world, source_tags):
@@ -124,7 +99,7 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
             {world.umbrella, stamp} <= tags,  # INVARIANT birth.tagged-before-named
             world.tombstone not in tags,  # INVARIANT remove.is-a-tombstone
             # INVARIANT tiers.no-escalation
-            not any(world.tier_tag(tier) in tags for tier in TIERS[1:]),
+            world.kinds["tier"].isdisjoint(tags),
             value["netvm"] == network,  # INVARIANT birth.egress-inherited
             not any(
                 value[hatch] for hatch in NAMES.escape_hatches

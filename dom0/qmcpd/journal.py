@@ -44,6 +44,10 @@ class Journal:
         paths = sorted(self._directory.glob("*.intent"), key=lambda path: path.stat().st_mtime_ns)
         return [(path.stem, json.loads(path.read_bytes())) for path in paths]
 
+    def births(self):
+        """The names of what is coming into being."""
+        return {intent["qube"] for _, intent in self.all() if intent["unborn"]}
+
     def unfinished(self):
         return [(identity, intent) for identity, intent in self.all() if identity not in self._held]
 

@@ -6,7 +6,6 @@ the disk before the first effect.
 
 import asyncio
 import secrets
-import sys
 import weakref
 from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,7 +15,7 @@ from spec import LIMITS, REFUSAL, SERVICE, STEPS, TYPES
 
 from . import effects, invariants, schema, steps, wire
 from .budget import Budget
-from .errors import Refused
+from .errors import Refused, say
 
 SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
     *(step["methods"] for step in STEPS.values())
@@ -97,11 +96,7 @@ class Kernel:
         except Exception as error:
             refused = error if isinstance(error, Refused) else Refused(REFUSAL.failed)
             if refused is not error:  # nothing anybody foresaw: what it was is for the operator
-                print(
-                    f"qmcpd: call {call.identity}: {type(error).__name__}: {error}",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                say(f"call {call.identity}: {type(error).__name__}: {error}")
             self._refuse(call, refused)
             yield wire.refusal(refused)
         except asyncio.CancelledError:  # we are being stopped
@@ -205,12 +200,12 @@ class Kernel:
         for name, use in uses:
             if use.kind != "new":
                 # INVARIANT scope.existence-hidden
-                tags = await self._hands.tags(name if name in known else call.principal)
+                qube = await call.roster.look(name if name in known else call.principal)
                 if use.kind == "removed":
-                    invariants.require_tombstone(call.world, name, tags, name in known)
+                    invariants.require_tombstone(call.world, qube, name in known)
                 else:
-                    invariants.require_reach(call.world, name, tags, use.tier, name in known)
-                call.qubes[name] = effects.Qube(name, tags)
+                    invariants.require_reach(call.world, qube, use.tier, name in known)
+                call.qubes[name] = qube
 
     def _arguments(self, call, params, entry):
         """What a step is handed, checked by what the kernel says of it: the contract may be wider."""
@@ -224,7 +219,7 @@ class Kernel:
             elif kind in ("qube", "source", "removed"):
                 qube = arguments[argument] = call.qubes[given]
                 if kind != "removed":  # said once more for a qube that this very call has made
-                    invariants.require_reach(call.world, qube.name, qube.tags, step["tier"], True)
+                    invariants.require_reach(call.world, qube, step["tier"], True)
             elif given is not None:
                 arguments[argument] = given if kind == "new" else schema.check(TYPES[kind], given)
         return arguments
@@ -278,7 +273,7 @@ class Kernel:
                 "outcome" if call.begun else "refusal", code=refused.code, **call.facts()
             )
         except OSError as error:
-            print(f"qmcpd: audit log: {error}", file=sys.stderr, flush=True)
+            say(f"audit log: {error}")
 
     # ---- what was cut off in the middle
 
@@ -302,11 +297,7 @@ class Kernel:
                     self.journal.close(identity)
             return True
         except Exception as error:
-            print(
-                f"qmcpd: cannot undo a change of {intent['qube'] or 'a disposable'}: {error!r}",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"cannot undo a change of {intent['qube'] or 'a disposable'}: {error!r}")
             return False
 
     async def _nameless(self):

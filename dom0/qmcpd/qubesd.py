@@ -8,6 +8,7 @@ import asyncio
 import re
 import socket
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from spec import LIMITS, REFUSAL
 
@@ -27,6 +28,15 @@ class AdminError(Exception):
     def __init__(self, kind, message):
         super().__init__(f"{kind or 'empty reply'}: {message}")
         self.kind = kind
+
+
+class Qube(NamedTuple):
+    """What there is to judge a qube by; of one that is not there, nothing."""
+
+    name: str
+    klass: str
+    state: str
+    tags: frozenset
 
 
 class Qubesd:
@@ -103,6 +113,10 @@ class Qubesd:
         text = await self.call("admin.vm.List", dest, absent=["QubesVMNotFoundError"])
         return {name: (klass, state) for name, klass, state in _QUBE.findall(text or "")}
 
+    async def look(self, name):
+        there, tags = await asyncio.gather(self.list(name), self.tags(name))
+        return Qube(name, *there.get(name, ("", "")), tags or frozenset())
+
     async def state(self, name):
         return (await self.list(name)).get(name, (None, "gone"))[1]
 
@@ -115,14 +129,14 @@ class Qubesd:
 
     async def properties(self, name):
         """`{property: (value, is it the default)}`; an unset qube is the empty string."""
-        properties = {}
-        for line in _lines(await self.call("admin.vm.property.GetAll", name)):
-            key, default, _, value = line.split(" ", 3)
-            properties[key] = (
+        lines = _lines(await self.call("admin.vm.property.GetAll", name))
+        return {
+            key: (
                 re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value),
                 default == "default=True",
             )
-        return properties
+            for key, default, _, value in (line.split(" ", 3) for line in lines)
+        }
 
     async def volume(self, name, volume="private"):
         """`{key: value}` of one volume; sizes are bytes, as text."""

@@ -1,54 +1,69 @@
 """Where to look for a world's qubes, and what happens to them. A hint and never an authority: whoever is named here is looked at
-afresh. It is kept from events, so that listing a world costs what the world has, whatever else the host has."""
+afresh. It is kept from events, so that listing a world costs what the world has, whatever else the host has.
+
+A qube that the world's tags open though it is not the world's loses those tags as soon as it is seen: see membership.toml."""
 
 import asyncio
-import sys
 from contextlib import contextmanager
 
 from spec import LIMITS
 
-from .qubesd import AdminError
+from .errors import say
+from .qubesd import AdminError, Qube
 
-METHODS = {"admin.Events", "admin.vm.List", "admin.vm.tag.List"}
+METHODS = {"admin.Events", "admin.vm.List", "admin.vm.tag.List", "admin.vm.tag.Remove"}
 
 
 class Rosters(dict):
     """By the world's name: each world's is its own, so that no other world shows in what it costs."""
 
-    def __init__(self, host):
-        self._host, self._following = host, set()
+    def __init__(self, host, journal):
+        self._host, self._journal, self._following = host, journal, set()
 
     def look_for(self, worlds):
         for world in worlds:
             if world.name not in self:
-                self[world.name] = Roster(self._host)
+                self[world.name] = Roster(self._host, self._journal)
                 self._following.add(asyncio.create_task(self[world.name].follow()))
-            self[world.name].marks, self[world.name].signs = world.marks, world.signs
+            self[world.name].world = world
 
 
 class Roster:
-    def __init__(self, host):
-        self._host, self.marks, self.signs = host, frozenset(), frozenset()
-        self.known, self._queues = set(), set()
+    def __init__(self, host, journal):
+        self._host, self._journal, self.look, self.world = host, journal, host.look, None
+        self.known, self._begun, self._queues = set(), set(), set()
         self._looked_for, self._connected = None, asyncio.Event()
 
     async def names(self):
         """Every name that may be of a world, sorted. Waits while the events are interrupted."""
         async with asyncio.timeout(LIMITS.roster_seconds):
             await self._connected.wait()
-        if self._looked_for != self.marks:  # what to look for has changed
-            await self._look()
+        if self._looked_for != self.world.kinds:  # what to look for has changed
+            await self._look_around()
         return sorted(self.known)
 
-    async def _look(self):
-        marks = self.marks
-        for name, (klass, _) in (await self._host.list()).items():
-            sought = (
-                self.signs - marks if klass == "DispVM" else marks
-            )  # one of anybody's has every tag of its template
-            if sought & (await self._host.tags(name) or frozenset()):
+    async def _look_around(self):
+        kinds, begun = self.world.kinds, self._journal.births()
+        for name, (klass, state) in (await self._host.list()).items():
+            qube = Qube(name, klass, state, await self._host.tags(name) or frozenset())
+            if (await self._put_right(qube, begun)).get("known"):
                 self.known.add(name)
-        self._looked_for = marks
+        self._looked_for = kinds
+
+    def expect(self, name):
+        """It is coming into being: what is heard of it until the last tag of its birth is our own doing."""
+        self.known.add(name)
+        self._begun.add(name)
+
+    async def _put_right(self, qube, begun=()):
+        """What it is to the world. Tags that open it though it is not the world's are taken off, and none is ever given. A birth
+        that was under way when somebody looked ends by itself, in a qube of the world or in none."""
+        row = self.world.membership(qube.klass, qube.tags)
+        losing = frozenset().union(*(self.world.kinds[kind] for kind in row.get("loses", ())))
+        for tag in sorted(losing & qube.tags) if qube.name not in begun else ():
+            say(f"{qube.name} is {row['is']}: {tag} is taken off")
+            await self._host.untag(qube.name, tag)
+        return row
 
     @contextmanager
     def subscribed(self):
@@ -66,20 +81,30 @@ class Roster:
             try:
                 await self._follow()
             except (OSError, AdminError, TimeoutError) as error:
-                print(f"qmcpd: events: {error!r}; trying again", file=sys.stderr, flush=True)
+                say(f"events: {error!r}; trying again")
             self._connected.clear()
             await asyncio.sleep(LIMITS.reconnect_seconds)
 
     async def _follow(self):
         async for subject, event in self._host.events():
+            tag = event.partition(":")[2]
+            watched = self.world.watched if subject in self.known else self.world.signs
             if event == "connection-established":
-                await self._look()
+                self._begun.clear()
+                await self._look_around()
                 self._connected.set()
-            elif event.removeprefix("domain-tag-add:") in self.signs:
-                self.known.add(subject)
+            elif tag in watched and subject not in self._begun | self._journal.births():
+                row = await self._put_right(await self.look(subject))
+                self.known |= {subject} if row.get("known") else set()
             if subject in self.known:
                 for queue in self._queues:
                     if not queue.full():
                         queue.put_nowait((subject, event))
             if event == "domain-delete":
                 self.known.discard(subject)
+            # A birth ends with its mark, or in nothing.
+            if event == "domain-delete" or tag in {
+                self.world.born,
+                *self.world.kinds["disposable"],
+            }:
+                self._begun.discard(subject)

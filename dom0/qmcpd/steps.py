@@ -16,19 +16,19 @@ from .errors import Refused
 
 async def list_qubes(call):
     """As many qubesd calls as the roster has names: a host's other qubes cost nothing and so show in nothing."""
-    world, host, qubes = call.world, call.host, []
-    for name in await call.roster.names():
-        tags = await host.tags(name)
-        if invariants.is_in_scope(world, name, tags):
-            klass, state = (await host.list(name)).get(name, ("", ""))
-            qubes.append(
-                {
-                    "name": name,
-                    "class": klass,
-                    "state": NAMES.power_state.get(state, NAMES.unknown_state),
-                }
-            )
-    return {"prefix": world.prefix, "qubes": qubes}
+    there = [await call.roster.look(name) for name in await call.roster.names()]
+    return {
+        "prefix": call.world.prefix,
+        "qubes": [
+            {
+                "name": qube.name,
+                "class": qube.klass,
+                "state": NAMES.power_state.get(qube.state, NAMES.unknown_state),
+            }
+            for qube in there
+            if invariants.reach(call.world, qube)
+        ],
+    }
 
 
 async def read(call, qube):
@@ -41,7 +41,7 @@ async def read(call, qube):
 
     async def reference(key):
         name = value.get(key, "")
-        return invariants.redact(call.world, name, await host.tags(name) if name else None)
+        return invariants.redact(call.world, name, name and await call.roster.look(name))
 
     features = {
         key: await host.get(qube.name, "feature", key) for key in sorted(call.world.features)
@@ -89,11 +89,13 @@ async def read_firewall(call, qube):
 async def watch(call, seconds):
     """What happens to the world's qubes, as it happens: one reply an event. The first says that nothing is missed from here."""
     loop = asyncio.get_running_loop()
-    deadline, beat, seen = loop.time() + seconds, loop.time() + LIMITS.heartbeat_seconds, set()
+    deadline, beat = loop.time() + seconds, loop.time() + LIMITS.heartbeat_seconds
     with call.roster.subscribed() as queue:
-        for name in await call.roster.names():
-            if invariants.is_in_scope(call.world, name, await call.host.tags(name)):
-                seen.add(name)
+        seen = {
+            name
+            for name in await call.roster.names()
+            if invariants.reach(call.world, await call.roster.look(name))
+        }
         yield {"event": "watching", "qube": None}
         while (left := deadline - loop.time()) > 0:
             try:
@@ -104,7 +106,7 @@ async def watch(call, seconds):
                 beat += LIMITS.heartbeat_seconds
                 yield {"event": "nothing", "qube": None}
                 continue
-            visible = invariants.is_in_scope(call.world, name, await call.host.tags(name))
+            visible = invariants.reach(call.world, await call.roster.look(name)) is not None
             if visible != (name in seen):
                 yield {"event": "appeared" if visible else "left", "qube": name}
                 seen ^= {name}

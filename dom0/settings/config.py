@@ -6,11 +6,27 @@ from pathlib import Path
 
 from qmcpd import schema
 from qmcpd.errors import Misconfigured
-from spec import LIMITS, SHAPES, TAGS, TIERS
+from spec import LIMITS, MEMBERSHIP, SHAPES, TAGS, TIERS
 
 from .rules import is_rule
 
 _WORLD = SHAPES["config"]["properties"]["world"]["additionalProperties"]["properties"]
+
+
+def _tags(kind, world, principals=()):
+    """Every tag of that kind in a world of that name. The first tier has no tag: it is the umbrella's."""
+    pattern, tiers = TAGS[kind]["pattern"], TIERS[1:] if kind == "tier" else TIERS
+    return frozenset(
+        pattern.format(world=world, tier=tier, principal=principal)
+        for tier in tiers
+        for principal in (principals if "{principal}" in pattern else [""])
+    )
+
+
+def _own(world):
+    return frozenset().union(
+        *(_tags(kind, world) for kind in TAGS if "{world}" in TAGS[kind]["pattern"])
+    )
 
 
 def _least(keys):
@@ -20,9 +36,10 @@ def _least(keys):
 
 class World:
     """The bounded set of qubes its principals may see, and the ceilings over what they may make of it: every key of its table is
-    an attribute. `principals`: name → the plugins whose services it may call. `excluded`: names no call has as its object."""
+    an attribute. `principals`: name → the plugins whose services it may call. `excluded`: names no call has as its object.
+    `others`: the names of the other worlds."""
 
-    def __init__(self, name, table, excluded=()):
+    def __init__(self, name, table, excluded=(), others=()):
         self.__dict__.update(_least(_WORLD) | table)
         self.name = name
         self.principals = {
@@ -32,33 +49,54 @@ class World:
         self.excluded = frozenset(
             {"dom0", *self.principals, *self.gateways, *self.guarded, *excluded}
         )
-        self.stamps = frozenset(self.tag("stamp", principal=who) for who in self.principals)
         self.umbrella, self.tombstone, self.born, self.guard, self.egress_lock, self.sink = map(
             self.tag, ("umbrella", "tombstone", "born", "guard", "egress_lock", "sink")
         )
-        # What a qube of the world has, living or removed; what a principal made and the operator took out has neither.
-        self.marks = frozenset({self.umbrella, self.tombstone})
-        # A disposable has the umbrella of its template from the start, and no event says so: its own mark is what is heard.
-        self.signs = self.marks | {self.disposable_mark(tier) for tier in TIERS}
-        # Tags that narrow a qube, and so every child of it.
+        # Every tag that a line of ours gives a meaning to, and those that narrow a qube and so every child of it.
+        self.own = _own(name)
         self.restrictions = frozenset(self.tag(one) for one in TAGS if TAGS[one].get("narrows"))
+        # The kinds of tags that membership.toml speaks of.
+        self.kinds = {kind: _tags(kind, name, self.principals) for kind in TAGS}
+        self.kinds["authority"] = frozenset().union(
+            *(self.kinds[kind] for kind in TAGS if TAGS[kind].get("authority"))
+        )
+        self.kinds["elsewhere"] = frozenset().union(*map(_own, others))
+        # Tags that may open a qube, or make it the world's; a disposable has the umbrella of its template without an event.
+        self.signs = self.kinds["authority"] | self.kinds["umbrella"] | self.kinds["tombstone"]
+        # Tags that make a qube another thing to the world. An agent's calls write these in births alone.
+        self.watched = (self.own | self.kinds["elsewhere"]) - self.kinds["tombstone"]
 
-    def tag(self, role, tier="", principal=""):
+    def tag(self, kind, tier="", principal=""):
         """The tag of names.toml with that name; what it begins with, where the last part of it is left out."""
-        return TAGS[role]["pattern"].format(world=self.name, tier=tier, principal=principal)
+        return TAGS[kind]["pattern"].format(world=self.name, tier=tier, principal=principal)
 
-    def tier_tag(self, tier):
-        return self.tag("tier", tier)
+    def membership(self, klass, tags):
+        """What a qube is to this world: a row of membership.toml. The same work for every qube, whatever it is."""
+        kinds = {kind for kind, those in self.kinds.items() if not those.isdisjoint(tags)}
+        return [  # noqa: RUF015  every row is tried, so that the time tells of none
+            row
+            for row in MEMBERSHIP
+            if all(
+                (
+                    row.get("class", klass) == klass,
+                    row.get("not_class") != klass,
+                    kinds.issuperset(row.get("has", ())),
+                    kinds.isdisjoint(row.get("lacks", ())),
+                )
+            )
+        ][0]
 
-    def disposable_mark(self, tier):
-        return self.tag("disposable", tier)
-
-    def tier(self, tags):
-        """The highest tier among these tags; the least is the umbrella alone, and what a guard leaves."""
+    def reach(self, klass, tags):
+        """The tier at which an agent has such a qube; None when no agent does."""
+        reach = self.membership(klass, tags).get("reach")
+        # A disposable has the tier tags of its template from the start, and of its own nothing but the mark.
+        tier_tag = "disposable" if klass == "DispVM" else "tier"
         held = [
-            tier for tier in TIERS[1:] if self.tier_tag(tier) in tags and self.guard not in tags
+            tier
+            for tier in TIERS
+            if not tags.isdisjoint((self.tag("disposable", tier), self.tag(tier_tag, tier)))
         ]
-        return max(held, key=TIERS.index, default=TIERS[0])
+        return [TIERS[0], *(held if reach == "tags" else ())][-1] if reach else None
 
 
 class Config:
@@ -96,39 +134,56 @@ def load(path):
         for table in data["world"].values()
         for name in (*table["principal"], *table.get("gateways", ()))
     }
-    return Config({name: World(name, table, everyone) for name, table in data["world"].items()})
+    worlds = data["world"]
+    return Config(
+        {name: World(name, worlds[name], everyone, {*worlds} - {name}) for name in worlds}
+    )
 
 
 def _disagreement(tables):
     """What has the right shape and cannot be: `(path, what was expected)`."""
     if not tables:
         return ("world",), "a world"
-    seen = {}
+    owner = {}
     for name, table in tables.items():
-        gateways, principals = table.get("gateways", []), table["principal"]
-        if table.get("birth_gateway", "") not in [*gateways, ""]:
-            return ("world", name, "birth_gateway"), "one of this world's gateways"
-        if not set(gateways).isdisjoint(principals):
-            return ("world", name, "gateways"), "no principal: it cannot be a gateway"
-        if not all(is_rule(rule, ceiling=True) for rule in table.get("egress", ())):
-            return (
-                "world",
-                name,
-                "egress",
-            ), "rules that qrexec's host can carry out: an address, a host, ports of tcp or udp"
-        for principal in principals:
-            if seen.setdefault(principal, name) != name:
-                return (
-                    "world",
-                    name,
-                    "principal",
-                    principal,
-                ), f"another principal: this one is world {seen[principal]}'s"
-        for other, one in tables.items():
-            if other != name and table["prefix"].startswith(one["prefix"]):
-                return (
-                    "world",
-                    name,
-                    "prefix",
-                ), f"a prefix that does not overlap with world {other}'s"
+        gateways, principals, prefix = (
+            table.get("gateways", []),
+            table["principal"],
+            table["prefix"],
+        )
+        for wrong, key, expected in (
+            (
+                table.get("birth_gateway", "") not in [*gateways, ""],
+                ("birth_gateway",),
+                "one of this world's gateways",
+            ),
+            (
+                not set(gateways).isdisjoint(principals),
+                ("gateways",),
+                "no principal: it cannot be a gateway",
+            ),
+            (
+                not all(is_rule(rule, ceiling=True) for rule in table.get("egress", ())),
+                ("egress",),
+                "rules that qrexec's host can carry out: an address, a host, ports of tcp or udp",
+            ),
+            *(
+                (
+                    owner.setdefault(principal, name) != name,
+                    ("principal", principal),
+                    f"another principal: this one is world {owner[principal]}'s",
+                )
+                for principal in principals
+            ),
+            *(
+                (
+                    other != name and prefix.startswith(one["prefix"]),
+                    ("prefix",),
+                    f"a prefix that does not overlap with world {other}'s",
+                )
+                for other, one in tables.items()
+            ),
+        ):
+            if wrong:
+                return ("world", name, *key), expected
     return None

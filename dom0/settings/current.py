@@ -1,9 +1,8 @@
 """What the operator has put in place, read again when it changes: the worlds, the contracts, the policy, and what is frozen."""
 
-import sys
 import time
 
-from qmcpd.errors import Misconfigured
+from qmcpd.errors import Misconfigured, say
 from spec import LIMITS
 
 from . import config, contracts
@@ -41,10 +40,10 @@ class Settings:
         try:
             self.config = config.load(self._config)
         except Misconfigured as problem:
-            _say(f"NOT IN FORCE, the worlds stay as they were: {problem}")
+            say(f"NOT IN FORCE, the worlds stay as they were: {problem}")
         self.contracts, self.unusable = contracts.load(self._contracts)
         for service, why in self.unusable.items():
-            _say(f"contract {service} is left out: {why}")
+            say(f"contract {service} is left out: {why}")
         self._changed(self.config.worlds.values())
 
     def frozen(self, world):
@@ -57,7 +56,3 @@ class Settings:
         except (OSError, ValueError):
             policy = ""
         return contracts.catalog(self.contracts, self.unusable, world, principal, policy)
-
-
-def _say(words):
-    print(f"qmcpd: {words}", file=sys.stderr, flush=True)

@@ -42,12 +42,16 @@ FEATURE, SERVICE = SimpleNamespace(**_NAMES["feature"]), SimpleNamespace(**_NAME
 GAINS = {tier["name"]: tier["gains"] for tier in _NAMES["tier"].values()}
 TIERS = tuple(GAINS)
 REFUSALS = table("refusals")
+MEMBERSHIP = table("membership")["row"]
 REFUSAL = SimpleNamespace(**{code.replace("-", "_"): code for code in REFUSALS})
 _LIMITS = {key: one["is"] for group in table("limits").values() for key, one in group.items()}
 LIMITS = SimpleNamespace(**_LIMITS)
 STEPS = {name: _step(step) for name, step in _STEPS["step"].items()}
-_SETTABLE = [name.rstrip("?") for name in STEPS["property"]["arguments"] if name != "qube"]
 _NAMED = table("types") | _NAMES | _LIMITS
-_NAMED |= {"tiers": list(TIERS), "least_tier": TIERS[0], "settable": _SETTABLE}
+_NAMED |= {
+    "tiers": list(TIERS),
+    "least_tier": TIERS[0],
+    "settable": [name.rstrip("?") for name in STEPS["property"]["arguments"] if name != "qube"],
+}
 TYPES, INVARIANTS = filled(table("types")), filled(table("invariants"))
 SHAPES = {path.stem: filled(json.loads(path.read_bytes())) for path in _HERE.glob("shapes/*.json")}

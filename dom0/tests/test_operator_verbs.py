@@ -264,7 +264,7 @@ class Verbs(Dom0):
         for line, words in (
             (
                 "admin.vm.List * @tag:ai-full @adminvm allow",
-                "a qube of a world reaches dom0 to boot",
+                "a qube with a tag of a world reaches dom0 to boot",
             ),
             ("qmcp.* * @anyvm @anyvm deny", "qrexec can read the policy"),
         ):

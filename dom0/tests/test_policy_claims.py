@@ -6,6 +6,7 @@ from pathlib import Path
 from policy import claims
 from policy.generate import generate
 from policy.rules import Policy
+from qmcpd.qubesd import Qube
 from settings import config, contracts
 from spec import SERVICE
 
@@ -37,13 +38,18 @@ class Claims(unittest.TestCase):
         self.home = self.root / "etc/qubes/policy.d"
         self.home.mkdir(parents=True)
         shutil.copy(DEFAULT, self.home)
-        toml = self.root / "qmcp.toml"
-        toml.write_text((DOM0 / "qmcp.toml").read_text() + LAB)
-        self.worlds, (installed, _) = config.load(toml).worlds, contracts.load(DOM0 / "contracts")
+        installed, _ = contracts.load(DOM0 / "contracts")
         self.installed = {
             name: one for name, one in installed.items() if name != SERVICE.copy_contract
         }
         self.copy = installed[SERVICE.copy_contract]
+        self.use("")
+
+    def use(self, more):
+        """A host with the shipped world, and with these."""
+        toml = self.root / "qmcp.toml"
+        toml.write_text((DOM0 / "qmcp.toml").read_text() + more)
+        self.worlds = config.load(toml).worlds
         self.ours = generate(self.worlds, self.installed)
 
     def lint(self, line="", file="10-mine.policy", known=None):
@@ -51,7 +57,11 @@ class Claims(unittest.TestCase):
         (self.home / file).write_text(line + "\n")
         policy = Policy(self.root, {"30-qmcp.policy": self.ours})
         rows = claims.findings(
-            policy, self.worlds, self.installed, self.ours, known or (lambda name: frozenset())
+            policy,
+            self.worlds,
+            self.installed,
+            self.ours,
+            known or (lambda name: Qube(name, "", "", frozenset())),
         )
         return {
             row["claim"]: (row["result"], row["where"]) for row in rows if row["result"] != "holds"
@@ -60,52 +70,53 @@ class Claims(unittest.TestCase):
     def test_all_claims_hold_of_what_is_generated_before_the_platforms_default_policy(self):
         self.assertEqual(self.lint(), {})
         self.installed[SERVICE.copy_contract] = self.copy
-        self.ours = generate(self.worlds, self.installed)
-        self.assertEqual(self.lint(), {})
+        for worlds in ("", LAB):
+            self.use(worlds)
+            self.assertEqual(self.lint(), {})
 
     def test_every_claim_of_the_list_is_broken_by_a_line_that_breaks_it(self):
         for claim, line in (
             (
-                "no qube of a world, and no principal, reaches any form of @dispvm",
+                "no qube with a tag of a world, and no principal, reaches any form of @dispvm",
                 "qubes.VMShell * @tag:ai-managed @dispvm allow",
             ),
             (
-                "no qube of a world, and no principal, reaches any form of @dispvm",
+                "no qube with a tag of a world, and no principal, reaches any form of @dispvm",
                 "qubes.OpenURL * mcp-control @dispvm:dvm allow",
             ),
             (
-                "no qube of a world, and no principal, reaches a principal",
+                "no qube with a tag of a world, and no principal, reaches a principal",
                 "qubes.Filecopy * @tag:ai-exec mcp-control allow",
             ),
             (
-                "no qube of a world, and no principal, reaches a principal",
+                "no qube with a tag of a world, and no principal, reaches a principal",
                 "a.Service * mcp-control mcp-lab allow",
             ),
             (
-                "no qube of a world, and no principal, reaches a qube of another",
+                "no qube with a tag of a world, and no principal, reaches a qube of another",
                 "qubes.Filecopy * @tag:ai-full @tag:lab-managed allow",
             ),
             (
-                "no qube of a world, and no principal, reaches a qube outside",
+                "no qube with a tag of a world, and no principal, reaches a qube outside",
                 "a.Service +x @tag:ai-tombstone vault allow",
             ),
             (
-                "no qube of a world, and no principal, reaches a qube outside",
+                "no qube with a tag of a world, and no principal, reaches a qube outside",
                 "a.Service * @tag:ai-managed @tag:work allow",
             ),
             (
-                "no qube of a world, and no principal, reaches a qube outside",
+                "no qube with a tag of a world, and no principal, reaches a qube outside",
                 "a.Service * @tag:work @default allow target=vault",
             ),
             (
-                "no qube of a world, and no principal, reaches a qube outside",
+                "no qube with a tag of a world, and no principal, reaches a qube outside",
                 "qubes.GetDate * @type:DispVM @anyvm allow target=sys-net",
             ),
             (
-                "a qube of a world reaches dom0 to boot",
+                "a qube with a tag of a world reaches dom0 to boot",
                 "admin.vm.List * @tag:ai-full @adminvm allow",
             ),
-            ("a qube of a world reaches dom0 to boot", "* * * @adminvm allow"),
+            ("a qube with a tag of a world reaches dom0 to boot", "* * * @adminvm allow"),
             ("a principal reaches dom0 to boot", "policy.Replace +30-qmcp mcp-control dom0 allow"),
             ("a principal reaches dom0 to boot", "qmcp.spawn.Create * mcp-lab @adminvm allow"),
             (
@@ -178,12 +189,13 @@ class Claims(unittest.TestCase):
             ),
         ):
             with self.subTest(line):
+                self.use(LAB if "lab" in line else "")
                 self.assertEqual(self.lint(line).get(start(claim), "holds")[0], "BROKEN")
 
     def test_the_line_that_breaks_a_claim_is_named(self):
         found = self.lint("# mine\nadmin.vm.List * @tag:ai-full @adminvm allow")
         self.assertEqual(
-            found[start("a qube of a world reaches dom0")],
+            found[start("a qube with a tag of a world reaches dom0")],
             ("BROKEN", "etc/qubes/policy.d/10-mine.policy:2"),
         )
 
@@ -243,30 +255,28 @@ class Claims(unittest.TestCase):
 
     def test_each_closing_line_of_ours_taken_out_breaks_a_claim(self):
         lines = self.ours.splitlines()
-        closing = [
-            n
-            for n, line in enumerate(lines)
-            if line.startswith("*") and "lab-" not in line and "mcp-lab" not in line
-        ]
-        self.assertEqual(len(closing), 6)
+        closing = [n for n, line in enumerate(lines) if line.startswith("*")]
+        self.assertEqual(len(closing), 43)
         for number in closing:
             self.ours = "\n".join(lines[:number] + lines[number + 1 :]) + "\n"
             broken = self.lint(
                 "* * @anyvm @anyvm allow\n* * @anyvm @adminvm allow", "95-wide.policy"
             )
-            self.assertGreater(
-                len([result for result, _ in broken.values() if result == "BROKEN"]),
-                1,
-                lines[number],
-            )
+            results = [result for result, _ in broken.values()]
+            self.assertTrue({"BROKEN", "opened"}.intersection(results), lines[number])
 
     def test_a_name_in_a_rule_is_what_the_host_says_it_is(self):
         line = "qubes.VMShell * work @dispvm allow"
         self.assertEqual(self.lint(line), {})
         found = self.lint(
-            line, known=lambda name: frozenset({"ai-managed"} if name == "work" else ())
+            line,
+            known=lambda name: Qube(
+                name, "AppVM", "Halted", frozenset({"ai-managed"} if name == "work" else ())
+            ),
         )
-        self.assertIn(start("no qube of a world, and no principal, reaches any form"), found)
+        self.assertIn(
+            start("no qube with a tag of a world, and no principal, reaches any form"), found
+        )
 
     def test_what_does_not_read_is_a_row_of_its_own(self):
         self.assertEqual(

@@ -6,8 +6,8 @@ DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings and comments cost nothing.
 BOUNDS = {
     ("qmcpd", "settings", "spec"): 1379,
-    ("operator",): 804,
-    ("policy",): 304,
+    ("operator",): 843,
+    ("policy",): 337,
     ("packaging",): 305,
 }
 FUNCTION = 33

@@ -118,7 +118,6 @@ describe('a disposable', () => {
     expect(born.state).toBe('Running');
     expect(tags(result.name)).toEqual([
       'ai-disp-full',
-      'ai-full',
       'ai-managed',
       'created-by-mcp-control',
       'disp-created-by-mcp-control',
@@ -302,6 +301,8 @@ describe('restoring', () => {
     await spawn('ai-one');
     await seat.ask('ai-one', 'qmcp.spawn.Remove');
     await seat.operator('admin.vm.tag.Remove', 'ai-one', 'ai-managed');
+    // What gives authority goes with the umbrella, as soon as qmcpd hears of it.
+    await eventually(() => tags('ai-one')).toEqual(['ai-tombstone', 'created-by-mcp-control']);
     const before = seat.truth();
     expect((await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' })).code).toBe('not-found');
     expect(seat.truth()).toBe(before);

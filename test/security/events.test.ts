@@ -21,12 +21,13 @@ async function hears(meanwhile: (listener: Listener) => Promise<unknown>): Promi
 // INVARIANT tiers.unreadable
 describe('an agent that listens', () => {
   it('an agent that listens hears what happens to the qubes of its world', async () => {
-    const heard = await hears(async () => {
+    const heard = await hears(async (listener) => {
       await seat.ask('ai-one', 'qmcp.spawn.Start');
       await seat.ask('ai-one', 'qmcp.inspect.Set', { label: 'blue' });
       await seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [] });
       await seat.ask('ai-one', 'qmcp.networking.Disconnect');
       await seat.ask('ai-one', 'qmcp.spawn.Kill');
+      await listener.caughtUp(); // qmcpd tells only what it still sees when it comes to the event
       await seat.ask('ai-one', 'qmcp.spawn.Remove');
     });
     expect(heard.every(({ qube }) => qube === 'ai-one')).toBe(true);

@@ -113,10 +113,10 @@ describe('a qube inside the world', () => {
   const sources: Record<string, () => string> = {
     'a qube': () => 'ai-one',
     'a removed qube': () => 'ai-gone',
-    'a disposable of a qube': () => disposable,
+    'a disposable that the operator made of a qube': () => disposable,
   };
   /** An agent could carry files there itself: the platform's own copy is open between qubes in which it may run commands. */
-  const copies = (who: string) => (who === 'a removed qube' ? [] : ['qubes.Filecopy on ai-peer']);
+  const copies = (who: string) => (who === 'a qube' ? ['qubes.Filecopy on ai-peer'] : []);
   for (const [who, source] of Object.entries(sources))
     it(`${who}: gets the date and copies files, and nothing else, without a question to the operator`, async () => {
       expect(await refused(source(), '@default', 'qubes.GetDate')).toBe(false);

@@ -38,8 +38,8 @@ describe('every invariant', () => {
 
   it('every invariant is enforced by a marked line of dom0, and every marked line names an invariant', () => {
     const marked = citations(
-      ['dom0/qmcpd', 'dom0/settings', 'dom0/operator', 'dom0/policy'],
-      /\.py$/,
+      ['dom0/qmcpd', 'dom0/settings', 'dom0/operator', 'dom0/policy', 'dom0/spec'],
+      /\.(py|toml)$/,
       /# INVARIANT ([a-z]+\.[a-z-]+)/g,
     );
     expect(sorted(marked.map(([id]) => id))).toEqual(sorted(required));

@@ -22,16 +22,19 @@ export const TAGS = Object.freeze({
   },
   tier: {
     pattern: '{world}-{tier}',
-    words: 'what an agent may do with it; the first tier needs no tag',
+    words: 'what an agent may do with it; the first tier needs no tag, and a disposable has none',
+    authority: true,
   },
   disposable: {
     pattern: '{world}-disp-{tier}',
     words:
       'a disposable whose birth is finished, and its tier: it has every other tag of its template from the start',
+    authority: true,
   },
   born: {
     pattern: '{world}-born',
     words: 'a qube that a principal made, whose birth is finished',
+    authority: true,
   },
   tombstone: {
     pattern: '{world}-tombstone',

@@ -129,8 +129,11 @@ class Watch:
             )
 
     def _tag(self, write):
-        """A program gives tags to what it makes, until that is born, and marks what is removed: nothing else."""
-        if write.key == "ai-tombstone":
+        """A program gives tags to what it makes, until that is born, and marks what is removed; and it takes tags that would open a
+        qube off one that is not the world's. It does nothing else to tags."""
+        tags = self.machine.host.qubes[write.name].tags
+        stray = write.key in BIRTH_TAGS | TIER_TAGS and not write.new and "ai-managed" not in tags
+        if write.key == "ai-tombstone" or stray:
             return
         given = BIRTH_TAGS | TIER_TAGS | RESTRICTIONS | {"ai-managed", STAMP, f"disp-{STAMP}"}
         if write.uuid in self._born or write.key not in given:

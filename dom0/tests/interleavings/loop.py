@@ -110,6 +110,13 @@ class Loop(asyncio.BaseEventLoop):
 
     # ---- what qmcpd asks of a loop
 
+    def create_task(self, coro, *, name=None, context=None):
+        """What a call does at the same time as something else is still that call's; what follows the events is nobody's."""
+        parent = asyncio.current_task(self) if asyncio._get_running_loop() is self else None
+        if name is None and parent is not None and coro.__qualname__ != "Roster.follow":
+            name = parent.get_name()
+        return super().create_task(coro, name=name, context=context)
+
     async def sock_connect(self, sock, _address):
         if self.is_gone:
             raise Gone

@@ -105,10 +105,10 @@ class Machine:
 
     async def _booted(self):
         host = qubesd.Qubesd("run/qubesd.sock")
-        known = roster.Rosters(host.limited(roster.METHODS))
+        self.journal = Journal(self.root / "var/lib/qmcp/journal")
+        known = roster.Rosters(host.limited(roster.METHODS), self.journal)
         settings = Settings(self.root, known.look_for)
         self.log = AuditLog(self.root / "var/log/qmcp/audit.log")
-        self.journal = Journal(self.root / "var/lib/qmcp/journal")
         self.kernel = Kernel(settings, host, known, self.journal, self.log)
         await self.kernel.settle_unfinished()
         self._house = asyncio.get_running_loop().create_task(self.kernel.keep_house(), name="house")

@@ -67,7 +67,7 @@ OPEN = {
     ),
     "properties that were set are put back over a person's": Open(
         "an undo puts back what was there without a look at what is there now",
-        Case("set properties", act="set memory", subject="ai-one", at=5),
+        Case("set properties", act="set memory", subject="ai-one", at=7),
         r"^set properties(, died)?, set (memory|label) ai-one \| ",
     ),
     "a feature that was set is put back over a person's": Open(
@@ -87,7 +87,7 @@ OPEN = {
     ),
     "what qubesd finishes after qmcpd died is not counted": Open(
         "what a call was admitted with is forgotten with qmcpd",
-        Case("start", "start", False, at=21, death="late", budget=True),
+        Case("start", "start", False, at=22, death="late", budget=True),
         r"^room for one: [\w ]+, died, [\w ]+ on another \| (budget.hard|order)",
     ),
 }

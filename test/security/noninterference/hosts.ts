@@ -109,23 +109,22 @@ export const NEW_NAMES: fc.Arbitrary<string> = fc.oneof(
   { weight: 1, arbitrary: unlikely },
 );
 
-/**
- * Tags that are not the world's umbrella, although they look like it. Tiers without the umbrella are among them: the policy,
- * which knows no `and`, lets calls on such a qube through to dom0 where it denies those on a missing one. That is a tag which
- * the operator misplaced; dom0 must refuse the two alike all the same.
- */
+/** Tags that are not the world's umbrella, although they look like it. */
 const LOOK_ALIKES = [
   'ai-manage',
   'ai-managed-not',
   'AI-managed',
-  'ai-born',
   'ai-guard',
   'ai-dump',
   'ai-egress-lock',
   'anon-vm',
   'created-by-dom0',
 ];
-const STRAY_TIERS = ['ai-exec', 'ai-net', 'ai-full'];
+/**
+ * Tags that give authority, without the umbrella: the policy, which knows no `and`, lets calls on such a qube through to dom0
+ * where it turns away those on a missing one, until qmcpd has taken the tag off. dom0 has to refuse the two alike all the same.
+ */
+const STRAY_TIERS = ['ai-exec', 'ai-net', 'ai-full', 'ai-born', 'ai-disp-full'];
 const OTHER_WORLD = ['lab-managed', 'lab-managed', 'lab-full', 'lab-exec', 'lab-born', 'lab-tombstone'];
 
 /** The other differences between the hosts of a pair. */

@@ -71,11 +71,16 @@ export class Dom0 {
   }
 }
 
+/** Tags that mean something in one of the worlds: qmcpd looks at a qube whose tags of these change. */
+const OF_A_WORLD = /^(ai|lab)-/;
+
 /** One of the two hosts at work. */
 export class Stage {
   private recorded: string[] | undefined;
   private readonly inside: ReadonlySet<string>;
   private readonly roles: Pair[Side]['roles'];
+  /** Qubes outside whose tags changed: qmcpd looks at them by itself, and removes what would open them. */
+  private readonly changed = new Set<string>();
 
   private constructor(
     private readonly seat: Seat,
@@ -84,6 +89,8 @@ export class Stage {
   ) {
     this.roles = pair[side].roles;
     this.inside = new Set([...pair.inside.map(({ name }) => name), 'ai-debian', 'ai-dvm', ...NEVER]);
+    for (const { name, tags } of pair[side].qubes)
+      if (tags.some((tag) => OF_A_WORLD.test(tag))) this.changed.add(name);
     const { host } = seat.sim;
     const call = host.call.bind(host);
     host.call = (request) => {
@@ -113,7 +120,9 @@ export class Stage {
         : this.seat.direct(service, target, payload);
     const changed = this.change(meanwhile);
     const reply = await ends(`${service} on ${target}: ${payload}`, told);
-    const asked = this.recorded.map((request) => this.seen(request, call));
+    const asked = this.recorded
+      .filter((request) => !this.isPuttingRight(request))
+      .map((request) => this.seen(request, call));
     this.recorded = undefined;
     await changed;
     return { reply, asked };
@@ -131,6 +140,8 @@ export class Stage {
   }
 
   private async carryOut(change: Change): Promise<unknown> {
+    if ((change.do === 'tag' || change.do === 'untag') && OF_A_WORLD.test(change.tag))
+      this.changed.add(change.name);
     const { host } = this.seat.sim;
     const admin = (method: string, dest: string, argument = '', payload = '') =>
       host.call(Buffer.from(`${method}+${argument} dom0 name ${dest}\0${payload}`));
@@ -159,6 +170,13 @@ export class Stage {
       default:
         return admin(`admin.vm.${change.do}`, change.name);
     }
+  }
+
+  /** Whether it is qmcpd's own, about a qube whose tags changed: no call waits for it. */
+  private isPuttingRight(request: string): boolean {
+    const [, method, dest] =
+      /^(admin\.vm\.(?:List|tag\.(?:List|Remove)))\+\S* dom0 name (\S+)\0/.exec(request) ?? [];
+    return method !== undefined && this.changed.has(dest!);
   }
 
   /**
