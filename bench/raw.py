@@ -9,7 +9,7 @@ import sys
 import time
 
 
-def exchange(path, request):
+def exchange(path: str, request: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as peer:
         peer.connect(path)
         peer.sendall(request)

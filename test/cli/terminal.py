@@ -1,4 +1,4 @@
-"""Runs a program on a terminal of so many columns, and writes what it shows to standard output:
+"""Runs a program on a terminal with that many columns, and copies its output to standard output:
 terminal.py COLUMNS PROGRAM ARGUMENT..."""
 
 import fcntl
@@ -9,7 +9,7 @@ import sys
 import termios
 
 
-def main():
+def main() -> int:
     columns, *command = sys.argv[1:]
     child, terminal = pty.fork()
     if child == 0:
@@ -21,10 +21,10 @@ def main():
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def read(terminal):
+def read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # Linux's way to say that the other end is closed.
+    except OSError:  # Linux reports a closed other end with an error.
         return b""
 
 
