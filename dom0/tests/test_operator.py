@@ -1,4 +1,6 @@
 import json
+import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,10 +15,46 @@ from settings import config, contracts
 DOM0 = Path(__file__).parent.parent
 
 
+COMMAND = str(DOM0 / "operator/qmcp-admin")
+
+
+def started(*words):
+    """The command, as a shell starts it."""
+    return subprocess.run([sys.executable, "-B", COMMAND, *words], capture_output=True, text=True)
+
+
 def admin(*words):
-    return subprocess.run(
-        [sys.executable, "-B", DOM0 / "operator/qmcp-admin", *words], capture_output=True, text=True
-    )
+    """The same in a process of its own that is forked from this one: it need not read Python's library again."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = os.fork()
+        if not child:
+            _run([COMMAND, *map(str, words)], out, err)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
+def _run(words, out, err):
+    """Runs the script to its end, and this process with it."""
+    code = 1
+    try:
+        with open(os.devnull) as nothing:
+            for number, stream in enumerate((nothing, out, err)):
+                os.dup2(stream.fileno(), number)
+        sys.argv, sys.stdin, sys.stdout, sys.stderr = words, open(0), open(1, "w"), open(2, "w")
+        sys.path.insert(0, str(Path(COMMAND).parent))
+        try:
+            runpy.run_path(COMMAND, run_name="__main__")
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            if isinstance(stop.code, str):
+                print(stop.code, file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
 
 
 class Audit(unittest.TestCase):
@@ -43,6 +81,11 @@ class Audit(unittest.TestCase):
         self.assertIn("ai-two\\x1b[2J\\u202e", shown.stdout)
         self.assertNotIn("ai-one", shown.stdout)
         self.assertNotIn("\x1b", shown.stdout)
+
+    def test_the_command_says_forked_what_it_says_when_it_is_started(self):
+        for words in (["audit", "tail"], ["audit", "verify"], ["audit", "nonsense"], ["--help"]):
+            ended = [run("--root", self.root, *words) for run in (started, admin)]
+            self.assertEqual(*((one.returncode, one.stdout, one.stderr) for one in ended), words)
 
     def test_tail_as_json_is_the_entries(self):
         lines = admin("--root", self.root, "audit", "tail", "--json").stdout.splitlines()
