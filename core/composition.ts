@@ -14,13 +14,14 @@ import type { Config } from './config/defaults.js';
 import { BadConfig } from './config/fault.js';
 import { selectTools } from './config/select.js';
 import type { HttpAddress } from './mcp/http.js';
-import { INSTRUCTIONS } from './mcp/instructions.js';
+import { INSTRUCTIONS, instructionsOf } from './mcp/instructions.js';
 import {
   currentLock,
   type Difference,
   describeDifference,
   differences,
   keepReviewed,
+  keepReviewedInstructions,
   type Lock,
   parseLock,
 } from './pin/lock.js';
@@ -187,11 +188,16 @@ export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAdd
 
 async function loadToServe(config: Config, dom0: Dom0) {
   const loaded = await load(config, dom0);
+  const { unreviewed } = loaded;
+  const instructing = keepReviewedInstructions(loaded.plugins, unreviewed);
+  const served = loaded.tools.map(({ tool }) => tool.name);
   if (loaded.problems.length > 0) log(`started without these plugins:\n${report(loaded.problems)}`);
   const options = {
     ...loaded,
     // Instructions that nobody has reviewed are not sent.
-    ...(loaded.unreviewed.some(({ kind }) => kind === 'instructions') && { instructions: undefined }),
+    instructions: unreviewed.some(({ kind, plugin }) => kind === 'instructions' && plugin === undefined)
+      ? undefined
+      : instructionsOf(instructing, served),
     version: VERSION,
     schemas: config.tools.schemas,
     log,

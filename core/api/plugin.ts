@@ -14,6 +14,8 @@ export interface Plugin {
   readonly services: readonly Service[];
   // biome-ignore lint/suspicious/noExplicitAny: a list of tools with different schemas has no narrower common type.
   readonly tools: readonly Tool<any, any, any>[];
+  /** Sentences for a client's model about how its tools work together. Static text only. */
+  readonly instructions?: readonly string[];
   /** Classes that its handlers share; each has one instance, in the plugin's own container. */
   readonly parts?: readonly (new (
     ...args: never[]

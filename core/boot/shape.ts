@@ -15,7 +15,7 @@ export function shapeProblems(origin: string, untrusted_plugin: unknown): Proble
   ];
   if (!isObject(untrusted_plugin)) return malformed(origin, 'the default export', 'an object');
   const { id, apiVersion, services, tools, needs, parts } = untrusted_plugin;
-  const { resources, prompts, changes } = untrusted_plugin;
+  const { resources, prompts, changes, instructions } = untrusted_plugin;
   if (typeof id !== 'string' || !PLUGIN_ID.test(id))
     return malformed(origin, 'id', 'lower-case letters and digits, starting with a letter');
   if (apiVersion !== API_VERSION)
@@ -38,6 +38,11 @@ export function shapeProblems(origin: string, untrusted_plugin: unknown): Proble
     return malformed(id, 'changes', 'what defineChanges returns');
   if (needs !== undefined && !(Array.isArray(needs) && needs.every((need) => typeof need === 'string')))
     return malformed(id, 'needs', 'a list of plugin ids');
+  if (
+    instructions !== undefined &&
+    !(Array.isArray(instructions) && instructions.every((sentence) => typeof sentence === 'string'))
+  )
+    return malformed(id, 'instructions', 'a list of sentences');
   if (parts !== undefined && !(Array.isArray(parts) && parts.every((part) => typeof part === 'function')))
     return malformed(id, 'parts', 'a list of injectable classes');
   return [];
@@ -172,6 +177,7 @@ export function copyAndFreeze(plugin: Plugin): Plugin {
     tools: plugin.tools.map((tool) => ({ ...tool, uses: { ...tool.uses }, upholds: [...tool.upholds] })),
     resources: (plugin.resources ?? []).map((resource) => ({ ...resource, uses: { ...resource.uses } })),
     prompts: (plugin.prompts ?? []).map((prompt) => ({ ...prompt, uses: { ...prompt.uses } })),
+    instructions: [...(plugin.instructions ?? [])],
     needs: [...(plugin.needs ?? [])],
     parts: [...(plugin.parts ?? [])],
   });

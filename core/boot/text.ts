@@ -54,6 +54,7 @@ export function textProblems(plugin: Plugin): Problem[] {
     }
   };
   check(plugin.title, 'its title', 'title');
+  check(plugin.instructions, 'its instructions', '');
   checkAll('tool', plugin.tools);
   checkAll('resource', plugin.resources ?? []);
   checkAll('prompt', plugin.prompts ?? []);

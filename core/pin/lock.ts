@@ -1,3 +1,4 @@
+import type { Plugin } from '../api/index.js';
 import type { Surface } from '../serve/served.js';
 import { Compile, type Static, Type } from '../vendor/typebox.js';
 
@@ -14,7 +15,16 @@ const Lock = Type.Object(
     instructions: Type.String(),
     plugins: Type.Record(
       Type.String(),
-      Type.Object({ version: Type.String(), tools: Names, resources: Names, prompts: Names }, closed),
+      Type.Object(
+        {
+          version: Type.String(),
+          instructions: Type.Optional(Type.Array(Type.String())),
+          tools: Names,
+          resources: Names,
+          prompts: Names,
+        },
+        closed,
+      ),
     ),
   },
   closed,
@@ -33,13 +43,21 @@ export function parseLock(untrusted_text: string): Lock | undefined {
   }
 }
 
+type Offered = Surface & { readonly plugins: readonly Pick<Plugin, 'id' | 'instructions'>[] };
+
 /** The lock file for what is loaded now. `versions` is by plugin id, and includes plugins that offer nothing. */
 export function currentLock(
-  { tools, resources, prompts }: Surface,
+  { tools, resources, prompts, plugins: loaded }: Offered,
   versions: ReadonlyMap<string, string>,
   instructions: string,
 ): Lock {
-  const plugins = new Map([...versions].map(([id, version]) => [id, { version, ...empty() }] as const));
+  const sentencesOf = (id: string) => loaded.find((plugin) => plugin.id === id)?.instructions ?? [];
+  const plugins = new Map(
+    [...versions].map(([id, version]) => {
+      const instructions = [...sentencesOf(id)];
+      return [id, { version, ...(instructions.length > 0 && { instructions }), ...empty() }] as const;
+    }),
+  );
   const put = (id: string, kind: Kind, name: string, shown: ReviewedText) => {
     const plugin = plugins.get(id);
     if (plugin === undefined) throw new Error(`the plugin ${id} has no version`);
@@ -98,6 +116,8 @@ export function differences(was: Lock, is: Lock): Difference[] {
     const [before, after] = [own(was.plugins, id), own(is.plugins, id)];
     if (before?.version !== after?.version)
       found.push({ plugin: id, kind: 'version', was: before?.version, is: after?.version });
+    if (!same(before?.instructions ?? [], after?.instructions ?? []))
+      found.push({ plugin: id, kind: 'instructions', was: before?.instructions, is: after?.instructions });
     for (const kind of KINDS)
       for (const name of union(before?.[kind] ?? {}, after?.[kind] ?? {})) {
         const [old, now] = [own(before?.[kind] ?? {}, name), own(after?.[kind] ?? {}, name)];
@@ -124,9 +144,20 @@ export function keepReviewed<S extends Surface>(surface: S, found: readonly Diff
   };
 }
 
+/** The plugins with instructions only where a person has reviewed them as they are now. */
+export function keepReviewedInstructions<P extends Pick<Plugin, 'id' | 'instructions'>>(
+  plugins: readonly P[],
+  found: readonly Difference[],
+): P[] {
+  const touched = found.filter(({ kind }) => kind === 'version' || kind === 'instructions');
+  const isTouched = (id: string) => touched.some(({ plugin }) => plugin === id);
+  return plugins.map((plugin) => (isTouched(plugin.id) ? { ...plugin, instructions: [] } : plugin));
+}
+
 /** Describes a difference without its texts; `qmcp pin --review` shows those, escaped. */
 export function describeDifference({ plugin, kind, name, was, is }: Difference): string {
-  if (kind === 'instructions') return 'the instructions of the server changed';
+  if (kind === 'instructions')
+    return `the instructions of ${plugin === undefined ? 'the server' : `plugin ${plugin}`} changed`;
   if (kind === 'version') {
     if (was === undefined) return `plugin ${plugin} ${is} is new`;
     if (is === undefined) return `plugin ${plugin} ${was} is not loaded any more`;

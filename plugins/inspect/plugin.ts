@@ -15,6 +15,7 @@ export default definePlugin({
   id: 'inspect',
   apiVersion: 1,
   title: 'See the world',
+  instructions: ['qube_list shows the qubes that you can use.'],
   services: [list, state, set, featureSet],
   resources: RESOURCES,
   prompts: PROMPTS,

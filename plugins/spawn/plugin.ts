@@ -25,6 +25,10 @@ export default definePlugin({
   id: 'spawn',
   apiVersion: 1,
   title: 'Make, start, stop and remove qubes',
+  instructions: [
+    'Make a qube with qube_spawn and start it with qube_start.',
+    'Remove a qube that you made with qube_remove when you are done.',
+  ],
   services: [
     spawn.create,
     spawn.clone,

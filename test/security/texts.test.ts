@@ -106,6 +106,12 @@ describe('pinned texts', () => {
     expect(await instructions()).toContain('bounded set of qubes');
     reviewedWas((lock) => Object.assign(lock, { instructions: 'You work with qubes.' }));
     expect(await instructions()).toBeUndefined();
+    await pin('--review', '--yes');
+    expect(await instructions()).toContain('qube_list shows');
+    reviewedWas(({ plugins }) => Object.assign(plugins.inspect!, { instructions: ['Another sentence.'] }));
+    const left = await instructions();
+    expect(left).toContain('bounded set of qubes');
+    expect(left).not.toContain('qube_list');
   });
 
   test('a pin includes the code of a plugin in a file: another file is another version', async () => {
