@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type HostSpec, loadHostSpec, type SimHost, startHost } from '../sim/index.js';
 import { kernel, listOfMany, withMany } from './kernel.js';
 import { type Row, SEED, show } from './measure.js';
+import { addWorld, shares } from './shares.js';
 import { simulated } from './simulated.js';
 import { startup } from './startup.js';
 
@@ -20,9 +21,13 @@ function raiseLimits(root: string): void {
   writeFileSync(path, replaced);
 }
 
-async function measureOn(world: HostSpec, measure: (sim: SimHost) => Promise<Row[]>): Promise<Row[]> {
+async function measureOn(
+  spec: HostSpec,
+  measure: (sim: SimHost) => Promise<Row[]>,
+  prepare = raiseLimits,
+): Promise<Row[]> {
   const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-  const sim = await startHost({ spec: world, dir, prepare: raiseLimits });
+  const sim = await startHost({ spec, dir, prepare });
   try {
     return await measure(sim);
   } finally {
@@ -39,5 +44,6 @@ show([
   ...(await measureOn(demo, kernel)),
   ...(await measureOn(withMany(demo), listOfMany)),
   ...(await measureOn(demo, startup)),
+  ...(await measureOn(demo, shares, addWorld)),
   ...(await simulated()),
 ]);

@@ -3,10 +3,13 @@ an event."""
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -22,48 +25,91 @@ from .qubesd import Qubesd
 
 
 class Daemon:
-    def __init__(self, kernel):
-        self._kernel, self._connections = kernel, 0
+    """Gives each principal a share of the connections, and all unknown callers together one share, so that no caller can keep
+    another waiting."""
 
-    async def call(self, reader, writer):
-        self._connections += 1
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._open: Counter[str] = Counter()
+        self._calls: set[asyncio.Task[None]] = set()  # a task lives while somebody holds it
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Never returns. It takes one connection at a time, so that calls in progress advance between any two of them."""
+        while True:
+            try:
+                peer, _ = await asyncio.get_running_loop().sock_accept(listener)
+            except OSError as error:
+                say(f"cannot take a connection: {error}; trying again")
+                await asyncio.sleep(LIMITS.reconnect_seconds)
+                continue
+            peer.setblocking(False)
+            task = asyncio.create_task(self.call(peer))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+            await asyncio.sleep(0)
+
+    async def call(self, peer: socket.socket) -> None:
+        """qrexec writes the descriptor itself, at once. From then on, the connection counts for the caller that it names."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LIMITS.connection_seconds
+        with peer, contextlib.suppress(OSError, TimeoutError):
+            untrusted_header, untrusted_rest = await _receive_header(peer, deadline)
+            with self._share(self._kernel.source(untrusted_header)) as is_within:
+                if is_within:
+                    untrusted_payload = await _receive_payload(peer, untrusted_rest, deadline)
+                    answer = self._kernel.answer(untrusted_header, untrusted_payload)
+                    async with aclosing(answer) as lines:
+                        async for line in lines:
+                            async with asyncio.timeout(LIMITS.connection_seconds):
+                                await loop.sock_sendall(peer, line)
+                else:  # closed at once, the caller could connect again at once
+                    await asyncio.sleep(LIMITS.refused_connection_seconds)
+
+    @contextlib.contextmanager
+    def _share(self, source: str) -> Iterator[bool]:
+        self._open[source] += 1
         try:
-            if self._connections > LIMITS.connections:
-                return
-            async with aclosing(self._kernel.answer(*await _receive(reader))) as lines:
-                async for line in lines:
-                    writer.write(line)
-                    async with asyncio.timeout(LIMITS.connection_seconds):
-                        await writer.drain()
-        except (OSError, TimeoutError):
-            writer.transport.abort()
+            yield self._open[source] <= LIMITS.connections
         finally:
-            self._connections -= 1
-            writer.close()
+            self._open[source] -= 1
 
 
-async def _receive(reader):
-    """Header and payload: everything up to end of file, and never more than one byte beyond the limits; late bytes are no bytes."""
+async def _receive_header(peer: socket.socket, deadline: float) -> tuple[bytes, bytes]:
+    """`(descriptor, the bytes that came with it)`. The descriptor is empty when there is none within the limit."""
     untrusted = b""
+    while b"\0" not in untrusted and len(untrusted) <= LIMITS.descriptor_bytes:
+        async with asyncio.timeout_at(deadline):
+            chunk = await asyncio.get_running_loop().sock_recv(peer, LIMITS.descriptor_bytes)
+        if not chunk:
+            break
+        untrusted += chunk
+    untrusted_header, nul, untrusted_rest = untrusted.partition(b"\0")
+    return (untrusted_header if nul else b""), untrusted_rest
+
+
+async def _receive_payload(peer: socket.socket, untrusted: bytes, deadline: float) -> bytes | None:
+    """Everything up to end of file, and at most a few bytes beyond the limit. None when the caller does not end in time."""
     try:
-        async with asyncio.timeout(LIMITS.connection_seconds):
-            while len(untrusted) <= LIMITS.request_bytes + LIMITS.descriptor_bytes and (
-                chunk := await reader.read(LIMITS.read_bytes)
+        async with asyncio.timeout_at(deadline):
+            while len(untrusted) <= LIMITS.request_bytes and (
+                chunk := await asyncio.get_running_loop().sock_recv(peer, LIMITS.read_bytes)
             ):
                 untrusted += chunk
     except TimeoutError:
-        untrusted = b""
-    untrusted_header, nul, untrusted_payload = untrusted.partition(b"\0")
-    return (untrusted_header if nul else b""), untrusted_payload
+        return None
+    return untrusted
 
 
-def _listener(path):
+def _listener(path: Path) -> socket.socket:
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
-        return socket.socket(fileno=3)  # the first that systemd hands over
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX)
-    os.umask(0o117)
-    listener.bind(str(path))
+        listener = socket.socket(fileno=3)  # the first that systemd hands over
+    else:
+        path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        os.umask(0o117)
+        listener.bind(str(path))
+    listener.listen()
+    listener.setblocking(False)
     return listener
 
 
@@ -86,16 +132,13 @@ async def main():
     kernel = Kernel(settings, qubesd, known, journal, log)
     await kernel.settle_unfinished()
     housekeeper = asyncio.create_task(kernel.keep_house())  # a task lives while somebody holds it
-    server = await asyncio.start_unix_server(
-        Daemon(kernel).call,
-        sock=_listener(options.root / "run/qmcp/qmcpd.sock"),
-        limit=LIMITS.request_bytes,
-    )
+    listener = _listener(options.root / "run/qmcp/qmcpd.sock")
+    server = asyncio.create_task(Daemon(kernel).serve(listener))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     say("ready")
     await stop.wait()
-    server.close()
+    server.cancel()
     housekeeper.cancel()
 
 

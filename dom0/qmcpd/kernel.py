@@ -9,6 +9,7 @@ import secrets
 import weakref
 from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 
 from settings import contracts
 from spec import LIMITS, REFUSAL, SERVICE, STEPS, TYPES
@@ -20,6 +21,9 @@ from .errors import Refused, say
 SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
     *(step["methods"] for step in STEPS.values())
 )
+
+# Of all callers together that are no principals: lines of the audit log.
+UNKNOWN_CALLERS = SimpleNamespace(budget={"calls_per_minute": LIMITS.unknown_callers_per_minute})
 
 
 class Call:
@@ -82,10 +86,21 @@ class Kernel:
             audit,
         )
         self._hands = qubesd.limited(SETTLE_METHODS)
+        self._unknown_callers = Budget(self._hands)
+        self._unknown_callers.world = UNKNOWN_CALLERS
+        self._last_turn = defaultdict(float)
         self._budgets = defaultdict(lambda: Budget(self._hands))
         self._locks = (
             weakref.WeakValueDictionary()
         )  # a lock lives while somebody holds or awaits it
+
+    def source(self, untrusted_header: bytes) -> str:
+        """The principal for whom a call counts; empty for every caller that is none."""
+        try:
+            caller = wire.parse_descriptor(untrusted_header)[1]
+        except Refused:
+            return ""
+        return caller if self.settings.config.world_of(caller) else ""
 
     async def answer(self, untrusted_header, untrusted_payload):
         """The whole of a call: bytes in, one line out, or a line an event."""
@@ -98,6 +113,8 @@ class Kernel:
             if refused is not error:  # nothing anybody foresaw: what it was is for the operator
                 say(f"call {call.identity}: {type(error).__name__}: {error}")
             self._refuse(call, refused)
+            if call.world is None or (refused.code == REFUSAL.rate_limited and not call.begun):
+                await self._pace(call.principal if call.world else "")
             yield wire.refusal(refused)
         except asyncio.CancelledError:  # we are being stopped
             self._refuse(call, Refused(REFUSAL.failed))
@@ -115,6 +132,8 @@ class Kernel:
         call.budget.count(
             "calls_per_minute"
         )  # whatever it is: a refusal is a line of the audit log too
+        if untrusted_payload is None:
+            raise Refused(REFUSAL.busy)  # the caller did not end its request in time
         self._require_thawed(call)
 
         # What do they ask for, and is it well formed?
@@ -265,13 +284,26 @@ class Kernel:
         self.audit.append("outcome", code="ok", **call.facts())
         return result
 
+    async def _pace(self, source: str) -> None:
+        """Refusals that no budget counts cost dom0 time. After a first rush, each waits for its turn."""
+        now = asyncio.get_running_loop().time()
+        last = max(self._last_turn[source], now - LIMITS.refusal_rush_seconds)
+        self._last_turn[source] = last + 1 / LIMITS.refusals_per_second
+        if self._last_turn[source] > now:
+            await asyncio.sleep(self._last_turn[source] - now)
+
     def _refuse(self, call, refused):
-        if refused.code == REFUSAL.rate_limited and not call.begun and call.budget.turned_away > 1:
+        code, budget = refused.code, call.budget
+        if call.world is None:
+            budget = self._unknown_callers
+            try:
+                budget.count("calls_per_minute")
+            except Refused as full:
+                code = full.code  # in the log alone: the caller hears what every other does
+        if code == REFUSAL.rate_limited and not call.begun and budget.turned_away > 1:
             return  # the first of a row is written: a flood of calls is none of lines
         try:
-            self.audit.append(
-                "outcome" if call.begun else "refusal", code=refused.code, **call.facts()
-            )
+            self.audit.append("outcome" if call.begun else "refusal", code=code, **call.facts())
         except OSError as error:
             say(f"audit log: {error}")
 

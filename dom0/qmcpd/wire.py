@@ -8,9 +8,10 @@ from spec import LIMITS, REFUSAL, TYPES
 from . import schema
 from .errors import Refused
 
-# `SERVICE+ARG SOURCE name|keyword TARGET`, without its NUL. No service of ours takes an argument.
+# `SERVICE+ARG SOURCE name|keyword TARGET`, without its NUL. No service of ours takes an argument: with one, it is a service that no
+# contract has, so that the call counts as its caller's.
 _DESCRIPTOR = re.compile(
-    r"(qmcp\.[A-Za-z0-9]+(?:\.[A-Z][A-Za-z]*)?)\+? (\S+) (?:keyword (adminvm)|name (\S+))"
+    r"(qmcp\.[A-Za-z0-9]+(?:\.[A-Z][A-Za-z]*)?(?:\+[!-~]+)?)\+? (\S+) (?:keyword (adminvm)|name (\S+))"
 )
 
 

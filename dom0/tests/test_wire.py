@@ -17,13 +17,19 @@ class Descriptors(unittest.TestCase):
             wire.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm")[2], "dom0"
         )
 
+    def test_a_service_with_an_argument_is_another_service_of_the_same_caller(self):
+        for argument in ("x", "+", "argument"):
+            service, source, _ = wire.parse_descriptor(
+                f"qmcp.spawn.Start+{argument} mcp-control name ai-work".encode()
+            )
+            self.assertEqual((service, source), (f"qmcp.spawn.Start+{argument}", "mcp-control"))
+
     def test_anything_else_is_refused_on_its_shape(self):
         for header in (
             b"",
             b" ",
             b"qmcp.spawn.Start",
             b"qmcp.spawn.Start+ mcp-control",
-            b"qmcp.spawn.Start+argument mcp-control name ai-work",  # no service of ours takes one
             b"admin.vm.Start+ mcp-control name ai-work",
             b"qmcp.spawn.Start+  name ai-work",  # no caller
             b"qmcp.spawn.Start+ dom0 name ai-work",

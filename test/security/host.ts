@@ -240,10 +240,10 @@ export class Seat {
 }
 
 /** One host for a whole file of tests. */
-export function seat(world?: string): () => Seat {
+export function seat(world?: string, prepare?: (root: string) => void): () => Seat {
   let taken: Seat;
   beforeAll(async () => {
-    taken = await Seat.take(world);
+    taken = await Seat.take(world, prepare);
   });
   afterAll(async () => {
     await taken.leave();

@@ -1,10 +1,17 @@
+import { appendFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { eventually } from '../support/waiting.js';
-import { seat } from './host.js';
+import { roomy, seat } from './host.js';
 
-const host = seat();
+const host = seat('demo', (root) => {
+  roomy(root);
+  appendFileSync(
+    join(root, 'etc/qmcp/qmcp.toml'),
+    '\n[world.lab]\nprefix = "lab-"\n[world.lab.principal.lab-control]\nplugins = ["inspect"]\n',
+  );
+});
 const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
 const MAX = 65_536;
 
@@ -15,7 +22,7 @@ const CASES: Record<string, [bytes: string | Buffer, code: string]> = {
   'a descriptor of noise': [Buffer.from([0xff, 0xfe, 0x20, 0x00, 0x7b, 0x7d]), 'invalid-request'],
   'a blank source': ['qmcp.inspect.List+  keyword adminvm\0{}', 'invalid-request'],
   'dom0 as the source': ['qmcp.inspect.List+ dom0 keyword adminvm\0{}', 'invalid-request'],
-  'an argument nobody asked for': ['qmcp.inspect.List+x mcp-control keyword adminvm\0{}', 'invalid-request'],
+  'an argument nobody asked for': ['qmcp.inspect.List+x mcp-control keyword adminvm\0{}', 'not-found'],
   'a service of somebody else': ['admin.vm.List+ mcp-control keyword adminvm\0{}', 'invalid-request'],
   'an unknown service': ['qmcp.inspect.Nothing+ mcp-control keyword adminvm\0{}', 'not-found'],
   'an unknown principal': ['qmcp.inspect.List+ work keyword adminvm\0{}', 'not-found'],
@@ -54,14 +61,14 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
   }
 
   // ATTACK 19
-  it('64 connections that send half a request and then nothing delay nobody, and end in a refusal', async () => {
+  it('128 connections of one principal that never finish their requests take no connection from another principal, and end as busy', async () => {
     const truth = host().truth();
-    const slow = Array.from({ length: 64 }, () => {
+    const slow = Array.from({ length: 128 }, () => {
       const socket = createConnection({
         path: join(host().sim.root, 'run/qmcp/qmcpd.sock'),
         allowHalfOpen: true,
       });
-      socket.write(HEAD.slice(0, 30));
+      socket.write(`${HEAD}{`);
       let said = '';
       socket.setEncoding('utf8').on('data', (text: string) => {
         said += text;
@@ -75,10 +82,11 @@ describe('malformed bytes at qmcpd’s socket get a code, change nothing, and ar
       });
     });
     for (let at = 0; at < 20; at++)
-      expect(JSON.parse(await host().direct('qmcp.inspect.List', '@adminvm'))).toMatchObject({ ok: true });
-    // The 64 do not exceed the world's limit of calls at once, because they are not calls yet.
-    const refused = '{"error":{"code":"invalid-request"},"ok":false}\n';
-    expect(await Promise.all(slow)).toEqual(Array(64).fill(refused));
+      expect(
+        JSON.parse(await host().direct('qmcp.inspect.List', '@adminvm', {}, 'lab-control')),
+      ).toMatchObject({ ok: true });
+    const refused = '{"error":{"code":"busy"},"ok":false}\n';
+    expect(await Promise.all(slow)).toEqual(Array(128).fill(refused));
     expect(host().truth()).toBe(truth);
   });
 

@@ -43,7 +43,8 @@ export const REFUSALS = Object.freeze({
     data: [],
   },
   busy: {
-    means: 'Too many calls at once, or the operator changed the world during the call.',
+    means:
+      'Too many calls at once, a request that did not end in time, or a world that the operator changed during the call.',
     agent: 'Another call is working on this; try again shortly.',
     operator: 'concurrent_calls is in qmcp.toml.',
     data: [],
