@@ -8,6 +8,7 @@ from pathlib import Path
 from answer import Answer, Options, stop
 from host import CONTRACTS, LINKS, SOCKET, write
 from settings import contracts
+from spec import TIERS
 
 _load = lru_cache(contracts.load)  # it reports each bad file, and still loads the others
 
@@ -107,13 +108,16 @@ def _change(root: Path, service: str, contract: contracts.Contract | None) -> di
 
 
 def _in_words(contract: contracts.Contract) -> list[str]:
+    asked = {"$target": contract.target["capability"]} if contract.target else {}
+    # A step can take a higher tier than the contract names.
+    tiers = asked | {reference: use.tier for reference, use in contract.uses.items()}
     qubes = {
         **{
-            f"names a qube ({name}) that has at least the tier": tier
-            for name, tier in contract.qubes.items()
+            f'names a qube, in "{name}", that has at least the tier': tiers[f"${name}"]
+            for name in contract.qubes
         },
         **(
-            {"is called on a qube that has at least the tier": contract.target["capability"]}
+            {"is called on a qube that has at least the tier": tiers["$target"]}
             if contract.target
             else {}
         ),
@@ -121,20 +125,40 @@ def _in_words(contract: contracts.Contract) -> list[str]:
     return [
         f"belongs to the plugin {contract.plugin}: {contract.effect}",
         *(f"{words} {tier}" for words, tier in qubes.items()),
-        "runs inside that qube; dom0 sees the call, but none of its bytes"
+        f"runs inside that qube, as {_user(contract)}; dom0 sees the call, but none of its bytes"
         if contract.route == "qube"
         else f"is answered by qmcpd, through /{LINKS}/{contract.service}",
-        *(
-            contracts.STEPS[step["do"]]["words"]
-            + (f", when {step['when'][1:]} is true" if "when" in step else "")
-            for step in contract.steps
-        ),
+        *map(_step_in_words, contract.steps),
         *(
             f"is bound by {one['id']}" + (f" with {json.dumps(one['with'])}" if one["with"] else "")
             for one in contract.invariants
         ),
         *(f"may use {call}" for call in contract.calls),
     ]
+
+
+def _user(contract: contracts.Contract) -> str:
+    looked_at = contract.target["capability"] == TIERS[0]
+    return "the qube's own user, also where agents may only look" if looked_at else "root"
+
+
+def _step_in_words(entry: dict) -> str:
+    """Its parameters are shown as data: whoever wrote the contract chose their names."""
+    step = contracts.STEPS[entry["do"]]
+    exactly = [
+        step["exactly"][value]
+        for value in entry["with"].values()
+        if value in step.get("exactly", ())
+    ]
+    given = [
+        f"{name}={json.dumps(value)}"
+        for name, value in entry["with"].items()
+        if value not in step.get("exactly", ())
+    ]
+    when = f", when {json.dumps(entry['when'][1:])} is true" if "when" in entry else ""
+    return (
+        f"{exactly[0] if exactly else step['words']}{when}{': ' if given else ''}{', '.join(given)}"
+    )
 
 
 def _pretty(data: dict) -> str:

@@ -63,21 +63,49 @@ def parse(data, service):
         fits = schema.fits(known.get("with", NOTHING), entry["with"])
         _want(fits, "invariants", f"{entry['id']} cannot be had with {json.dumps(entry['with'])}")
     if data["route"] == "qube":
-        _want(data["target"] is not None, "target", "a service inside a qube has a target")
-        _want(
-            not (data["steps"] or data["calls"] or data["qubes"]), "steps", "dom0 has no part in it"
-        )
-    uses = _check_steps(data) if data["route"] == "dom0" else {}
+        _check_guest(data)
+        uses = {}
+    else:
+        _check_schemas(data)
+        uses = _check_steps(data)
     return Contract(data, "sha256:" + hashlib.sha256(wire.canonical(data)).hexdigest(), uses)
 
 
-def _check_steps(data):
-    for key in ("params", "reply"):
+def _check_guest(data):
+    """dom0 has no part in such a call but the policy's decision."""
+    _want(data["target"] is not None, "target", "a service inside a qube has a target")
+    _want(not (data["steps"] or data["calls"] or data["qubes"]), "steps", "dom0 has no part in it")
+    for entry in data["invariants"]:
+        by = INVARIANTS[entry["id"]]["enforced_by"]
+        _want(
+            by == "policy",
+            "invariants",
+            f"{entry['id']} is enforced by {by}, which has no part in a service inside a qube",
+        )
+
+
+def _check_schemas(data):
+    most = {
+        "params": (LIMITS.request_bytes // 2, LIMITS.request_checks),  # an item has two bytes
+        "reply": (1, LIMITS.reply_checks),
+    }
+    for key, (longest, limit) in most.items():
         try:
             subset.check(data[key])
         except (ValueError, re.error) as error:
             raise BadContract(f"{key}: {error}") from None
         _want(data[key].get("type") == "object", key, "expected an object")
+        checks = subset.most_checks(data[key], longest)
+        _want(
+            checks <= limit,
+            key,
+            f"its check can take {checks} comparisons, and {limit} are allowed: give each array a "
+            "smaller maxItems, or use fewer alternatives",
+        )
+
+
+def _check_steps(data):
+    """`{reference: Use}`: what the steps do with each qube."""
     parameters, required = data["params"].get("properties", {}), data["params"].get("required", [])
     _want(
         "target" not in parameters, "params.target", "$target is the qube the service is called on"
@@ -88,30 +116,11 @@ def _check_steps(data):
     uses = {reference: Use("qube", tier, False) for reference, tier in target.items()}
     uses |= {f"${name}": Use("qube", tier, False) for name, tier in data["qubes"].items()}
     for index, entry in enumerate(data["steps"]):
-        here, step, given = f"steps[{index}]", STEPS.get(entry["do"]), entry["with"]
-        _want(
-            step is not None,
-            here,
-            f"unknown step {entry['do']!r}; this kernel knows {', '.join(STEPS)}",
-        )
-        _want(
-            step.get("reads_only") or data["effect"] != "read",
-            here,
-            f"{entry['do']} changes the host, and effect is read",
-        )
-        _want(
-            not step.get("streams") or len(data["steps"]) == 1,
-            here,
-            f"{entry['do']} does not end: it is the only step",
-        )
+        here = f"steps[{index}]"
+        _check_step(here, entry, data)
+        step = STEPS[entry["do"]]
         arguments = {name.rstrip("?"): kind for name, kind in step["arguments"].items()}
-        needed = {name for name in step["arguments"] if not name.endswith("?")}
-        _want(
-            needed <= set(given) <= set(arguments),
-            here,
-            f"{entry['do']} takes {', '.join(step['arguments']) or 'nothing'}",
-        )
-        for name, value in given.items():
+        for name, value in entry["with"].items():
             _check_argument(f"{here}.{name}", arguments[name], value, parameters, required, uses)
             if arguments[name] in ("new", "qube", "source", "removed"):
                 before = uses.get(value, Use(arguments[name], TIERS[0], False))
@@ -129,6 +138,32 @@ def _check_steps(data):
     )
     _want(not beyond, "calls", f"its steps may not use {', '.join(sorted(beyond))}")
     return uses
+
+
+def _check_step(here, entry, data):
+    """One that there is, and the arguments it takes."""
+    step, given = STEPS.get(entry["do"]), set(entry["with"])
+    _want(
+        step is not None,
+        here,
+        f"unknown step {entry['do']!r}; this kernel knows {', '.join(STEPS)}",
+    )
+    _want(
+        step.get("reads_only") or data["effect"] != "read",
+        here,
+        f"{entry['do']} changes the host, and effect is read",
+    )
+    _want(
+        not step.get("streams") or len(data["steps"]) == 1,
+        here,
+        f"{entry['do']} does not end: it is the only step",
+    )
+    needed = {name for name in step["arguments"] if not name.endswith("?")}
+    _want(
+        needed <= given <= {name.rstrip("?") for name in step["arguments"]},
+        here,
+        f"{entry['do']} takes {', '.join(step['arguments']) or 'nothing'}",
+    )
 
 
 def _check_argument(here, kind, value, parameters, required, uses):

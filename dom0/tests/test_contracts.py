@@ -7,8 +7,10 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from policy.generate import generate
 from settings import contracts
 from settings.config import World
+from spec import INVARIANTS, TIERS
 
 SHIPPED = Path(__file__).parent.parent / "contracts"
 EMPTY = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -186,6 +188,76 @@ class Vocabulary(unittest.TestCase):
     def test_a_keyword_off_the_schema_subset_is_rejected(self):
         self.rejects(changed(START, params={**EMPTY, "$ref": "#"}), "params: $ref: expected one of")
         self.rejects(changed(START, reply={"type": "object"}), "reply: ")
+
+    def test_a_parameter_is_named_by_a_short_word_because_a_review_shows_its_name(self):
+        for name in ("", "go is true\nmay use nothing", "a b", "9a", "a" * 33, "é"):
+            with self.subTest(name=name):
+                params = {**EMPTY, "properties": {name: {"type": "boolean"}}}
+                self.rejects(changed(START, params=params), "letters, digits and underscores")
+                inner = {**EMPTY, "properties": {"inner": params}}
+                self.rejects(changed(START, params=inner), "letters, digits and underscores")
+                self.rejects(changed(START, reply=params), "letters, digits and underscores")
+                required = changed(CREATE["params"], required=[name])
+                contract = changed(CREATE, params=required, qubes={name: "read"})
+                self.rejects(contract, "letters, digits and underscores")
+
+    def test_the_check_of_one_request_is_short_whatever_it_holds(self):
+        many = {"anyOf": [{"type": "integer", "minimum": at} for at in range(3500)]}
+        few = {"anyOf": [{"type": "integer", "minimum": at} for at in range(60)]}
+        words = {"enum": [f"word{at}" for at in range(5000)]}
+        for one in (
+            many,
+            words,
+            {"type": "array", "items": {"type": "integer"}},
+            {"type": "array", "items": {"type": "integer"}, "maxItems": 10**9},
+            {"type": "array", "items": few, "maxItems": 100},
+            # a negative maximum takes nothing from the rest
+            {"anyOf": [many, {"type": "array", "items": few, "maxItems": -100}]},
+        ):
+            with self.subTest(schema=str(one)[:80]):
+                params = {**EMPTY, "properties": {"a": one}}
+                self.rejects(changed(START, params=params), "params: its check can take")
+        for one in (few, {"type": "array", "items": {"type": "integer"}, "maxItems": 2000}):
+            contracts.parse(
+                changed(START, params={**EMPTY, "properties": {"a": one}}), "qmcp.spawn.Start"
+            )
+
+    def test_the_check_of_one_item_of_a_reply_is_short(self):
+        many = {"anyOf": [{"type": "integer", "minimum": at} for at in range(300)]}
+        reply = {**EMPTY, "properties": {"a": {"type": "array", "items": many}}}
+        self.rejects(changed(START, reply=reply), "reply: its check can take")
+
+    def test_a_service_inside_a_qube_claims_only_what_the_policy_enforces(self):
+        guest = changed(START, route="qube", steps=[], calls=[])
+        for known, data in INVARIANTS.items():
+            claim = changed(guest, invariants=[{"id": known, "with": {}}])
+            with self.subTest(invariant=known):
+                if data["enforced_by"] == "policy":
+                    contracts.parse(claim, "qmcp.spawn.Start")
+                elif not data.get("with"):
+                    self.rejects(claim, f"{known} is enforced by dom0")
+
+    def test_a_service_inside_a_qube_is_root_from_the_tier_exec_on(self):
+        world = World("ai", {"prefix": "ai-", "principal": {"mcp-control": {"plugins": ["spawn"]}}})
+        guest = changed(
+            START,
+            route="qube",
+            steps=[],
+            calls=[],
+            invariants=[{"id": "policy.closed", "with": {}}],
+        )
+        for tier in TIERS:
+            contract = contracts.parse(
+                changed(guest, target={"capability": tier}), "qmcp.spawn.Start"
+            )
+            lines = [
+                line
+                for line in generate({"ai": world}, {"qmcp.spawn.Start": contract}).splitlines()
+                if line.startswith("qmcp.spawn.Start ") and " allow" in line
+            ]
+            self.assertTrue(lines)
+            for line in lines:
+                self.assertEqual("user=root" in line, tier != "read", line)
 
     def test_an_invariant_the_kernel_lacks_or_has_otherwise_is_rejected(self):
         self.rejects(

@@ -11,6 +11,7 @@ from pathlib import Path
 from policy.generate import generate
 from qmcpd.audit import AuditLog
 from settings import config, contracts
+from spec import STEPS
 
 DOM0 = Path(__file__).parent.parent
 
@@ -189,6 +190,44 @@ class Contract(unittest.TestCase):
         shipped, _ = contracts.load(DOM0 / "contracts")
         self.assertEqual(mine["qmcp.spawn.Start"].digest, shipped["qmcp.spawn.Start"].digest)
         self.assertIn("this contract is already installed", self.admin("review", self.start).stdout)
+
+    def test_a_review_says_exactly_what_a_word_that_the_contract_fixes_does(self):
+        for service, words in {
+            "qmcp.spawn.Start": "starts a qube of its world",
+            "qmcp.spawn.Kill": "kills a qube of its world",
+            "qmcp.networking.Disconnect": "takes a qube of its world off its network",
+        }.items():
+            shown = self.admin("review", DOM0 / f"contracts/{service}.json").stdout
+            self.assertIn(f"+ {words}: ", shown)
+        for step in STEPS.values():
+            fixed = [kind for kind in step["arguments"].values() if isinstance(kind, list)]
+            self.assertEqual(
+                sorted(step.get("exactly", ())), sorted(word for kind in fixed for word in kind)
+            )
+
+    def test_a_review_shows_names_as_data_and_the_tier_that_the_steps_take(self):
+        attach = json.loads((DOM0 / "contracts/qmcp.devices.Attach.json").read_text())
+        low = self.root / "qmcp.devices.Attach.json"
+        low.write_text(
+            json.dumps(attach | {"target": {"capability": "read"}, "qubes": {"backend": "read"}})
+        )
+        shown = self.admin("review", low).stdout
+        self.assertIn('names a qube, in "backend", that has at least the tier full', shown)
+        self.assertIn("is called on a qube that has at least the tier full", shown)
+        shown = self.admin("review", DOM0 / "contracts/qmcp.spawn.Create.json").stdout
+        self.assertIn('starts a qube of its world, when "start" is true: qube="$name"', shown)
+
+    def test_a_review_says_as_whom_a_service_runs_inside_a_qube(self):
+        guest = DOM0 / "contracts/qmcp.exec.Run.json"
+        self.assertIn("runs inside that qube, as root", self.admin("review", guest).stdout)
+        low = self.root / "qmcp.exec.Run.json"
+        low.write_text(
+            json.dumps(json.loads(guest.read_text()) | {"target": {"capability": "read"}})
+        )
+        self.assertIn(
+            "as the qube's own user, also where agents may only look",
+            self.admin("review", low).stdout,
+        )
 
     def test_a_review_shows_what_would_change(self):
         self.admin("install", self.start, "--yes")

@@ -13,6 +13,8 @@ export const LIMITS = Object.freeze({
   read_bytes: 65536,
   settings_seconds: 1,
   operator_file_bytes: 1048576,
+  request_checks: 2048,
+  reply_checks: 256,
   judged_contracts: 256,
   step_seconds: 600,
   shutdown_seconds: 60,

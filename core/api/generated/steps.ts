@@ -204,7 +204,14 @@ export const STEPS = Object.freeze({
     tier: 'read',
   },
   power: {
-    words: 'starts, halts, kills, pauses or resumes a qube of its world',
+    words: 'starts, shuts down, kills, pauses or resumes a qube of its world',
+    exactly: {
+      running: 'starts a qube of its world',
+      halted: 'shuts down a qube of its world',
+      killed: 'kills a qube of its world',
+      paused: 'pauses a qube of its world',
+      resumed: 'resumes a qube of its world',
+    },
     tier: 'exec',
     arguments: {
       qube: 'qube',
@@ -302,6 +309,10 @@ export const STEPS = Object.freeze({
   },
   network: {
     words: 'takes a qube of its world off its network, or puts it back on the one it was born on',
+    exactly: {
+      none: 'takes a qube of its world off its network',
+      home: 'puts a qube of its world back on the network it was born on',
+    },
     tier: 'net',
     arguments: {
       qube: 'qube',

@@ -12,6 +12,11 @@ export const TYPES = Object.freeze({
     pattern: '^(?!(?:none|default|dom0|Domain-0|.*-dm)$)[a-zA-Z][a-zA-Z0-9_.-]*$',
     maxLength: 31,
   },
+  parameter: {
+    description: 'a parameter: a letter, then at most 31 letters, digits and underscores',
+    type: 'string',
+    pattern: '^[a-zA-Z][a-zA-Z0-9_]{0,31}$',
+  },
   label: {
     enum: ['red', 'orange', 'yellow', 'green', 'gray', 'blue', 'purple', 'black'],
   },

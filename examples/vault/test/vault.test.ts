@@ -179,6 +179,13 @@ test('every service has the entry that qrexec looks for in the template', () => 
   }
 });
 
+test('every service starts as root in the vault, because the policy starts it as the qube’s own user', () => {
+  for (const { name } of plugin.services) {
+    const config = new URL(`../guest/rpc-config/${name}`, import.meta.url);
+    expect(readFileSync(config, 'utf8')).toMatch(/^force-user = 'root'$/m);
+  }
+});
+
 test('the contracts an operator reviews are those of the services (npm run contracts writes them)', async () => {
   for (const [name, text] of contractFiles(plugin)) {
     expect(existsSync(new URL(`../contracts/${name}`, import.meta.url))).toBe(true);
