@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILT_IN } from '../../plugins/index.js';
 import { python } from '../../sim/python.js';
-import { type SimulatedHost, startSimulatedHost } from '../host/simulated.js';
+import { type HostProcess, startSimulatedHost } from '../host/simulated.js';
 import { PACKAGE } from '../shipped/package.js';
 import type { Cell } from '../terminal/terminal.js';
 import { Agent, type Answer } from './agent.js';
@@ -121,7 +121,7 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 }
 
 /** Shows what dom0 logged during the session, through the operator's own command. */
-function operatorsView(host: SimulatedHost, narrator: Narrator): void {
+function operatorsView(host: HostProcess, narrator: Narrator): void {
   narrator.scene(
     'Meanwhile in dom0: what the operator sees',
     `The end of the hash-chained audit log, without the columns call and principal. The calls on vault and no-such-qube are not in it, because the qrexec policy denied both before the kernel received a byte. The command run in ai-one is not in it either, because that call went from qube to qube.`,
@@ -157,7 +157,7 @@ function auditRow({ time, service, kind, code = '', names = [], target }: AuditL
 }
 
 /** Runs the operator's own command and returns its output. */
-function audit(host: SimulatedHost, ...words: readonly string[]): string {
+function audit(host: HostProcess, ...words: readonly string[]): string {
   const { status, stdout, error } = spawnSync(
     python(),
     ['-B', QMCP_ADMIN, '--root', join(host.dir, 'dom0'), 'audit', ...words],

@@ -12,7 +12,7 @@ const START_TIMEOUT = 30;
 const STOP_TIMEOUT = 5;
 
 /** A simulated host in a process of its own. */
-export interface SimulatedHost {
+export interface HostProcess {
   /** An executable that behaves as qrexec-client-vm does in the control qube of this host. */
   readonly client: string;
   /** The folder of all files of the host; `dom0/` inside it is dom0's root. */
@@ -30,7 +30,7 @@ export async function startSimulatedHost(options: {
   readonly quiet?: boolean;
   /** Further arguments of the program, as in `--api 4.3`. */
   readonly more?: readonly string[];
-}): Promise<SimulatedHost> {
+}): Promise<HostProcess> {
   const dir = options.dir ? resolve(options.dir) : mkdtempSync(join(tmpdir(), 'qmcp-'));
   const world = existsSync(options.world) ? resolve(options.world) : options.world;
   const stderr = options.quiet ? 'ignore' : 2;

@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { findings } from '../../cli/doctor/doctor.js';
@@ -8,11 +7,12 @@ import { nodeVersion } from '../../cli/doctor/here.js';
 import { resolveConfig } from '../../core/config/resolve.js';
 import { pins } from '../../core/main.js';
 import { SERVICES } from '../../sim/guests/services.js';
-import { type SimHost, startHost } from '../../sim/index.js';
+import type { SimHost } from '../../sim/index.js';
 import { qmcpAdmin } from '../../testing/operator.js';
+import { asShipped, Harness } from '../support/harness.js';
 
 const POLICY = 'etc/qubes/policy.d/30-qmcp.policy';
-const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+let harness: Harness;
 const home = process.cwd();
 let sim: SimHost;
 let client: string;
@@ -20,18 +20,18 @@ let client: string;
 let here: string;
 
 beforeAll(async () => {
-  sim = await startHost({ spec: 'demo', dir: join(dir, 'host') });
-  client = await sim.client('mcp-control');
+  harness = await Harness.start({ prepare: asShipped });
+  ({ sim } = harness);
+  client = await harness.client();
   const make = { name: 'ai-one', template: 'ai-debian', start: true };
-  await sim.call('mcp-control', '@adminvm', 'qmcp.spawn.Create', Buffer.from(JSON.stringify(make)));
+  await harness.call('@adminvm', 'qmcp.spawn.Create', make);
 });
 afterAll(async () => {
   process.chdir(home);
-  await sim.close();
-  rmSync(dir, { recursive: true, force: true });
+  await harness.close();
 });
 beforeEach(() => {
-  here = mkdtempSync(join(dir, 'here-'));
+  here = mkdtempSync(join(harness.folder, 'here-'));
   process.chdir(here);
   writeFileSync('qmcp.config.yaml', 'plugins: [inspect, exec, storage]\n');
 });

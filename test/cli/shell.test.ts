@@ -1,24 +1,25 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type SimHost, startHost } from '../../sim/index.js';
+import type { SimHost } from '../../sim/index.js';
+import { asShipped, Harness } from '../support/harness.js';
 import { qmcp, qmcpInProcess } from '../support/qmcp.js';
 
-const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+let harness: Harness;
+let dir: string;
 let sim: SimHost;
 let client: string;
 beforeAll(async () => {
-  sim = await startHost({ spec: 'demo', dir });
-  client = await sim.client('mcp-control');
+  harness = await Harness.start({ prepare: asShipped });
+  ({ sim, folder: dir } = harness);
+  client = await harness.client();
   writeFileSync(
     join(dir, 'qmcp.config.yaml'),
     'plugins: [inspect, exec, storage]\ntools: { exclude: [qube_set] }\n',
   );
 });
 afterAll(async () => {
-  await sim.close();
-  rmSync(dir, { recursive: true, force: true });
+  await harness.close();
 });
 const callWith =
   (run: typeof qmcp) =>

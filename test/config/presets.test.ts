@@ -1,5 +1,4 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -9,9 +8,10 @@ import { resolveConfig } from '../../core/config/resolve.js';
 import { selectTools } from '../../core/config/select.js';
 import { load } from '../../core/main.js';
 import { BUILT_IN } from '../../plugins/index.js';
-import { type SimHost, startHost } from '../../sim/index.js';
+import type { SimHost } from '../../sim/index.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
+import { Harness } from '../support/harness.js';
 
 /** Changes dom0 as the two files beside a preset say. */
 async function ceiling(root: string, preset: string): Promise<void> {
@@ -32,15 +32,16 @@ async function ceiling(root: string, preset: string): Promise<void> {
 }
 
 describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
-  const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
+  let harness: Harness;
   let sim: SimHost;
   let served: { names: string[]; services: Set<string> };
 
   beforeAll(async () => {
-    sim = await startHost({ spec: 'demo', dir, prepare: (root) => ceiling(root, preset) });
-    const client = await sim.client('mcp-control');
+    harness = await Harness.start({ prepare: (root) => ceiling(root, preset) });
+    ({ sim } = harness);
+    const client = await harness.client();
     const flags = { extends: [preset], qrexec: { client } };
-    const config = await resolveConfig({ flags, env: {}, directory: dir });
+    const config = await resolveConfig({ flags, env: {}, directory: harness.folder });
     // The server does not start if dom0 lacks one of its plugins.
     const host = await load(config);
     const tools = selectTools(host.tools, config).map(({ tool }) => tool);
@@ -49,8 +50,7 @@ describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
     await host.dispose();
   });
   afterAll(async () => {
-    await sim.close();
-    rmSync(dir, { recursive: true, force: true });
+    await harness.close();
   });
 
   const ask = (service: Service) =>

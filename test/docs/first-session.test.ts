@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { SimulatedHost } from '../../cli/host/simulated.js';
+import type { HostProcess } from '../../cli/host/simulated.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const TEXT = readFileSync(join(ROOT, 'docs/tutorial/first-session.md'), 'utf8');
@@ -41,7 +41,7 @@ const SEEN: readonly (readonly [start: string, sees: RegExp])[] = [
 ];
 
 let folder: string;
-let sim: SimulatedHost;
+let sim: HostProcess;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'qmcp-tutorial-'));
   // A separate process, like the reader's other terminal.

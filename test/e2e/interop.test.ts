@@ -1,23 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUILT_IN } from '../../plugins/index.js';
-import { type SimHost, startHost } from '../../sim/index.js';
-import { roomy } from '../security/host.js';
+import { sharedHarness } from '../support/harness.js';
 import { type AnyClient, v1, v2 } from './clients.js';
 
 /** One host for all clients: each makes its own qubes. */
-const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-let sim: SimHost;
-beforeAll(async () => {
-  sim = await startHost({ spec: 'demo', dir, prepare: roomy });
-});
-afterAll(async () => {
-  await sim.close();
-  rmSync(dir, { recursive: true, force: true });
-});
-const server = async () => ['--client', await sim.client('mcp-control')];
+const harness = sharedHarness();
+const server = async () => ['--client', await harness().client()];
 
 const MODERN = '2026-07-28';
 const LEGACY = '2025-11-25';

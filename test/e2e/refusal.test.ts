@@ -1,8 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type SimHost, startHost } from '../../sim/index.js';
+import { Harness } from '../support/harness.js';
 import { qmcp, qmcpInProcess } from '../support/qmcp.js';
 
 const closing: (() => Promise<void> | void)[] = [];
@@ -11,14 +10,10 @@ afterEach(async () => {
 });
 
 /** A host whose operator changed dom0 before its daemon started, and a folder in which to run `qmcp`. */
-async function hostWith(
-  prepare: (root: string) => void,
-): Promise<{ sim: SimHost; client: string; cwd: string }> {
-  const cwd = mkdtempSync(join(tmpdir(), 'qmcp-'));
-  closing.push(() => rmSync(cwd, { recursive: true, force: true }));
-  const sim = await startHost({ spec: 'demo', dir: join(cwd, 'host'), prepare });
-  closing.push(() => sim.close());
-  return { sim, client: await sim.client('mcp-control'), cwd };
+async function hostWith(prepare: (root: string) => void) {
+  const harness = await Harness.start({ prepare });
+  closing.push(() => harness.close());
+  return { sim: harness.sim, client: await harness.client(), cwd: harness.folder };
 }
 
 const contract = (root: string, service: string) => join(root, `etc/qmcp/contracts/${service}.json`);

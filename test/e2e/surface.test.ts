@@ -1,24 +1,26 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type SimHost, startHost } from '../../sim/index.js';
-import { roomy } from '../security/host.js';
+import type { SimHost } from '../../sim/index.js';
+import { Harness } from '../support/harness.js';
 import { QMCP, qmcp, qmcpInProcess } from '../support/qmcp.js';
 import { type AnyClient, v1, v2 } from './clients.js';
 
 const TOKEN = 'a-token-of-the-operator';
-const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
-const tokenFile = join(folder, 'token');
+let folder: string;
+let tokenFile: string;
+let harness: Harness;
 /** One host for all clients: each makes its own qubes and removes them. */
 let sim: SimHost;
 let server: ChildProcess;
 let url: string;
 const onHost = async () => ['--client', await sim.client('mcp-control')];
 beforeAll(async () => {
-  sim = await startHost({ spec: 'demo', dir: join(folder, 'host'), prepare: roomy });
+  harness = await Harness.start();
+  ({ sim, folder } = harness);
+  tokenFile = join(folder, 'token');
   writeFileSync(tokenFile, `${TOKEN}\n`);
   const words = ['serve', ...(await onHost()), '--http', '0', '--token-file', tokenFile];
   server = spawn(process.execPath, [QMCP, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -36,8 +38,7 @@ afterAll(async () => {
   const gone = new Promise((resolve) => server.once('close', resolve));
   server.kill('SIGTERM');
   await gone;
-  await sim.close();
-  rmSync(folder, { recursive: true, force: true });
+  await harness.close();
 });
 
 const http = () => ({ url, token: TOKEN });

@@ -1,35 +1,24 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CHECKS } from '../../model/invariants.js';
-import type { WorldSnapshot } from '../../model/snapshot.js';
 import { deviceOf } from '../../sim/host/populate.js';
-import { type SimHost, startHost } from '../../sim/index.js';
-import { worldOf } from '../support/agent.js';
+import { asShipped, sharedHarness } from '../support/harness.js';
 import { FOREVER } from '../support/waiting.js';
 import { type AnyClient, v2 } from './clients.js';
 
 /** One agent's session with every tool; after each call, the host is checked against every axiom. */
-let sim: SimHost;
+const harness = sharedHarness({ prepare: asShipped });
 let client: AnyClient;
-let world: WorldSnapshot;
-const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
 beforeAll(async () => {
-  sim = await startHost({ spec: 'demo', dir });
-  client = await v2(['--client', await sim.client('mcp-control')], 'auto');
-  world = worldOf(sim.root);
+  client = await v2(['--client', await harness().client()], 'auto');
 });
-afterAll(async () => {
-  await client.close();
-  await sim.close();
-  rmSync(dir, { recursive: true, force: true });
-});
+afterAll(() => client.close());
 
 async function answer(name: string, args: Record<string, unknown> = {}) {
+  const { sim } = harness();
   const before = sim.snapshot();
   const { structuredContent } = await client.call(name, args);
   const after = sim.snapshot();
+  const world = harness().world();
   const broken = CHECKS.filter(({ holds }) => !holds(before, after, world)).map(({ id }) => id);
   expect([name, broken]).toEqual([name, []]);
   return structuredContent as Record<string, never> & { error?: { code: string } };
@@ -201,7 +190,8 @@ describe('an agent’s session', () => {
   });
 
   test('an agent attaches a device of one of its qubes to another, and detaches it', async () => {
-    sim.host.plug(deviceOf(sim.host.domain('ai-two'), { class: 'block', port: 'sdb', name: 'stick' }));
+    const { host } = harness().sim;
+    host.plug(deviceOf(host.domain('ai-two'), { class: 'block', port: 'sdb', name: 'stick' }));
     const device = { class: 'block', backend: 'ai-two', device: 'sdb' };
     expect((await done('device_list')).devices).toContainEqual(
       expect.objectContaining({ ...device, qube: 'ai-two', attached: false }),

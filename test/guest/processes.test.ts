@@ -2,30 +2,32 @@
  * The tools of exec over real MCP, with the Python services that a template ships as real processes: the tests that need
  * processes.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir, userInfo } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type SimHost, startHost } from '../../sim/index.js';
+import type { SimHost } from '../../sim/index.js';
+import { asShipped, Harness } from '../support/harness.js';
 import { QMCP } from '../support/qmcp.js';
 import { eventually } from '../support/waiting.js';
 
-const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-const files = join(dir, 'files');
+let harness: Harness;
+let files: string;
 let sim: SimHost;
 let agent: Agent;
 beforeAll(async () => {
-  sim = await startHost({ spec: 'demo', dir, guests: 'processes' });
+  harness = await Harness.start({ prepare: asShipped, guests: 'processes' });
+  ({ sim } = harness);
+  files = join(harness.folder, 'files');
   mkdirSync(files);
   agent = await Agent.connect();
   await agent.done('qube_spawn', { name: 'ai-one', template: 'ai-debian', start: true });
 });
 afterAll(async () => {
   await agent.leave();
-  await sim.close();
-  rmSync(dir, { recursive: true, force: true });
+  await harness.close();
 });
 
 type Result = Record<string, unknown> & {

@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
-import { Seat } from '../security/host.js';
+import { Harness } from '../support/harness.js';
 
-let seat: Seat;
+let harness: Harness;
 beforeEach(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
 });
-afterEach(() => seat.leave());
+afterEach(() => harness.close());
 
-const at = (path: string) => join(seat.sim.root, path);
+const at = (path: string) => join(harness.sim.root, path);
 const edit = (path: string, change: (text: string) => string) =>
   writeFileSync(at(path), change(readFileSync(at(path), 'utf8')));
 interface Problem {
@@ -20,19 +20,19 @@ interface Problem {
   readonly fix: string;
 }
 async function found(): Promise<Problem[]> {
-  const { code, out, err } = await qmcpAdmin(seat.sim.root, 'check', '--json');
+  const { code, out, err } = await qmcpAdmin(harness.sim.root, 'check', '--json');
   expect(err).toBe('');
   const all = JSON.parse(out) as Problem[];
   expect(code).toBe(all.length === 0 ? 0 : 1);
   return all;
 }
-const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
+const spawn = (name: string) => harness.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
 describe('qmcp-admin check', () => {
   it('qmcp-admin check reports nothing on a host without faults', async () => {
     await spawn('ai-one');
     expect(await found()).toEqual([]);
-    expect((await qmcpAdmin(seat.sim.root, 'check')).out).toContain('Nothing is wrong');
+    expect((await qmcpAdmin(harness.sim.root, 'check')).out).toContain('Nothing is wrong');
   });
 
   it('qmcp-admin check accepts a preset’s policy, which only denies, and reports one that allows', async () => {
@@ -43,8 +43,13 @@ describe('qmcp-admin check', () => {
       copyFileSync(packageFile(`config/generated/${file}`), at(`${home}/29-qmcp-${file}`));
     expect(await found()).toEqual([]);
     const gone = ['qmcp.devices.Attach', 'qmcp.spawn.Clone'];
-    expect(await qmcpAdmin(seat.sim.root, 'contract', 'remove', ...gone, '--yes')).toMatchObject({ code: 0 });
-    expect(await qmcpAdmin(seat.sim.root, 'policy', 'install', '--yes')).toMatchObject({ code: 0, err: '' });
+    expect(await qmcpAdmin(harness.sim.root, 'contract', 'remove', ...gone, '--yes')).toMatchObject({
+      code: 0,
+    });
+    expect(await qmcpAdmin(harness.sim.root, 'policy', 'install', '--yes')).toMatchObject({
+      code: 0,
+      err: '',
+    });
     expect(await found()).toEqual([]);
     edit(`${home}/29-qmcp-read-only.policy`, (text) => text.replaceAll(' deny', ' allow'));
     expect((await found()).map(({ where }) => where)).toContainEqual(
@@ -110,12 +115,12 @@ describe('qmcp-admin check', () => {
     ],
     [
       'a principal of which nothing is born tagged',
-      () => seat.operator('admin.vm.feature.Remove', 'mcp-control', 'tag-created-vm-with'),
+      () => harness.operator('admin.vm.feature.Remove', 'mcp-control', 'tag-created-vm-with'),
       { where: /^mcp-control$/, fix: /qvm-features mcp-control tag-created-vm-with 'ai-managed'/ },
     ],
     [
       'a principal inside its own world',
-      () => seat.operator('admin.vm.tag.Set', 'mcp-control', 'ai-managed'),
+      () => harness.operator('admin.vm.tag.Set', 'mcp-control', 'ai-managed'),
       { where: /^mcp-control$/, fix: /qvm-tags mcp-control del/ },
     ],
     [
@@ -125,14 +130,14 @@ describe('qmcp-admin check', () => {
     ],
     [
       'a qube on a network outside',
-      () => seat.operator('admin.vm.tag.Set', 'work', 'ai-managed'),
+      () => harness.operator('admin.vm.tag.Set', 'work', 'ai-managed'),
       { where: /^work$/, what: /sits on sys-firewall/ },
     ],
     [
       'a child with a way out',
       async () => {
         await spawn('ai-one');
-        await seat.operator('admin.vm.property.Set', 'ai-one', 'default_dispvm', 'default-dvm');
+        await harness.operator('admin.vm.property.Set', 'ai-one', 'default_dispvm', 'default-dvm');
       },
       { where: /^ai-one$/, what: /default_dispvm, a way out/ },
     ],
@@ -140,8 +145,8 @@ describe('qmcp-admin check', () => {
       'a removed qube that is kept too long',
       async () => {
         await spawn('ai-one');
-        await seat.ask('ai-one', 'qmcp.spawn.Remove');
-        await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', '1000000000');
+        await harness.ask('ai-one', 'qmcp.spawn.Remove');
+        await harness.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-entombed', '1000000000');
       },
       { where: /^ai-one$/, fix: /reap/ },
     ],

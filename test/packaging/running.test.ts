@@ -8,15 +8,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { run, runPython } from '../../testing/run.js';
-import { Seat } from '../security/host.js';
+import { Harness } from '../support/harness.js';
 import { bundleOfCheckout, HOME, INSTALLER, POLICY, rebundled, sha256, textOf } from './dom0.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'qm-'));
 let bundle: Buffer;
-let seat: Seat;
+let harness: Harness;
 let daemon: ChildProcess;
 
-const root = (): string => seat.sim.root;
+const root = (): string => harness.sim.root;
 
 async function install(which: Buffer, where = root()) {
   const file = join(folder, 'fetched.tar');
@@ -65,17 +65,20 @@ async function stop(): Promise<void> {
 
 beforeAll(async () => {
   bundle = await bundleOfCheckout();
-  seat = await Seat.take('demo', async (where) => {
-    for (const path of ['etc/qmcp', 'etc/qubes-rpc', POLICY]) rmSync(join(where, path), { recursive: true });
-    mkdirSync(join(where, 'etc/qubes-rpc'));
-    expect(await install(bundle, where)).toMatchObject({ code: 0, err: '' });
+  harness = await Harness.start({
+    prepare: async (where) => {
+      for (const path of ['etc/qmcp', 'etc/qubes-rpc', POLICY])
+        rmSync(join(where, path), { recursive: true });
+      mkdirSync(join(where, 'etc/qubes-rpc'));
+      expect(await install(bundle, where)).toMatchObject({ code: 0, err: '' });
+    },
   });
-  await seat.sim.qmcpd.kill();
+  await harness.sim.qmcpd.kill();
   await start();
 });
 afterAll(async () => {
   await stop();
-  await seat.leave();
+  await harness.close();
   rmSync(folder, { recursive: true });
 });
 
@@ -95,19 +98,23 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
   });
 
   test('the installed qmcpd answers an agent through the installed link and policy', async () => {
-    const { code, result } = await seat.ask('@adminvm', 'qmcp.inspect.List');
+    const { code, result } = await harness.ask('@adminvm', 'qmcp.inspect.List');
     expect(code).toBe('ok');
     expect(result.qubes.length).toBeGreaterThan(0);
     const [{ name }] = result.qubes;
-    expect(await seat.ask(name, 'qmcp.inspect.State')).toMatchObject({ code: 'ok', result: { name } });
+    expect(await harness.ask(name, 'qmcp.inspect.State')).toMatchObject({ code: 'ok', result: { name } });
   });
 
   test('the installed qmcpd carries out what an agent may change, and writes where its unit lets it', async () => {
     const made = { name: 'ai-made', template: 'ai-debian' };
-    const { code } = await seat.ask('@adminvm', 'qmcp.spawn.Create', made);
+    const { code } = await harness.ask('@adminvm', 'qmcp.spawn.Create', made);
     expect(code).toBe('ok');
-    expect(seat.qube('ai-made')).toBeDefined();
-    expect(seat.audit().at(-1)).toMatchObject({ kind: 'outcome', service: 'qmcp.spawn.Create', code: 'ok' });
+    expect(harness.qube('ai-made')).toBeDefined();
+    expect(harness.audit().at(-1)).toMatchObject({
+      kind: 'outcome',
+      service: 'qmcp.spawn.Create',
+      code: 'ok',
+    });
   });
 
   test('the installer accepts a qmcpd that works', async () => {
@@ -127,12 +134,12 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
     expect(await install(less)).toMatchObject({ code: 0, err: '' });
     await stop();
     await start();
-    const { result } = await seat.ask('@adminvm', 'qmcp.inspect.List');
-    const before = seat.truth();
-    expect(await seat.ask(result.qubes[0].name, 'qmcp.inspect.State')).toEqual({ code: 'denied' });
-    expect(seat.truth()).toBe(before);
+    const { result } = await harness.ask('@adminvm', 'qmcp.inspect.List');
+    const before = harness.truth();
+    expect(await harness.ask(result.qubes[0].name, 'qmcp.inspect.State')).toEqual({ code: 'denied' });
+    expect(harness.truth()).toBe(before);
     // Not only by the policy: the link is gone, and qmcpd has no contract for it.
-    expect(JSON.parse(await seat.direct('qmcp.inspect.State', result.qubes[0].name))).toMatchObject({
+    expect(JSON.parse(await harness.direct('qmcp.inspect.State', result.qubes[0].name))).toMatchObject({
       ok: false,
     });
     expect(textOf(bundle, 'etc/qmcp/contracts/qmcp.inspect.State.json')).toContain('qmcp.inspect.State');
@@ -141,10 +148,10 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
   test('after an uninstall, every call is refused, whether qmcpd still runs or not', async () => {
     const uninstall = ['-IB', INSTALLER, '--root', root(), 'uninstall', '--yes'];
     expect(await runPython(uninstall)).toMatchObject({ code: 0, err: '' });
-    const before = seat.truth();
-    expect(await seat.ask('@adminvm', 'qmcp.inspect.List')).toEqual({ code: 'denied' });
-    expect(await seat.ask('ai-made', 'qmcp.spawn.Start')).toEqual({ code: 'denied' });
-    expect(seat.truth()).toBe(before);
+    const before = harness.truth();
+    expect(await harness.ask('@adminvm', 'qmcp.inspect.List')).toEqual({ code: 'denied' });
+    expect(await harness.ask('ai-made', 'qmcp.spawn.Start')).toEqual({ code: 'denied' });
+    expect(harness.truth()).toBe(before);
     expect(readFileSync(join(root(), 'var/log/qmcp/audit.log'), 'utf8')).toContain('qmcp.spawn.Create');
   });
 });

@@ -4,17 +4,18 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { Harness } from '../support/harness.js';
 import { SEED } from '../support/seed.js';
-import { Stage } from '../tools/stage.js';
+import { crowdedHost, tight } from './hosts.js';
 
 const RUNS = 150;
 
-let stage: Stage;
+let harness: Harness;
 beforeAll(async () => {
-  stage = await Stage.set();
+  harness = await Harness.start({ spec: crowdedHost(), seed: 7, prepare: tight });
 });
 afterAll(async () => {
-  await stage.strike();
+  await harness.close();
 });
 
 const ports = fc.constantFrom('443', '80', '53', '1-1024', '1-65535');
@@ -47,9 +48,9 @@ it(`egress_explain predicts what a packet does (seed ${SEED})`, async () => {
   const seen: Record<string, number> = {};
   await fc.assert(
     fc.asyncProperty(fc.array(rule, { maxLength: 4 }), question, async (rules, asked) => {
-      await stage.done('egress_rules_set', { qube: 'ai-one', rules });
-      const { passes } = (await stage.done('egress_explain', asked)).result as { passes: string };
-      const reach = stage.sim.reach(asked.qube, asked);
+      await harness.done('egress_rules_set', { qube: 'ai-one', rules });
+      const { passes } = (await harness.done('egress_explain', asked)).result as { passes: string };
+      const reach = harness.sim.reach(asked.qube, asked);
       const name = /[a-z]/.test(asked.host);
       seen[`${passes} ${reach.reached}`] = (seen[`${passes} ${reach.reached}`] ?? 0) + 1;
       // Packets to a name that cannot be looked up are not sent: that is the rule `dns`, and another question.
@@ -67,11 +68,11 @@ it(`egress_explain predicts what a packet does (seed ${SEED})`, async () => {
 });
 
 it('a rule beyond the ceiling is named in the refusal, and no rule is set', async () => {
-  await stage.done('egress_rules_set', { qube: 'ai-one', rules: [{ to: '10.0.0.1' }] });
+  await harness.done('egress_rules_set', { qube: 'ai-one', rules: [{ to: '10.0.0.1' }] });
   const beyond = { to: '192.168.0.1', protocol: 'tcp', ports: '80' };
-  const truth = stage.truth();
+  const before = harness.states();
   const rules = [{ to: '10.1.0.0/16' }, beyond, { to: '*' }];
-  const came = await stage.agent.call('egress_rules_set', { qube: 'ai-one', rules });
+  const came = await harness.tool('egress_rules_set', { qube: 'ai-one', rules });
   expect(came).toEqual({ code: 'not-permitted', data: { rule: beyond } });
-  expect(stage.changedSince(truth)).toEqual([]);
+  expect(harness.changedSince(before)).toEqual([]);
 });

@@ -17,11 +17,13 @@ import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpdFrom } from '../support/forks.js';
 import { SEED } from '../support/seed.js';
-import { unhardened } from '../support/shell.js';
 import { declared, TABLE } from '../tools/table.js';
 import { broken, NARROWED_TOOLS, sessions } from './sessions.js';
 
-vi.mock('just-bash', async (original) => unhardened(await original()));
+vi.mock('just-bash', async (original) => {
+  const { unhardened } = await import('../support/shell.js');
+  return unhardened(await original());
+});
 
 const RUNS = Number(process.env.QMCP_SESSIONS ?? 30);
 

@@ -1,14 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import type { Tool } from '../../core/api/index.js';
 import { CHECKS, type Check, checkOf, structureUnchanged } from '../../model/invariants.js';
-import type { HostSnapshot, WorldSnapshot } from '../../model/snapshot.js';
+import type { HostSnapshot } from '../../model/snapshot.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import type { Fault } from '../../sim/host/faults.js';
-import { type SimHost, startHost } from '../../sim/index.js';
-import { Agent, type Came, worldOf } from '../support/agent.js';
+import type { Outcome } from '../support/agent.js';
+import { Harness } from '../support/harness.js';
+import { abortAtRequest, freeze } from '../support/interference.js';
 import { type Known, valuesOf } from '../support/values.js';
 import { crowdedHost, NAMES, tight } from './hosts.js';
 
@@ -149,86 +147,54 @@ const UNDER_WAY = new Set([...WHEN_SETTLED, 'audit.complete']);
 /** A killed qmcpd leaves only the intent; an effect that cannot be undone (a bigger disk) may have happened by then. */
 const CUT_SHORT = new Set(['audit.complete']);
 
-/** One host, an agent on it, and the invariants. */
-export class Stage {
+/** A session on a host; after every call, the invariants are checked. */
+class SessionRun {
   readonly codes: Record<string, number> = {};
-  private frozen = false;
+  private thaw: (() => void) | undefined;
 
-  private constructor(
-    readonly sim: SimHost,
-    private readonly agent: Agent,
-    private readonly world: WorldSnapshot,
-    private readonly dir: string,
-  ) {}
-
-  static async set(): Promise<Stage> {
-    const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-    const sim = await startHost({ spec: crowdedHost(), dir, seed: 7, prepare: tight });
-    return new Stage(sim, await Agent.of(sim), worldOf(sim.root), dir);
-  }
-
-  async strike(): Promise<void> {
-    await this.agent.host.dispose();
-    await this.sim.close();
-    rmSync(this.dir, { recursive: true, force: true });
-  }
+  constructor(private readonly harness: Harness) {}
 
   /** The invariants that a step broke, by id, and the outcome of the call. */
-  async play(step: Step): Promise<{ broken: string[]; came: Came }> {
+  async play(step: Step): Promise<{ broken: string[]; outcome: Outcome }> {
+    const { sim } = this.harness;
     this.operate(step.operator);
     await this.narrow(step);
-    const before = this.sim.snapshot();
-    const { faults } = this.sim.host;
-    const take = step.fault && faults.add(step.fault);
-    const { signal, forget } = this.cancelled(step.cancelAt);
+    const before = sim.snapshot();
+    const removeFault = step.fault && sim.host.faults.add(step.fault);
+    const { signal, restore } = abortAtRequest(this.harness, step.cancelAt);
     const { pastPolicy } = step;
-    const came = await this.agent.call(step.tool, step.input, { pastPolicy, signal });
-    forget();
-    take?.();
-    const key = `${step.tool} ${came.code}`;
+    const outcome = await this.harness.tool(step.tool, step.input, { pastPolicy, signal });
+    restore();
+    removeFault?.();
+    const key = `${step.tool} ${outcome.code}`;
     this.codes[key] = (this.codes[key] ?? 0) + 1;
     const underWay = signal.aborted;
-    const left = came.data?.unfinished === true || underWay;
-    const broken = this.held(step.tool, before, underWay ? UNDER_WAY : left ? WHEN_SETTLED : new Set());
-    if (left) {
+    const unfinished = outcome.data?.unfinished === true || underWay;
+    const except = underWay ? UNDER_WAY : unfinished ? WHEN_SETTLED : new Set<string>();
+    const broken = await this.brokenSince(before, step.tool, except);
+    if (unfinished) {
       // When qmcpd starts, it finishes what was left undone before it answers anybody.
-      await this.sim.qmcpd.restart();
-      const cutShort = underWay && this.intended(before);
-      broken.push(...this.held(step.tool, before, cutShort ? CUT_SHORT : new Set()));
+      await sim.qmcpd.restart();
+      const cutShort = underWay && this.hasIntentSince(before);
+      broken.push(...(await this.brokenSince(before, step.tool, cutShort ? CUT_SHORT : new Set())));
     }
-    return { broken, came };
-  }
-
-  /** Aborted after that many requests to qubesd. */
-  private cancelled(at = Number.POSITIVE_INFINITY): { readonly signal: AbortSignal; forget(): void } {
-    const { host } = this.sim;
-    const original = host.call.bind(host);
-    const cancel = new AbortController();
-    let asked = 0;
-    if (at === 0) cancel.abort();
-    host.call = (request) => {
-      asked += 1;
-      if (asked === at) cancel.abort();
-      return original(request);
-    };
-    return {
-      signal: cancel.signal,
-      forget: () => {
-        host.call = original;
-      },
-    };
+    return { broken, outcome };
   }
 
   /** The audit log has had an intent since. */
-  private intended(before: HostSnapshot): boolean {
-    const { audit } = this.sim.snapshot().dom0!;
+  private hasIntentSince(before: HostSnapshot): boolean {
+    const { audit } = this.harness.sim.snapshot().dom0!;
     return audit.slice(before.dom0!.audit.length).some(({ kind }) => kind === 'intent');
   }
 
-  private held(tool: string, before: HostSnapshot, except: ReadonlySet<string>): string[] {
-    const after = this.sim.snapshot();
-    const world = { ...this.world, frozen: this.frozen };
-    const { upholds } = this.agent.tool(tool);
+  private async brokenSince(
+    before: HostSnapshot,
+    tool: string,
+    except: ReadonlySet<string>,
+  ): Promise<string[]> {
+    const after = this.harness.sim.snapshot();
+    const world = this.harness.world();
+    const { upholds } = (await this.harness.agent()).definition(tool);
     // Only tools that run something inside a qube declare this one.
     const inside = upholds.some(({ id }) => id === structureUnchanged.id) ? [structureUnchanged] : [];
     const checks: readonly Check[] = [...CHECKS, ...upholds.map(checkOf), ...inside];
@@ -243,16 +209,14 @@ export class Stage {
     const [verb, tags] = narrows === 'free' ? ['Remove', NARROWINGS] : ['Set', [narrows]];
     // If there is no such qube, or no such tag on it, there is nothing to do.
     for (const tag of tags)
-      await this.sim.host.call(Buffer.from(`admin.vm.tag.${verb}+${tag} dom0 name ${name}\0`));
+      await this.harness.sim.host.call(Buffer.from(`admin.vm.tag.${verb}+${tag} dom0 name ${name}\0`));
   }
 
-  private operate(what: Step['operator']): void {
-    if (what === undefined) return;
-    const folder = join(this.sim.root, 'var/lib/qmcp/frozen');
-    mkdirSync(folder, { recursive: true });
-    this.frozen = what === 'freeze';
-    if (this.frozen) writeFileSync(join(folder, 'ai'), '');
-    else rmSync(join(folder, 'ai'), { force: true });
+  private operate(action: Step['operator']): void {
+    if (action === 'freeze') this.thaw ??= freeze(this.harness);
+    if (action !== 'thaw') return;
+    this.thaw?.();
+    this.thaw = undefined;
   }
 }
 
@@ -261,16 +225,17 @@ export async function broken(
   session: readonly Step[],
   codes: Record<string, number> = {},
 ): Promise<string | undefined> {
-  const stage = await Stage.set();
+  const harness = await Harness.start({ spec: crowdedHost(), seed: 7, prepare: tight });
+  const run = new SessionRun(harness);
   try {
     for (const [at, step] of session.entries()) {
-      const { broken, came } = await stage.play(step);
+      const { broken, outcome } = await run.play(step);
       if (broken.length > 0)
-        return `step ${at} breaks ${broken.join(', ')}\n${JSON.stringify(step)}\n→ ${JSON.stringify(came)}`;
+        return `step ${at} breaks ${broken.join(', ')}\n${JSON.stringify(step)}\n→ ${JSON.stringify(outcome)}`;
     }
     return undefined;
   } finally {
-    for (const [key, count] of Object.entries(stage.codes)) codes[key] = (codes[key] ?? 0) + count;
-    await stage.strike();
+    for (const [key, count] of Object.entries(run.codes)) codes[key] = (codes[key] ?? 0) + count;
+    await harness.close();
   }
 }

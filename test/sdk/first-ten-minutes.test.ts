@@ -85,7 +85,7 @@ async function session<T>(
 const toolsOf = async (client: Client) => (await client.listTools()).tools.map(({ name }) => name);
 
 let running: ChildProcess;
-async function startHost(): Promise<void> {
+async function serveHost(): Promise<void> {
   running = spawn('bash', ['-c', `exec ${commands('host').trim()}`], {
     cwd: home,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -147,7 +147,7 @@ describe('the first ten minutes of an author', () => {
 
   test('a plugin that is served before its contract is in dom0 is refused, and its tool is absent', async () => {
     await follow('config');
-    await startHost();
+    await serveHost();
     const said = await follow('refused', 1);
     expect(said).toMatch(/hello +refused +service-missing/);
     expect(said).toContain('qmcp-admin contract install qmcp.hello.Look.json');

@@ -1,18 +1,18 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Harness } from '../support/harness.js';
 import { eventually } from '../support/waiting.js';
-import { Seat } from './host.js';
 
-let seat: Seat;
+let harness: Harness;
 beforeEach(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
 });
 afterEach(async () => {
-  await seat.leave();
+  await harness.close();
 });
 
 /** The Admin API requests that qmcpd makes while `act` runs: method, argument and destination. */
 async function requests(act: () => Promise<unknown>): Promise<string[]> {
-  const { host } = seat.sim;
+  const { host } = harness.sim;
   const original = host.call.bind(host);
   const seen: string[] = [];
   host.call = (request) => {
@@ -30,15 +30,16 @@ async function requests(act: () => Promise<unknown>): Promise<string[]> {
 /** The one look-up of a qube: its class and its tags. */
 const lookedAt = (name: string) =>
   ['admin.vm.List', 'admin.vm.tag.List'].map((method) => `${method}+ dom0 name ${name}`);
-const list = () => seat.call('@adminvm', 'qmcp.inspect.List');
-const spawn = (name: string) => seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
+const list = () => harness.call('@adminvm', 'qmcp.inspect.List');
+const spawn = (name: string) =>
+  harness.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
 // INVARIANT scope.existence-hidden
 describe('what qmcpd asks of qubesd', () => {
   // ATTACK 15
   it('qmcpd asks qubesd the same for a hidden name as for a missing one: one look-up of a qube that exists', async () => {
     const asked = (service: string, target: string, payload: object = {}) =>
-      requests(() => seat.direct(service, target, payload)).then((seen) => seen.sort());
+      requests(() => harness.direct(service, target, payload)).then((seen) => seen.sort());
     for (const name of ['no-such-qube', 'vault', 'work', 'mcp-control', 'sys-ai-net']) {
       for (const service of ['State', 'Set'].map((verb) => `qmcp.inspect.${verb}`))
         expect(await asked(service, name)).toEqual(lookedAt('mcp-control'));
@@ -61,7 +62,7 @@ describe('what qmcpd asks of qubesd', () => {
     await spawn('ai-one');
     const before = await requests(list);
     for (let n = 0; n < 20; n++)
-      await seat.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', `name=hidden-${n} label=red`);
+      await harness.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', `name=hidden-${n} label=red`);
     expect(await requests(list)).toEqual(before);
     expect((await list()).stdout).not.toContain('hidden');
   });
@@ -74,9 +75,9 @@ describe('a list', () => {
     );
 
   it('a list has what the operator has just enrolled, and not what was just taken out', async () => {
-    await seat.operator('admin.vm.tag.Set', 'work', 'ai-managed');
+    await harness.operator('admin.vm.tag.Set', 'work', 'ai-managed');
     await eventually(names).toEqual(['ai-debian', 'work']);
-    await seat.operator('admin.vm.tag.Remove', 'work', 'ai-managed');
+    await harness.operator('admin.vm.tag.Remove', 'work', 'ai-managed');
     expect(await names()).toEqual(['ai-debian']);
   });
 
@@ -89,7 +90,7 @@ describe('a list', () => {
 
   it('a list does not have a qube that the operator deleted, and qmcpd asks nothing more about it', async () => {
     await spawn('ai-a');
-    await seat.operator('admin.vm.Remove', 'ai-a');
+    await harness.operator('admin.vm.Remove', 'ai-a');
     await eventually(() => requests(list)).toHaveLength(2);
     expect(await names()).toEqual(['ai-debian']);
   });
@@ -97,8 +98,8 @@ describe('a list', () => {
   it('a list has a qube that the operator takes out and puts back, however fast', async () => {
     for (let at = 0; at < 20; at++) {
       const listed = names();
-      await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-managed');
-      await seat.operator('admin.vm.tag.Set', 'ai-debian', 'ai-managed');
+      await harness.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-managed');
+      await harness.operator('admin.vm.tag.Set', 'ai-debian', 'ai-managed');
       await listed;
       expect(await names()).toEqual(['ai-debian']);
     }

@@ -1,28 +1,28 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { deviceOf } from '../../sim/host/populate.js';
-import { Seat } from './host.js';
+import { Harness } from '../support/harness.js';
 
-let seat: Seat;
+let harness: Harness;
 const spawn = (name: string) =>
-  seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
+  harness.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
 const plug = (backend: string, port: string, name = 'disk', devclass: 'block' | 'usb' = 'block') => {
-  const { host } = seat.sim;
+  const { host } = harness.sim;
   host.plug(deviceOf(host.domain(backend), { class: devclass, port, name }));
 };
 const attach = (qube: string, backend: string, device: string, more: object = {}) =>
-  seat.ask(qube, 'qmcp.devices.Attach', { backend, device, class: 'block', ...more });
+  harness.ask(qube, 'qmcp.devices.Attach', { backend, device, class: 'block', ...more });
 const detach = (qube: string, backend: string, device: string) =>
-  seat.ask(qube, 'qmcp.devices.Detach', { backend, device, class: 'block' });
-const list = (qube: string) => seat.ask(qube, 'qmcp.devices.List');
-const attached = async (qube: string) => seat.operator('admin.vm.device.block.Attached', qube);
+  harness.ask(qube, 'qmcp.devices.Detach', { backend, device, class: 'block' });
+const list = (qube: string) => harness.ask(qube, 'qmcp.devices.List');
+const attached = async (qube: string) => harness.operator('admin.vm.device.block.Attached', qube);
 
 beforeEach(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
   for (const name of ['ai-one', 'ai-two']) await spawn(name);
   plug('ai-one', 'sda');
   plug('work', 'sdb', 'operators disk at /home/vault');
 });
-afterEach(() => seat.leave());
+afterEach(() => harness.close());
 
 // ATTACK 6
 describe('a device', () => {
@@ -39,9 +39,9 @@ describe('a device', () => {
   it('a device whose other end is hidden, missing, under tier, the caller, a gateway or dom0 is not found and does not move', async () => {
     plug('sys-ai-net', 'sdc');
     plug('mcp-control', 'sdd');
-    for (const tag of ['ai-managed', 'ai-net']) await seat.operator('admin.vm.tag.Set', 'personal', tag);
+    for (const tag of ['ai-managed', 'ai-net']) await harness.operator('admin.vm.tag.Set', 'personal', tag);
     plug('personal', 'sde');
-    const before = seat.truth();
+    const before = harness.truth();
     for (const [backend, device] of [
       ['work', 'sdb'],
       ['no-such', 'sdb'],
@@ -54,7 +54,7 @@ describe('a device', () => {
       expect((await attach('ai-two', backend, device)).code).toBe('not-found');
       expect(
         JSON.parse(
-          await seat.direct('qmcp.devices.Attach', backend, {
+          await harness.direct('qmcp.devices.Attach', backend, {
             backend: 'ai-one',
             device: 'sda',
             class: 'block',
@@ -62,7 +62,7 @@ describe('a device', () => {
         ).error.code,
       ).toMatch(/not-found|invalid-request/);
     }
-    expect(seat.truth()).toBe(before);
+    expect(harness.truth()).toBe(before);
   });
 
   it('attaching an attached device is a conflict, and it stays attached', async () => {
@@ -73,14 +73,14 @@ describe('a device', () => {
   });
 
   it('a device that its backend does not have is not found, and no device goes from a qube to itself', async () => {
-    const before = seat.truth();
+    const before = harness.truth();
     expect((await attach('ai-two', 'ai-one', 'no-such')).code).toBe('not-found');
     expect((await attach('ai-one', 'ai-one', 'sda')).code).toBe('conflict');
-    expect(seat.truth()).toBe(before);
+    expect(harness.truth()).toBe(before);
   });
 
   it('attaching a device to a halted qube is a conflict', async () => {
-    await seat.ask('ai-two', 'qmcp.spawn.Kill');
+    await harness.ask('ai-two', 'qmcp.spawn.Kill');
     expect((await attach('ai-two', 'ai-one', 'sda')).code).toBe('conflict');
   });
 
@@ -90,8 +90,8 @@ describe('a device', () => {
   });
 
   it('a device that the operator attached from outside does not show its backend to any agent', async () => {
-    await seat.operator('admin.vm.device.block.Attach', 'ai-one', 'work+sdb');
-    const { stdout } = await seat.call('ai-one', 'qmcp.devices.List');
+    await harness.operator('admin.vm.device.block.Attach', 'ai-one', 'work+sdb');
+    const { stdout } = await harness.call('ai-one', 'qmcp.devices.List');
     expect(stdout).toContain('<out-of-scope>');
     expect(stdout).not.toMatch(/work|vault|operators/);
     expect((await detach('ai-one', 'work', 'sdb')).code).toBe('not-found');
@@ -106,10 +106,12 @@ describe('a device', () => {
   });
 
   it('the devices of dom0 are never listed, however dom0 is spelled', async () => {
-    const missing = await seat.direct('qmcp.devices.List', 'no-such');
+    const missing = await harness.direct('qmcp.devices.List', 'no-such');
     for (const name of ['dom0', 'Domain-0', 'vault', 'work', 'sys-usb'])
-      expect(await seat.direct('qmcp.devices.List', name)).toBe(missing);
-    expect(await seat.direct('qmcp.devices.List', '@adminvm')).toBe(missing);
-    expect(JSON.parse(await seat.direct('qmcp.devices.List', 'dom0\n')).error.code).toBe('invalid-request');
+      expect(await harness.direct('qmcp.devices.List', name)).toBe(missing);
+    expect(await harness.direct('qmcp.devices.List', '@adminvm')).toBe(missing);
+    expect(JSON.parse(await harness.direct('qmcp.devices.List', 'dom0\n')).error.code).toBe(
+      'invalid-request',
+    );
   });
 });

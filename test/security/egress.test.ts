@@ -1,7 +1,7 @@
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { roomy, Seat } from './host.js';
+import { Harness, roomy } from '../support/harness.js';
 
 /** A world whose ceiling has a few destinations. */
 const narrow = (root: string): void => {
@@ -21,15 +21,17 @@ const narrow = (root: string): void => {
   );
 };
 
-let seat: Seat;
+let harness: Harness;
 const take = async (prepare = narrow) => {
-  seat = await Seat.take('demo', (root) => {
-    prepare(root);
-    if (prepare === narrow) everywhereOff(root);
+  harness = await Harness.start({
+    prepare: (root) => {
+      prepare(root);
+      if (prepare === narrow) everywhereOff(root);
+    },
   });
-  await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian' });
+  await harness.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian' });
 };
-afterEach(() => seat.leave());
+afterEach(() => harness.close());
 
 /** Removes the shipped `to = "*"`. */
 function everywhereOff(root: string): void {
@@ -38,7 +40,7 @@ function everywhereOff(root: string): void {
   writeFileSync(path, text.replace('[[world.ai.egress]]\nto = "*"\n', ''));
 }
 
-const set = (rules: unknown[]) => seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules });
+const set = (rules: unknown[]) => harness.ask('ai-one', 'qmcp.egress.RulesSet', { rules });
 
 // INVARIANT egress.within-ceiling
 // INVARIANT restrictions.inherit
@@ -54,7 +56,7 @@ describe('outbound rules', () => {
       { to: 'dns' },
     ];
     expect((await set(rules)).code).toBe('ok');
-    expect(seat.qube('ai-one')!.firewall).toEqual([
+    expect(harness.qube('ai-one')!.firewall).toEqual([
       'action=accept dsthost=www.example.org proto=tcp dstports=443-443',
       'action=accept dst4=10.1.2.0/24 proto=tcp dstports=80-90',
       'action=accept dst4=10.1.2.3/32 proto=tcp dstports=22-22',
@@ -62,7 +64,7 @@ describe('outbound rules', () => {
       'action=accept specialtarget=dns',
       'action=drop',
     ]);
-    expect((await seat.ask('ai-one', 'qmcp.egress.RulesGet')).result.rules.length).toBe(5);
+    expect((await harness.ask('ai-one', 'qmcp.egress.RulesGet')).result.rules.length).toBe(5);
   });
 
   for (const [what, rule] of [
@@ -79,10 +81,10 @@ describe('outbound rules', () => {
     ['IPv4 in IPv6', { to: '::ffff:10.1.0.1', protocol: 'tcp', ports: '80' }],
   ] as const)
     it(`outbound rules beyond the ceiling are all refused, and the refusal names the rule: ${what}`, async () => {
-      const before = seat.truth();
+      const before = harness.truth();
       const good = { to: 'www.example.org', protocol: 'tcp', ports: '443' };
       expect(await set([good, rule])).toEqual({ code: 'not-permitted', data: { rule } });
-      expect(seat.truth()).toBe(before);
+      expect(harness.truth()).toBe(before);
     });
 
   for (const rule of [
@@ -108,13 +110,13 @@ describe('outbound rules', () => {
     {},
   ])
     it(`malformed outbound rules are refused by their shape: ${JSON.stringify(rule)}`, async () => {
-      const before = seat.truth();
+      const before = harness.truth();
       expect((await set([rule])).code).toBe('invalid-request');
-      expect(seat.truth()).toBe(before);
+      expect(harness.truth()).toBe(before);
     });
 
   it('the outbound rules of a new qube are within the ceiling from its birth', () => {
-    expect(seat.qube('ai-one')!.firewall).toEqual([
+    expect(harness.qube('ai-one')!.firewall).toEqual([
       'action=accept dst4=10.1.0.0/16 proto=tcp dstports=1-1024',
       'action=accept dst6=2001:db8::/32 proto=udp dstports=53-53',
       'action=accept specialtarget=dns',
@@ -123,32 +125,32 @@ describe('outbound rules', () => {
   });
 
   it('outbound rules that the operator wrote are not shown', async () => {
-    await seat.operator(
+    await harness.operator(
       'admin.vm.firewall.Set',
       'ai-one',
       '',
       'action=accept dst4=192.168.7.0/24\naction=drop\n',
     );
-    const { result } = await seat.ask('ai-one', 'qmcp.egress.RulesGet');
+    const { result } = await harness.ask('ai-one', 'qmcp.egress.RulesGet');
     expect([result.rules, result.by]).toEqual([[], 'operator']);
     expect(JSON.stringify(result)).not.toContain('192.168');
   });
 
   it('outbound rules and network of a qube with an egress lock cannot be changed', async () => {
-    await seat.operator('admin.vm.tag.Set', 'ai-one', 'ai-egress-lock');
-    const before = seat.truth();
+    await harness.operator('admin.vm.tag.Set', 'ai-one', 'ai-egress-lock');
+    const before = harness.truth();
     expect((await set([])).code).toBe('not-found');
-    expect((await seat.ask('ai-one', 'qmcp.networking.Disconnect')).code).toBe('not-found');
-    expect(seat.truth()).toBe(before);
+    expect((await harness.ask('ai-one', 'qmcp.networking.Disconnect')).code).toBe('not-found');
+    expect(harness.truth()).toBe(before);
   });
 });
 
 // ATTACK 2
 // INVARIANT egress.never-widens
 describe('the network of a qube', () => {
-  const netvm = (name = 'ai-one') => seat.qube(name)!.properties.netvm;
-  const disconnect = (name = 'ai-one') => seat.ask(name, 'qmcp.networking.Disconnect');
-  const reconnect = (name = 'ai-one') => seat.ask(name, 'qmcp.networking.Reconnect');
+  const netvm = (name = 'ai-one') => harness.qube(name)!.properties.netvm;
+  const disconnect = (name = 'ai-one') => harness.ask(name, 'qmcp.networking.Disconnect');
+  const reconnect = (name = 'ai-one') => harness.ask(name, 'qmcp.networking.Reconnect');
   beforeEach(() => take(roomy));
 
   it('a qube can always leave its network, and return to it', async () => {
@@ -159,21 +161,21 @@ describe('the network of a qube', () => {
   });
 
   it('a qube that was born without a network never gets one', async () => {
-    await seat.ask('@adminvm', 'qmcp.spawn.Create', {
+    await harness.ask('@adminvm', 'qmcp.spawn.Create', {
       name: 'ai-off',
       template: 'ai-debian',
       network: 'none',
     });
-    const before = seat.truth();
+    const before = harness.truth();
     expect((await reconnect('ai-off')).code).toBe('not-permitted');
-    expect(seat.truth()).toBe(before);
+    expect(harness.truth()).toBe(before);
     await disconnect('ai-off');
     expect((await reconnect('ai-off')).code).toBe('not-permitted');
     expect(netvm('ai-off')).toBe('');
   });
 
   it('a qube of the operator that left its network returns to it only if it is a gateway', async () => {
-    for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', 'work', tag);
+    for (const tag of ['ai-managed', 'ai-full']) await harness.operator('admin.vm.tag.Set', 'work', tag);
     expect((await disconnect('work')).code).toBe('ok');
     expect((await reconnect('work')).code).toBe('not-permitted');
     expect(netvm('work')).toBe('');
@@ -181,7 +183,7 @@ describe('the network of a qube', () => {
 
   it('a qube does not return to a network that is no longer a gateway', async () => {
     await disconnect();
-    await seat.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-network', 'sys-firewall');
+    await harness.operator('admin.vm.feature.Set', 'ai-one', 'qmcp-network', 'sys-firewall');
     expect((await reconnect()).code).toBe('not-permitted');
     expect(netvm()).toBe('');
   });

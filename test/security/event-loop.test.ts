@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { seat } from './host.js';
+import { sharedHarness } from '../support/harness.js';
 
-const host = seat();
+const host = sharedHarness();
 
 const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
 const REFUSED = '{"error":{"code":"invalid-request"},"ok":false}\n';

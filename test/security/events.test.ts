@@ -1,16 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Heard, Listener, Seat } from './host.js';
+import { Harness } from '../support/harness.js';
+import { type HeardEvent, Listener } from '../support/listener.js';
 
-let seat: Seat;
+let harness: Harness;
 beforeEach(async () => {
-  seat = await Seat.take();
-  await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian' });
+  harness = await Harness.start();
+  await harness.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian' });
 });
-afterEach(() => seat.leave());
+afterEach(() => harness.close());
 
 /** The events that an agent hears during `meanwhile`. */
-async function hears(meanwhile: (listener: Listener) => Promise<unknown>): Promise<Heard[]> {
-  const listener = await Listener.of(seat);
+async function hears(meanwhile: (listener: Listener) => Promise<unknown>): Promise<HeardEvent[]> {
+  const listener = await Listener.of(harness);
   await meanwhile(listener);
   const heard = await listener.caughtUp();
   await listener.leave();
@@ -22,13 +23,13 @@ async function hears(meanwhile: (listener: Listener) => Promise<unknown>): Promi
 describe('an agent that listens', () => {
   it('an agent that listens hears what happens to the qubes of its world', async () => {
     const heard = await hears(async (listener) => {
-      await seat.ask('ai-one', 'qmcp.spawn.Start');
-      await seat.ask('ai-one', 'qmcp.inspect.Set', { label: 'blue' });
-      await seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [] });
-      await seat.ask('ai-one', 'qmcp.networking.Disconnect');
-      await seat.ask('ai-one', 'qmcp.spawn.Kill');
+      await harness.ask('ai-one', 'qmcp.spawn.Start');
+      await harness.ask('ai-one', 'qmcp.inspect.Set', { label: 'blue' });
+      await harness.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [] });
+      await harness.ask('ai-one', 'qmcp.networking.Disconnect');
+      await harness.ask('ai-one', 'qmcp.spawn.Kill');
       await listener.caughtUp(); // qmcpd tells only what it still sees when it comes to the event
-      await seat.ask('ai-one', 'qmcp.spawn.Remove');
+      await harness.ask('ai-one', 'qmcp.spawn.Remove');
     });
     expect(heard.every(({ qube }) => qube === 'ai-one')).toBe(true);
     expect(heard.map(({ event }) => event)).toEqual([
@@ -46,28 +47,28 @@ describe('an agent that listens', () => {
   it('an agent that listens hears nothing of outside qubes, tiers, guards and notes that the operator changes', async () => {
     const heard = await hears(async () => {
       for (const tag of ['ai-guard', 'ai-egress-lock', 'lab-full', 'note']) {
-        await seat.operator('admin.vm.tag.Set', 'ai-one', tag);
-        await seat.operator('admin.vm.tag.Remove', 'ai-one', tag);
+        await harness.operator('admin.vm.tag.Set', 'ai-one', tag);
+        await harness.operator('admin.vm.tag.Remove', 'ai-one', tag);
       }
-      await seat.operator('admin.vm.tag.Remove', 'ai-one', 'ai-full');
-      await seat.operator('admin.vm.tag.Set', 'ai-one', 'ai-exec');
-      await seat.operator('admin.vm.feature.Set', 'ai-one', 'operators-note', 'vault');
-      await seat.operator('admin.vm.property.Set', 'ai-one', 'kernelopts', 'x');
-      await seat.operator('admin.vm.Start', 'vault');
-      await seat.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=ai-hidden label=red');
-      await seat.operator('admin.vm.Remove', 'ai-hidden');
-      await seat.operator('admin.vm.tag.Set', 'work', 'lab-managed');
+      await harness.operator('admin.vm.tag.Remove', 'ai-one', 'ai-full');
+      await harness.operator('admin.vm.tag.Set', 'ai-one', 'ai-exec');
+      await harness.operator('admin.vm.feature.Set', 'ai-one', 'operators-note', 'vault');
+      await harness.operator('admin.vm.property.Set', 'ai-one', 'kernelopts', 'x');
+      await harness.operator('admin.vm.Start', 'vault');
+      await harness.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=ai-hidden label=red');
+      await harness.operator('admin.vm.Remove', 'ai-hidden');
+      await harness.operator('admin.vm.tag.Set', 'work', 'lab-managed');
     });
     expect(heard).toEqual([]);
   });
 
   it('an agent that listens hears that a qube joined or left its world, and no more', async () => {
     const heard = await hears(async (listener) => {
-      await seat.operator('admin.vm.tag.Set', 'work', 'ai-managed');
+      await harness.operator('admin.vm.tag.Set', 'work', 'ai-managed');
       await listener.caughtUp();
-      await seat.operator('admin.vm.tag.Remove', 'work', 'ai-managed');
+      await harness.operator('admin.vm.tag.Remove', 'work', 'ai-managed');
       await listener.caughtUp();
-      await seat.operator('admin.vm.property.Set', 'work', 'label', 'green');
+      await harness.operator('admin.vm.property.Set', 'work', 'label', 'green');
     });
     expect(heard).toEqual([
       { event: 'appeared', qube: 'work' },
@@ -77,8 +78,8 @@ describe('an agent that listens', () => {
 
   it('an agent that listens hears of a birth only when it is finished, and of no failed birth', async () => {
     const heard = await hears(async () => {
-      await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-two', template: 'ai-debian' });
-      await seat.ask('@adminvm', 'qmcp.spawn.Create', {
+      await harness.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-two', template: 'ai-debian' });
+      await harness.ask('@adminvm', 'qmcp.spawn.Create', {
         name: 'ai-three',
         template: 'ai-debian',
         private_size: 1,
@@ -89,10 +90,10 @@ describe('an agent that listens', () => {
   });
 
   it('an agent that listens costs qubesd no call for what happens outside', async () => {
-    const { host } = seat.sim;
+    const { host } = harness.sim;
     const original = host.call.bind(host);
     const asked: string[] = [];
-    const listener = await Listener.of(seat);
+    const listener = await Listener.of(harness);
     host.call = (request) => {
       asked.push(Buffer.from(request).toString('latin1').split('\0')[0]!);
       return original(request);
@@ -108,10 +109,10 @@ describe('an agent that listens', () => {
 
   it('an agent that listens in a world is disconnected when the world is frozen', async () => {
     const { mkdirSync, writeFileSync } = await import('node:fs');
-    const listener = await Listener.of(seat);
-    mkdirSync(`${seat.sim.root}/var/lib/qmcp/frozen`, { recursive: true });
-    writeFileSync(`${seat.sim.root}/var/lib/qmcp/frozen/ai`, '');
-    await seat.operator('admin.vm.Start', 'ai-one');
+    const listener = await Listener.of(harness);
+    mkdirSync(`${harness.sim.root}/var/lib/qmcp/frozen`, { recursive: true });
+    writeFileSync(`${harness.sim.root}/var/lib/qmcp/frozen/ai`, '');
+    await harness.operator('admin.vm.Start', 'ai-one');
     expect(await listener.end()).toMatch(/frozen"},"ok":false}\n$/);
   });
 });

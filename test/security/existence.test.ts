@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { seat } from './host.js';
+import { sharedHarness } from '../support/harness.js';
 
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
-const host = seat();
+const host = sharedHarness();
 
 const TARGET_SERVICES = [
   'qmcp.inspect.State',

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Harness } from '../support/harness.js';
 import { eventually } from '../support/waiting.js';
-import { Seat } from './host.js';
 
 /** Words of qubesd's errors that no reply may contain. */
 const SECRET = 'vault, work and sys-firewall are in lvm:qubes_dom0/vm-vault-private at 10.137.0.9';
@@ -18,17 +18,17 @@ const FAULTS = {
     Buffer.from(`${SECRET}\0\xff`, 'latin1'),
 };
 
-let seat: Seat;
+let harness: Harness;
 beforeEach(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
 });
 afterEach(async () => {
-  await seat.leave();
+  await harness.close();
 });
 
-const qube = (name: string) => seat.sim.host.snapshot().qubes.find((one) => one.name === name);
+const qube = (name: string) => harness.sim.host.snapshot().qubes.find((one) => one.name === name);
 const create = (name: string, more: object = {}) =>
-  seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
+  harness.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
 const WHOLE = 'ai-born ai-full ai-managed created-by-mcp-control';
 const tags = (name: string) => [...(qube(name)?.tags ?? [])].sort().join(' ');
 const state = (name: string) => (qube(name) ? `${qube(name)!.state}: ${tags(name)}` : 'nothing');
@@ -55,19 +55,19 @@ const VERBS: Record<string, Verb> = {
   },
   start: {
     prepare: (name) => create(name),
-    call: (name) => seat.call(name, 'qmcp.spawn.Start'),
+    call: (name) => harness.call(name, 'qmcp.spawn.Start'),
     none: `Halted: ${WHOLE}`,
     whole: `Running: ${WHOLE}`,
   },
   shutdown: {
     prepare: (name) => create(name, { start: true }),
-    call: (name) => seat.call(name, 'qmcp.spawn.Shutdown', { timeout: 5 }),
+    call: (name) => harness.call(name, 'qmcp.spawn.Shutdown', { timeout: 5 }),
     none: `Running: ${WHOLE}`,
     whole: `Halted: ${WHOLE}`,
   },
   remove: {
     prepare: (name) => create(name, { start: true }),
-    call: (name) => seat.call(name, 'qmcp.spawn.Remove'),
+    call: (name) => harness.call(name, 'qmcp.spawn.Remove'),
     none: `Running: ${WHOLE}`,
     whole: 'Halted: ai-born ai-full ai-managed ai-tombstone created-by-mcp-control',
   },
@@ -75,7 +75,7 @@ const VERBS: Record<string, Verb> = {
 
 /** Makes the nth call to qubesd from now fail, and no other. */
 function spoil(nth: number, fault: (carryOut: () => Promise<Uint8Array>) => Promise<Uint8Array>) {
-  const { host } = seat.sim;
+  const { host } = harness.sim;
   const original = host.call.bind(host);
   const seen: string[] = [];
   host.call = (request) => {
@@ -117,7 +117,7 @@ describe('when any one call to qubesd fails in any way, the effect is complete o
 
 describe('effects that could not be undone at once', () => {
   it('an effect that could not be undone is reported as unfinished, is out of everybody’s reach, and is undone without a restart', async () => {
-    const { host } = seat.sim;
+    const { host } = harness.sim;
     const original = host.call.bind(host);
     // qubesd refuses after the qube was made, so that it must be removed, and then the removal fails.
     host.call = (request) =>
@@ -127,9 +127,9 @@ describe('effects that could not be undone at once', () => {
     const { stdout } = await create('ai-one');
     host.call = original;
     expect(stdout).toBe('{"error":{"code":"failed","data":{"unfinished":true}},"ok":false}\n');
-    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('ai-one');
-    expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toBe(
-      await seat.direct('qmcp.spawn.Start', 'no-such-qube'),
+    expect((await harness.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('ai-one');
+    expect(await harness.direct('qmcp.spawn.Start', 'ai-one')).toBe(
+      await harness.direct('qmcp.spawn.Start', 'no-such-qube'),
     );
     await eventually(() => state('ai-one')).toBe('nothing');
   });

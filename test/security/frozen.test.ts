@@ -2,34 +2,35 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { qmcpAdmin } from '../../testing/operator.js';
 import { SimulatedCalls } from '../../testing/simulated-calls.js';
-import { Seat } from './host.js';
+import { Harness } from '../support/harness.js';
+import { holdFirst } from '../support/interference.js';
 
-let seat: Seat;
+let harness: Harness;
 beforeEach(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
 });
 afterEach(async () => {
-  await seat.leave();
+  await harness.close();
 });
 
 const FROZEN = '{"error":{"code":"frozen"},"ok":false}\n';
-const qube = (name: string) => seat.sim.host.snapshot().qubes.find((one) => one.name === name);
+const qube = (name: string) => harness.sim.host.snapshot().qubes.find((one) => one.name === name);
 const create = (more: object = {}) =>
-  seat.call('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian', ...more });
+  harness.call('@adminvm', 'qmcp.spawn.Create', { name: 'ai-one', template: 'ai-debian', ...more });
 
 function freeze() {
-  mkdirSync(`${seat.sim.root}/var/lib/qmcp/frozen`, { recursive: true });
-  writeFileSync(`${seat.sim.root}/var/lib/qmcp/frozen/ai`, '');
+  mkdirSync(`${harness.sim.root}/var/lib/qmcp/frozen`, { recursive: true });
+  writeFileSync(`${harness.sim.root}/var/lib/qmcp/frozen/ai`, '');
 }
 
 describe('a world is frozen during a call', () => {
   it('a call that waited for another one has no effect after the freeze', async () => {
     await create();
-    const held = seat.hold('admin.vm.Start');
-    const first = seat.call('ai-one', 'qmcp.spawn.Start');
+    const held = holdFirst(harness, 'admin.vm.Start');
+    const first = harness.call('ai-one', 'qmcp.spawn.Start');
     await held.arrived;
-    const second = seat.call('ai-one', 'qmcp.spawn.Remove');
-    await seat.underWay(2);
+    const second = harness.call('ai-one', 'qmcp.spawn.Remove');
+    await harness.underWay(2);
     freeze();
     held.release();
     expect((await first).stdout).toBe(FROZEN);
@@ -39,7 +40,7 @@ describe('a world is frozen during a call', () => {
   });
 
   it('a birth in progress is undone after the freeze', async () => {
-    const held = seat.hold('admin.vm.Create.AppVM');
+    const held = holdFirst(harness, 'admin.vm.Create.AppVM');
     const birth = create({ start: true });
     await held.arrived;
     freeze();
@@ -53,7 +54,7 @@ describe('a world is frozen during a call', () => {
 describe('the operator freezes a world', () => {
   it('in a frozen world, no command runs and no file is written in a qube until it is thawed', async () => {
     await create({ start: true });
-    const calls = new SimulatedCalls(seat.sim, 'mcp-control');
+    const calls = new SimulatedCalls(harness.sim, 'mcp-control');
     const stdin = Buffer.from(`${JSON.stringify({ path: 'note', size: 0 })}\nI\0\0\0\0`);
     const write = async (target = 'ai-one') => {
       const service = 'qmcp.exec.FileWrite';
@@ -70,10 +71,10 @@ describe('the operator freezes a world', () => {
     const refused = await write('no-such-qube');
     expect(await write()).toEqual([0, expect.stringContaining('/home/user/note')]);
     for (const world of ['ai', 'all']) {
-      expect((await qmcpAdmin(seat.sim.root, 'freeze', ...(world === 'ai' ? [world] : []))).code).toBe(0);
+      expect((await qmcpAdmin(harness.sim.root, 'freeze', ...(world === 'ai' ? [world] : []))).code).toBe(0);
       expect(await write()).toEqual(refused);
-      expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).toBe(FROZEN);
-      expect((await qmcpAdmin(seat.sim.root, 'thaw', ...(world === 'ai' ? [world] : []))).code).toBe(0);
+      expect((await harness.call('@adminvm', 'qmcp.inspect.List')).stdout).toBe(FROZEN);
+      expect((await qmcpAdmin(harness.sim.root, 'thaw', ...(world === 'ai' ? [world] : []))).code).toBe(0);
       expect((await write())[0]).toBe(0);
     }
   });

@@ -1,17 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Seat } from './host.js';
+import { Harness } from '../support/harness.js';
 
-let seat: Seat;
+let harness: Harness;
 beforeEach(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
 });
 afterEach(async () => {
-  await seat.leave();
+  await harness.close();
 });
 
 const reply = async (target: string, service: string, payload: unknown = {}) =>
   JSON.parse(
-    (await seat.call(target, service, payload)).stdout || '{"ok":false,"error":{"code":"denied"}}',
+    (await harness.call(target, service, payload)).stdout || '{"ok":false,"error":{"code":"denied"}}',
   ) as {
     ok: boolean;
     result?: Record<string, unknown>;
@@ -19,7 +19,7 @@ const reply = async (target: string, service: string, payload: unknown = {}) =>
   };
 const spawn = (name: string, more: object = {}) =>
   reply('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
-const qube = (name: string) => seat.sim.host.snapshot().qubes.find((one) => one.name === name);
+const qube = (name: string) => harness.sim.host.snapshot().qubes.find((one) => one.name === name);
 
 // INVARIANT egress.gateways-only
 describe('a qube an agent makes', () => {
@@ -41,43 +41,43 @@ describe('a qube an agent makes', () => {
   });
 
   it('a new qube never inherits its template’s network', async () => {
-    await seat.operator('admin.vm.property.Set', 'ai-debian', 'netvm', 'sys-firewall');
+    await harness.operator('admin.vm.property.Set', 'ai-debian', 'netvm', 'sys-firewall');
     await spawn('ai-one');
     expect(qube('ai-one')!.properties.netvm).toBe('sys-ai-net');
   });
 
   it('a new qube has no tier that its source did not have', async () => {
-    await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
-    await seat.operator('admin.vm.tag.Set', 'ai-debian', 'ai-exec');
+    await harness.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
+    await harness.operator('admin.vm.tag.Set', 'ai-debian', 'ai-exec');
     await spawn('ai-one');
     expect(qube('ai-one')!.tags).not.toContain('ai-full');
     expect(qube('ai-one')!.tags).toContain('ai-exec');
   });
 
   it('a new qube carries every restriction of its source', async () => {
-    await seat.operator('admin.vm.tag.Set', 'ai-debian', 'anon-vm');
-    await seat.operator('admin.vm.tag.Set', 'ai-debian', 'ai-egress-lock');
+    await harness.operator('admin.vm.tag.Set', 'ai-debian', 'anon-vm');
+    await harness.operator('admin.vm.tag.Set', 'ai-debian', 'ai-egress-lock');
     await spawn('ai-one');
     expect(qube('ai-one')!.tags).toEqual(expect.arrayContaining(['anon-vm', 'ai-egress-lock']));
   });
 
   it('a new qube cannot be made from an under-tier template', async () => {
-    await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
-    const before = seat.truth();
+    await harness.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
+    const before = harness.truth();
     expect((await spawn('ai-one')).error?.code).toBe('not-found');
-    expect(seat.truth()).toBe(before);
+    expect(harness.truth()).toBe(before);
   });
 
   it('a taken name is refused, and its qube does not change', async () => {
     await spawn('ai-one', { memory: 500 });
-    const before = seat.truth();
+    const before = harness.truth();
     expect((await spawn('ai-one')).error?.code).toBe('name-taken');
-    expect(seat.truth()).toBe(before);
+    expect(harness.truth()).toBe(before);
   });
 
   it('a qube does not start on a network that the operator did not enroll', async () => {
     await spawn('ai-one');
-    await seat.operator('admin.vm.property.Set', 'ai-one', 'netvm', 'sys-firewall');
+    await harness.operator('admin.vm.property.Set', 'ai-one', 'netvm', 'sys-firewall');
     expect((await reply('ai-one', 'qmcp.spawn.Start')).error?.code).toBe('not-permitted');
     expect(qube('ai-one')!.state).toBe('Halted');
   });
@@ -104,10 +104,10 @@ describe('removing', () => {
     await spawn('ai-one');
     await reply('ai-one', 'qmcp.spawn.Remove');
     for (const service of ['qmcp.inspect.State', 'qmcp.spawn.Start', 'qmcp.spawn.Remove']) {
-      expect(await seat.call('ai-one', service)).toEqual(await seat.call('no-such-qube', service));
-      expect(await seat.direct(service, 'ai-one')).toBe(await seat.direct(service, 'no-such-qube'));
+      expect(await harness.call('ai-one', service)).toEqual(await harness.call('no-such-qube', service));
+      expect(await harness.direct(service, 'ai-one')).toBe(await harness.direct(service, 'no-such-qube'));
     }
-    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('ai-one');
+    expect((await harness.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('ai-one');
     expect((await spawn('ai-one')).error?.code).toBe('name-taken');
   });
 });
@@ -116,7 +116,7 @@ describe('removing', () => {
 describe('the audit log', () => {
   it('the audit log has an intent and an outcome for every change, and no value of it', async () => {
     await spawn('ai-one', { memory: 567 });
-    const entries = seat.audit();
+    const entries = harness.audit();
     expect(entries.map(({ kind, service, code }) => [kind, service, code])).toEqual([
       ['intent', 'qmcp.spawn.Create', undefined],
       ['outcome', 'qmcp.spawn.Create', 'ok'],
@@ -139,13 +139,13 @@ describe('the audit log', () => {
 describe('a frozen world', () => {
   it('in a frozen world, no call has an effect until it is thawed', async () => {
     const { mkdirSync, rmSync, writeFileSync } = await import('node:fs');
-    const frozen = `${seat.sim.root}/var/lib/qmcp/frozen`;
+    const frozen = `${harness.sim.root}/var/lib/qmcp/frozen`;
     mkdirSync(frozen, { recursive: true });
     writeFileSync(`${frozen}/ai`, '');
-    const before = seat.truth();
+    const before = harness.truth();
     expect((await spawn('ai-one')).error?.code).toBe('frozen');
     expect((await reply('ai-debian', 'qmcp.spawn.Start')).error?.code).toBe('frozen');
-    expect(seat.truth()).toBe(before);
+    expect(harness.truth()).toBe(before);
     rmSync(`${frozen}/ai`);
     expect((await spawn('ai-one')).ok).toBe(true);
   });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import canonicalize from 'canonicalize';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { configure, roomy, Seat } from './host.js';
+import { configure, Harness, roomy } from '../support/harness.js';
 
 // The package is CommonJS and its types describe an ES default export.
 const jcs = canonicalize as unknown as (value: unknown) => string;
@@ -13,47 +13,49 @@ const CALLS = Number(process.env.QMCP_LOAD ?? 1_500);
 const CONNECTIONS = 32;
 const QUBES = 6;
 
-let seat: Seat;
+let harness: Harness;
 beforeAll(async () => {
-  seat = await Seat.take('demo', (root) => {
-    roomy(root);
-    configure(root, { qubes: QUBES, running: 3, concurrent_calls: 64 });
+  harness = await Harness.start({
+    prepare: (root) => {
+      roomy(root);
+      configure(root, { qubes: QUBES, running: 3, concurrent_calls: 64 });
+    },
   });
 });
-afterAll(() => seat.leave());
+afterAll(() => harness.close());
 
 /** One after the other: looks at existing and missing qubes, makes, starts, configures, stops, removes and restores. */
 const NAMES = ['ai-a', 'ai-b', 'ai-c', 'ai-d', 'ai-e', 'ai-f', 'ai-g', 'ai-h'];
 function call(at: number): Promise<string> {
   const name = NAMES[(at * 7) % NAMES.length]!;
   const kinds = [
-    () => seat.direct('qmcp.inspect.List', '@adminvm'),
-    () => seat.direct('qmcp.inspect.State', name),
-    () => seat.direct('qmcp.inspect.State', 'vault'),
-    () => seat.direct('qmcp.spawn.Create', '@adminvm', { name, template: 'ai-debian' }),
-    () => seat.direct('qmcp.spawn.Start', name),
-    () => seat.direct('qmcp.inspect.Set', name, { memory: 400 + (at % 100) }),
-    () => seat.direct('qmcp.spawn.Kill', name),
-    () => seat.direct('qmcp.egress.RulesSet', name, { rules: [{ to: 'example.com' }] }),
-    () => seat.direct('qmcp.spawn.Remove', name),
-    () => seat.direct('qmcp.spawn.Restore', '@adminvm', { qube: name }),
-    () => seat.direct('qmcp.spawn.Create', '@adminvm', '{'),
+    () => harness.direct('qmcp.inspect.List', '@adminvm'),
+    () => harness.direct('qmcp.inspect.State', name),
+    () => harness.direct('qmcp.inspect.State', 'vault'),
+    () => harness.direct('qmcp.spawn.Create', '@adminvm', { name, template: 'ai-debian' }),
+    () => harness.direct('qmcp.spawn.Start', name),
+    () => harness.direct('qmcp.inspect.Set', name, { memory: 400 + (at % 100) }),
+    () => harness.direct('qmcp.spawn.Kill', name),
+    () => harness.direct('qmcp.egress.RulesSet', name, { rules: [{ to: 'example.com' }] }),
+    () => harness.direct('qmcp.spawn.Remove', name),
+    () => harness.direct('qmcp.spawn.Restore', '@adminvm', { qube: name }),
+    () => harness.direct('qmcp.spawn.Create', '@adminvm', '{'),
   ];
   return kinds[(at * 5) % kinds.length]!();
 }
 
 /** The memory of qmcpd in KiB. */
 const memory = () =>
-  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${seat.sim.qmcpd.pid}/status`, 'utf8'))![1]);
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${harness.sim.qmcpd.pid}/status`, 'utf8'))![1]);
 
 describe('under load', () => {
   it('under load, the audit log loses no line, its chain is intact, no budget is exceeded, and memory does not grow', async () => {
     const truth = () =>
-      seat.sim.host.snapshot().qubes.filter(({ tags }) => tags.includes('created-by-mcp-control'));
+      harness.sim.host.snapshot().qubes.filter(({ tags }) => tags.includes('created-by-mcp-control'));
     const told: string[] = [];
     const most = { qubes: 0, running: 0 };
     let at = 0;
-    const before = seat.audit().length;
+    const before = harness.audit().length;
     const work = async (until: number) => {
       while (at < until) {
         told.push(JSON.parse(await call(at++)).error?.code ?? 'ok');
@@ -77,7 +79,7 @@ describe('under load', () => {
     expect(late).toBeLessThan(early + 8_192);
 
     // Every refusal is one line, every change an intent and an outcome, and each line follows from the previous one.
-    const lines = seat.audit().slice(before);
+    const lines = harness.audit().slice(before);
     const intents = new Set(lines.filter(({ kind }) => kind === 'intent').map(({ call }) => call));
     const outcomes = lines.filter(({ kind }) => kind === 'outcome').map(({ call }) => call);
     expect(outcomes).toHaveLength(intents.size);
@@ -85,7 +87,7 @@ describe('under load', () => {
     const refusals = lines.filter(({ kind }) => kind === 'refusal').length;
     const refusedChanges = lines.filter(({ kind, code }) => kind === 'outcome' && code !== 'ok').length;
     expect(refusals + refusedChanges).toBe(told.filter((code) => code !== 'ok').length);
-    const log = readFileSync(join(seat.sim.root, 'var/log/qmcp/audit.log'), 'utf8').trimEnd().split('\n');
+    const log = readFileSync(join(harness.sim.root, 'var/log/qmcp/audit.log'), 'utf8').trimEnd().split('\n');
     for (const [index, line] of log.entries()) {
       const { hash, ...entry } = JSON.parse(line);
       expect(entry.prev).toBe(index === 0 ? '0'.repeat(64) : JSON.parse(log[index - 1]!).hash);

@@ -2,15 +2,17 @@ import { appendFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { roomy, sharedHarness } from '../support/harness.js';
 import { eventually } from '../support/waiting.js';
-import { roomy, seat } from './host.js';
 
-const host = seat('demo', (root) => {
-  roomy(root);
-  appendFileSync(
-    join(root, 'etc/qmcp/qmcp.toml'),
-    '\n[world.lab]\nprefix = "lab-"\n[world.lab.principal.lab-control]\nplugins = ["inspect"]\n',
-  );
+const host = sharedHarness({
+  prepare: (root) => {
+    roomy(root);
+    appendFileSync(
+      join(root, 'etc/qmcp/qmcp.toml'),
+      '\n[world.lab]\nprefix = "lab-"\n[world.lab.principal.lab-control]\nplugins = ["inspect"]\n',
+    );
+  },
 });
 const HEAD = 'qmcp.inspect.List+ mcp-control keyword adminvm\0';
 const MAX = 65_536;

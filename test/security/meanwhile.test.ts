@@ -3,30 +3,32 @@ import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { deviceOf } from '../../sim/host/populate.js';
 import { qmcpAdmin } from '../../testing/operator.js';
+import { configure, Harness, roomy } from '../support/harness.js';
+import { holdFirst } from '../support/interference.js';
+import { Listener } from '../support/listener.js';
 import { eventually, until } from '../support/waiting.js';
-import { configure, Listener, roomy, Seat } from './host.js';
 
-let seat: Seat;
-afterEach(() => seat.leave());
+let harness: Harness;
+afterEach(() => harness.close());
 
 const spawn = (name: string, more: object = {}) =>
-  seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
-const disposable = (template: string) => seat.ask('@adminvm', 'qmcp.spawn.Disposable', { template });
+  harness.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more });
+const disposable = (template: string) => harness.ask('@adminvm', 'qmcp.spawn.Disposable', { template });
 const give = async (name: string, ...tags: string[]) => {
-  for (const tag of tags) await seat.operator('admin.vm.tag.Set', name, tag);
+  for (const tag of tags) await harness.operator('admin.vm.tag.Set', name, tag);
 };
 const qubes = async () =>
-  (await seat.ask('@adminvm', 'qmcp.inspect.List')).result.qubes.map(({ name }: { name: string }) => name);
+  (await harness.ask('@adminvm', 'qmcp.inspect.List')).result.qubes.map(({ name }: { name: string }) => name);
 
 // INVARIANT tiers.no-escalation
 // INVARIANT tags.operator-only
 describe('the operator takes a qube out', () => {
   it('a qube that the operator took out stays out, although its agent removes and restores it all the time', async () => {
     for (const requests of [0, 7, 20]) {
-      seat = await Seat.take();
+      harness = await Harness.start();
       await spawn('ai-one');
       let [going, rounds, asked] = [true, 0, 0];
-      const { host } = seat.sim;
+      const { host } = harness.sim;
       const original = host.call.bind(host);
       host.call = (request) => {
         asked += 1;
@@ -34,32 +36,34 @@ describe('the operator takes a qube out', () => {
       };
       const agent = (async () => {
         while (going) {
-          await seat.ask('ai-one', 'qmcp.spawn.Remove');
-          await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
+          await harness.ask('ai-one', 'qmcp.spawn.Remove');
+          await harness.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
           rounds += 1;
         }
       })();
       // At each of the requests that qmcpd sends to qubesd for that.
       await until(() => asked >= requests);
-      const { code } = await qmcpAdmin(seat.sim.root, 'expel', 'ai-one', '--yes');
+      const { code } = await qmcpAdmin(harness.sim.root, 'expel', 'ai-one', '--yes');
       const then = rounds;
       await until(() => rounds >= then + 3);
       going = false;
       await agent;
-      await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
+      await harness.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' });
       expect(code).toBe(0);
-      expect(seat.qube('ai-one')!.tags.filter((tag) => /^ai-(managed|exec|net|full)$/.test(tag))).toEqual([]);
+      expect(harness.qube('ai-one')!.tags.filter((tag) => /^ai-(managed|exec|net|full)$/.test(tag))).toEqual(
+        [],
+      );
       expect(await qubes()).not.toContain('ai-one');
-      if (requests !== 20) await seat.leave();
+      if (requests !== 20) await harness.close();
     }
   });
 
   it('a removed qube that the operator took out stays out, and needs no restore first', async () => {
-    seat = await Seat.take();
+    harness = await Harness.start();
     await spawn('ai-one');
-    await seat.ask('ai-one', 'qmcp.spawn.Remove');
-    expect((await qmcpAdmin(seat.sim.root, 'expel', 'ai-one', '--yes')).code).toBe(0);
-    expect((await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' })).code).toBe('not-found');
+    await harness.ask('ai-one', 'qmcp.spawn.Remove');
+    expect((await qmcpAdmin(harness.sim.root, 'expel', 'ai-one', '--yes')).code).toBe(0);
+    expect((await harness.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' })).code).toBe('not-found');
     expect(await qubes()).not.toContain('ai-one');
   });
 });
@@ -67,41 +71,43 @@ describe('the operator takes a qube out', () => {
 // INVARIANT remove.is-a-tombstone
 describe('a template is removed during a birth', () => {
   it('a template that is removed during the birth of its disposable has no disposable, and none to restore', async () => {
-    seat = await Seat.take('demo', (root) => {
-      roomy(root);
-      configure(root, { birth_ceiling: '"exec"' });
+    harness = await Harness.start({
+      prepare: (root) => {
+        roomy(root);
+        configure(root, { birth_ceiling: '"exec"' });
+      },
     });
-    await seat.operator('admin.vm.property.Set', 'default-dvm', 'netvm', 'sys-ai-net');
+    await harness.operator('admin.vm.property.Set', 'default-dvm', 'netvm', 'sys-ai-net');
     await give('default-dvm', 'ai-managed', 'ai-full');
-    const held = seat.hold('admin.vm.CreateDisposable');
-    const { used } = await seat.budget('running');
+    const held = holdFirst(harness, 'admin.vm.CreateDisposable');
+    const { used } = await harness.budget('running');
     const births = [disposable('default-dvm')];
     await held.arrived;
     births.push(disposable('default-dvm')); // it waits for the first to have a name
-    await until(async () => (await seat.budget('running')).used === used + 2);
-    expect((await seat.ask('default-dvm', 'qmcp.spawn.Remove')).code).toBe('ok');
+    await until(async () => (await harness.budget('running')).used === used + 2);
+    expect((await harness.ask('default-dvm', 'qmcp.spawn.Remove')).code).toBe('ok');
     held.release();
     expect((await Promise.all(births)).map(({ code }) => code)).toEqual(['failed', 'failed']);
-    expect(seat.disposable()).toBeUndefined();
+    expect(harness.disposable()).toBeUndefined();
   });
 });
 
 // INVARIANT crash.no-residue
 describe('the operator makes a disposable', () => {
   it('a disposable that the operator makes of a world’s template is not the world’s, whatever its name, also after a new scan', async () => {
-    seat = await Seat.take();
+    harness = await Harness.start();
     await spawn('ai-dvm', { class: 'DispVMTemplate' });
     await spawn('ai-one', { start: true });
-    await seat.operator('admin.vm.Create.DispVM', 'dom0', 'ai-dvm', 'name=secret label=red');
-    await seat.operator('admin.vm.Start', 'secret');
-    const { host } = seat.sim;
+    await harness.operator('admin.vm.Create.DispVM', 'dom0', 'ai-dvm', 'name=secret label=red');
+    await harness.operator('admin.vm.Start', 'secret');
+    const { host } = harness.sim;
     host.plug(deviceOf(host.domain('secret'), { class: 'block', port: 'sdq', name: 'a stick' }));
     const attach = { backend: 'secret', device: 'sdq', class: 'block' };
-    for (const again of [async () => {}, () => seat.sim.qmcpd.restart()]) {
+    for (const again of [async () => {}, () => harness.sim.qmcpd.restart()]) {
       await again();
       expect(await qubes()).not.toContain('secret');
-      expect((await seat.ask('ai-one', 'qmcp.devices.Attach', attach)).code).toBe('not-found');
-      expect(await seat.direct('qmcp.inspect.State', 'secret')).toContain('not-found');
+      expect((await harness.ask('ai-one', 'qmcp.devices.Attach', attach)).code).toBe('not-found');
+      expect(await harness.direct('qmcp.inspect.State', 'secret')).toContain('not-found');
     }
   });
 });
@@ -109,17 +115,17 @@ describe('the operator makes a disposable', () => {
 // INVARIANT crash.no-residue
 describe('a birth does not finish', () => {
   it('a qube whose birth did not finish belongs to nobody, although it has the umbrella', async () => {
-    seat = await Seat.take();
+    harness = await Harness.start();
     const request = 'admin.vm.Create.AppVM+debian-13 mcp-control name dom0\0name=ai-half label=red';
-    await seat.sim.host.call(Buffer.from(request));
-    expect(seat.qube('ai-half')!.tags).toEqual(
+    await harness.sim.host.call(Buffer.from(request));
+    expect(harness.qube('ai-half')!.tags).toEqual(
       expect.arrayContaining(['ai-managed', 'created-by-mcp-control']),
     );
-    const noticed = async () => (await Listener.of(seat)).caughtUp();
-    for (const again of [noticed, () => seat.sim.qmcpd.restart()]) {
+    const noticed = async () => (await Listener.of(harness)).caughtUp();
+    for (const again of [noticed, () => harness.sim.qmcpd.restart()]) {
       await again();
       expect(await qubes()).not.toContain('ai-half');
-      expect(await seat.direct('qmcp.inspect.State', 'ai-half')).toContain('not-found');
+      expect(await harness.direct('qmcp.inspect.State', 'ai-half')).toContain('not-found');
     }
   });
 });
@@ -128,7 +134,7 @@ describe('a birth does not finish', () => {
 // INVARIANT restrictions.inherit
 describe('the operator takes authority away', () => {
   const edit = (change: (text: string) => string) => {
-    const path = `${seat.sim.root}/etc/qmcp/qmcp.toml`;
+    const path = `${harness.sim.root}/etc/qmcp/qmcp.toml`;
     writeFileSync(path, change(readFileSync(path, 'utf8')));
   };
 
@@ -136,39 +142,43 @@ describe('the operator takes authority away', () => {
     ['a ceiling', (text: string) => text.replace('to = "*"', 'to = "example.com"')],
     ['a principal’s place', (text: string) => text.replace('principal.mcp-control]', 'principal.mcp-other]')],
   ])('authority that the operator takes away is gone for a waiting call too: %s', async (_what, change) => {
-    seat = await Seat.take();
+    harness = await Harness.start();
     await spawn('ai-one', { start: true });
-    const held = seat.hold('admin.vm.Shutdown');
-    const first = seat.ask('ai-one', 'qmcp.spawn.Shutdown');
+    const held = holdFirst(harness, 'admin.vm.Shutdown');
+    const first = harness.ask('ai-one', 'qmcp.spawn.Shutdown');
     await held.arrived;
-    const second = seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: '*' }] });
-    await seat.underWay(2);
-    const before = seat.qube('ai-one')!.firewall;
-    const told = await seat.direct('qmcp.egress.Status', '@adminvm');
+    const second = harness.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: '*' }] });
+    await harness.underWay(2);
+    const before = harness.qube('ai-one')!.firewall;
+    const told = await harness.direct('qmcp.egress.Status', '@adminvm');
     edit(change);
-    await eventually(() => seat.direct('qmcp.egress.Status', '@adminvm')).not.toBe(told);
+    await eventually(() => harness.direct('qmcp.egress.Status', '@adminvm')).not.toBe(told);
     held.release();
     await first;
     expect((await second).code).toBe('busy');
-    expect(seat.qube('ai-one')!.firewall).toEqual(before);
+    expect(harness.qube('ai-one')!.firewall).toEqual(before);
   });
 
   it('authority that the operator takes away changes nothing in the calls of another world', async () => {
     const lab =
       '\n[world.lab]\nprefix = "lab-"\n[world.lab.budget]\ncalls_per_minute = 100000\n' +
       '[world.lab.principal.personal]\nplugins = ["inspect"]\n';
-    seat = await Seat.take('demo', (root) => {
-      roomy(root);
-      appendFileSync(`${root}/etc/qmcp/qmcp.toml`, lab);
+    harness = await Harness.start({
+      prepare: (root) => {
+        roomy(root);
+        appendFileSync(`${root}/etc/qmcp/qmcp.toml`, lab);
+      },
     });
     await spawn('ai-one', { start: true });
-    const held = seat.hold('admin.vm.Shutdown');
-    const first = seat.ask('ai-one', 'qmcp.spawn.Shutdown');
+    const held = holdFirst(harness, 'admin.vm.Shutdown');
+    const first = harness.ask('ai-one', 'qmcp.spawn.Shutdown');
     await held.arrived;
-    const second = seat.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: '*' }] });
-    await seat.underWay(2);
+    const second = harness.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: '*' }] });
+    await harness.underWay(2);
     edit((text) => text.replace('prefix = "lab-"', 'prefix = "other-"'));
-    await eventually(() => seat.direct('qmcp.inspect.List', '@adminvm', {}, 'personal')).toContain('other-');
+    await eventually(() => harness.direct('qmcp.inspect.List', '@adminvm', {}, 'personal')).toContain(
+      'other-',
+    );
     held.release();
     expect([(await first).code, (await second).code]).toEqual(['ok', 'ok']);
   });
@@ -180,14 +190,14 @@ describe('the operator takes authority away', () => {
       `${only} comment=git\naction=drop\n`,
       `action=drop dst4=10.0.0.0/8\n${only}\naction=drop\n`,
     ]) {
-      seat = await Seat.take();
+      harness = await Harness.start();
       await spawn('ai-one');
       await give('ai-one', 'ai-egress-lock');
-      await seat.operator('admin.vm.firewall.Set', 'ai-one', '', rules);
-      const clone = await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-one', name: 'ai-two' });
+      await harness.operator('admin.vm.firewall.Set', 'ai-one', '', rules);
+      const clone = await harness.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-one', name: 'ai-two' });
       expect(clone.code).toBe('ok');
-      expect(seat.qube('ai-two')!.firewall).toEqual(['action=drop']);
-      if (!rules.startsWith('action=drop')) await seat.leave();
+      expect(harness.qube('ai-two')!.firewall).toEqual(['action=drop']);
+      if (!rules.startsWith('action=drop')) await harness.close();
     }
   });
 });

@@ -20,8 +20,8 @@ import type { Rule } from '../../sim/policy/rule.js';
 import type { PolicyQube, PolicySystem } from '../../sim/policy/system.js';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
+import { Harness } from '../support/harness.js';
 import { eventually } from '../support/waiting.js';
-import { Seat } from './host.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -522,9 +522,9 @@ const takes = (its: Answers, klass: string, set: number): boolean => {
 };
 
 describe('on a host', () => {
-  let seat: Seat;
-  afterEach(() => seat.leave());
-  const tags = (name: string) => seat.qube(name)!.tags.filter((tag) => /^(ai|lab)-/.test(tag));
+  let harness: Harness;
+  afterEach(() => harness.close());
+  const tags = (name: string) => harness.qube(name)!.tags.filter((tag) => /^(ai|lab)-/.test(tag));
   /** What the table says is left on a qube of the operator's. */
   const left = (given: readonly string[]) => {
     let now = given;
@@ -553,27 +553,27 @@ describe('on a host', () => {
   ];
 
   it('qmcpd takes off what the table says, as soon as the operator has put it on', async () => {
-    seat = await Seat.take('demo', (root) =>
-      writeFileSync(join(root, 'etc/qmcp/qmcp.toml'), readFileSync(toml)),
-    );
+    harness = await Harness.start({
+      prepare: (root) => writeFileSync(join(root, 'etc/qmcp/qmcp.toml'), readFileSync(toml)),
+    });
     // Once this is answered, it has looked around for the second world, too.
-    await seat.call('@adminvm', 'qmcp.inspect.List', {}, 'lab-control');
+    await harness.call('@adminvm', 'qmcp.inspect.List', {}, 'lab-control');
     for (const given of SAMPLE) {
-      for (const tag of given) await seat.operator('admin.vm.tag.Set', 'work', tag);
+      for (const tag of given) await harness.operator('admin.vm.tag.Set', 'work', tag);
       await eventually(() => tags('work').sort()).toEqual(left(given));
-      for (const tag of tags('work')) await seat.operator('admin.vm.tag.Remove', 'work', tag);
+      for (const tag of tags('work')) await harness.operator('admin.vm.tag.Remove', 'work', tag);
       await eventually(() => tags('work')).toEqual([]);
     }
   });
 
   it('a tag that gives authority is off before qmcpd answers for the first time, and an agent reaches nothing by it', async () => {
-    seat = await Seat.take();
-    await seat.sim.qmcpd.kill();
-    for (const tag of ['ai-full', 'ai-born']) await seat.operator('admin.vm.tag.Set', 'vault', tag);
-    await seat.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-managed');
-    await seat.sim.qmcpd.start();
-    expect((await seat.ask('vault', 'qmcp.inspect.State')).code).toBe('not-found');
+    harness = await Harness.start();
+    await harness.sim.qmcpd.kill();
+    for (const tag of ['ai-full', 'ai-born']) await harness.operator('admin.vm.tag.Set', 'vault', tag);
+    await harness.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-managed');
+    await harness.sim.qmcpd.start();
+    expect((await harness.ask('vault', 'qmcp.inspect.State')).code).toBe('not-found');
     expect([tags('vault'), tags('ai-debian')]).toEqual([[], []]);
-    expect((await seat.call('vault', 'qmcp.spawn.Start')).exit).toBe(126);
+    expect((await harness.call('vault', 'qmcp.spawn.Start')).exit).toBe(126);
   });
 });

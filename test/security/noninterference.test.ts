@@ -20,7 +20,7 @@ import {
   SIDES,
   type Side,
 } from './noninterference/hosts.js';
-import { Dom0, Stage, type Told } from './noninterference/play.js';
+import { Dom0, ObservedHost, type Told } from './noninterference/play.js';
 
 const PAIRS = Number(process.env.QMCP_PAIRS ?? 300);
 
@@ -71,23 +71,23 @@ const compared = { calls: 0, requests: 0, codes: {} as Record<string, number> };
 
 /** The first difference between the two sides, or undefined. */
 async function difference({ pair, steps }: Scenario): Promise<string | undefined> {
-  const [left, right] = await Promise.all(SIDES.map((side) => Stage.set(dom0, pair, side)));
+  const [left, right] = await Promise.all(SIDES.map((side) => ObservedHost.start(dom0, pair, side)));
   const both = [left!, right!] as const;
   try {
     for (const [at, { call, side, before, meanwhile }] of steps.entries()) {
       const elsewhere = SIDES.indexOf(side);
       await both[elsewhere]!.change(before);
       const told = await Promise.all(
-        both.map((stage, index) => stage.play(call, index === elsewhere ? meanwhile : [])),
+        both.map((host, index) => host.play(call, index === elsewhere ? meanwhile : [])),
       );
       count(call, told[0]!);
       if (JSON.stringify(told[0]) !== JSON.stringify(told[1]))
         return `step ${at}, ${JSON.stringify(call)}:\n${SIDES.map((name, index) => shown(name, told[index]!)).join('\n')}`;
     }
-    const [one, other] = both.map((stage) => stage.truth().join('\n'));
+    const [one, other] = both.map((host) => host.truth().join('\n'));
     return one === other ? undefined : `the world afterwards:\n${one}\n--- right\n${other}`;
   } finally {
-    await Promise.all(both.map((stage) => stage.strike()));
+    await Promise.all(both.map((host) => host.close()));
   }
 }
 

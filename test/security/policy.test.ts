@@ -1,33 +1,35 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { roomy, Seat } from './host.js';
+import { Harness, roomy } from '../support/harness.js';
 
 // The platform's default policy is loaded after ours: what is closed here is closed on a real host.
-let seat: Seat;
+let harness: Harness;
 let disposable: string;
 const questions: string[] = [];
 beforeAll(async () => {
-  seat = await Seat.take('demo', (root) => {
-    roomy(root);
-    // Rules that an operator may add for all other qubes, in a file that sorts after ours.
-    const wide = 'qubes.ReceiveUpdates * @anyvm @adminvm allow\nadmin.vm.List * @anyvm @adminvm allow\n';
-    writeFileSync(join(root, 'etc/qubes/policy.d/50-operator.policy'), wide);
+  harness = await Harness.start({
+    prepare: (root) => {
+      roomy(root);
+      // Rules that an operator may add for all other qubes, in a file that sorts after ours.
+      const wide = 'qubes.ReceiveUpdates * @anyvm @adminvm allow\nadmin.vm.List * @anyvm @adminvm allow\n';
+      writeFileSync(join(root, 'etc/qubes/policy.d/50-operator.policy'), wide);
+    },
   });
-  seat.sim.qrexec.operator = ({ source, service }) => {
+  harness.sim.qrexec.operator = ({ source, service }) => {
     questions.push(`${source} ${service}`);
     return null;
   };
   for (const name of ['ai-one', 'ai-peer', 'ai-gone'])
-    await seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
-  await seat.call('ai-gone', 'qmcp.spawn.Remove');
-  await seat.operator('admin.vm.Start', 'ai-gone');
-  await seat.operator('admin.vm.property.Set', 'ai-one', 'template_for_dispvms', 'True');
-  disposable = await seat.operator('admin.vm.CreateDisposable', 'ai-one');
-  await seat.operator('admin.vm.Start', disposable);
+    await harness.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
+  await harness.call('ai-gone', 'qmcp.spawn.Remove');
+  await harness.operator('admin.vm.Start', 'ai-gone');
+  await harness.operator('admin.vm.property.Set', 'ai-one', 'template_for_dispvms', 'True');
+  disposable = await harness.operator('admin.vm.CreateDisposable', 'ai-one');
+  await harness.operator('admin.vm.Start', disposable);
 });
 afterAll(async () => {
-  await seat.leave();
+  await harness.close();
 });
 
 const BOOT = ['GetRandomizedTime', 'FeaturesRequest', 'NotifyTools', 'NotifyUpdates', 'SyncAppMenus'].map(
@@ -84,7 +86,7 @@ const TARGETS = [
 
 /** The exit code of qrexec-client-vm when the policy denies. */
 const refused = async (source: string, target: string, service: string) =>
-  (await seat.call(target, service, '', source)).exit === 126;
+  (await harness.call(target, service, '', source)).exit === 126;
 
 async function reached(source: string, services: string[]): Promise<string[]> {
   const found: string[] = [];
@@ -98,7 +100,7 @@ describe('a control: qubes outside the world', () => {
   it('a qube outside the world runs commands in disposables, and the operator is asked about other targets', async () => {
     expect(await refused('work', '@dispvm', 'qubes.VMShell')).toBe(false);
     questions.length = 0;
-    await seat.call('personal', 'qubes.Filecopy', '', 'work');
+    await harness.call('personal', 'qubes.Filecopy', '', 'work');
     expect(questions).toEqual(['work qubes.Filecopy']);
     for (const service of ['qubes.ReceiveUpdates', 'admin.vm.List'])
       expect(await refused('work', '@adminvm', service)).toBe(false);
@@ -135,7 +137,7 @@ describe('a qube inside the world', () => {
     for (const source of ['ai-one', 'ai-gone', 'mcp-control', disposable])
       for (const service of ['qubes.GetDate', ...BOOT, ...GUEST, ...DOM0, ...OURS]) {
         const seen = async (target: string) => {
-          const { exit, stdout } = await seat.call(target, service, '{}', source);
+          const { exit, stdout } = await harness.call(target, service, '{}', source);
           return { exit, stdout: stdout.replace(/\d/g, '0') };
         };
         const missing = await seen('no-such-qube');

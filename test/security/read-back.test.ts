@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Seat } from './host.js';
+import { Harness } from '../support/harness.js';
 
-let seat: Seat;
+let harness: Harness;
 beforeAll(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
 });
-afterAll(() => seat.leave());
+afterAll(() => harness.close());
 
 /**
  * Changes a qube during its birth, after all that the call does to it and before the last look at it: an extension of qubesd or
@@ -17,7 +17,7 @@ function meanwhile(
   nth: number,
   change: (name: string) => Promise<unknown>,
 ): void {
-  const { host } = seat.sim;
+  const { host } = harness.sim;
   const original = host.call.bind(host);
   let seen = 0;
   host.call = async (request) => {
@@ -37,19 +37,21 @@ function meanwhile(
 }
 
 const CHANGES: Record<string, (name: string) => Promise<unknown>> = {
-  'is on another network': (name) => seat.operator('admin.vm.property.Set', name, 'netvm', 'sys-firewall'),
-  'is on no network': (name) => seat.operator('admin.vm.property.Set', name, 'netvm', ''),
+  'is on another network': (name) => harness.operator('admin.vm.property.Set', name, 'netvm', 'sys-firewall'),
+  'is on no network': (name) => harness.operator('admin.vm.property.Set', name, 'netvm', ''),
   'has a default disposable': (name) =>
-    seat.operator('admin.vm.property.Set', name, 'default_dispvm', 'default-dvm'),
+    harness.operator('admin.vm.property.Set', name, 'default_dispvm', 'default-dvm'),
   'has a management disposable': (name) =>
-    seat.operator('admin.vm.property.Set', name, 'management_dispvm', 'default-dvm'),
-  'starts by itself': (name) => seat.operator('admin.vm.property.Set', name, 'autostart', 'True'),
-  'provides network': (name) => seat.operator('admin.vm.property.Set', name, 'provides_network', 'True'),
-  'makes disposables': (name) => seat.operator('admin.vm.property.Set', name, 'template_for_dispvms', 'True'),
-  'has lost its umbrella': (name) => seat.operator('admin.vm.tag.Remove', name, 'ai-managed'),
-  'has lost its stamp': (name) => seat.operator('admin.vm.tag.Remove', name, 'created-by-mcp-control'),
-  'has a tier already': (name) => seat.operator('admin.vm.tag.Set', name, 'ai-exec'),
-  'has another disk': (name) => seat.operator('admin.vm.volume.Resize', name, 'private', String(5 * 2 ** 30)),
+    harness.operator('admin.vm.property.Set', name, 'management_dispvm', 'default-dvm'),
+  'starts by itself': (name) => harness.operator('admin.vm.property.Set', name, 'autostart', 'True'),
+  'provides network': (name) => harness.operator('admin.vm.property.Set', name, 'provides_network', 'True'),
+  'makes disposables': (name) =>
+    harness.operator('admin.vm.property.Set', name, 'template_for_dispvms', 'True'),
+  'has lost its umbrella': (name) => harness.operator('admin.vm.tag.Remove', name, 'ai-managed'),
+  'has lost its stamp': (name) => harness.operator('admin.vm.tag.Remove', name, 'created-by-mcp-control'),
+  'has a tier already': (name) => harness.operator('admin.vm.tag.Set', name, 'ai-exec'),
+  'has another disk': (name) =>
+    harness.operator('admin.vm.volume.Resize', name, 'private', String(5 * 2 ** 30)),
 };
 
 // ATTACK 11
@@ -62,33 +64,36 @@ const CHANGES: Record<string, (name: string) => Promise<unknown>> = {
 describe('a birth is looked at as a whole before anybody hears of it; nothing is left of a qube that', () => {
   for (const [what, change] of Object.entries(CHANGES))
     it(what, async () => {
-      const before = seat.truth();
+      const before = harness.truth();
       meanwhile(() => 'ai-one', 3, change);
       const payload = { name: 'ai-one', template: 'ai-debian', start: true };
-      const { code } = await seat.ask('@adminvm', 'qmcp.spawn.Create', payload);
+      const { code } = await harness.ask('@adminvm', 'qmcp.spawn.Create', payload);
       expect(code).toBe('failed');
       if (what === 'has lost its stamp') {
         // Only dom0 can do that. Such a qube belongs to the operator: it is not removed, and not to be started.
-        expect(await seat.direct('qmcp.spawn.Start', 'ai-one')).toContain('not-found');
-        expect(seat.qube('ai-one')!.state).toBe('Halted');
-        await seat.operator('admin.vm.Remove', 'ai-one');
-      } else expect(seat.truth()).toBe(before);
+        expect(await harness.direct('qmcp.spawn.Start', 'ai-one')).toContain('not-found');
+        expect(harness.qube('ai-one')!.state).toBe('Halted');
+        await harness.operator('admin.vm.Remove', 'ai-one');
+      } else expect(harness.truth()).toBe(before);
     });
 });
 
 describe('a contract with a foreign class', () => {
   it('a service makes no qube of a class that its contract does not declare, whatever the parameters', async () => {
-    await seat.leave();
+    await harness.close();
     const { readFileSync, writeFileSync } = await import('node:fs');
-    seat = await Seat.take('demo', (root) => {
-      const path = `${root}/etc/qmcp/contracts/qmcp.spawn.Create.json`;
-      const contract = JSON.parse(readFileSync(path, 'utf8'));
-      for (const one of contract.invariants) if (one.id === 'birth.class') one.with = { classes: ['AppVM'] };
-      writeFileSync(path, JSON.stringify(contract));
+    harness = await Harness.start({
+      prepare: (root) => {
+        const path = `${root}/etc/qmcp/contracts/qmcp.spawn.Create.json`;
+        const contract = JSON.parse(readFileSync(path, 'utf8'));
+        for (const one of contract.invariants)
+          if (one.id === 'birth.class') one.with = { classes: ['AppVM'] };
+        writeFileSync(path, JSON.stringify(contract));
+      },
     });
-    const before = seat.truth();
+    const before = harness.truth();
     const payload = { name: 'ai-one', template: 'ai-debian', class: 'DispVMTemplate' };
-    expect((await seat.ask('@adminvm', 'qmcp.spawn.Create', payload)).code).toBe('failed');
-    expect(seat.truth()).toBe(before);
+    expect((await harness.ask('@adminvm', 'qmcp.spawn.Create', payload)).code).toBe('failed');
+    expect(harness.truth()).toBe(before);
   });
 });

@@ -1,33 +1,33 @@
 /** What an agent can see on a host that is full of what it may not see, also when a read fails. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Harness } from '../support/harness.js';
 import { everyReadOn } from './every-call.js';
-import { Seat } from './host.js';
 
 const reads = everyReadOn('work');
-let seat: Seat;
+let harness: Harness;
 beforeAll(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
   // A qube of the operator at full tier, all of whose references lead outside.
-  for (const tag of ['ai-managed', 'ai-full']) await seat.operator('admin.vm.tag.Set', 'work', tag);
+  for (const tag of ['ai-managed', 'ai-full']) await harness.operator('admin.vm.tag.Set', 'work', tag);
   for (const key of ['guivm', 'audiovm', 'management_dispvm', 'default_dispvm'])
-    await seat.operator('admin.vm.property.Set', 'work', key, 'default-dvm');
-  await seat.operator('admin.vm.feature.Set', 'work', 'operators-note', 'see vault at 10.137.0.9');
-  await seat.operator(
+    await harness.operator('admin.vm.property.Set', 'work', key, 'default-dvm');
+  await harness.operator('admin.vm.feature.Set', 'work', 'operators-note', 'see vault at 10.137.0.9');
+  await harness.operator(
     'admin.vm.firewall.Set',
     'work',
     '',
     'action=accept dsthost=intranet.example comment=ours\naction=drop\n',
   );
 });
-afterAll(() => seat.leave());
+afterAll(() => harness.close());
 
 /** The number of recent calls does not matter here. */
 const ask = async ({ service, target, payload }: (typeof reads)[number]) =>
-  (await seat.direct(service, target, payload)).replace(/\{[^{}]*"calls_per_minute"[^{}]*\},/, '');
+  (await harness.direct(service, target, payload)).replace(/\{[^{}]*"calls_per_minute"[^{}]*\},/, '');
 
 /** Everything outside, by name, and what qubesd says about where and how things are stored. */
 function secrets(): RegExp {
-  const { qubes } = seat.sim.host.snapshot();
+  const { qubes } = harness.sim.host.snapshot();
   const seen = new Set(['work', 'ai-debian', 'sys-ai-net']);
   const names = qubes.flatMap(({ name }) => (seen.has(name) ? [] : [name]));
   const words = [
@@ -53,11 +53,11 @@ describe('no read of a qube names an outside qube, its place, or how it is store
     });
 
   it('qubesd itself names those in what it says of that qube, so the control works', async () => {
-    const all = await seat.operator('admin.vm.property.GetAll', 'work');
+    const all = await harness.operator('admin.vm.property.GetAll', 'work');
     expect(all).toMatch(/netvm .*sys-firewall/);
     expect(all).toMatch(/visible_gateway .*10\.13/);
     expect(all).toMatch(/default_dispvm .*default-dvm/);
-    expect(await seat.operator('admin.vm.volume.Info', 'work', 'private')).toMatch(/path=\/var\/lib/);
+    expect(await harness.operator('admin.vm.volume.Info', 'work', 'private')).toMatch(/path=\/var\/lib/);
   });
 });
 
@@ -72,7 +72,7 @@ const FAULTS: Record<string, () => Uint8Array> = {
 describe('when any one call to qubesd fails, a read is refused, and never answered as if it were empty:', () => {
   for (const read of reads.filter(({ service }) => service !== 'qmcp.events.Watch'))
     it(read.service, async () => {
-      const { host } = seat.sim;
+      const { host } = harness.sim;
       const original = host.call.bind(host);
       const during = async (nth: number, fault: () => Uint8Array) => {
         let seen = 0;

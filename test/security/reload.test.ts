@@ -1,31 +1,31 @@
 import { chmodSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { configure, Harness } from '../support/harness.js';
 import { eventually } from '../support/waiting.js';
-import { configure, Seat } from './host.js';
 
-let seat: Seat;
+let harness: Harness;
 beforeEach(async () => {
-  seat = await Seat.take();
+  harness = await Harness.start();
 });
-afterEach(() => seat.leave());
+afterEach(() => harness.close());
 
-const file = (path = 'etc/qmcp/qmcp.toml') => join(seat.sim.root, path);
+const file = (path = 'etc/qmcp/qmcp.toml') => join(harness.sim.root, path);
 /** qmcpd reads its files at a call, if a second has passed since it did: the budget shows the new limit then. */
-const limit = async () => (await seat.budget('qubes')).limit;
-const spawn = (name: string) => seat.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
+const limit = async () => (await harness.budget('qubes')).limit;
+const spawn = (name: string) => harness.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
 
 // ATTACK 16
 describe('qmcp.toml changes while qmcpd runs', () => {
   it('a changed qmcp.toml is read again, and what it restricts is restricted from then on', async () => {
     expect((await spawn('ai-one')).code).toBe('ok');
-    configure(seat.sim.root, { qubes: 1, birth_ceiling: '"read"' });
+    configure(harness.sim.root, { qubes: 1, birth_ceiling: '"read"' });
     await eventually(limit).toBe(1);
     expect((await spawn('ai-two')).code).toBe('over-budget');
-    configure(seat.sim.root, { qubes: 2 });
+    configure(harness.sim.root, { qubes: 2 });
     await eventually(limit).toBe(2);
     expect((await spawn('ai-two')).code).toBe('ok');
-    expect(seat.qube('ai-two')!.tags).not.toContain('ai-full');
+    expect(harness.qube('ai-two')!.tags).not.toContain('ai-full');
   });
 
   it('a new world in qmcp.toml makes its qubes visible', async () => {
@@ -34,11 +34,11 @@ describe('qmcp.toml changes while qmcpd runs', () => {
       file(),
       `${text}\n[world.lab]\nprefix = "lab-"\n[world.lab.principal.work]\nplugins = ["inspect"]\n`,
     );
-    await seat.operator('admin.vm.tag.Set', 'vault', 'lab-managed');
+    await harness.operator('admin.vm.tag.Set', 'vault', 'lab-managed');
     await eventually(async () =>
-      JSON.parse(await seat.direct('qmcp.inspect.List', '@adminvm', {}, 'work')),
+      JSON.parse(await harness.direct('qmcp.inspect.List', '@adminvm', {}, 'work')),
     ).toMatchObject({ ok: true, result: { qubes: [{ name: 'vault' }] } });
-    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('vault');
+    expect((await harness.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('vault');
   });
 
   for (const [what, spoil] of [
@@ -71,10 +71,10 @@ describe('qmcp.toml changes while qmcpd runs', () => {
       spoil();
       await eventually(async () => {
         expect(await limit()).toBe(before);
-        return seat.sim.qmcpd.stderr;
+        return harness.sim.qmcpd.stderr;
       }).toContain('NOT IN FORCE, the worlds stay as they were');
       expect((await spawn('ai-one')).code).toBe('ok');
-      expect(seat.qube('ai-one')!.tags).toContain('ai-full');
+      expect(harness.qube('ai-one')!.tags).toContain('ai-full');
     });
 
   it('qmcp.toml with carriage returns is valid', async () => {
@@ -93,7 +93,7 @@ describe('a contract changes while qmcpd runs', () => {
 
   it('a contract that is taken away takes its service away, and one that returns brings it back', async () => {
     await spawn('ai-one');
-    const started = async () => (await seat.ask('ai-one', 'qmcp.spawn.Start')).code;
+    const started = async () => (await harness.ask('ai-one', 'qmcp.spawn.Start')).code;
     renameSync(file(start), file('etc/qmcp/kept'));
     await eventually(started).toBe('not-found');
     renameSync(file('etc/qmcp/kept'), file(start));
@@ -104,8 +104,8 @@ describe('a contract changes while qmcpd runs', () => {
     await spawn('ai-one');
     writeFileSync(file(start), readFileSync(file(start), 'utf8').replace('"power"', '"shell"'));
     chmodSync(file(start), 0o600);
-    await eventually(async () => (await seat.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('not-found');
-    expect((await seat.ask('@adminvm', 'qmcp.Catalog')).result.unusable['qmcp.spawn.Start']).toContain(
+    await eventually(async () => (await harness.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('not-found');
+    expect((await harness.ask('@adminvm', 'qmcp.Catalog')).result.unusable['qmcp.spawn.Start']).toContain(
       'shell',
     );
   });

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
-import { roomy, Seat } from './host.js';
+import { Harness, roomy } from '../support/harness.js';
 
 const COPY = 'qmcp.exec.FileCopy';
-let seat: Seat;
+let harness: Harness;
 const questions: string[] = [];
 
 /** The policy with copies, as the operator's command generates it. */
@@ -23,22 +23,22 @@ function withCopies(root: string): void {
 }
 
 beforeAll(async () => {
-  seat = await Seat.take('demo', withCopies);
-  seat.sim.qrexec.operator = ({ source, service }) => {
+  harness = await Harness.start({ prepare: withCopies });
+  harness.sim.qrexec.operator = ({ source, service }) => {
     questions.push(`${source} ${service}`);
     return null;
   };
   for (const name of ['ai-one', 'ai-two', 'ai-sink'])
-    await seat.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
+    await harness.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
   // One sink is also enrolled, at full tier; one is the operator's own, outside.
-  for (const name of ['ai-sink', 'personal']) await seat.operator('admin.vm.tag.Set', name, 'ai-dump');
-  for (const name of ['personal', 'vault']) await seat.operator('admin.vm.Start', name);
+  for (const name of ['ai-sink', 'personal']) await harness.operator('admin.vm.tag.Set', name, 'ai-dump');
+  for (const name of ['personal', 'vault']) await harness.operator('admin.vm.Start', name);
 });
-afterAll(() => seat.leave());
+afterAll(() => harness.close());
 
 /** Whether qrexec allows files from here to there. */
 const goes = async (from: string, to: string) =>
-  (await seat.call(to, 'qubes.Filecopy', '', from)).exit !== 126;
+  (await harness.call(to, 'qubes.Filecopy', '', from)).exit !== 126;
 
 // ATTACK 23
 describe('a sink', () => {
@@ -72,17 +72,17 @@ describe('a sink', () => {
   });
 
   it('a sink outside the world stays hidden from it', async () => {
-    const missing = await seat.direct('qmcp.inspect.State', 'no-such-qube');
+    const missing = await harness.direct('qmcp.inspect.State', 'no-such-qube');
     for (const service of ['inspect.State', 'spawn.Start', 'spawn.Remove'])
-      expect(await seat.direct(`qmcp.${service}`, 'personal')).toBe(missing);
-    expect((await seat.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('personal');
+      expect(await harness.direct(`qmcp.${service}`, 'personal')).toBe(missing);
+    expect((await harness.call('@adminvm', 'qmcp.inspect.List')).stdout).not.toContain('personal');
   });
 
   it('an agent cannot make or unmake a sink: no copy of a qube is one', async () => {
-    await seat.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-sink', name: 'ai-child' });
-    expect(seat.qube('ai-child')!.tags).not.toContain('ai-dump');
-    await seat.ask('ai-sink', 'qmcp.spawn.Remove');
-    await seat.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-sink' });
-    expect(seat.qube('ai-sink')!.tags).toContain('ai-dump');
+    await harness.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-sink', name: 'ai-child' });
+    expect(harness.qube('ai-child')!.tags).not.toContain('ai-dump');
+    await harness.ask('ai-sink', 'qmcp.spawn.Remove');
+    await harness.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-sink' });
+    expect(harness.qube('ai-sink')!.tags).toContain('ai-dump');
   });
 });

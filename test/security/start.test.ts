@@ -1,19 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
-import { startHost } from '../../sim/index.js';
+import { describe, expect, it } from 'vitest';
+import { Harness } from '../support/harness.js';
 
-const directories: string[] = [];
-afterEach(() => {
-  for (const directory of directories.splice(0)) rmSync(directory, { recursive: true, force: true });
-});
-
-function startWith(change: (root: string) => void) {
-  const dir = mkdtempSync(join(tmpdir(), 'qmcp-'));
-  directories.push(dir);
-  return startHost({ spec: 'demo', dir, prepare: change });
-}
+const startWith = (prepare: (root: string) => void) => Harness.start({ prepare });
 
 const edit = (path: string, change: (text: string) => string) =>
   writeFileSync(path, change(readFileSync(path, 'utf8')));

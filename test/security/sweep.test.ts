@@ -4,7 +4,7 @@
  * effect: it is complete or absent. A new verb is an entry in sweep/verbs.ts.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { Seat } from './host.js';
+import { Harness } from '../support/harness.js';
 import { installedContracts } from './noninterference/calls.js';
 import { VERBS, type Verb } from './sweep/verbs.js';
 
@@ -28,10 +28,10 @@ const changing = installedContracts()
   .map(({ service }) => service);
 const verbs = Object.entries(VERBS).filter(([, { service }]) => changing.includes(service));
 
-let seat: Seat | undefined;
+let harness: Harness | undefined;
 afterEach(async () => {
-  await seat?.leave();
-  seat = undefined;
+  await harness?.close();
+  harness = undefined;
 });
 
 /** Words of qubesd's errors that no reply may contain. */
@@ -39,7 +39,7 @@ const SECRET = 'vault and sys-firewall are in varlibqubes:/var/lib/qubes at 10.1
 const LEAK = /vault|firewall|varlibqubes|10\.137|Error|Traceback|Exception/;
 
 /** Kills qmcpd at its nth Admin API call from now. `asked` has the calls so far, `killed` says whether it happened. */
-function killAt(at: Seat, nth: number, when: When) {
+function killAt(at: Harness, nth: number, when: When) {
   const { host } = at.sim;
   const original = host.call.bind(host);
   const seen = { asked: [] as string[], killed: false };
@@ -63,7 +63,7 @@ function killAt(at: Seat, nth: number, when: When) {
 const DRAWN = new Set(['qid', 'uuid', 'xid', 'ip', 'ip6', 'mac', 'visible_ip', 'start_time', 'stubdom_xid']);
 
 /** The host's actual state, name by name, as text for comparison. */
-function truth(at: Seat): Map<string, string> {
+function truth(at: Harness): Map<string, string> {
   const shown = at.sim.host.snapshot().qubes.map((qube): [string, string] => {
     const properties = Object.entries(qube.properties).filter(([key]) => !DRAWN.has(key));
     const features = Object.entries(qube.features).map(([key, value]) => [
@@ -85,7 +85,7 @@ function truth(at: Seat): Map<string, string> {
   return new Map(shown);
 }
 
-const attached = (at: Seat, name: string) =>
+const attached = (at: Harness, name: string) =>
   [...(at.sim.host.find(name)?.devices.attached.values() ?? [])]
     .flat()
     .map(({ device }) => `${device.backend.name}:${device.port}`)
@@ -97,7 +97,7 @@ const TIERS = ['exec', 'net', 'full'];
  * The world's authority over each qube, as a set: the tiers at which it may use it, and what a qube reaches that runs or that it
  * may start. A qube that belongs to nobody has none, whatever it will become.
  */
-function powers(at: Seat): Map<string, ReadonlySet<string>> {
+function powers(at: Harness): Map<string, ReadonlySet<string>> {
   const found = at.sim.host.snapshot().qubes.map((qube): [string, ReadonlySet<string>] => {
     const has = (tag: string) => qube.tags.includes(tag);
     // A disposable has all tags of its template from the start: its own mark decides, for the kernel and for the policy.
@@ -142,16 +142,16 @@ function differences(one: Map<string, string>, other: Map<string, string>): stri
     .join('\n');
 }
 
-async function prepared(verb: Verb): Promise<Seat> {
-  seat = await Seat.take('demo', verb.configure);
-  await verb.prepare?.(seat);
-  await seat.sim.host.idle();
-  return seat;
+async function prepared(verb: Verb): Promise<Harness> {
+  harness = await Harness.start({ prepare: verb.configure });
+  await verb.prepare?.(harness);
+  await harness.sim.host.idle();
+  return harness;
 }
 
 async function leave(): Promise<void> {
-  await seat?.leave();
-  seat = undefined;
+  await harness?.close();
+  harness = undefined;
 }
 
 // ATTACK 11, ATTACK 12, ATTACK 21

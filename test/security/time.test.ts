@@ -6,41 +6,44 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { type StartPython, startPythonWith } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
+import { Harness, roomy } from '../support/harness.js';
+import { holdFirst } from '../support/interference.js';
 import { gate, turn, until } from '../support/waiting.js';
-import { roomy, Seat } from './host.js';
 
 /** Replaces `-B -m qmcpd`. */
 const COUNTED = ['-B', packageFile('test/security/counted.py')];
 let plain: StartPython;
-let seat: Seat;
+let harness: Harness;
 beforeAll(async () => {
   plain = startPythonWith((words, options) => plain([...COUNTED, ...words.slice(3)], options));
-  seat = await Seat.take('demo', (root) => {
-    roomy(root);
-    const path = `${root}/etc/qmcp/qmcp.toml`;
-    const lab =
-      '\n[world.lab]\nprefix = "lab-"\n[world.lab.budget]\nrunning = 9\nmemory = 99999\nvcpus = 99\n' +
-      '[world.lab.principal.lab-control]\nplugins = ["spawn"]\n';
-    writeFileSync(path, readFileSync(path, 'utf8') + lab);
+  harness = await Harness.start({
+    prepare: (root) => {
+      roomy(root);
+      const path = `${root}/etc/qmcp/qmcp.toml`;
+      const lab =
+        '\n[world.lab]\nprefix = "lab-"\n[world.lab.budget]\nrunning = 9\nmemory = 99999\nvcpus = 99\n' +
+        '[world.lab.principal.lab-control]\nplugins = ["spawn"]\n';
+      writeFileSync(path, readFileSync(path, 'utf8') + lab);
+    },
   });
-  await seat.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-gone', template: 'ai-debian' });
-  await seat.ask('ai-gone', 'qmcp.spawn.Remove');
-  await seat.operator('admin.vm.tag.Set', 'personal', 'ai-managed');
+  await harness.ask('@adminvm', 'qmcp.spawn.Create', { name: 'ai-gone', template: 'ai-debian' });
+  await harness.ask('ai-gone', 'qmcp.spawn.Remove');
+  await harness.operator('admin.vm.tag.Set', 'personal', 'ai-managed');
 });
 afterAll(async () => {
   startPythonWith(plain);
-  await seat.leave();
+  await harness.close();
 });
 
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
-const start = (name: string, source?: string) => seat.direct('qmcp.spawn.Start', name, {}, source);
+const start = (name: string, source?: string) => harness.direct('qmcp.spawn.Start', name, {}, source);
 
 /** Names that an agent can use, and why it reaches none of them. */
 const NAMES = { missing: 'nobody-1', hidden: 'work', underTier: 'personal', removed: 'ai-gone' };
 /** A name as the target, and in the payload, which no policy checks; with the condition under which the call makes sense. */
 const ASKED: readonly [string, (name: string) => Promise<string>, (keyof typeof NAMES)[]][] = [
   ['a call of it', (name) => start(name), ['missing', 'hidden', 'underTier', 'removed']],
-  ['a look at it', (name) => seat.direct('qmcp.inspect.State', name), ['missing', 'hidden', 'removed']],
+  ['a look at it', (name) => harness.direct('qmcp.inspect.State', name), ['missing', 'hidden', 'removed']],
   [
     'a birth from it',
     (template) => host('qmcp.spawn.Create', { name: 'ai-one', template }),
@@ -53,11 +56,11 @@ const ASKED: readonly [string, (name: string) => Promise<string>, (keyof typeof 
   ],
   ['its return', (qube) => host('qmcp.spawn.Restore', { qube }), ['missing', 'hidden', 'underTier']],
 ];
-const host = (service: string, payload: object) => seat.direct(service, '@adminvm', payload);
+const host = (service: string, payload: object) => harness.direct(service, '@adminvm', payload);
 
 /** The instructions of dom0's code for each call so far. */
 const work = () => {
-  const path = `${seat.sim.root}/var/log/work`;
+  const path = `${harness.sim.root}/var/log/work`;
   return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n').map(Number) : [];
 };
 
@@ -87,7 +90,7 @@ describe('time shows no difference between a missing name', () => {
   });
 
   it('and an existing one for which qubesd itself takes longer', async () => {
-    const { host } = seat.sim;
+    const { host } = harness.sim;
     const original = host.call.bind(host);
     onTestFinished(() => {
       host.call = original;
@@ -95,8 +98,8 @@ describe('time shows no difference between a missing name', () => {
     for (const name of ['no-such-qube', 'work'])
       for (const act of [
         () => start(name),
-        () => seat.direct('qmcp.spawn.Create', '@adminvm', { name: 'ai-one', template: name }),
-        () => seat.direct('qmcp.spawn.Restore', '@adminvm', { qube: name }),
+        () => harness.direct('qmcp.spawn.Create', '@adminvm', { name: 'ai-one', template: name }),
+        () => harness.direct('qmcp.spawn.Restore', '@adminvm', { qube: name }),
       ]) {
         const [asked, slow] = [gate(), gate()];
         const formats: string[] = [];
@@ -123,15 +126,15 @@ describe('time shows no difference between a missing name', () => {
   });
 
   it('and one that another world is using', async () => {
-    await seat.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=lab-one label=red');
-    for (const tag of ['lab-managed', 'lab-full']) await seat.operator('admin.vm.tag.Set', 'lab-one', tag);
-    await seat.operator('admin.vm.property.Set', 'lab-one', 'netvm', '');
-    const held = seat.hold('admin.vm.Start');
+    await harness.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=lab-one label=red');
+    for (const tag of ['lab-managed', 'lab-full']) await harness.operator('admin.vm.tag.Set', 'lab-one', tag);
+    await harness.operator('admin.vm.property.Set', 'lab-one', 'netvm', '');
+    const held = holdFirst(harness, 'admin.vm.Start');
     const theirs = start('lab-one', 'lab-control');
     await held.arrived;
     // If it waited for them, it would wait forever: they wait for us.
     expect(await start('lab-one')).toBe(NOT_FOUND);
-    expect(await seat.direct('qmcp.spawn.Clone', '@adminvm', { source: 'lab-one', name: 'ai-one' })).toBe(
+    expect(await harness.direct('qmcp.spawn.Clone', '@adminvm', { source: 'lab-one', name: 'ai-one' })).toBe(
       NOT_FOUND,
     );
     held.release();

@@ -2,7 +2,7 @@ import type * as JustBash from 'just-bash';
 
 /**
  * The shell of the simulated qubes as it is in a separate process. In the core's process, its hardening of the language would
- * disturb the core:  vi.mock('just-bash', async (original) => unhardened(await original()));
+ * disturb the core. Use it in `vi.mock('just-bash', …)`, as test/tools/table.test.ts does.
  */
 export function unhardened(original: typeof JustBash): typeof JustBash {
   class Bash extends original.Bash {

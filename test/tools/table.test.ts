@@ -3,13 +3,17 @@ import { QubeName, REFUSALS, type RefusalCode, Refused } from '../../core/api/in
 import { refusalOf } from '../../core/mcp/results.js';
 import { lazily } from '../../core/ports/values.js';
 import { BUILT_IN } from '../../plugins/index.js';
-import { unhardened } from '../support/shell.js';
+import { crowdedHost, type Limits, tight } from '../properties/hosts.js';
+import { Harness } from '../support/harness.js';
+import { closePolicy, holdAll, ServiceCalls, useUpCalls } from '../support/interference.js';
 import { timeless } from '../support/timeless.js';
 import { ends } from '../support/waiting.js';
-import { Stage } from './stage.js';
 import { DRAWN, declared, type Entry, type Provoked, TABLE, TROUBLE } from './table.js';
 
-vi.mock('just-bash', async (original) => unhardened(await original()));
+vi.mock('just-bash', async (original) => {
+  const { unhardened } = await import('../support/shell.js');
+  return unhardened(await original());
+});
 
 const TOOLS = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => name as string));
 const { pattern: NAME } = QubeName as unknown as { pattern: string };
@@ -17,17 +21,25 @@ const HIDDEN = ['vault', 'work', 'sys-net', 'sys-ai-net', 'mcp-control', 'ai-gua
 /** Words about the host that no refusal contains. */
 const LEAK = /\bvault\b|\bwork\b|sys-|debian-13|lvm|pool|10\.137|qubesd|dom0|Error|Traceback/;
 
+/** One call at a time, so that one call reaches the limit. */
+const start = (limits: Limits = {}): Promise<Harness> =>
+  Harness.start({
+    spec: crowdedHost(),
+    seed: 7,
+    prepare: (root) => tight(root, { concurrent_calls: 1, ...limits }),
+  });
+
 /** A host on which no more calls are allowed in this minute. It serves all tools, because it is useless for anything else. */
 const spent = lazily(async () => {
   const timesGoBy = timeless();
   try {
-    return await Stage.set({ calls_per_minute: 2 });
+    return await start({ calls_per_minute: 2 });
   } finally {
     timesGoBy();
   }
 });
 afterAll(async () => {
-  await (await spent()).strike();
+  await (await spent()).close();
 });
 
 test('every tool has an entry in the table, and every entry has a tool', () => {
@@ -58,10 +70,10 @@ function note(tool: string, code: string): void {
 }
 
 /** The code of a refusal as a client gets it, or `ok`. Fails if the refusal changed anything or contains words about the host. */
-async function refused(stage: Stage, tool: string, input: unknown): Promise<string> {
-  const truth = stage.truth();
-  const { code, data } = await stage.agent.call(tool, input);
-  expect(stage.changedSince(truth)).toEqual([]);
+async function refused(harness: Harness, tool: string, input: unknown): Promise<string> {
+  const before = harness.states();
+  const { code, data } = await harness.tool(tool, input);
+  expect(harness.changedSince(before)).toEqual([]);
   note(tool, code);
   if (code === 'ok') return code;
   const result = refusalOf(new Refused(code as RefusalCode, data));
@@ -90,97 +102,97 @@ describe.each(Object.entries(TABLE))('%s', (tool, entry: Entry) => {
   const own = TROUBLES.filter(([whom]) => asks.includes(whom));
   const others = TROUBLES.filter(([whom]) => !asks.includes(whom));
 
-  const prepared = async (stage: Stage) => {
-    await entry.before?.(stage);
-    return { ...entry.golden, ...(await entry.filled?.(stage)) };
+  const prepared = async (harness: Harness) => {
+    await entry.before?.(harness);
+    return { ...entry.golden, ...(await entry.filled?.(harness)) };
   };
   // No refusal changes anything, so one host serves all of them, and the later tests.
-  let stage: Stage;
+  let harness: Harness;
   let { golden } = entry;
   beforeAll(async () => {
-    stage = await Stage.set();
-    golden = await prepared(stage);
+    harness = await start();
+    golden = await prepared(harness);
   });
-  afterAll(() => stage.strike());
+  afterAll(() => harness.close());
 
   test('a malformed input is refused, and no call is made', async () => {
-    onTestFinished(stage.hold());
+    onTestFinished(holdAll(harness));
     const others = Object.keys(golden).map((key) => ({ ...golden, [key]: {} }));
     for (const input of [{ ...golden, unheard_of: 1 }, [], null, ...others])
-      expect(await refused(stage, tool, input)).toBe('invalid-request');
+      expect(await refused(harness, tool, input)).toBe('invalid-request');
   });
 
   test.each(own)('the tool refuses when %s fails: %s', async (_whom, code, begin) => {
-    onTestFinished(await begin(stage));
-    expect(await refused(stage, tool, golden)).toBe(code);
+    onTestFinished(await begin(harness));
+    expect(await refused(harness, tool, golden)).toBe(code);
   });
 
   test('the tool answers not-found when nobody answers', async () => {
-    onTestFinished(stage.closePolicy());
-    expect(await refused(stage, tool, golden)).toBe('not-found');
+    onTestFinished(closePolicy(harness));
+    expect(await refused(harness, tool, golden)).toBe('not-found');
   });
 
   test('the tool refuses when the limit of calls in a minute is reached, if it calls dom0', async () => {
-    const stage = await spent();
-    const input = asks.includes('dom0') ? golden : await prepared(stage);
-    await stage.spend();
-    expect(await refused(stage, tool, input)).toBe(asks.includes('dom0') ? 'rate-limited' : 'ok');
+    const harness = await spent();
+    const input = asks.includes('dom0') ? golden : await prepared(harness);
+    await useUpCalls(harness);
+    expect(await refused(harness, tool, input)).toBe(asks.includes('dom0') ? 'rate-limited' : 'ok');
   });
 
   test.each(names)('the tool answers for a hidden %s what it answers for a missing one', async (argument) => {
-    const truth = stage.truth();
+    const before = harness.states();
     const about = async (name: string) => {
       const named = argument === 'handle' ? `${name}:0123456789abcdef` : name;
-      const came = await stage.agent.call(tool, { ...golden, [argument]: named });
+      const came = await harness.tool(tool, { ...golden, [argument]: named });
       note(tool, came.code);
       return JSON.stringify(came).replace(DRAWN, 'DRAWN');
     };
     const missing = await about('no-such-qube');
     expect(missing).toMatch(/^{"code":"not-found"/);
     for (const hidden of HIDDEN) expect([hidden, await about(hidden)]).toEqual([hidden, missing]);
-    expect(stage.changedSince(truth)).toEqual([]);
+    expect(harness.changedSince(before)).toEqual([]);
   });
 
   test.each(filters)('the tool reports of a hidden %s what it reports of a missing one', async (argument) => {
     const told: string[] = [];
     for (const name of ['no-such-qube', 'vault', 'ai-guarded'])
-      told.push(JSON.stringify(await stage.done(tool, { ...golden, [argument]: name })));
+      told.push(JSON.stringify(await harness.done(tool, { ...golden, [argument]: name })));
     expect(told).toEqual(told.map(() => told[0]));
   });
 
   test.each(told.filter(([, { before }]) => !before))('the tool refuses: %s', async (code, { input }) => {
-    expect(await refused(stage, tool, { ...golden, ...input })).toBe(code);
+    expect(await refused(harness, tool, { ...golden, ...input })).toBe(code);
   });
 
   test.each(told.filter(([, { before }]) => before))(
     'the tool refuses, after preparation: %s',
     async (code, provoked) => {
-      const other = await Stage.set();
+      const other = await start();
       try {
         await provoked.before?.(other);
         expect(await refused(other, tool, { ...golden, ...provoked.input })).toBe(code);
       } finally {
-        await other.strike();
+        await other.close();
       }
     },
   );
 
   test('the tool answers as before when a service that it does not call fails', async () => {
-    for (const [, , begin] of others) onTestFinished(await begin(stage));
-    const { result } = await stage.done(tool, golden);
+    for (const [, , begin] of others) onTestFinished(await begin(harness));
+    const { result } = await harness.done(tool, golden);
     const text = JSON.stringify({ input: golden, output: result }, undefined, 2);
     const path = new URL(`__snapshots__/golden/${tool}.json`, import.meta.url).pathname;
     await expect(`${text.replace(DRAWN, 'DRAWN')}\n`).toMatchFileSnapshot(path);
-    expect(stage.agent.log).toEqual([]);
+    expect((await harness.agent()).log).toEqual([]);
   });
 
   test('the call ends when its client leaves, although nothing has answered it', async () => {
-    await waits?.before?.(stage);
-    if (!waits) onTestFinished(stage.hold());
+    await waits?.before?.(harness);
+    if (!waits) onTestFinished(holdAll(harness));
     const gone = new AbortController();
-    const asked = stage.listenIn();
-    onTestFinished(asked.forget);
-    const calling = stage.agent.call(tool, { ...golden, ...waits?.input }, { signal: gone.signal });
+    const asked = new ServiceCalls(harness);
+    onTestFinished(asked.restore);
+    const calling = harness.tool(tool, { ...golden, ...waits?.input }, { signal: gone.signal });
     const waitedFor = await asked.waitedFor(calling, waits?.for);
     gone.abort();
     const { code } = await ends('the call', calling);

@@ -1,6 +1,13 @@
 import type { RefusalCode } from '../../core/api/index.js';
+import type { Harness } from '../support/harness.js';
+import {
+  answerForQubes,
+  breakQubesd,
+  freeze,
+  occupyOneCall,
+  pauseOnceStarted,
+} from '../support/interference.js';
 import { FOREVER } from '../support/waiting.js';
-import type { Stage } from './stage.js';
 
 /*
  * What is to be seen of each tool. Whatever all tools have in common is not here: it is tried on every one of them. A tool that
@@ -10,7 +17,7 @@ import type { Stage } from './stage.js';
 
 export type Input = Readonly<Record<string, unknown>>;
 type Asked = 'dom0' | 'qube';
-type Act = (stage: Stage) => Promise<unknown> | unknown;
+type Act = (harness: Harness) => Promise<unknown> | unknown;
 
 export interface Provoked {
   /** The golden input with these changes. */
@@ -24,7 +31,7 @@ export interface Entry {
   readonly golden: Input;
   readonly before?: Act;
   /** Arguments that depend on the earlier action. */
-  readonly filled?: (stage: Stage) => Promise<Input>;
+  readonly filled?: (harness: Harness) => Promise<Input>;
   /** The services that it calls: dom0's by default. Only `TROUBLE` with those affects it. */
   readonly asks?: readonly Asked[];
   /** Arguments that name a qube which must exist; a handle begins with the name of one. */
@@ -43,14 +50,14 @@ export interface Entry {
  */
 export const TROUBLE = {
   dom0: {
-    busy: (stage) => stage.occupy(),
-    frozen: (stage) => stage.freeze(),
-    failed: (stage) => stage.breakQubesd(),
+    busy: occupyOneCall,
+    frozen: freeze,
+    failed: breakQubesd,
   },
   qube: {
-    failed: (stage) => stage.answerForQubes(Buffer.from('vault is no frame')),
+    failed: (harness) => answerForQubes(harness, Buffer.from('vault is no frame')),
   },
-} satisfies Record<Asked, Partial<Record<RefusalCode, (stage: Stage) => Undo | Promise<Undo>>>>;
+} satisfies Record<Asked, Partial<Record<RefusalCode, (harness: Harness) => Undo | Promise<Undo>>>>;
 type Undo = () => void | Promise<void>;
 
 /**
@@ -64,26 +71,29 @@ export function declared({ asks = ['dom0'], refusals = {} }: Entry): string[] {
   return [...new Set(codes)].sort();
 }
 
-const do_ = (tool: string, input: Input) => (stage: Stage) => stage.done(tool, input);
+const do_ = (tool: string, input: Input) => (harness: Harness) => harness.done(tool, input);
 const all =
   (...steps: Act[]) =>
-  async (stage: Stage) => {
-    for (const step of steps) await step(stage);
+  async (harness: Harness) => {
+    for (const step of steps) await step(harness);
   };
 /** As many qubes run as allowed. */
 const crowd = all(do_('qube_start', { qube: 'ai-net' }), do_('qube_start', { qube: 'ai-alone' }));
 /** Everything made from it would be on a network outside the world. */
-const elsewhere = (stage: Stage) => stage.operate('admin.vm.property.Set+netvm', 'ai-dvm', 'sys-firewall');
+const elsewhere = (harness: Harness) =>
+  harness.operator('admin.vm.property.Set', 'ai-dvm', 'netvm', 'sys-firewall');
 const note = do_('exec_run', { qube: 'ai-one', command: 'echo hello > /home/user/note' });
 const background = (command: string) => do_('exec_run', { qube: 'ai-one', command, background: true });
 const begun =
   (command: string) =>
-  async (stage: Stage): Promise<Input> => ({ handle: (await background(command)(stage)).result!.handle });
+  async (harness: Harness): Promise<Input> => ({
+    handle: (await background(command)(harness)).result!.handle,
+  });
 const ended =
   (command: string) =>
-  async (stage: Stage): Promise<Input> => {
-    const handle = await begun(command)(stage);
-    await stage.done('exec_output', { ...handle, offset: 1000, wait: 60 });
+  async (harness: Harness): Promise<Input> => {
+    const handle = await begun(command)(harness);
+    await harness.done('exec_output', { ...handle, offset: 1000, wait: 60 });
     return handle;
   };
 /** A handle that its qube does not know, or no longer knows. */
@@ -127,7 +137,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
       'name-taken': { input: { name: 'ai-gone' } },
       'not-permitted': { input: { private_size: GB } },
       'over-budget': { input: { private_size: 5 * GB } },
-      conflict: { input: { start: true }, before: (stage) => stage.pauseOnceStarted('ai-new') },
+      conflict: { input: { start: true }, before: (harness) => pauseOnceStarted(harness, 'ai-new') },
     },
   },
   qube_clone: {
@@ -308,7 +318,7 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     names: ['source', 'target'],
     refusals: {
       conflict: {
-        before: (stage) => stage.answerForQubes(refusal({ code: 'conflict', problem: 'no-copy-here' })),
+        before: (harness) => answerForQubes(harness, refusal({ code: 'conflict', problem: 'no-copy-here' })),
       },
       'not-found': { input: { path: '/home/user/none' } },
     },
@@ -320,7 +330,8 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     refusals: {
       // A guest in memory always has a package manager.
       conflict: {
-        before: (stage) => stage.answerForQubes(refusal({ code: 'conflict', problem: 'no-package-manager' })),
+        before: (harness) =>
+          answerForQubes(harness, refusal({ code: 'conflict', problem: 'no-package-manager' })),
       },
     },
   },

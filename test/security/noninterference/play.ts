@@ -6,8 +6,8 @@ import { parse, stringify } from 'smol-toml';
 import { deviceOf } from '../../../sim/host/populate.js';
 import { python } from '../../../sim/python.js';
 import { packageFile } from '../../../sim/root.js';
+import { Harness } from '../../support/harness.js';
 import { ends } from '../../support/waiting.js';
-import { Seat } from '../host.js';
 import type { Call } from './calls.js';
 import { type Change, NEVER, type Pair, type Side, worldOf } from './hosts.js';
 
@@ -59,15 +59,16 @@ export class Dom0 {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  async seat(pair: Pair, side: Side): Promise<Seat> {
+  async start(pair: Pair, side: Side): Promise<Harness> {
     const file = join(this.directory, `${side}.json`);
     writeFileSync(file, JSON.stringify(worldOf(pair, side, this.qmcp)));
-    const seat = await Seat.take(file, (root) =>
-      writeFileSync(join(root, 'etc/qubes/policy.d', POLICY), this.policy),
-    );
+    const harness = await Harness.start({
+      spec: file,
+      prepare: (root) => writeFileSync(join(root, 'etc/qubes/policy.d', POLICY), this.policy),
+    });
     // As for the first world: after this answer, qmcpd has scanned for the other one too.
-    await seat.call('@adminvm', 'qmcp.inspect.List', {}, 'lab-control');
-    return seat;
+    await harness.call('@adminvm', 'qmcp.inspect.List', {}, 'lab-control');
+    return harness;
   }
 }
 
@@ -75,7 +76,7 @@ export class Dom0 {
 const OF_A_WORLD = /^(ai|lab)-/;
 
 /** One of the two hosts at work. */
-export class Stage {
+export class ObservedHost {
   private recorded: string[] | undefined;
   private readonly inside: ReadonlySet<string>;
   private readonly roles: Pair[Side]['roles'];
@@ -83,7 +84,7 @@ export class Stage {
   private readonly changed = new Set<string>();
 
   private constructor(
-    private readonly seat: Seat,
+    private readonly harness: Harness,
     pair: Pair,
     side: Side,
   ) {
@@ -91,7 +92,7 @@ export class Stage {
     this.inside = new Set([...pair.inside.map(({ name }) => name), 'ai-debian', 'ai-dvm', ...NEVER]);
     for (const { name, tags } of pair[side].qubes)
       if (tags.some((tag) => OF_A_WORLD.test(tag))) this.changed.add(name);
-    const { host } = seat.sim;
+    const { host } = harness.sim;
     const call = host.call.bind(host);
     host.call = (request) => {
       this.recorded?.push(Buffer.from(request).toString('latin1'));
@@ -102,12 +103,12 @@ export class Stage {
     host.freeDispid = () => ++dispid;
   }
 
-  static async set(dom0: Dom0, pair: Pair, side: Side): Promise<Stage> {
-    return new Stage(await dom0.seat(pair, side), pair, side);
+  static async start(dom0: Dom0, pair: Pair, side: Side): Promise<ObservedHost> {
+    return new ObservedHost(await dom0.start(pair, side), pair, side);
   }
 
-  strike(): Promise<void> {
-    return this.seat.leave();
+  close(): Promise<void> {
+    return this.harness.close();
   }
 
   /** Makes the call, while changes outside happen on this side. */
@@ -116,8 +117,8 @@ export class Stage {
     this.recorded = [];
     const told =
       via === 'policy'
-        ? this.seat.call(target, service, payload).then(({ exit, stdout }) => `${exit} ${stdout}`)
-        : this.seat.direct(service, target, payload);
+        ? this.harness.call(target, service, payload).then(({ exit, stdout }) => `${exit} ${stdout}`)
+        : this.harness.direct(service, target, payload);
     const changed = this.change(meanwhile);
     const reply = await ends(`${service} on ${target}: ${payload}`, told);
     const asked = this.recorded
@@ -142,7 +143,7 @@ export class Stage {
   private async carryOut(change: Change): Promise<unknown> {
     if ((change.do === 'tag' || change.do === 'untag') && OF_A_WORLD.test(change.tag))
       this.changed.add(change.name);
-    const { host } = this.seat.sim;
+    const { host } = this.harness.sim;
     const admin = (method: string, dest: string, argument = '', payload = '') =>
       host.call(Buffer.from(`${method}+${argument} dom0 name ${dest}\0${payload}`));
     switch (change.do) {
@@ -166,7 +167,7 @@ export class Stage {
         return backend && host.plug(deviceOf(backend, device));
       }
       case 'lab':
-        return this.seat.direct(change.service, change.target, change.payload, 'lab-control');
+        return this.harness.direct(change.service, change.target, change.payload, 'lab-control');
       default:
         return admin(`admin.vm.${change.do}`, change.name);
     }
@@ -188,7 +189,7 @@ export class Stage {
     return request
       .replace(/(?<![A-Za-z0-9_.-])[A-Za-z][A-Za-z0-9_.-]*/g, (word) => {
         const known = this.inside.has(word) || said.includes(word) || word.startsWith('ai-');
-        return known || this.seat.sim.host.find(word) === undefined ? word : '<outside>';
+        return known || this.harness.sim.host.find(word) === undefined ? word : '<outside>';
       })
       .replace(/\b1\d{9}\b/g, '<time>')
       .replace(/\0[A-Za-z0-9]{32}$/, '\0<token>');
@@ -196,7 +197,7 @@ export class Stage {
 
   /** The actual state of the inside qubes, except for references to the outside. */
   truth(): string[] {
-    return this.seat.sim.host
+    return this.harness.sim.host
       .snapshot()
       .qubes.filter(({ tags }) => tags.includes('ai-managed') || tags.includes('ai-tombstone'))
       .map((qube) =>

@@ -1,6 +1,6 @@
 import type { HostSnapshot } from '../../../model/snapshot.js';
 import { deviceOf } from '../../../sim/host/populate.js';
-import { configure, roomy, type Seat } from '../host.js';
+import { configure, type Harness, roomy } from '../../support/harness.js';
 
 export type Qube = HostSnapshot['qubes'][number];
 
@@ -14,16 +14,16 @@ export interface Verb {
   readonly service: string;
   /** The operator's changes to dom0's files before. */
   readonly configure?: (root: string) => void;
-  readonly prepare?: (at: Seat) => Promise<unknown>;
-  readonly call: (at: Seat) => Promise<unknown>;
+  readonly prepare?: (at: Harness) => Promise<unknown>;
+  readonly call: (at: Harness) => Promise<unknown>;
   /** Whether the effect is complete, by the host's actual state. */
   readonly whole: (qube: (name: string) => Qube | undefined) => boolean;
 }
 
 const ONE = 'ai-one';
-const create = (at: Seat, more: object = {}) =>
+const create = (at: Harness, more: object = {}) =>
   at.call('@adminvm', 'qmcp.spawn.Create', { name: ONE, template: 'ai-debian', ...more });
-const running = (at: Seat) => create(at, { start: true });
+const running = (at: Harness) => create(at, { start: true });
 
 /** A qube of the world, at the tier of its template, with nothing that belongs to others. */
 const isBorn = (qube: Qube | undefined) =>
@@ -32,7 +32,7 @@ const isBorn = (qube: Qube | undefined) =>
 
 const DISK = { class: 'block', backend: ONE, device: 'sda' };
 
-async function twoWithADisk(at: Seat): Promise<void> {
+async function twoWithADisk(at: Harness): Promise<void> {
   for (const name of [ONE, 'ai-two'])
     await at.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', start: true });
   const { host } = at.sim;
