@@ -1,10 +1,11 @@
 import type { Readable, Writable } from 'node:stream';
-import { StdioServerTransport, serveStdio } from '../vendor/mcp.js';
+import { serveStdio } from '../vendor/mcp.js';
 import { ChangeWatcher } from './changes.js';
 import { type McpOptions, mcpServer } from './server.js';
+import { StdioTransport } from './stdio-transport.js';
 
 export interface McpConnection {
-  /** Resolves when the client has closed its end of the input. */
+  /** Resolves when the client has closed its end of the input and has its answers, or the connection is broken. */
   readonly closed: Promise<void>;
   /** Aborts the calls in progress and closes the connection. */
   close(): Promise<void>;
@@ -15,10 +16,6 @@ export function serveMcp(
   options: McpOptions & { readonly stdin: Readable; readonly stdout: Writable },
 ): McpConnection {
   const { stdin, stdout, log } = options;
-  const closed = new Promise<void>((resolve) => {
-    for (const event of ['end', 'close', 'error']) stdin.once(event, () => resolve());
-    stdout.once('error', () => resolve());
-  });
   /** The client's subscriptions: addresses in the era of 2025, open streams in the later one. */
   const subscriptions = { addresses: new Set<string>(), streams: new Set<unknown>() };
   let notify = (_uri: string): void => {};
@@ -26,7 +23,7 @@ export function serveMcp(
   const updateWatcher = () =>
     watcher.setActive(subscriptions.addresses.size + subscriptions.streams.size > 0);
 
-  const transport = new StdioServerTransport(stdin, stdout);
+  const transport = new StdioTransport(stdin, stdout);
   const handle = serveStdio(
     ({ era }) => {
       const server = mcpServer(options, true, {
@@ -59,12 +56,16 @@ export function serveMcp(
     }
     deliver?.(message);
   };
-  closed.then(() => watcher.setActive(false));
+  const teardown = transport.onclose;
+  const closed = new Promise<void>((resolve) => {
+    transport.onclose = () => {
+      watcher.setActive(false);
+      teardown?.();
+      resolve();
+    };
+  });
   return {
     closed,
-    close: async () => {
-      watcher.setActive(false);
-      await handle.close();
-    },
+    close: () => handle.close(),
   };
 }
