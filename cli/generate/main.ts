@@ -17,6 +17,7 @@ import { formatted, pretty, ROOT, report, writeChanged } from './files.js';
 import { cliPage } from './pages/cli.js';
 import { configPage } from './pages/config.js';
 import { errorsPage } from './pages/errors.js';
+import { featuresPage } from './pages/features.js';
 import { invariantsPage } from './pages/invariants.js';
 import { limitsPage } from './pages/limits.js';
 import { namesPage } from './pages/names.js';
@@ -87,6 +88,7 @@ async function main(check: boolean): Promise<number> {
     'cli.md': cliPage(),
     'limits.md': limitsPage(spec),
     'names.md': namesPage(),
+    'features.md': featuresPage(spec),
   }).map(([name, text]) => [join(reference, name), `${text.trimEnd()}\n`] as const);
   const derived = [
     ...pages,

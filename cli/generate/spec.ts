@@ -21,6 +21,7 @@ export interface Spec {
   readonly types: Readonly<Record<string, unknown>>;
   readonly invariants: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly refusals: Readonly<Record<string, unknown>>;
+  readonly features: Readonly<Record<'acts_inside' | 'acts_outside', Readonly<Record<string, string>>>>;
   readonly membership: readonly Readonly<Record<string, unknown>>[];
   /** By group. */
   readonly limits: Readonly<Record<string, Readonly<Record<string, Limit>>>>;
@@ -29,7 +30,7 @@ export interface Spec {
 const DUMP = `import json, spec
 print(json.dumps({
     "names": vars(spec.NAMES), "steps": spec.STEPS, "types": spec.TYPES, "invariants": spec.INVARIANTS,
-    "refusals": spec.REFUSALS, "membership": spec.MEMBERSHIP, "limits": spec.table("limits"),
+    "refusals": spec.REFUSALS, "membership": spec.MEMBERSHIP, "features": spec.FEATURES, "limits": spec.table("limits"),
 }))`;
 
 export function readSpec(): Spec {

@@ -82,8 +82,11 @@ def _service(world, name, contract, principal):
     tiers = TIERS[TIERS.index(contract.target["capability"]) :]
     # A guest service never starts a qube. It runs as root inside the qube and drops to the user it is asked for. In a qube that an
     # agent may only look at, it runs as the qube's own user.
-    user = "" if tiers[0] == TIERS[0] else "user=root "
-    action = "allow target=@adminvm" if contract.route == "dom0" else f"allow {user}autostart=no"
+    action = (
+        "allow target=@adminvm"
+        if contract.route == "dom0"
+        else f"allow {'user=root ' if tiers[0] != TIERS[0] else ''}autostart=no"
+    )
     if tiers[0] != TIERS[0]:
         yield _rule(name, principal, _tag(world.guard), "deny")
     # A disposable has every tag of its template, from before its birth is finished, and if it is not the world's at all: its

@@ -3,9 +3,9 @@ argument a name of the world's shape. It returns a part of the reply, or None; w
 
 import asyncio
 
-from spec import FEATURE, LIMITS, NAMES, REFUSAL
+from spec import FEATURE, LIMITS, NAMES, REFUSAL, TYPES
 
-from . import budget, egress, invariants
+from . import budget, egress, invariants, schema
 from .births import clone, create, disposable, entomb, restore
 from .devices import attach, detach, list_devices
 from .effects import act
@@ -160,7 +160,7 @@ async def set_properties(call, qube, **values):
 
 
 async def set_feature(call, qube, feature, value=None):
-    if feature not in call.world.features:
+    if not (feature in call.world.features and schema.fits(TYPES["settable_feature"], feature)):
         raise Refused(REFUSAL.not_permitted)  # INVARIANT props.allowlist
     await _replace(call, qube, "feature", feature, value)
 

@@ -2,11 +2,12 @@
 unusable: a ceiling that was misspelt must not be a ceiling that is missing. A key that is left out is the least authority."""
 
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from qmcpd import schema
 from qmcpd.errors import Misconfigured
-from spec import LIMITS, MEMBERSHIP, SHAPES, TAGS, TIERS
+from spec import FEATURES, LIMITS, MEMBERSHIP, NAMES, SHAPES, TAGS, TIERS, TYPES
 
 from .rules import is_rule
 
@@ -140,6 +141,14 @@ def load(path):
     )
 
 
+def _side_effect(feature):
+    """What happens on the host when somebody sets it."""
+    known = (
+        words for name, words in FEATURES["acts_outside"].items() if fnmatchcase(feature, name)
+    )
+    return f"the host {next(known, 'may do anything: qmcp does not know it')}"
+
+
 def _disagreement(tables):
     """What has the right shape and cannot be: `(path, what was expected)`."""
     if not tables:
@@ -153,6 +162,11 @@ def _disagreement(tables):
         )
         for wrong, key, expected in (
             (
+                name in NAMES.reserved_world,
+                (),
+                f"another name for a world: this one stands for {NAMES.reserved_world.get(name)}",
+            ),
+            (
                 table.get("birth_gateway", "") not in [*gateways, ""],
                 ("birth_gateway",),
                 "one of this world's gateways",
@@ -161,6 +175,15 @@ def _disagreement(tables):
                 not set(gateways).isdisjoint(principals),
                 ("gateways",),
                 "no principal: it cannot be a gateway",
+            ),
+            *(
+                (
+                    not schema.fits(TYPES["settable_feature"], feature),
+                    ("features",),
+                    "features that act only inside the qube that has them: x-NAME, service.x-NAME, or one of "
+                    f"{', '.join(FEATURES['acts_inside'])}; with {feature!r}, {_side_effect(feature)}",
+                )
+                for feature in table.get("features", ())
             ),
             (
                 not all(is_rule(rule, ceiling=True) for rule in table.get("egress", ())),

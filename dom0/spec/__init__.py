@@ -46,11 +46,13 @@ MEMBERSHIP = table("membership")["row"]
 REFUSAL = SimpleNamespace(**{code.replace("-", "_"): code for code in REFUSALS})
 _LIMITS = {key: one["is"] for group in table("limits").values() for key, one in group.items()}
 LIMITS = SimpleNamespace(**_LIMITS)
+FEATURES = table("features")
 STEPS = {name: _step(step) for name, step in _STEPS["step"].items()}
 _NAMED = table("types") | _NAMES | _LIMITS
 _NAMED |= {
     "tiers": list(TIERS),
     "least_tier": TIERS[0],
+    "features_inside": list(FEATURES["acts_inside"]),
     "settable": [name.rstrip("?") for name in STEPS["property"]["arguments"] if name != "qube"],
 }
 TYPES, INVARIANTS = filled(table("types")), filled(table("invariants"))

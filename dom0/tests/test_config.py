@@ -1,10 +1,15 @@
+import asyncio
+import json
 import os
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
-from qmcpd.errors import Misconfigured
+from qmcpd import steps
+from qmcpd.errors import Misconfigured, Refused
 from settings import config
+from spec import FEATURES, NAMES
 
 SHIPPED = Path(__file__).parent.parent / "qmcp.toml"
 GOOD = """\
@@ -26,6 +31,48 @@ class Reading(unittest.TestCase):
             return config.load(file.name)
 
     # ATTACK 16
+    def test_a_principal_has_no_dot_in_its_name_because_qubesd_tags_with_it(self):
+        with self.assertRaises(Misconfigured) as caught:
+            self.load(GOOD.replace("principal.mcp-control", 'principal."mcp.control"'))
+        self.assertIn("without a dot, because qubesd tags with it", str(caught.exception))
+
+    def test_no_world_has_a_name_that_stands_for_something_else(self):
+        for name in ("all", "guivm", "audiovm", "relayvm", "created", "disp", "anon"):
+            with self.subTest(name=name), self.assertRaises(Misconfigured) as caught:
+                self.load(GOOD.replace("world.ai", f"world.{name}"))
+            self.assertIn(f"world.{name}: expected another name", str(caught.exception))
+            self.assertIn(NAMES.reserved_world[name], str(caught.exception))
+
+    def test_a_feature_can_be_listed_while_it_acts_only_inside_its_qube(self):
+        listed = ["x-note", "service.x-mine", "service.cups", *FEATURES["acts_inside"]]
+        text = GOOD.replace("[world.ai]", f"[world.ai]\nfeatures = {json.dumps(listed)}")
+        self.assertEqual(self.load(text).worlds["ai"].features, listed)
+
+    def test_a_feature_that_the_host_acts_on_cannot_be_listed_and_the_message_says_what_it_does(
+        self,
+    ):
+        outside = {
+            name.replace("*", "any"): words for name, words in FEATURES["acts_outside"].items()
+        }
+        unknown = dict.fromkeys(
+            ("service.new-in-5.0", "new", "X-note", "xnote", "service.", "x-", "x-" + "a" * 60),
+            "may do anything: qmcp does not know it",
+        )
+        self.assertEqual(outside["service.meminfo-writer"][:13], "writes maxmem")
+        for name, words in (outside | unknown).items():
+            text = GOOD.replace("[world.ai]", f'[world.ai]\nfeatures = ["x-note", "{name}"]')
+            with self.subTest(feature=name), self.assertRaises(Misconfigured) as caught:
+                self.load(text)
+            self.assertIn("world.ai.features: ", str(caught.exception))
+            self.assertIn(f"with {name!r}, the host {words}", str(caught.exception))
+
+    def test_a_step_sets_no_feature_that_acts_outside_whatever_the_world_lists(self):
+        world = SimpleNamespace(features=["service.meminfo-writer", "qemu-extra-args"])
+        for name in world.features:
+            with self.assertRaises(Refused) as caught:
+                asyncio.run(steps.set_feature(SimpleNamespace(world=world), None, name, "1"))
+            self.assertEqual(caught.exception.code, "not-permitted")
+
     def test_a_file_that_may_not_be_read_is_unusable_and_not_taken_for_an_empty_one(self):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "qmcp.toml"
@@ -155,8 +202,8 @@ class Reading(unittest.TestCase):
             (GOOD + '[[world.ai.egress]]\nto = "*"\nports = "80"', "world.ai.egress: ", "rules"),
             (
                 GOOD.replace("[world.ai]", '[world.ai]\nfeatures = ["qmcp-network"]'),
-                "world.ai.features.0: ",
-                "service.NAME",
+                "world.ai.features: ",
+                "x-NAME",
             ),
             (
                 GOOD.replace("[world.ai]", '[world.ai]\nproperties = ["netvm"]'),

@@ -96,6 +96,15 @@ describe('a qube created by another', () => {
     ]);
     expect(disposable?.features.get('appmenus-dispvm')).toBe('1');
   });
+
+  test('a qube whose creator has a dot in its name is made, gets no tag of its creator, and the caller gets no reply', async () => {
+    const { host, ask } = hostOf();
+    const template = { argument: 'ai-debian', payload: 'name=mcp.control label=red' };
+    expect(await ask('admin.vm.Create.AppVM', 'dom0', template)).toMatchObject({ kind: 'ok' });
+    const made = { argument: 'ai-debian', source: 'mcp.control', payload: 'name=ai-x label=red' };
+    expect(await ask('admin.vm.Create.AppVM', 'dom0', made)).toMatchObject({ kind: 'none' });
+    expect([...(host.qube('ai-x')?.tags ?? [])].filter((tag) => tag.includes('created'))).toEqual([]);
+  });
 });
 
 describe('a start of a qube', () => {

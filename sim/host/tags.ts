@@ -1,9 +1,13 @@
-import { errors } from './errors.js';
+import { errors, NoReply } from './errors.js';
 import type { Qube } from './qube.js';
 import type { HostState } from './state.js';
 
-/** Adding an existing tag sends no event. */
+/**
+ * Adding an existing tag sends no event. The daemon refuses characters outside of this set with an exception that it expects nowhere: a
+ * qube whose creator has a dot in its name is made, and stays without a tag.
+ */
 export function addTag(host: HostState, qube: Qube, tag: string): void {
+  if (!/^[A-Za-z0-9_-]*$/.test(tag)) throw new NoReply('Invalid character in tag');
   if (qube.tags.has(tag)) return;
   qube.tags.add(tag);
   host.fire(qube, `domain-tag-add:${tag}`, { tag });

@@ -120,6 +120,17 @@ export const NAMES = Object.freeze({
     'qubes.SyncAppMenus',
   ],
   classes: ['AppVM', 'DispVM', 'RemoteVM', 'StandaloneVM', 'TemplateVM'],
+  reserved_world: {
+    all: 'every world, when it is frozen',
+    anon: "the host's own tags, such as anon-vm",
+    audiovm: 'tags that qubesd gives and takes away',
+    backup: 'tags that qubesd gives and takes away',
+    created: 'tags that qubesd gives, and nobody sets',
+    disp: 'tags that qubesd gives, and nobody sets',
+    guivm: 'tags that qubesd gives and takes away',
+    relayvm: 'tags that qubesd gives and takes away',
+    whonix: "the host's own tags, such as whonix-updatevm",
+  },
   power_state: {
     Halted: 'halted',
     Crashed: 'halted',

@@ -12,6 +12,12 @@ export const TYPES = Object.freeze({
     pattern: '^(?!(?:none|default|dom0|Domain-0|.*-dm)$)[a-zA-Z][a-zA-Z0-9_.-]*$',
     maxLength: 31,
   },
+  principal_name: {
+    description: 'a qube name without a dot, because qubesd tags with it',
+    type: 'string',
+    pattern: '^(?!(?:none|default|dom0|Domain-0|.*-dm)$)[a-zA-Z][a-zA-Z0-9_-]*$',
+    maxLength: 31,
+  },
   parameter: {
     description: 'a parameter: a letter, then at most 31 letters, digits and underscores',
     type: 'string',
@@ -48,6 +54,30 @@ export const TYPES = Object.freeze({
   },
   switch: {
     type: 'boolean',
+  },
+  settable_feature: {
+    anyOf: [
+      {
+        type: 'string',
+        pattern: '^(?:service[.])?x-[a-zA-Z0-9_.-]+$',
+        maxLength: 56,
+      },
+      {
+        enum: [
+          'service.avahi',
+          'service.crond',
+          'service.cups',
+          'service.disable-default-route',
+          'service.disable-dns-server',
+          'service.evolution-data-server',
+          'service.exim4',
+          'service.getty',
+          'service.no-qubesincoming-cleanup',
+          'service.ntpd',
+          'service.tracker',
+        ],
+      },
+    ],
   },
   text: {
     type: 'string',

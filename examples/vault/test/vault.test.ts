@@ -153,7 +153,7 @@ test('an operator brings it into dom0 step by step, and until the last of them i
     );
     const review = await host.admin('contract', 'review', ...files);
     expect(review.out).toMatch(/qmcp\.vault\.Sign\n[^\n]*\n.*belongs to the plugin vault: write/);
-    expect(review.out).toContain('runs inside that qube; dom0 sees the call, but none of its bytes');
+    expect(review.out).toContain("runs inside that qube, as the qube's own user");
     expect(await host.admin('contract', 'install', '--yes', ...files)).toMatchObject({ code: 0 });
     expect(await state()).toEqual(['service-unusable']);
 
