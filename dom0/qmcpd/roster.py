@@ -89,18 +89,21 @@ class Roster:
         async for subject, event in self._host.events():
             tag = event.partition(":")[2]
             watched = self.world.watched if subject in self.known else self.world.signs
+            stays = event != "domain-delete"
+            if event == f"domain-tag-add:{self.world.umbrella}":
+                self.known.add(subject)
             if event == "connection-established":
                 self._begun.clear()
                 await self._look_around()
                 self._connected.set()
             elif tag in watched and subject not in self._begun | self._journal.births():
-                row = await self._put_right(await self.look(subject))
-                self.known |= {subject} if row.get("known") else set()
+                stays = (await self._put_right(await self.look(subject))).get("known", False)
+                self.known |= {subject} if stays else set()
             if subject in self.known:
                 for queue in self._queues:
                     if not queue.full():
                         queue.put_nowait((subject, event))
-            if event == "domain-delete":
+            if not stays:
                 self.known.discard(subject)
             # A birth ends with its mark, or in nothing.
             if event == "domain-delete" or tag in {

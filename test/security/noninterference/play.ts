@@ -7,7 +7,7 @@ import { deviceOf } from '../../../sim/host/populate.js';
 import { python } from '../../../sim/python.js';
 import { packageFile } from '../../../sim/root.js';
 import { Harness } from '../../support/harness.js';
-import { ends } from '../../support/waiting.js';
+import { ends, until } from '../../support/waiting.js';
 import type { Call } from './calls.js';
 import { type Change, NEVER, type Pair, type Side, worldOf } from './hosts.js';
 
@@ -72,16 +72,19 @@ export class Dom0 {
   }
 }
 
-/** Tags that mean something in one of the worlds: qmcpd looks at a qube whose tags of these change. */
+/** Tags with a meaning in one of the worlds: qmcpd looks by itself at a qube that gets or loses one. */
 const OF_A_WORLD = /^(ai|lab)-/;
+/** An outside qube on both hosts, from which qmcpd takes a tag when it has come as far as that in the events. */
+const PROBE = 'probe-of-events';
+
+const isOfAWorld = (change: Change): boolean =>
+  (change.do === 'tag' || change.do === 'untag') && OF_A_WORLD.test(change.tag);
 
 /** One of the two hosts at work. */
 export class ObservedHost {
   private recorded: string[] | undefined;
   private readonly inside: ReadonlySet<string>;
   private readonly roles: Pair[Side]['roles'];
-  /** Qubes outside whose tags changed: qmcpd looks at them by itself, and removes what would open them. */
-  private readonly changed = new Set<string>();
 
   private constructor(
     private readonly harness: Harness,
@@ -90,8 +93,6 @@ export class ObservedHost {
   ) {
     this.roles = pair[side].roles;
     this.inside = new Set([...pair.inside.map(({ name }) => name), 'ai-debian', 'ai-dvm', ...NEVER]);
-    for (const { name, tags } of pair[side].qubes)
-      if (tags.some((tag) => OF_A_WORLD.test(tag))) this.changed.add(name);
     const { host } = harness.sim;
     const call = host.call.bind(host);
     host.call = (request) => {
@@ -104,7 +105,10 @@ export class ObservedHost {
   }
 
   static async start(dom0: Dom0, pair: Pair, side: Side): Promise<ObservedHost> {
-    return new ObservedHost(await dom0.start(pair, side), pair, side);
+    const observed = new ObservedHost(await dom0.start(pair, side), pair, side);
+    await observed.admin('admin.vm.Create.AppVM', 'dom0', '', `name=${PROBE} label=red`);
+    await observed.caughtUp();
+    return observed;
   }
 
   close(): Promise<void> {
@@ -114,15 +118,17 @@ export class ObservedHost {
   /** Makes the call, while changes outside happen on this side. */
   async play(call: Call, meanwhile: readonly Change[]): Promise<Told> {
     const { via, service, target, payload } = call;
+    // The looks that these cause do not depend on the call: they end before it begins.
+    await this.change(meanwhile.filter(isOfAWorld));
     this.recorded = [];
     const told =
       via === 'policy'
         ? this.harness.call(target, service, payload).then(({ exit, stdout }) => `${exit} ${stdout}`)
         : this.harness.direct(service, target, payload);
-    const changed = this.change(meanwhile);
+    const changed = this.change(meanwhile.filter((change) => !isOfAWorld(change)));
     const reply = await ends(`${service} on ${target}: ${payload}`, told);
     const asked = this.recorded
-      .filter((request) => !this.isPuttingRight(request))
+      .filter((request) => !request.includes(` name ${PROBE}\0`))
       .map((request) => this.seen(request, call));
     this.recorded = undefined;
     await changed;
@@ -138,14 +144,24 @@ export class ObservedHost {
       this.recorded = recorded;
       await done;
     }
+    if (changes.some(isOfAWorld)) await this.caughtUp();
+  }
+
+  /** Each world's events are followed one after the other. */
+  private async caughtUp(): Promise<void> {
+    for (const tag of ['ai-born', 'lab-born']) {
+      await this.admin('admin.vm.tag.Set', PROBE, tag);
+      await until(() => !this.harness.sim.host.find(PROBE)!.tags.has(tag));
+    }
+  }
+
+  private admin(method: string, dest: string, argument = '', payload = ''): Promise<unknown> {
+    return this.harness.sim.host.call(Buffer.from(`${method}+${argument} dom0 name ${dest}\0${payload}`));
   }
 
   private async carryOut(change: Change): Promise<unknown> {
-    if ((change.do === 'tag' || change.do === 'untag') && OF_A_WORLD.test(change.tag))
-      this.changed.add(change.name);
     const { host } = this.harness.sim;
-    const admin = (method: string, dest: string, argument = '', payload = '') =>
-      host.call(Buffer.from(`${method}+${argument} dom0 name ${dest}\0${payload}`));
+    const admin = this.admin.bind(this);
     switch (change.do) {
       case 'create':
         return admin('admin.vm.Create.AppVM', 'dom0', '', `name=${change.name} label=${change.label}`);
@@ -171,13 +187,6 @@ export class ObservedHost {
       default:
         return admin(`admin.vm.${change.do}`, change.name);
     }
-  }
-
-  /** Whether it is qmcpd's own, about a qube whose tags changed: no call waits for it. */
-  private isPuttingRight(request: string): boolean {
-    const [, method, dest] =
-      /^(admin\.vm\.(?:List|tag\.(?:List|Remove)))\+\S* dom0 name (\S+)\0/.exec(request) ?? [];
-    return method !== undefined && this.changed.has(dest!);
   }
 
   /**
