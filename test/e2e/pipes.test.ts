@@ -49,6 +49,8 @@ beforeEach(() => {
   });
 });
 afterEach(() => {
+  // Output that the test did not read must not become that of the next server.
+  server.stdout!.removeAllListeners('data').destroy();
   server.kill('SIGKILL');
 });
 
