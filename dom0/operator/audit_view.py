@@ -149,7 +149,7 @@ def _rows(entries: list[Entry]) -> Answer:
                 **{key: shown(entry.get(key)) for key in ("time", "call", "principal", "service")},
                 "what": shown(entry.get("kind")),
                 "on": shown(", ".join(qubes(entry)) or entry.get("target")),
-                "result": shown(entry.get("code", "")),
+                "result": shown(entry.get("code") or entry.get("words", "")),
             }
             for entry in entries
         ]

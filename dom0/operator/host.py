@@ -81,7 +81,7 @@ async def members(qubesd, worlds):
         qube = await qubesd.look(name)
         for world in worlds.values():
             if world.membership(qube.klass, qube.tags).get("known"):
-                found.append(Member(name, world, *qube[1:], await entombed(qubesd, name)))
+                found.append(Member(name, world, *qube[1:4], await entombed(qubesd, name)))
     return found
 
 

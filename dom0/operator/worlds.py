@@ -54,11 +54,7 @@ async def _worlds(root, name=None):
 
 
 async def _world(qubesd, root, world, own, granted):
-    counted = Budget(qubesd)
-    counted.world, counted.roster = (
-        world,
-        SimpleNamespace(names=partial(_names, own)),
-    )
+    counted = Budget(qubesd, SimpleNamespace(world=world, names=partial(_names, own)))
     budget = [{"line": line, **row} for line, row in (await counted.status()).items()]
     for row in budget:
         row |= dict.fromkeys(("used", "left")) if row["line"] in COUNTED_BY_QMCPD else {}

@@ -131,7 +131,9 @@ async def main():
     log = AuditLog(options.root / "var/log/qmcp/audit.log")
     kernel = Kernel(settings, qubesd, known, journal, log)
     await kernel.settle_unfinished()
-    housekeeper = asyncio.create_task(kernel.keep_house())  # a task lives while somebody holds it
+    housekeeper = asyncio.create_task(
+        kernel.retry_unfinished()
+    )  # a task lives while somebody holds it
     listener = _listener(options.root / "run/qmcp/qmcpd.sock")
     server = asyncio.create_task(Daemon(kernel).serve(listener))
     stop = asyncio.Event()

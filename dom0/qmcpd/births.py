@@ -1,30 +1,38 @@
 """How a qube of a world comes into being, ends, and comes back.
 
-Every birth has the same shape: made by qubesd in the principal's name, so that it is stamped from the start; narrowed; read
-back; and only when the call is committed given its tier and its mark, which make it one of the world's.
+Every birth has the same shape: qubesd makes the qube in the principal's name, so that it is stamped from the start; it is narrowed and
+read back; and only at the commit, when its source was judged again, it gets its tier and its mark, which make it one of the world's.
 """
 
 import time
+from functools import partial
 from typing import NamedTuple
 
 from spec import FEATURE, LIMITS, NAMES, REFUSAL, TIERS
 
 from . import invariants
 from .budget import Charge, running
-from .effects import act
+from .effects import act, carry_out, perform
 from .errors import Refused
 from .qubesd import Qube
 
 UNDO = [["halt"], ["remove"]]
 
 
+async def _outlets(call, qube):
+    """What a qube can reach: its network, and its outbound rules."""
+    properties = await call.host.properties(qube.name)
+    return properties["netvm"][0], await call.host.get(qube.name, "firewall")
+
+
 class Birth(NamedTuple):
     name: str
     source: Qube
     kind: str
+    stamp: str
     netvm: str
     disk: int  # bytes that outlive it
-    firewall: str | None = None
+    outlets: tuple | None = None  # of the source, when the child has the same
 
     def narrowing(self, world, settings):
         properties = {
@@ -32,27 +40,34 @@ class Birth(NamedTuple):
             **dict.fromkeys(NAMES.escape_hatches, ""),
             **settings,
         }
+        rules = invariants.birth_firewall(world, self.source.tags, self.outlets and self.outlets[1])
         return [
             *(["put", "property", key, value] for key, value in properties.items()),
             ["put", "feature", FEATURE.birth_network, self.netvm],
-            [
-                "put",
-                "firewall",
-                "",
-                invariants.birth_firewall(world, self.source.tags, self.firewall),
-            ],
+            ["put", "firewall", "", rules],
             *(["tag", tag] for tag in invariants.birth_restrictions(world, self.source.tags)),
         ]
 
-    def finish(self, world):
+    def marks(self, world):
         """The tags that end the birth: the last one makes it one of the world's. A disposable's says its tier, too."""
         tier = invariants.birth_tier(world, self.source)
         if self.kind == "DispVM":
-            return [["tag", world.tag("disposable", tier)]]
-        raised = [["tag", world.tag("tier", tier)]] if tier != TIERS[0] else []
-        return [*raised, ["tag", world.born]]
+            return [world.tag("disposable", tier)]
+        return [*([world.tag("tier", tier)] if tier != TIERS[0] else []), world.born]
 
-    async def read_back(self, call, stamp):
+    async def adopt(self, call):
+        """From here on its name means the qube that was made, and no other that gets the name."""
+        child = await call.host.look(self.name)
+        # INVARIANT birth.tagged-before-named
+        if not {call.world.umbrella, self.stamp} <= child.tags:
+            raise Refused(REFUSAL.failed)
+        call.host.pin(child)
+        marks = [["mark", tag, call.world.umbrella] for tag in self.marks(call.world)]
+        call.checks.append(partial(self._require_same, call))
+        call.at_commit.append(partial(perform, call.host, self.name, marks))
+        return child
+
+    async def read_back(self, call, child):
         tags, properties = await call.host.tags(self.name), await call.host.properties(self.name)
         declared = [
             kind
@@ -61,18 +76,17 @@ class Birth(NamedTuple):
             for kind in one["with"]["classes"]
         ]
         invariants.require_birth(
-            call.world, declared, self.kind, stamp, self.netvm, tags, properties
+            call.world, declared, self.kind, self.stamp, self.netvm, tags, properties
         )
         if self.disk and int((await call.host.volume(self.name))["size"]) != self.disk:
             raise Refused(REFUSAL.failed)
         # in reach of the steps that follow as it will be
-        call.qubes[self.name] = Qube(
-            self.name,
-            properties["klass"][0],
-            "",
-            tags | {tag for _, tag in self.finish(call.world)},
-        )
+        call.qubes[self.name] = child._replace(tags=tags | {*self.marks(call.world)})
         call.roster.expect(self.name)
+
+    async def _require_same(self, call):
+        if self.outlets and await _outlets(call, self.source) != self.outlets:
+            raise Refused(REFUSAL.busy)  # INVARIANT birth.egress-inherited
 
 
 async def create(
@@ -97,14 +111,9 @@ async def create(
     if private_size is not None and private_size < LIMITS.new_disk_bytes:
         raise Refused(REFUSAL.not_permitted)
     grow = [["resize", private_size]] if private_size else []
-    await _birth(
-        call,
-        Birth(name, template, kind, netvm, private_size or LIMITS.new_disk_bytes),
-        template.name,
-        label,
-        settings,
-        grow,
-    )
+    disk = private_size or LIMITS.new_disk_bytes
+    birth = Birth(name, template, kind, _stamp(call), netvm, disk)
+    await _birth(call, birth, template.name, label, settings, grow)
 
 
 async def clone(call, name, source):
@@ -121,26 +130,30 @@ async def clone(call, name, source):
     )
     if kind not in ("AppVM", "DispVMTemplate"):
         raise Refused(REFUSAL.not_permitted)  # INVARIANT birth.class
-    netvm = invariants.birth_network(call.world, properties["netvm"][0])
-    disk = int((await host.volume(source.name))["size"])
-    birth = Birth(name, source, kind, netvm, disk, await host.get(source.name, "firewall"))
+    disk, outlets = int((await host.volume(source.name))["size"]), await _outlets(call, source)
+    netvm = invariants.birth_network(call.world, outlets[0])
+    birth = Birth(name, source, kind, _stamp(call), netvm, disk, outlets)
     copy = [["copy_volume", source.name]]
     await _birth(call, birth, properties["template"][0], properties["label"][0], settings, copy)
 
 
+def _stamp(call, kind="stamp"):
+    return call.world.tag(kind, principal=call.principal)
+
+
 async def _birth(call, birth, template, label, settings, volume):
-    stamp = call.world.tag("stamp", principal=call.principal)
     # Asked first, so that undoing this birth can never take a qube that was there before.
     if await call.host.tags(birth.name) is not None:
         raise Refused(REFUSAL.name_taken)
+    given = await call.host.get(call.principal, "feature", FEATURE.created_with) or ""
+    if call.world.umbrella not in given.split(" "):
+        raise Refused(REFUSAL.failed)  # INVARIANT birth.tagged-before-named
     await call.admit(birth.name, Charge(qubes=1, disk=birth.disk), birth=True)
-    do = [
-        ["create", template, label, call.principal],
-        *birth.narrowing(call.world, settings),
-        *volume,
-    ]
-    await act(call, birth.name, do, UNDO, birth.finish(call.world), (stamp, call.world.born))
-    await birth.read_back(call, stamp)
+    call.intend(birth.name, UNDO, unborn=(birth.stamp, call.world.born))
+    await call.host.create(birth.name, template, label, call.principal)
+    child = await birth.adopt(call)
+    await act(call, birth.name, [*birth.narrowing(call.world, settings), *volume], UNDO)
+    await birth.read_back(call, child)
 
 
 async def disposable(call, template):
@@ -149,23 +162,23 @@ async def disposable(call, template):
     properties = await host.properties(template.name)
     if properties.get("template_for_dispvms", ("",))[0] != "True":
         raise Refused(REFUSAL.conflict)
-    netvm = invariants.birth_network(world, properties["netvm"][0])
-    firewall = await host.get(template.name, "firewall")
-    stamp = world.tag("disposable_stamp", principal=call.principal)
+    outlets, stamp = await _outlets(call, template), _stamp(call, "disposable_stamp")
+    netvm = invariants.birth_network(world, outlets[0])
     await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
-    async with call.alone(
-        [f"?{stamp}"]
-    ):  # while a disposable has no name, it is its principal's only one
-        # Another one, of whatever tier, is not what is to be undone.
-        call.intend("", UNDO, unborn=(stamp, *sorted(world.kinds["disposable"])))
+    # Another one, of whatever tier, is not what is to be undone.
+    unborn = (stamp, *sorted(world.kinds["disposable"]))
+    # While a disposable has no name, it is its principal's only one.
+    async with call.lock([f"?{stamp}"]):
+        call.intend("", UNDO, unborn=unborn)
         name = await host.create_disposable(template.name, call.principal)
-        birth = Birth(name, template, "DispVM", netvm, 0, firewall)
-        call.named(name, UNDO, birth.finish(world), (stamp, birth.finish(world)[-1][1]))
+        call.assign_name(name, UNDO, unborn)
+    birth = Birth(name, template, "DispVM", stamp, netvm, 0, outlets)
+    child = await birth.adopt(call)
     # It has every tag of its template, and is nobody's while it lacks its mark.
     # INVARIANT tags.operator-only
     strip = [["untag", tag] for tag in sorted({world.born, *world.kinds["tier"]})]
     await act(call, name, [*strip, *birth.narrowing(world, {})], UNDO)
-    await birth.read_back(call, stamp)
+    await birth.read_back(call, child)
     if await host.state(name) != "Running":  # one that qubesd had ready is
         await act(call, name, [["start"]], [])
     return {"name": name}
@@ -177,22 +190,31 @@ async def disposable(call, template):
 async def entomb(call, qube):
     """Halt and mark. What it may be is left to its tags, so that one the operator takes meanwhile is taken for good. A disposable
     has nothing to keep."""
-    end = UNDO
+    end, leave, world = UNDO, [], call.world
     if (await call.host.list(qube.name))[qube.name][0] != "DispVM":
-        now = ["put", "feature", FEATURE.entombed, str(int(time.time()))]
-        end = [["halt"], now, ["tag", call.world.tombstone]]  # INVARIANT remove.is-a-tombstone
-    await act(call, qube.name, end, end)
+        now = str(int(time.time()))
+        # INVARIANT remove.is-a-tombstone
+        end = [
+            ["halt"],
+            ["put", "feature", FEATURE.entombed, now],
+            ["mark", world.tombstone, world.umbrella],
+        ]
+        leave = [["match_tombstone", world.tombstone, now]]
+    await act(call, qube.name, end, end, leave)
     return {"removed": qube.name}
 
 
 async def restore(call, qube):
-    """Back to what it is by the tags it has now: the mark that hides it goes, and nothing is given."""
+    """Back to what it is by the tags it has now: the mark that hides it goes, and nothing is given. It goes at the commit, and is
+    never put back: if it is gone, the qube is restored, whoever took it off."""
     tombstone, when = (
         call.world.tombstone,
         await call.host.get(qube.name, "feature", FEATURE.entombed),
     )
     if time.time() > int(when or 0) + call.world.tombstone_days * 86400:
         raise Refused(REFUSAL.not_found)
-    do = [["put", "feature", FEATURE.entombed, None], ["untag", tombstone]]
-    await act(call, qube.name, do, [["put", "feature", FEATURE.entombed, when], ["tag", tombstone]])
+    undo = [["match_tombstone", tombstone, when]]
+    await act(call, qube.name, [["put", "feature", FEATURE.entombed, None]], undo, undo)
+    done = [["untag", tombstone]]
+    call.at_commit.append(partial(carry_out, call.host, qube.name, done))
     return {"restored": qube.name}

@@ -39,17 +39,18 @@ def running(properties):
 
 
 class Budget:
-    """One world's; `world` is what the configuration says of it now."""
+    """One world's; its roster knows its qubes, and what the configuration says of it now. `unfinished`: `[(id, intent)]` of calls
+    that were interrupted."""
 
-    def __init__(self, host):
-        self.world, self.roster, self._host = None, None, host
+    def __init__(self, host, roster, unfinished=list):
+        self._host, self._roster, self._unfinished = host, roster, unfinished
         self._admitted, self._peaks, self._times = {}, {}, {line: deque() for line in RATES}
-        self._calls = self.turned_away = 0  # the latter in a row, for being too many
+        self._calls = self.consecutive_rejections = 0  # the latter in a row, for being too many
         self._one_by_one = asyncio.Lock()
 
     @contextmanager
     def call(self):
-        if self._calls >= self.world.budget["concurrent_calls"]:
+        if self._calls >= self._roster.world.budget["concurrent_calls"]:
             raise Refused(REFUSAL.busy)  # INVARIANT budget.hard
         self._calls += 1
         try:
@@ -58,10 +59,12 @@ class Budget:
             self._calls -= 1
 
     def count(self, line):
-        self.turned_away = self.turned_away + 1 if line == "calls_per_minute" else 0
-        if self._counted(line) >= self.world.budget[line]:
+        self.consecutive_rejections = (
+            self.consecutive_rejections + 1 if line == "calls_per_minute" else 0
+        )
+        if self._counted(line) >= self._roster.world.budget[line]:
             raise Refused(REFUSAL.rate_limited)  # INVARIANT budget.hard
-        self.turned_away = 0
+        self.consecutive_rejections = 0
         self._times[line].append(time.monotonic())
 
     def _counted(self, line):
@@ -76,7 +79,7 @@ class Budget:
             usage = await self._usage()
             before = _total(usage)
             usage[key] = _most(usage.get(key, Charge()), charge)
-            after, limits = _total(usage), self.world.budget
+            after, limits = _total(usage), self._roster.world.budget
             over = [
                 line
                 for line in Charge._fields
@@ -100,13 +103,20 @@ class Budget:
         used |= {"concurrent_calls": self._calls, "private_size": 0}
         return {
             line: {"used": used[line], "limit": limit, "left": max(limit - used[line], 0)}
-            for line, limit in self.world.budget.items()
+            for line, limit in self._roster.world.budget.items()
         }
 
     async def _usage(self):
-        """`{name: Charge}`. What is held is read first: a call that ends meanwhile is then seen in one place or the other."""
+        """`{name: Charge}`. What is held is read first: a call that ends meanwhile is then seen in one place or the other. A call
+        that was interrupted holds what it was admitted with until qubesd cannot carry out any more what it was asked."""
         held = dict(self._admitted)
-        usage = {name: await self._charge(name) for name in await self.roster.names()}
+        for identity, intent in self._unfinished():
+            if (
+                intent["charge"] and intent["world"] == self._roster.world.name
+            ):  # INVARIANT budget.hard
+                key = intent["qube"] or identity
+                held[key] = _most(held.get(key, Charge()), Charge(*intent["charge"]))
+        usage = {name: await self._charge(name) for name in await self._roster.names()}
         self._peaks = {name: peak for name, peak in self._peaks.items() if name in usage}
         return usage | {
             key: _most(usage.get(key, Charge()), charge) for key, charge in held.items()
@@ -114,9 +124,9 @@ class Budget:
 
     async def _charge(self, name):
         qube, up = await self._host.look(name), Charge()
-        known = self.world.membership(qube.klass, qube.tags).get("known")
-        made = known and invariants.is_made_by(self.world, qube)
-        if not qube.klass or not (made or invariants.reach(self.world, qube)):
+        known = self._roster.world.membership(qube.klass, qube.tags).get("known")
+        made = known and invariants.is_made_by(self._roster.world, qube)
+        if not qube.klass or not (made or invariants.reach(self._roster.world, qube)):
             return Charge()
         if qube.state not in (
             "Halted",

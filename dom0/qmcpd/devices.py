@@ -12,7 +12,7 @@ async def list_devices(call, qube):
     host, world, found = call.host, call.world, []
     for devclass in NAMES.device_classes:
         offered = await host.devices("Available", qube.name, devclass)
-        for backend, port, described in offered + await host.devices(
+        for backend, port, described, _ in offered + await host.devices(
             "Attached", qube.name, devclass
         ):
             end = await call.roster.look(backend) if backend else None
@@ -35,7 +35,7 @@ async def list_devices(call, qube):
 
 async def attach(call, qube, backend, device, devclass, read_only=False):
     offered = await call.host.devices("Available", backend.name, devclass)
-    if device not in [port for _, port, _ in offered]:
+    if device not in [port for _, port, *_ in offered]:
         raise Refused(REFUSAL.not_found)
     ends = (await call.host.state(qube.name), await call.host.state(backend.name))
     used = [one[:2] for one in await call.host.devices("Attached", qube.name, devclass)]
@@ -43,9 +43,10 @@ async def attach(call, qube, backend, device, devclass, read_only=False):
         raise Refused(REFUSAL.conflict)
     where = [devclass, backend.name, device]
     options = "_read-only='yes'" if read_only else ""
-    await act(call, qube.name, [["attach", *where, options]], [["detach", *where]])
+    undo = [["detach_ours", *where, read_only]]
+    await act(call, qube.name, [["attach", *where, options]], undo)
 
 
 async def detach(call, qube, backend, device, devclass):
-    where = [devclass, backend.name, device]
-    await act(call, qube.name, [["detach", *where]], [["detach", *where]])
+    """This is one request, so it needs no undo."""
+    await act(call, qube.name, [["detach", devclass, backend.name, device]], [])

@@ -1,23 +1,91 @@
-"""What happens to a qube, as data: an effect is a list of operations, an intent holds the list that takes it back, or to its
-end, towards less authority. The journal has the intent before the first operation, so a crash needs no code of its own.
+"""Changes of a qube, as data: an effect is a list of operations, and its intent holds the list that undoes it, or that completes it
+towards less authority. The journal has the intent before the first operation, so a crash needs no code of its own.
 
-An operation is `[method of Qubesd, argument, ...]`; its first argument, the qube, is left out.
+An operation is `[a key of OPERATIONS, argument, ...]`; the qube is left out.
 """
 
-import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from spec import LIMITS, REFUSAL
+from spec import FEATURE, REFUSAL
 
 from .errors import Refused
+from .qubesd import Qube, Qubesd
+
+if TYPE_CHECKING:
+    from .kernel import Call
+
+Operation = Sequence[Any]
+Intent = dict[str, Any]
 
 
-async def perform(host, name, operations):
-    for operation, *arguments in operations:
-        await getattr(host, operation)(name, *arguments)
+async def swap(
+    host: Qubesd, name: str, kind: str, key: str, ours: str | None, to: str | None
+) -> str | None:
+    """Where there is what the call wrote or found, write the other value. Any third value is somebody else's, and stays."""
+    if kind == "property":
+        value, is_default = (await host.properties(name))[key]
+        now = None if is_default and None in (ours, to) else value
+    else:
+        now = await host.get(name, kind, key)
+    if now == ours:
+        await host.put(name, kind, key, to)
+    return None if now in (ours, to) else f"{kind} {key}".rstrip()
 
 
-async def carry_out(host, name, operations):
-    """All of them, and what was written is read back."""
+async def detach_ours(
+    host: Qubesd, name: str, devclass: str, backend: str, port: str, read_only: bool
+) -> str | None:
+    """Not a device that is attached in another way than the call attached it: somebody else did that since."""
+    attached = await host.devices("Attached", name, devclass)
+    if (backend, port, not read_only) in [(one[0], one[1], one[3]) for one in attached]:
+        return f"{devclass} device"
+    return await host.detach(name, devclass, backend, port)
+
+
+async def mark(host: Qubesd, name: str, tag: str, umbrella: str) -> None:
+    """Write a tag that only a qube of the world has, and read it back. If somebody takes the qube out of its world at this moment, the
+    tag comes off again."""
+    await host.tag(name, tag)
+    if not {tag, umbrella} <= (await host.tags(name) or frozenset()):
+        await host.untag(name, tag)
+        raise Refused(REFUSAL.failed)
+
+
+async def match_tombstone(host: Qubesd, name: str, tombstone: str, when: str) -> str | None:
+    """A removed qube has the time of its removal, and any other qube has none. No tag is written: what a person did to the tags stays."""
+    removed = tombstone in (await host.tags(name) or ())
+    values = (None, when) if removed else (when, None)
+    return await swap(host, name, "feature", FEATURE.entombed, *values)
+
+
+# An operation returns what it left as it is, because somebody else changed it since.
+OPERATIONS: dict[str, Callable[..., Awaitable[str | None]]] = {
+    "put": lambda host, *words: host.put(*words),
+    "tag": lambda host, *words: host.tag(*words),
+    "untag": lambda host, *words: host.untag(*words),
+    "resize": lambda host, *words: host.resize(*words),
+    "copy_volume": lambda host, *words: host.copy_volume(*words),
+    "attach": lambda host, *words: host.attach(*words),
+    "detach": lambda host, *words: host.detach(*words),
+    "start": lambda host, *words: host.start(*words),
+    "halt": lambda host, *words: host.halt(*words),
+    "remove": lambda host, *words: host.remove(*words),
+    "swap": swap,
+    "detach_ours": detach_ours,
+    "mark": mark,
+    "match_tombstone": match_tombstone,
+}
+
+
+async def perform(host: Qubesd, name: str, operations: Iterable[Operation]) -> list[str]:
+    """Returns what was left as it is, in words."""
+    kept = [await OPERATIONS[one](host, name, *arguments) for one, *arguments in operations]
+    return [f"somebody has changed its {one} since" for one in kept if one]
+
+
+async def carry_out(host: Qubesd, name: str, operations: Sequence[Operation]) -> None:
+    """All of them; then read back what they wrote."""
     await perform(host, name, operations)
     tags = await host.tags(name) or frozenset()
     properties = (
@@ -47,33 +115,57 @@ async def carry_out(host, name, operations):
             raise Refused(REFUSAL.failed)
 
 
-def intent(name, undo, finish=(), unborn=None):
-    """What the journal holds. `finish` follows when the whole call is committed, `undo` when it is not; with `unborn`, which is
-    `(stamp, mark, …)`, only on a qube that has the stamp and none of the marks that end a birth."""
-    return {
-        "qube": name,
-        "undo": undo,
-        "finish": list(finish),
-        "unborn": unborn,
-        "when": int(time.time()),
-    }
-
-
-async def act(call, name, do, undo, finish=(), unborn=None):
-    """Intent, effect, read back. Of a qube that the same call brings into being nothing needs undoing but that."""
-    if not any(one["qube"] == name and one["unborn"] for one in call.intents.values()):
-        call.intend(name, undo, finish, unborn)
+async def act(
+    call: "Call",
+    name: str,
+    do: Sequence[Operation],
+    undo: Sequence[Operation],
+    leave: Sequence[Operation] = (),
+) -> None:
+    """Intent, effect, read back. Without an undo there is no intent: it is one request, which qubesd carries out or not. A qube that
+    the same call makes has an intent already, and needs no other."""
+    if undo and not any(one["qube"] == name and one["unborn"] for one in call.intents.values()):
+        call.intend(name, undo, leave)
     await carry_out(call.host, name, do)
 
 
-async def settle(host, intent, names):
-    """Undo, on those of these qubes that the intent is about. True when there is nothing left to do, False when it is too early
-    to say: of a birth that left nothing, or nothing with a name."""
-    stamp, *marks = intent["unborn"] or (None,)
-    seen = False
+def is_same(intent: Intent, qube: Qube) -> bool:
+    """Of a birth it is enough that the qube has the stamp of its principal: nobody else makes a qube with that."""
+    stamp, *_ = intent["unborn"] or [None]
+    return stamp in qube.tags if stamp else intent["uuid"] == qube.uuid
+
+
+def concerns(intent: Intent, qube: Qube) -> bool:
+    """Whether a qube is still what an intent is about: the same qube, of the same world, and not born yet if it is about a birth."""
+    _, *marks = intent["unborn"] or [None]
+    still = is_same(intent, qube) and intent["umbrella"] in qube.tags
+    return still and qube.tags.isdisjoint(marks)
+
+
+async def settle(host: Qubesd, intent: Intent, names: Iterable[str]) -> tuple[bool, list[str]]:
+    """Undo, on those of these qubes that the intent is about; look before each operation, because a person may have taken the qube
+    over. Returns whether the qube with the intent's name is there, and in words what was left as it is."""
+    there, kept = False, []
     for name in names:
-        tags = await host.tags(name)
-        seen = seen or (tags is not None and name == intent["qube"])
-        if tags is not None and (stamp is None or (stamp in tags and tags.isdisjoint(marks))):
-            await perform(host, name, intent["undo"])
-    return seen or stamp is None or time.time() - intent["when"] > LIMITS.birth_seconds
+        for operation in intent["undo"]:
+            qube = await host.look(name)
+            there |= bool(qube.klass) and name == intent["qube"]
+            if not concerns(intent, qube):
+                kept += await _leave(host, intent, qube)
+                break
+            host.pin(qube)
+            kept += await perform(host, name, [operation])
+    return there, kept
+
+
+async def _leave(host: Qubesd, intent: Intent, qube: Qube) -> list[str]:
+    """A qube that left the world keeps nothing that only qubes of the world have. Another one of its name is not touched."""
+    if not qube.klass or qube.name != intent["qube"]:
+        return []
+    if not is_same(intent, qube):
+        return ["another qube has its name"]
+    if intent["umbrella"] in qube.tags:
+        return []  # its birth is finished
+    host.pin(qube)
+    kept = await perform(host, qube.name, intent["leave"])
+    return ["it is not of the world any more", *kept]

@@ -6,6 +6,8 @@ host name; without a protocol it is any, without ports all. What no rule lets th
 
 from settings.rules import HOST, is_rule, network_of, ports_of
 
+EVERYTHING = "action=accept\n"  # qubesd's rules of a qube whose rules nobody has set
+
 
 def covers(ceiling, rule):
     """Whatever the rule lets through, this one rule of the ceiling does too."""

@@ -43,6 +43,13 @@ def require_tombstone(world, qube, known):
         raise Refused(REFUSAL.not_found)
 
 
+def standing(world, qube):
+    """All that a call may go by: which qube it is, the tier at which an agent has it, and its restrictions. The tombstone is left
+    out: a call may be what sets it, or takes it off."""
+    tags = qube.tags - {world.tombstone}
+    return qube.uuid, reach(world, qube._replace(tags=tags)), tags & world.restrictions
+
+
 def redact(world, name, qube):
     """A qube's name as a value: itself when the caller may see it, null for none, else one constant."""
     if not name:
@@ -81,12 +88,16 @@ def birth_network(world, source_network):
 
 
 def birth_firewall(world, source_tags, source_firewall):
-    """Its source's rules while they are within the ceiling; else the ceiling, or nothing where the operator has locked them."""
+    """Never more than its source: the source's rules while they are within the ceiling; the ceiling, where the source may reach
+    everything (a template has no rules: None); nothing else, and nothing where the operator has locked the rules."""
     rules = egress.from_firewall(source_firewall or "")
-    within = rules is not None and outside_ceiling(world, rules) is None
+    if rules is not None and outside_ceiling(world, rules) is None:
+        return source_firewall
+    open_to_all = source_firewall in (None, egress.EVERYTHING)
+    # INVARIANT restrictions.inherit
+    ceiling = world.egress if open_to_all and world.egress_lock not in source_tags else []
     # a firewall cannot say *.example.org
-    ceiling = [] if world.egress_lock in source_tags else filter(is_rule, world.egress)
-    return source_firewall if within else egress.to_firewall(ceiling)
+    return egress.to_firewall(filter(is_rule, ceiling))
 
 
 def require_birth(world, declared, kind, stamp, network, tags, properties):

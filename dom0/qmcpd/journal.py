@@ -1,23 +1,33 @@
-"""Intents, written before the effect and taken away after it. What is still here when its call is over, or at the next start,
-is to be settled: see effects.py. One file an intent, so that opening and closing are each one rename."""
+"""Intents: each is written before its effect, and deleted when its call is over. An intent that is still here after its call, or when
+qmcpd starts, is unfinished: see effects.py. Each intent is one file, so that opening and closing one is one rename or one deletion."""
 
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from . import wire
 
+Intent = dict[str, Any]
+
 
 class Journal:
-    def __init__(self, directory):
+    """Holds in memory what the directory holds on the disk, in the order in which it was written."""
+
+    def __init__(self, directory: Path):
         self._directory = Path(directory)
         self._directory.mkdir(mode=0o750, exist_ok=True)
-        self._held = set()  # those of calls that are under way
+        self._held: set[str] = set()  # those of calls in progress
         for draft in self._directory.glob("*.draft"):
             draft.unlink()  # never acted on
+        paths = sorted(self._directory.glob("*.intent"), key=lambda path: path.stat().st_mtime_ns)
+        self._intents: dict[str, Intent] = {
+            path.stem: json.loads(path.read_bytes()) for path in paths
+        }
 
-    def open(self, intent):
+    def open(self, intent: Intent) -> str:
         """Record an intent on the disk and return its id. Raises OSError when it cannot; then nothing may happen."""
         identity = secrets.token_hex(8)
         path = self._path(identity)
@@ -29,32 +39,37 @@ class Journal:
         os.rename(draft, path)
         self._sync()
         self._held.add(identity)
+        self._intents[identity] = intent
         return identity
 
-    def close(self, identity):
-        """Take an intent away, through to the disk: the caller is told of success only after this."""
-        self._path(identity).unlink()
+    def close(self, identity: str) -> None:
+        """Delete an intent, through to the disk: the caller is told of success only after this."""
+        self._path(identity).unlink(missing_ok=True)
         self._sync()
+        del self._intents[identity]
 
-    def let_go(self, identities):
+    def release(self, identities: Iterable[str]) -> None:
+        """Their call is over."""
         self._held.difference_update(identities)
 
-    def all(self):
-        """`[(id, intent)]` in the order they were written."""
-        paths = sorted(self._directory.glob("*.intent"), key=lambda path: path.stat().st_mtime_ns)
-        return [(path.stem, json.loads(path.read_bytes())) for path in paths]
+    def births(self) -> set[str]:
+        """The names of the qubes that are being made."""
+        return {intent["qube"] for intent in self._intents.values() if intent["unborn"]}
 
-    def births(self):
-        """The names of what is coming into being."""
-        return {intent["qube"] for _, intent in self.all() if intent["unborn"]}
+    def names(self) -> set[str]:
+        return {intent["qube"] for intent in self._intents.values()}
 
-    def unfinished(self):
-        return [(identity, intent) for identity, intent in self.all() if identity not in self._held]
+    def unfinished(self) -> list[tuple[str, Intent]]:
+        return [
+            (identity, intent)
+            for identity, intent in self._intents.items()
+            if identity not in self._held
+        ]
 
-    def _path(self, identity):
+    def _path(self, identity: str) -> Path:
         return self._directory / f"{identity}.intent"
 
-    def _sync(self):
+    def _sync(self) -> None:
         directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(directory)

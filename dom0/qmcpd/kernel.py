@@ -6,6 +6,7 @@ the disk before the first effect.
 
 import asyncio
 import secrets
+import time
 import weakref
 from collections import defaultdict
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,26 +24,23 @@ SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
 )
 
 # Of all callers together that are no principals: lines of the audit log.
-UNKNOWN_CALLERS = SimpleNamespace(budget={"calls_per_minute": LIMITS.unknown_callers_per_minute})
+_LINES = {"calls_per_minute": LIMITS.unknown_callers_per_minute}
+UNKNOWN_CALLERS = SimpleNamespace(world=SimpleNamespace(budget=_LINES))
 
 
 class Call:
     """What is known of a call so far, and what its steps hold: the caller's world, the qubes in reach, qubesd cut down to the
-    contract's methods."""
+    contract's methods. `judged`: the qubes that it was let have, as they were then. `checks`: what has to hold at the end, and `at_commit`: what is done
+    then."""
 
     def __init__(self, kernel):
         self.identity = secrets.token_hex(8)
         self.principal = self.service = self.target = self.world = self.contract = self.host = (
             self.budget
         ) = None
-        self.names, self.qubes, self.intents, self.admitted, self.begun = (
-            set(),
-            {},
-            {},
-            set(),
-            False,
-        )
-        self.roster, self.alone, self._journal = None, kernel.locked, kernel.journal
+        self.names, self.qubes, self.judged, self.intents = set(), {}, {}, {}
+        self.admitted, self.checks, self.at_commit, self.begun = set(), [], [], False
+        self.roster, self.lock, self._journal = None, kernel.locked, kernel.journal
 
     def facts(self):
         return {
@@ -54,14 +52,27 @@ class Call:
             "names": sorted(self.names),
         }
 
-    def intend(self, name, undo, finish=(), unborn=None):
-        intent = effects.intent(name, undo, finish, unborn)
+    def intend(self, name, undo, leave=(), unborn=None, charge=None):
+        """Journal an intent: `undo` is done if the call is not committed, `leave` instead on a qube that is not of the world any
+        more. `unborn`, of a birth: its stamp, and the marks of a birth that is finished. `charge`: what it was admitted with."""
+        intent = {
+            "call": self.identity,
+            "world": self.world.name,
+            "umbrella": self.world.umbrella,
+            "qube": name,
+            "uuid": self.judged[name].uuid if name in self.judged else "",
+            "undo": undo,
+            "leave": leave,
+            "unborn": unborn,
+            "charge": charge,
+            "when": int(time.time()),
+        }
         self.intents[self._journal.open(intent)] = intent
 
-    def named(self, name, *intent):
-        """What had no name has one: it is a known qube from here on."""
-        nameless = [identity for identity, one in self.intents.items() if not one["qube"]]
-        self.intend(name, *intent)
+    def assign_name(self, name, undo, unborn):
+        """A disposable has no name until qubesd says it."""
+        nameless = [one for one, intent in self.intents.items() if unborn == intent["unborn"]]
+        self.intend(name, undo, unborn=unborn)
         for identity in nameless:
             del self.intents[identity]
             self._journal.close(identity)
@@ -74,6 +85,7 @@ class Call:
             self.budget.count("creates_per_hour")
         self.admitted.add(key)
         await self.budget.admit(key, charge)
+        self.intend("" if key == self.identity else key, [], charge=charge)
 
 
 class Kernel:
@@ -85,11 +97,10 @@ class Kernel:
             journal,
             audit,
         )
-        self._hands = qubesd.limited(SETTLE_METHODS)
-        self._unknown_callers = Budget(self._hands)
-        self._unknown_callers.world = UNKNOWN_CALLERS
+        self._qubesd = qubesd.limited(SETTLE_METHODS)
+        self._unknown_callers = Budget(self._qubesd, UNKNOWN_CALLERS)
         self._last_turn = defaultdict(float)
-        self._budgets = defaultdict(lambda: Budget(self._hands))
+        self._budgets = {}
         self._locks = (
             weakref.WeakValueDictionary()
         )  # a lock lives while somebody holds or awaits it
@@ -127,8 +138,12 @@ class Kernel:
         call.world = self.settings.config.world_of(call.principal)
         if call.world is None:
             raise Refused(REFUSAL.not_found)
-        call.budget, call.roster = self._budgets[call.world.name], self.rosters[call.world.name]
-        call.budget.world, call.budget.roster = call.world, call.roster
+        call.roster = self.rosters[call.world.name]
+        if call.world.name not in self._budgets:
+            self._budgets[call.world.name] = Budget(
+                self._qubesd, call.roster, self.journal.unfinished
+            )
+        call.budget = self._budgets[call.world.name]
         call.budget.count(
             "calls_per_minute"
         )  # whatever it is: a refusal is a line of the audit log too
@@ -224,7 +239,20 @@ class Kernel:
                     invariants.require_tombstone(call.world, qube, name in known)
                 else:
                     invariants.require_reach(call.world, qube, use.tier, name in known)
-                call.qubes[name] = qube
+                call.qubes[name] = call.judged[name] = qube
+                call.host.pin(qube)
+
+    async def _require_same(self, call):
+        """Every qube the call was let have, read again: what it was let have it by has to hold until it is over."""
+        for check in call.checks:
+            await check()
+        for name, then in call.judged.items():
+            now = await call.host.look(name)
+            ended = then.klass == "DispVM" and not now.klass
+            if not ended and invariants.standing(call.world, now) != invariants.standing(
+                call.world, then
+            ):
+                raise Refused(REFUSAL.busy)  # INVARIANT tiers.no-escalation
 
     def _arguments(self, call, params, entry):
         """What a step is handed, checked by what the kernel says of it: the contract may be wider."""
@@ -266,21 +294,23 @@ class Kernel:
         call.begun = True
         try:
             result = await self._run(call, params)
+            await self._require_same(call)
             self._require_thawed(call)
-            for intent in call.intents.values():
-                await effects.carry_out(self._hands, intent["qube"], intent["finish"])
+            for finish in call.at_commit:
+                await finish()
             for identity in call.intents:
                 self.journal.close(identity)
         except BaseException as error:
+            in_doubt = call.host.unanswered > 0
             settled = [
-                await self._settle(identity, intent)
+                await self._settle(identity, intent, in_doubt)
                 for identity, intent in reversed(call.intents.items())
             ]
             if not all(settled):
                 raise Refused(REFUSAL.failed, unfinished=True) from error
             raise
         finally:
-            self.journal.let_go(call.intents)
+            self.journal.release(call.intents)
         self.audit.append("outcome", code="ok", **call.facts())
         return result
 
@@ -300,7 +330,7 @@ class Kernel:
                 budget.count("calls_per_minute")
             except Refused as full:
                 code = full.code  # in the log alone: the caller hears what every other does
-        if code == REFUSAL.rate_limited and not call.begun and budget.turned_away > 1:
+        if code == REFUSAL.rate_limited and not call.begun and budget.consecutive_rejections > 1:
             return  # the first of a row is written: a flood of calls is none of lines
         try:
             self.audit.append("outcome" if call.begun else "refusal", code=code, **call.facts())
@@ -309,7 +339,7 @@ class Kernel:
 
     # ---- what was cut off in the middle
 
-    async def keep_house(self):
+    async def retry_unfinished(self):
         """For ever: what could not be settled, or what a birth may still leave, is looked at again."""
         while True:
             await asyncio.sleep(LIMITS.retry_seconds)
@@ -318,14 +348,28 @@ class Kernel:
     async def settle_unfinished(self):
         for identity, intent in self.journal.unfinished():
             async with self.locked(filter(None, [intent["qube"]])):
-                await self._settle(identity, intent)
+                await self._settle(identity, intent, in_doubt=True)
 
-    async def _settle(self, identity, intent):
-        """Undo. False when that failed; it stays in the journal then."""
+    async def _settle(self, identity, intent, in_doubt):
+        """Undo. False when that failed; the intent stays in the journal then. It stays, too, as long as qubesd may still carry out
+        what it was asked: it does so when nobody waits for the answer any more."""
+        stamp = (intent["unborn"] or [None])[0]
         try:
-            async with self.locked([] if intent["qube"] else [f"?{intent['unborn'][0]}"]):
-                names = [intent["qube"]] if intent["qube"] else await self._nameless()
-                if await effects.settle(self._hands, intent, names):
+            named = intent["qube"] or not stamp
+            async with self.locked([] if named else [f"?{stamp}"]):
+                names = [intent["qube"]] if named else await self._nameless()
+                host = self._qubesd.limited(SETTLE_METHODS)
+                there, kept = await effects.settle(host, intent, names)
+                for words in kept:
+                    self.audit.append(
+                        "kept",
+                        words=words,
+                        **{fact: intent[fact] for fact in ("call", "world")},
+                        target=intent["qube"],
+                    )
+                waits = (stamp and not there) or intent["charge"]
+                late = time.time() - intent["when"] <= LIMITS.late_seconds
+                if not (in_doubt and waits and late):
                     self.journal.close(identity)
             return True
         except Exception as error:
@@ -334,10 +378,10 @@ class Kernel:
 
     async def _nameless(self):
         """Disposables nobody knows the name of are among these."""
-        known = {intent["qube"] for _, intent in self.journal.all()}
+        known = self.journal.names()
         return [
             name
-            for name, (klass, _) in (await self._hands.list()).items()
+            for name, (klass, _) in (await self._qubesd.list()).items()
             if klass == "DispVM" and name not in known
         ]
 

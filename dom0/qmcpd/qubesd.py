@@ -15,7 +15,7 @@ from spec import LIMITS, REFUSAL
 from .errors import Refused
 
 # an event is NUL-terminated words, ended by an empty one where a key would be
-_QUBE = re.compile(r"^(\S+) class=(\S+) state=(\S+)", re.MULTILINE)
+_QUBE = re.compile(r"^(\S+) class=(\S+) state=(\S+)(?: uuid=(\S+))?", re.MULTILINE)
 _EVENT = re.compile(rb"1\0([^\0]*)\0([^\0]*)\0((?:[^\0]+\0[^\0]*\0)*)\0")
 
 
@@ -31,22 +31,30 @@ class AdminError(Exception):
 
 
 class Qube(NamedTuple):
-    """What there is to judge a qube by; of one that is not there, nothing."""
+    """What there is to judge a qube by; of one that is not there, nothing. Another qube can get its name, but not its uuid.
+    `address`: the uuid as qubesd takes it for a destination; the name up to 4.2, which takes no uuid there."""
 
     name: str
     klass: str
     state: str
     tags: frozenset
+    uuid: str = ""
+    address: str = ""
 
 
 class Qubesd:
-    """One connection a call, as the Admin API has it. `allowed` is the list of methods this handle may use."""
+    """One connection a call, as the Admin API has it. `allowed` is the list of methods this handle may use. `unanswered`: how many
+    requests never had a whole reply, so that qubesd may still carry them out."""
 
     def __init__(self, path, allowed=None):
-        self._path, self._allowed = path, allowed
+        self._path, self._allowed, self._addresses, self.unanswered = path, allowed, {}, 0
 
     def limited(self, methods):
         return Qubesd(self._path, frozenset(methods))
+
+    def pin(self, qube):
+        """From now on, requests about that name are about this very qube, whoever gets the name."""
+        self._addresses[qube.name] = qube.address
 
     async def call(
         self,
@@ -60,6 +68,7 @@ class Qubesd:
     ):
         """The text of an `ok` reply. An AdminError of one of the kinds in `absent` is None instead. Raises OSError and
         TimeoutError when qubesd is not there."""
+        self.unanswered += 1
         async with (
             asyncio.timeout(timeout),
             self._asked(method, dest, arg, payload, src) as receive,
@@ -69,6 +78,7 @@ class Qubesd:
                 untrusted_reply += chunk
                 if len(untrusted_reply) > LIMITS.admin_reply_bytes:
                     raise AdminError("", "a reply without an end")
+        self.unanswered -= 1
         try:
             return _data(bytes(untrusted_reply))
         except AdminError as error:
@@ -96,7 +106,7 @@ class Qubesd:
             raise PermissionError(
                 f"{method} is not in the contract"
             )  # a bug in a step, stopped here
-        loop = asyncio.get_running_loop()
+        loop, dest = asyncio.get_running_loop(), self._addresses.get(dest, dest)
         with socket.socket(socket.AF_UNIX) as peer:
             peer.setblocking(False)
             await loop.sock_connect(peer, self._path)
@@ -110,12 +120,21 @@ class Qubesd:
 
     async def list(self, dest="dom0"):
         """`{name: (class, state)}` of every qube, or of one; of none when there is no such qube."""
+        return {name: one[:2] for name, one in (await self.listed(dest)).items()}
+
+    async def listed(self, dest):
+        """`{name: (class, state, uuid)}`. Up to 4.2 the uuid is empty here, and only a property."""
         text = await self.call("admin.vm.List", dest, absent=["QubesVMNotFoundError"])
-        return {name: (klass, state) for name, klass, state in _QUBE.findall(text or "")}
+        return {name: tuple(words) for name, *words in _QUBE.findall(text or "")}
 
     async def look(self, name):
-        there, tags = await asyncio.gather(self.list(name), self.tags(name))
-        return Qube(name, *there.get(name, ("", "")), tags or frozenset())
+        """The tags are those of the qube that was listed, and not of another that has its name by then."""
+        klass, state, uuid = (await self.listed(name)).get(name, ("", "", ""))
+        address = f"uuid:{uuid}" if uuid else name
+        tags = await self.tags(address)
+        if klass and not uuid:
+            uuid = (await self.properties(name)).get("uuid", ("",))[0]
+        return Qube(name, klass, state, tags or frozenset(), uuid, address)
 
     async def state(self, name):
         return (await self.list(name)).get(name, (None, "gone"))[1]
@@ -144,7 +163,7 @@ class Qubesd:
         return dict(line.split("=", 1) for line in _lines(data))
 
     async def devices(self, method, name, devclass):
-        """`[(backend or None, port, description)]` of what a qube offers (`Available`) or uses (`Attached`)."""
+        """`[(backend or None, port, description, read-only)]` of what a qube offers (`Available`) or uses (`Attached`)."""
         if devclass not in (await self.call("admin.deviceclass.List", "dom0")).split():
             return []  # USB and microphones have their parts of dom0, which a host may lack
         data = await self.call(
@@ -158,7 +177,8 @@ class Qubesd:
         for line in _lines(data):
             backend, _, port = line.split(" ")[0].split(":")[0].rpartition("+")
             name = re.search(r"(?: name='|description=)((?:[^'\\]|\\.)*)", line)
-            found.append((backend or None, port, name[1] if name else ""))
+            read_only = re.search(r" _?read-only='?(yes|True)\b", line) is not None
+            found.append((backend or None, port, name[1] if name else "", read_only))
         return found
 
     async def get(self, name, kind, key=""):
@@ -216,7 +236,7 @@ class Qubesd:
 
     async def detach(self, name, devclass, backend, port):
         if (backend, port) in [
-            (b, p) for b, p, _ in await self.devices("Attached", name, devclass)
+            (b, p) for b, p, *_ in await self.devices("Attached", name, devclass)
         ]:
             await self.call(f"admin.vm.device.{devclass}.Detach", name, f"{backend}+{port}")
 

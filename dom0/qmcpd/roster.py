@@ -11,7 +11,13 @@ from spec import LIMITS
 from .errors import say
 from .qubesd import AdminError, Qube
 
-METHODS = {"admin.Events", "admin.vm.List", "admin.vm.tag.List", "admin.vm.tag.Remove"}
+METHODS = {
+    "admin.Events",
+    "admin.vm.List",
+    "admin.vm.property.GetAll",
+    "admin.vm.tag.List",
+    "admin.vm.tag.Remove",
+}
 
 
 class Rosters(dict):

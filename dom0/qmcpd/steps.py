@@ -153,7 +153,10 @@ async def set_properties(call, qube, **values):
         raise Refused(REFUSAL.not_permitted)  # INVARIANT scope.self-excluded
     if not set(new) <= {"label"} and await call.host.state(qube.name) != "Halted":
         raise Refused(REFUSAL.conflict)  # INVARIANT budget.hard
-    undo = [["put", "property", key, None if old[key][1] else old[key][0]] for key in new]
+    undo = [
+        ["swap", "property", key, value, None if old[key][1] else old[key][0]]
+        for key, value in new.items()
+    ]
     await act(
         call, qube.name, [["put", "property", key, value] for key, value in new.items()], undo
     )
@@ -166,8 +169,7 @@ async def set_feature(call, qube, feature, value=None):
 
 
 async def grow(call, qube, size):
-    """There is no way back from a bigger disk, and no need of one: it happened or it did not. Only of what the world made, and
-    is charged for."""
+    """Growing is one request, so it needs no undo. Only of what the world made, and is charged for."""
     if call.world.born not in qube.tags or size < int((await call.host.volume(qube.name))["size"]):
         raise Refused(REFUSAL.not_permitted)  # INVARIANT budget.hard
     await call.admit(qube.name, budget.Charge(disk=size))
@@ -185,24 +187,22 @@ async def network(call, qube, to):
     """Off its network, or back on the one it was born on: there is no other."""
     _require_unlocked(call, qube)
     host, do = call.host, []
+    here = (await host.properties(qube.name))["netvm"][0]
     home = await host.get(qube.name, "feature", FEATURE.birth_network)
     if home is None:  # not one of ours: what it leaves now is what it can come back to
-        home = (await host.properties(qube.name))["netvm"][0] if to == "none" else ""
+        home = here if to == "none" else ""
         do = [["put", "feature", FEATURE.birth_network, home]]
     if to == "home" and home not in call.world.gateways:  # INVARIANT egress.never-widens
         raise Refused(REFUSAL.not_permitted)
     netvm = "" if to == "none" else home
-    await act(
-        call,
-        qube.name,
-        [*do, ["put", "property", "netvm", netvm]],
-        [["put", "property", "netvm", ""]],
-    )
+    # Off its network is less than on it: an undo completes the one, and takes back the other.
+    undo = [["swap", "property", "netvm", netvm or here, ""]]
+    await act(call, qube.name, [*do, ["put", "property", "netvm", netvm]], undo)
 
 
 async def _replace(call, qube, kind, key, value):
     old = await call.host.get(qube.name, kind, key)
-    await act(call, qube.name, [["put", kind, key, value]], [["put", kind, key, old]])
+    await act(call, qube.name, [["put", kind, key, value]], [["swap", kind, key, value, old]])
 
 
 def _require_unlocked(call, qube):

@@ -55,6 +55,9 @@ class Qubesd:
         self._called()
         return frozenset(self.qubes[name][0]) if name in self.qubes else None
 
+    async def listed(self, name):
+        return {one: (*words, "") for one, words in (await self.list(name)).items()}
+
     look = qubesd.Qubesd.look
 
     async def get(self, name, kind, key=""):

@@ -23,7 +23,7 @@ class Intents(unittest.TestCase):
     def test_what_a_call_still_holds_is_nobody_else_s_to_settle(self):
         first = self.journal.open({"qube": "ai-one"})
         self.assertEqual(self.journal.unfinished(), [])
-        self.journal.let_go([first])
+        self.journal.release([first])
         self.assertEqual(self.journal.unfinished(), [(first, {"qube": "ai-one"})])
 
     def test_a_draft_cut_by_a_crash_was_never_an_intent(self):

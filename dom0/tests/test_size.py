@@ -5,8 +5,8 @@ from pathlib import Path
 DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings and comments cost nothing.
 BOUNDS = {
-    ("qmcpd", "settings", "spec"): 1467,
-    ("operator",): 855,
+    ("qmcpd", "settings", "spec"): 1599,
+    ("operator",): 854,
     ("policy",): 337,
     ("packaging",): 305,
 }

@@ -13,7 +13,7 @@ const NOTHING = new Uint8Array();
 export async function exchange(host: HostState, untrusted_bytes: Uint8Array): Promise<Uint8Array> {
   try {
     const request = parseRequest(untrusted_bytes);
-    const fault = host.faults.take(request.method, request.destination);
+    const fault = faultOf(host, request);
     if (fault?.delay !== undefined) await host.wait(fault.delay / 1000);
     if (fault?.drop === 'before') return NOTHING;
     if (fault?.error !== undefined) throw new ApiError(fault.error.type, fault.error.message);
@@ -22,6 +22,11 @@ export async function exchange(host: HostState, untrusted_bytes: Uint8Array): Pr
   } catch (error) {
     return failure(host, error);
   }
+}
+
+/** What is to go wrong with this request. It is about the same qube by its name and by its uuid. */
+function faultOf(host: HostState, { method, destination }: Request) {
+  return host.faults.take(method, host.find(destination)?.name ?? destination);
 }
 
 async function run(host: HostState, request: Request): Promise<string | Uint8Array | undefined> {
@@ -97,7 +102,7 @@ export async function openStream(
       onBytes(await exchange(host, untrusted_bytes));
       return;
     }
-    const fault = host.faults.take(request.method, request.destination);
+    const fault = faultOf(host, request);
     if (fault?.delay !== undefined) await host.wait(fault.delay / 1000);
     if (fault?.drop === 'before') return;
     if (fault?.error !== undefined) throw new ApiError(fault.error.type, fault.error.message);

@@ -89,7 +89,16 @@ describe('a clone', () => {
     expect(tags('ai-two')).not.toContain('friend');
   });
 
-  it('a clone takes its source’s outbound rules if they are within the ceiling, or else gets the ceiling', async () => {
+  it('nothing is made for a principal whose qubes would not be of its world', async () => {
+    await spawn('ai-one');
+    await harness.operator('admin.vm.feature.Remove', 'mcp-control', 'tag-created-vm-with');
+    const before = harness.truth();
+    expect((await clone('ai-one', 'ai-two')).code).toBe('failed');
+    expect((await spawn('ai-three')).code).toBe('failed');
+    expect(harness.truth()).toBe(before);
+  });
+
+  it('a clone takes its source’s outbound rules if they are within the ceiling, the ceiling if they allow everything, or else none', async () => {
     await spawn('ai-one');
     await harness.ask('ai-one', 'qmcp.egress.RulesSet', { rules: [{ to: 'example.com' }] });
     await clone('ai-one', 'ai-two');
@@ -101,7 +110,10 @@ describe('a clone', () => {
       'action=accept dsthost=operator.example\naction=accept\n',
     );
     await clone('ai-one', 'ai-three');
-    expect(harness.qube('ai-three')!.firewall).toEqual(['action=accept', 'action=drop']);
+    expect(harness.qube('ai-three')!.firewall).toEqual(['action=drop']);
+    await harness.operator('admin.vm.firewall.Set', 'ai-one', '', 'action=accept\n');
+    await clone('ai-one', 'ai-four');
+    expect(harness.qube('ai-four')!.firewall).toEqual(['action=accept', 'action=drop']);
   });
 });
 

@@ -27,9 +27,11 @@ async function requests(act: () => Promise<unknown>): Promise<string[]> {
   return seen;
 }
 
-/** The one look-up of a qube: its class and its tags. */
-const lookedAt = (name: string) =>
-  ['admin.vm.List', 'admin.vm.tag.List'].map((method) => `${method}+ dom0 name ${name}`);
+/** The one look-up of a qube: its class, and the tags of the very qube that was listed. */
+const lookedAt = (name: string) => [
+  `admin.vm.List+ dom0 name ${name}`,
+  `admin.vm.tag.List+ dom0 name uuid:${harness.sim.host.qube(name)!.uuid}`,
+];
 const list = () => harness.call('@adminvm', 'qmcp.inspect.List');
 const spawn = (name: string) =>
   harness.call('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });

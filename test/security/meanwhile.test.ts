@@ -189,6 +189,7 @@ describe('the operator takes authority away', () => {
       `${only}\n`,
       `${only} comment=git\naction=drop\n`,
       `action=drop dst4=10.0.0.0/8\n${only}\naction=drop\n`,
+      'action=accept\n',
     ]) {
       harness = await Harness.start();
       await spawn('ai-one');
@@ -197,7 +198,30 @@ describe('the operator takes authority away', () => {
       const clone = await harness.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-one', name: 'ai-two' });
       expect(clone.code).toBe('ok');
       expect(harness.qube('ai-two')!.firewall).toEqual(['action=drop']);
-      if (!rules.startsWith('action=drop')) await harness.close();
+      if (rules !== 'action=accept\n') await harness.close();
     }
   });
+
+  it.each([
+    ['its rules', ['admin.vm.firewall.Set', 'ai-one', '', 'action=drop\n']],
+    ['its network', ['admin.vm.property.Set', 'ai-one', 'netvm', '']],
+    ['its outbound rules, by a lock', ['admin.vm.tag.Set', 'ai-one', 'ai-egress-lock']],
+    ['its tier', ['admin.vm.tag.Remove', 'ai-one', 'ai-full']],
+    ['its whole use, by a guard', ['admin.vm.tag.Set', 'ai-one', 'ai-guard']],
+    ['its place in the world', ['admin.vm.tag.Remove', 'ai-one', 'ai-managed']],
+  ] as const)(
+    'a clone is not made of a qube that loses something while it is copied: %s',
+    async (_what, words) => {
+      harness = await Harness.start();
+      await spawn('ai-one');
+      const held = holdFirst(harness, 'admin.vm.volume.CloneTo');
+      const clone = harness.ask('@adminvm', 'qmcp.spawn.Clone', { source: 'ai-one', name: 'ai-two' });
+      await held.arrived;
+      const [method, dest, argument, payload] = words;
+      await harness.operator(method, dest, argument, payload ?? '');
+      held.release();
+      expect((await clone).code).toBe('busy');
+      expect(harness.qube('ai-two')).toBeUndefined();
+    },
+  );
 });

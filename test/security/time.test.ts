@@ -8,7 +8,7 @@ import { type StartPython, startPythonWith } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { Harness, roomy } from '../support/harness.js';
 import { holdFirst } from '../support/interference.js';
-import { gate, turn, until } from '../support/waiting.js';
+import { eventually, gate, turn, until } from '../support/waiting.js';
 
 /** Replaces `-B -m qmcpd`. */
 const COUNTED = ['-B', packageFile('test/security/counted.py')];
@@ -22,7 +22,7 @@ beforeAll(async () => {
       const path = `${root}/etc/qmcp/qmcp.toml`;
       const lab =
         '\n[world.lab]\nprefix = "lab-"\n[world.lab.budget]\nrunning = 9\nmemory = 99999\nvcpus = 99\n' +
-        '[world.lab.principal.lab-control]\nplugins = ["spawn"]\n';
+        '[world.lab.principal.lab-control]\nplugins = ["spawn", "inspect"]\n';
       writeFileSync(path, readFileSync(path, 'utf8') + lab);
     },
   });
@@ -106,8 +106,8 @@ describe('time shows no difference between a missing name', () => {
         host.call = async (request) => {
           const reply = await original(request);
           formats.push(Buffer.from(reply).toString('latin1').split('\0')[0]!);
-          // Its class and its tags.
-          if (formats.length === 2) asked.open();
+          // Its class; then, by its uuid, its tags.
+          if (formats.length === 1) asked.open();
           await slow.opened;
           return reply;
         };
@@ -118,7 +118,7 @@ describe('time shows no difference between a missing name', () => {
         // It waits for qubesd's reply about an existing qube, and never asks about a missing one.
         await Promise.race([asked.opened, answered]);
         await turn();
-        expect([reply, formats]).toEqual(['', ['0', '0']]);
+        expect([reply, formats]).toEqual(['', ['0']]);
         slow.open();
         await answered;
         expect([reply, formats]).toEqual([NOT_FOUND, ['0', '0']]);
@@ -129,6 +129,9 @@ describe('time shows no difference between a missing name', () => {
     await harness.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=lab-one label=red');
     for (const tag of ['lab-managed', 'lab-full']) await harness.operator('admin.vm.tag.Set', 'lab-one', tag);
     await harness.operator('admin.vm.property.Set', 'lab-one', 'netvm', '');
+    await eventually(() => harness.direct('qmcp.inspect.List', '@adminvm', {}, 'lab-control')).toContain(
+      'lab-one',
+    );
     const held = holdFirst(harness, 'admin.vm.Start');
     const theirs = start('lab-one', 'lab-control');
     await held.arrived;

@@ -61,6 +61,8 @@ const PRINCIPAL = 'mcp-control';
 
 export class Harness {
   private agentOrNone: Promise<Agent> | undefined;
+  /** The names by which `named` knew a uuid, as long as there was such a qube. */
+  private readonly names = new Map<string, string>();
 
   private constructor(
     readonly sim: SimHost,
@@ -167,6 +169,15 @@ export class Harness {
   }
 
   // The actual state, which no agent sees.
+
+  /** A request to qubesd with the name of its qube in place of the uuid, so that requests on two hosts can be compared. */
+  named(request: string): string {
+    return request.replace(/(?<= name )uuid:[0-9a-f-]{36}(?=\0)/, (uuid) => {
+      const name = this.sim.host.find(uuid)?.name ?? this.names.get(uuid) ?? uuid;
+      this.names.set(uuid, name);
+      return name;
+    });
+  }
 
   qube(name: string) {
     return this.sim.host.snapshot().qubes.find((qube) => qube.name === name);

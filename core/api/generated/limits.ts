@@ -24,7 +24,7 @@ export const LIMITS = Object.freeze({
   firewall_rules: 127,
   device_text: 64,
   retry_seconds: 5,
-  birth_seconds: 120,
+  late_seconds: 120,
   admin_reply_bytes: 16777216,
   admin_seconds: 30,
   start_seconds: 300,

@@ -13,6 +13,10 @@ from .scenes import ACTS, CONFIG, ONE, OTHER, VERBS, NotNow, acts_on, host_befor
 READS = ("Get", "GetAll", "List", "Info", "Available", "Attached", "CloneFrom")
 # A birth's last words: from then on there is a child in the world.
 COMMIT = re.compile(rb"admin\.vm\.tag\.Set\+ai-(exec|net|full|born|disp-\w+) ")
+TAKES_OUT = ("expel", "take the umbrella")
+# What a picture of a qube has.
+PARTS_SEEN = ("class", "tags", "features", "properties", "rules", "power", "disk", "devices")
+PROPERTIES, POWER = map(PARTS_SEEN.index, ("properties", "power"))
 # What qubesd may be busy with for long enough to outlive who asked for it.
 LASTS = re.compile(rb"admin\.vm\.(Create|Start|Shutdown|Kill|Remove|volume\.CloneTo)")
 
@@ -46,6 +50,7 @@ class Played(NamedTuple):
     found: list  # (invariant, what)
     trace: list
     replies: dict
+    kept: list  # what qmcpd says in its log of what it left as it is
 
     def __str__(self):
         lines = [
@@ -87,7 +92,8 @@ def play(case):
         machine.rest()
         watch.at_the_end(killed=["A"] if case.death else [])
         found = [*watch.found, *judge(case, machine)]
-        return Played(case, list(dict.fromkeys(found)), machine.trace, machine.replies)
+        kept = [line["words"] for line in machine.audit() if line["kind"] == "kept"]
+        return Played(case, list(dict.fromkeys(found)), machine.trace, machine.replies, kept)
     finally:
         machine.close()
 
@@ -157,7 +163,7 @@ def orders(case):
 
 
 def judge(case, machine):
-    if case.act in ("expel", "take the umbrella") and case.subject == ONE.new:
+    if case.act in TAKES_OUT and case.subject == ONE.new:
         yield from left_alone(machine.host.qubes.get(ONE.new))
         return
     now, allowed = picture(machine.host), orders(case)
@@ -167,10 +173,28 @@ def judge(case, machine):
     if codes.get("B") == "ok":
         allowed = {words: one for words, one in allowed.items() if one[1].get("B") == "ok"}
     fits = {words for words, one in allowed.items() if one[0] == now}
+    if case.act in TAKES_OUT and not fits:
+        fits = set(cut_off(case.subject, now, allowed))
     if not fits:
         yield "order", nearest(now, allowed)
     elif case.act and in_time(case) and fits <= {"the call, then it"}:
         yield "in-time", "the call did not heed what a person had done before it was over"
+
+
+def cut_off(subject, now, allowed):
+    """Nothing is put right any more in a qube that a person took out. Until then it may have been halted, and some of its properties
+    set: each of these is as in one order or another, and all else as in one of them."""
+    if subject not in now:
+        return
+    seen = [one[0][subject] for one in allowed.values() if subject in one[0]]
+    power, properties = ({one[at] for one in seen} for at in (POWER, PROPERTIES))
+    mixed = set().union(*properties)
+    for words, (there, _, _) in allowed.items():
+        parts = list(now[subject])
+        if parts[POWER] in power and mixed.issuperset(parts[PROPERTIES]):
+            parts[POWER], parts[PROPERTIES] = (there[subject][at] for at in (POWER, PROPERTIES))
+        if now | {subject: tuple(parts)} == there:
+            yield words
 
 
 def left_alone(qube):
@@ -183,7 +207,6 @@ def left_alone(qube):
 
 def nearest(now, allowed):
     """The smallest difference to anything allowed."""
-    names = ("class", "tags", "features", "properties", "rules", "power", "disk", "devices")
     texts = []
     for words, (there, _, _) in allowed.items():
         text = []
@@ -191,7 +214,7 @@ def nearest(now, allowed):
             if qube not in now or qube not in there:
                 text.append(f"{qube} is {'there' if qube in now else 'not there'}")
                 continue
-            for name, mine, theirs in zip(names, now[qube], there[qube], strict=True):
+            for name, mine, theirs in zip(PARTS_SEEN, now[qube], there[qube], strict=True):
                 if mine != theirs:
                     text.append(f"{qube}: {name} {mine!r}, not {theirs!r}")
         texts.append((len("".join(text)), f"unlike {words!r}: " + "; ".join(text)))
@@ -273,7 +296,7 @@ def in_time(case):
 
 def matters(case, verb):
     """Some of what a person takes away is nothing to this call: of the two orders, both come to the same then anyway."""
-    if case.subject == ONE.new or (case.act in ("expel", "take the umbrella") and not verb.source):
+    if case.subject == ONE.new or (case.act in TAKES_OUT and not verb.source):
         return False
     both = orders(case)
     first, last = both.get("it, then the call"), both.get("the call, then it")

@@ -43,10 +43,11 @@ SOCKETS = SimpleNamespace(socket=Socket, AF_UNIX=None, SHUT_WR=None)
 
 
 class Pending:
-    """One call to qubesd that has been made. It may take several steps: others have their turn in between."""
+    """One call to qubesd that has been made. It may take several steps: others have their turn in between. `request` names the qube
+    that it is about, however it was addressed."""
 
     def __init__(self, loop, actor, request):
-        self.actor, self.request = actor, request
+        self.actor, self.request, self._sent = actor, loop.host.named(request), request
         self._loop, self._exchange, self._reply = loop, None, loop.create_future()
 
     def __str__(self):
@@ -60,7 +61,7 @@ class Pending:
         """True when it is over, and its caller has the reply."""
         host = self._loop.host
         host.actor = self.actor
-        self._exchange = self._exchange or host.exchange(self.request)
+        self._exchange = self._exchange or host.exchange(self._sent)
         try:
             next(self._exchange)
         except StopIteration as done:

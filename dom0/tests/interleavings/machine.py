@@ -111,7 +111,9 @@ class Machine:
         self.log = AuditLog(self.root / "var/log/qmcp/audit.log")
         self.kernel = Kernel(settings, host, known, self.journal, self.log)
         await self.kernel.settle_unfinished()
-        self._house = asyncio.get_running_loop().create_task(self.kernel.keep_house(), name="house")
+        self._house = asyncio.get_running_loop().create_task(
+            self.kernel.retry_unfinished(), name="house"
+        )
 
     def call(self, name, service, target="dom0", /, **payload):
         """Begin a call; it goes up to its first question to qubesd."""

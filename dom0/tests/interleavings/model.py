@@ -146,6 +146,7 @@ class Host:
         self.globals, self.qubes = {**GLOBALS, **globals_}, {}
         self.writes, self.actor, self.subscribers = [], "", []
         self.tokens, self._serial = {}, 0
+        self.names = {}  # uuid → name, of every qube there ever was
         self.qubes["dom0"] = Qube("dom0", "AdminVM", "00000000-0000-0000-0000-000000000000")
         self.qubes["dom0"].set["label"] = "black"
         self.qubes["dom0"].power = "Running"
@@ -154,6 +155,7 @@ class Host:
         other = Host.__new__(Host)
         other.__dict__.update(self.__dict__)
         other.globals, other.tokens = dict(self.globals), dict(self.tokens)
+        other.names = dict(self.names)
         other.qubes = {name: qube.copy() for name, qube in self.qubes.items()}
         other.writes, other.subscribers = [], []
         return other
@@ -216,6 +218,12 @@ class Host:
         _enforce(takes, argument, payload, dest)
         reply = run(self, *extra, source, dest, argument, payload.decode("latin-1"))
         return (yield from reply) if hasattr(reply, "__next__") else reply
+
+    def named(self, request):
+        """The same request about a qube by its name."""
+        address = re.search(rb" uuid:([0-9a-f-]{36})\0", request)
+        name = address and self.names.get(address[1].decode())
+        return request.replace(address[0], f" {name}\0".encode()) if name else request
 
     def find(self, name):
         if name.startswith("uuid:"):
@@ -462,6 +470,7 @@ class Host:
     def _conceive(self, name, klass, template, label):
         self._serial += 1
         qube = Qube(name, klass, f"{self._serial:08x}-0000-4000-8000-000000000000")
+        self.names[qube.uuid] = name
         qube.set.update({"name": name, "uuid": qube.uuid} | ({"label": label} if label else {}))
         if klass in BASED:
             qube.set["template"] = template or self.globals["default_template"]

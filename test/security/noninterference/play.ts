@@ -96,7 +96,7 @@ export class ObservedHost {
     const { host } = harness.sim;
     const call = host.call.bind(host);
     host.call = (request) => {
-      this.recorded?.push(Buffer.from(request).toString('latin1'));
+      this.recorded?.push(harness.named(Buffer.from(request).toString('latin1')));
       return call(request);
     };
     // qubesd draws the numbers of disposables by chance. A difference would show nothing, so both hosts draw the same.
