@@ -142,8 +142,10 @@ def _stamp(call, kind="stamp"):
 
 
 async def _birth(call, birth, template, label, settings, volume):
-    # Asked first, so that undoing this birth can never take a qube that was there before.
-    if await call.host.tags(birth.name) is not None:
+    # Asked first, so that undoing this birth can never take a qube that was there before. A name that no call may act on is taken, also
+    # while no qube has it: by the principal's own name, qubesd says so.
+    is_excluded = birth.name in call.world.excluded
+    if await call.host.tags(call.principal if is_excluded else birth.name) is not None:
         raise Refused(REFUSAL.name_taken)
     given = await call.host.get(call.principal, "feature", FEATURE.created_with) or ""
     if call.world.umbrella not in given.split(" "):

@@ -64,7 +64,6 @@ def redact(world, name, qube):
 def require_namespace(world, untrusted_name):
     allowed = schema.fits(TYPES["new_name"], untrusted_name) and untrusted_name != world.prefix
     allowed = allowed and untrusted_name.startswith(world.prefix)  # INVARIANT birth.namespace
-    allowed = allowed and untrusted_name not in world.excluded
     if not allowed:
         raise Refused(REFUSAL.name_not_allowed)
 

@@ -190,10 +190,9 @@ class Kernel:
             raise Refused(REFUSAL.frozen)  # INVARIANT frozen.means-frozen
         self.settings.refresh()
         world = self.settings.config.world_of(call.principal)
-        if world is None or vars(world) != vars(
-            call.world
-        ):  # by value: what is said of other worlds shows in none
+        if world is None or world.table != call.world.table:
             raise Refused(REFUSAL.busy)  # the operator has changed what it began under
+        call.world = world  # by what the operator says of other worlds, it is judged from now on
 
     def _contract(self, call):
         contract = self.settings.contracts.get(call.service)

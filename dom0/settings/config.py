@@ -42,7 +42,7 @@ class World:
 
     def __init__(self, name, table, excluded=(), others=()):
         self.__dict__.update(_least(_WORLD) | table)
-        self.name = name
+        self.name, self.table = name, table
         self.principals = {
             who: frozenset(grant.get("plugins", ())) for who, grant in table["principal"].items()
         }

@@ -1,5 +1,7 @@
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { sharedHarness } from '../support/harness.js';
+import { configure, Harness, roomy, sharedHarness } from '../support/harness.js';
 
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
 const host = sharedHarness();
@@ -66,6 +68,58 @@ describe('a qube outside the world cannot be told from one that does not exist',
       expect(stdout).toBe('{"error":{"code":"name-not-allowed"},"ok":false}\n');
     }
     expect(host().truth()).toBe(before);
+  });
+
+  it('a name with the prefix that no call may act on is answered as a taken one, whether or not a qube has it', async () => {
+    const other = await Harness.start({
+      prepare: (root) => {
+        roomy(root);
+        configure(root, { guarded: '["ai-guarded", "ai-guarded-later"]' });
+        appendFileSync(
+          join(root, 'etc/qmcp/qmcp.toml'),
+          '\n[world.lab]\nprefix = "lab-"\ngateways = ["ai-lab-net", "ai-lab-net-later"]\n' +
+            '[world.lab.principal.ai-lab-control]\nplugins = ["inspect"]\n',
+        );
+      },
+    });
+    try {
+      for (const name of ['ai-hidden', 'ai-guarded', 'ai-lab-net', 'ai-lab-control'])
+        await other.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', `name=${name} label=red`);
+      const before = other.truth();
+      const { host } = other.sim;
+      const asked: string[] = [];
+      const original = host.call.bind(host);
+      host.call = (request) => {
+        asked.push(Buffer.from(request).toString('latin1').split(' ')[0]!);
+        return original(request);
+      };
+      const answers = new Map<string, string>();
+      for (const name of [
+        'ai-hidden',
+        'ai-guarded',
+        'ai-guarded-later',
+        'ai-lab-net',
+        'ai-lab-net-later',
+        'ai-lab-control',
+      ])
+        for (const [service, source] of [
+          ['qmcp.spawn.Create', { template: 'ai-debian' }],
+          ['qmcp.spawn.Clone', { source: 'ai-debian' }],
+        ] as const) {
+          asked.length = 0;
+          const { stdout } = await other.call('@adminvm', service, { name, ...source });
+          answers.set(`${service} ${name}`, `${stdout}${asked.join(' ')}`);
+        }
+      for (const service of ['qmcp.spawn.Create', 'qmcp.spawn.Clone'])
+        for (const [call, answer] of answers)
+          if (call.startsWith(`${service} `))
+            expect([call, answer]).toEqual([call, answers.get(`${service} ai-hidden`)]);
+      expect(answers.get('qmcp.spawn.Create ai-hidden')).toContain('"name-taken"');
+      host.call = original;
+      expect(other.truth()).toBe(before);
+    } finally {
+      await other.close();
+    }
   });
 
   // ATTACK 1

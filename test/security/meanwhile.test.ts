@@ -159,6 +159,27 @@ describe('the operator takes authority away', () => {
     expect(harness.qube('ai-one')!.firewall).toEqual(before);
   });
 
+  it('what the operator adds to another world, a gateway, a principal or the world itself, ends no watch of this world', async () => {
+    harness = await Harness.start();
+    const { root } = harness.sim;
+    const listener = await Listener.of(harness);
+    const lab = (more: string) =>
+      `\n[world.lab]\nprefix = "lab-"\n${more}[world.lab.budget]\ncalls_per_minute = 100000\n[world.lab.principal.personal]\nplugins = ["inspect"]\n`;
+    const shipped = readFileSync(`${root}/etc/qmcp/qmcp.toml`, 'utf8');
+    for (const [added, principal] of [
+      [lab(''), 'personal'],
+      [lab('gateways = ["sys-firewall"]\nguarded = ["work"]\n'), 'personal'],
+      [`${lab('')}[world.lab.principal.untrusted]\nplugins = ["inspect"]\n`, 'untrusted'],
+    ] as const) {
+      edit(() => shipped + added.replace('prefix = "lab-"', `prefix = "p${added.length}-"`));
+      await eventually(() => harness.direct('qmcp.inspect.List', '@adminvm', {}, principal)).toContain(
+        `"p${added.length}-"`,
+      );
+      expect(await listener.caughtUp()).toEqual([]);
+    }
+    await listener.leave();
+  });
+
   it('authority that the operator takes away changes nothing in the calls of another world', async () => {
     const lab =
       '\n[world.lab]\nprefix = "lab-"\n[world.lab.budget]\ncalls_per_minute = 100000\n' +
