@@ -206,16 +206,17 @@ class Kernel:
         return contract
 
     def _uses(self, call, params):
-        """`[(name, what becomes of it)]`, the names judged by shape, before anything is looked up."""
+        """`[(name, what becomes of it)]`, the names judged by shape, before anything is looked up. The log has refused names, too."""
         uses = [
             (_given(call, params, reference), use) for reference, use in call.contract.uses.items()
         ]
+        named = {name[: LIMITS.report_value] for name, _ in uses if isinstance(name, str)}
+        call.names = named - {call.target}
         for name, use in uses:
             if use.kind == "new":
                 invariants.require_namespace(call.world, name)
             elif not schema.fits(TYPES["qube_name"], name):
                 raise Refused(REFUSAL.invalid_request)
-        call.names = {name for name, _ in uses} - {call.target}
         return uses
 
     @asynccontextmanager

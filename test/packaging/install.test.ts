@@ -325,7 +325,7 @@ describe('refused installs, which change nothing', () => {
     await refused(dom0, rebundled(bundle, version({ version: '0.0.9' })), /1 unfinished changes.*0\.1\.0/);
     await refused(
       dom0,
-      rebundled(bundle, version({ version: '0.2.0', formats: { audit: 1, journal: 2, tombstone: 1 } })),
+      rebundled(bundle, version({ version: '0.2.0', formats: { audit: 1, journal: 3, tombstone: 1 } })),
       /1 unfinished changes/,
     );
   });
@@ -333,7 +333,7 @@ describe('refused installs, which change nothing', () => {
   test('a version that does not read the files of the installed one is not installed', async () => {
     const newer = rebundled(
       bundle,
-      version({ version: '0.2.0', formats: { audit: 2, journal: 1, tombstone: 1 } }),
+      version({ version: '0.2.0', formats: { audit: 2, journal: 2, tombstone: 1 } }),
     );
     await refused(await installed(newer), bundle, /0\.1\.0 cannot read the audit format of 0\.2\.0/);
   });

@@ -22,6 +22,7 @@ const enrol = async (name: string, ...extra: string[]) => {
 // ATTACK 2, ATTACK 7
 // INVARIANT birth.class
 // INVARIANT birth.egress-inherited
+// INVARIANT birth.tagged-before-named
 // INVARIANT restrictions.inherit
 // INVARIANT tiers.no-escalation
 // INVARIANT scope.existence-hidden

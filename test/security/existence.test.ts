@@ -155,6 +155,17 @@ describe('a qube outside the world cannot be told from one that does not exist',
       ['refusal', 'not-found'],
     ]);
   });
+
+  it('the audit log has the name that a call asked for, also when no agent may use such a name', async () => {
+    const before = host().audit().length;
+    for (const name of ['vault', 'x'.repeat(31)])
+      await host().direct('qmcp.spawn.Create', '@adminvm', { name, template: 'ai-debian' });
+    const added = host().audit().slice(before);
+    expect(added.map(({ code, names }) => [code, names])).toEqual([
+      ['name-not-allowed', ['ai-debian', 'vault']],
+      ['name-not-allowed', ['ai-debian', 'x'.repeat(31)]],
+    ]);
+  });
 });
 
 // INVARIANT scope.values-redacted

@@ -130,6 +130,7 @@ describe('a birth does not finish', () => {
   });
 });
 
+// INVARIANT birth.egress-inherited
 // INVARIANT egress.within-ceiling
 // INVARIANT restrictions.inherit
 describe('the operator takes authority away', () => {

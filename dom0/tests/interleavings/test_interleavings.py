@@ -114,6 +114,9 @@ MEETINGS = {
 }
 
 
+# INVARIANT birth.tagged-before-named
+# INVARIANT budget.hard
+# INVARIANT tiers.no-escalation
 class Interleavings(unittest.TestCase):
     def setUp(self):
         held = one_process()
