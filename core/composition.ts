@@ -99,6 +99,7 @@ async function loadEverything(
     qrexec,
     catalog: catalog.then((reply) => debugCatalog(parseCatalog(reply, timeout))),
     timeout,
+    concurrent: isDefault(config, 'qrexec.concurrent') ? undefined : config.qrexec.concurrent,
     onRefusal: config.onRefusal,
     options: config.options,
     log,
@@ -123,6 +124,9 @@ function debugCatalog(answer: CatalogAnswer): CatalogAnswer {
   debug('boot', line);
   return answer;
 }
+
+const isDefault = ({ origins }: Config, path: string): boolean =>
+  (origins.get(path)?.kind ?? 'default') === 'default';
 
 const folderOf = ({ file }: Config): string => (file === undefined ? workingDirectory() : dirname(file));
 

@@ -14,7 +14,7 @@ export {
   type Rule,
   ruleFault,
 } from './egress.js';
-export { isRefusalCode, REFUSALS, type RefusalCode, Refused } from './errors.js';
+export { isDom0Code, isRefusalCode, OWN_REFUSALS, REFUSALS, type RefusalCode, Refused } from './errors.js';
 export { inject, injectable } from './injection.js';
 export { invalidAt, refuseUnusableText } from './invalid.js';
 export {

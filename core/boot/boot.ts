@@ -1,4 +1,5 @@
 import type { Plugin, RunContext } from '../api/index.js';
+import { Gate } from '../ports/gate.js';
 import type { Qrexec } from '../ports/qrexec.js';
 import { own } from '../ports/values.js';
 import { Builtins } from '../serve/builtins.js';
@@ -27,6 +28,8 @@ export interface BootOptions {
   readonly catalog: Promise<CatalogAnswer>;
   /** Seconds a call may take, besides the time its parameters ask for. */
   readonly timeout: number;
+  /** The most calls to dom0 in progress at once; by default the number that dom0 gives, or else its own default. */
+  readonly concurrent?: number | undefined;
   /** `exit`: do not start if any plugin has a problem. `skip`: start without the plugins that have one. */
   readonly onRefusal: 'exit' | 'skip';
   /** The plugins' options from the configuration, by plugin id. */
@@ -34,6 +37,12 @@ export interface BootOptions {
   /** Lines for the operator. */
   readonly log: (line: string) => void;
 }
+
+/** The number of calls that a world may have in progress, if dom0 says nothing else: the default of `qmcp.toml`. */
+const USUAL_CONCURRENCY = 4;
+
+const concurrencyIn = (answer: CatalogAnswer): number =>
+  ('catalog' in answer ? answer.catalog.concurrent_calls : undefined) ?? USUAL_CONCURRENCY;
 
 /** The loaded plugins and what they offer, in the order of the plugins and of each plugin's lists. */
 export interface Loaded extends Surface {
@@ -61,6 +70,8 @@ export async function boot(options: BootOptions): Promise<Loaded> {
 
   const refused = new Set(problems.map(({ plugin }) => plugin));
   const root = rootContainer();
+  const limit = options.concurrent ?? concurrencyIn(catalog);
+  const ways = { qubes: qrexec, dom0: new Gate(qrexec, limit) };
   const builtins = new Builtins();
   const loaded: { plugin: Plugin; container: PluginContainer; surface: Surface }[] = [];
   for (const plugin of graph.plugins) {
@@ -70,7 +81,7 @@ export async function boot(options: BootOptions): Promise<Loaded> {
     problems.push(...badOptions);
     if (refusedNeeds.length + badOptions.length > 0) refused.add(plugin.id);
     if (refused.has(plugin.id)) continue;
-    const container = new PluginContainer(plugin, root, qrexec, timeout);
+    const container = new PluginContainer(plugin, root, ways, timeout);
     const started = startPlugin(plugin, container, log, {
       builtins,
       options: optionsOf(plugin, own(given, plugin.id)),

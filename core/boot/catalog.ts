@@ -8,6 +8,8 @@ const Catalog = Type.Object({
   format: Type.Literal(1),
   world: Type.String(),
   prefix: Type.String(),
+  /** The calls that the world may have in progress at once. */
+  concurrent_calls: Type.Optional(Type.Integer({ minimum: 1 })),
   services: Type.Record(
     Type.String(),
     Type.Object({

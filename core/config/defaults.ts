@@ -18,7 +18,7 @@ export interface Config {
     readonly exclude: readonly string[];
     readonly schemas: 'full' | 'lean';
   };
-  readonly qrexec: { readonly client: string; readonly timeout: number };
+  readonly qrexec: { readonly client: string; readonly timeout: number; readonly concurrent: number };
   /** The configuration file, if there is one. */
   readonly file: string | undefined;
   /** The origin of each value, by its dotted path. */
@@ -40,5 +40,5 @@ export const DEFAULTS = {
   pinned: false,
   tools: { include: ['*'], exclude: [], schemas: 'full' },
   // A cold start of a qube takes up to a minute on a laptop; twice that means that something is wrong.
-  qrexec: { client: 'qrexec-client-vm', timeout: 120 },
+  qrexec: { client: 'qrexec-client-vm', timeout: 120, concurrent: 4 },
 } as const satisfies Omit<Config, 'file' | 'origins'>;

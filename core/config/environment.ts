@@ -14,6 +14,10 @@ export const VARIABLES: Readonly<Record<string, { readonly path: string; readonl
   QMCP_TOOLS_EXCLUDE: { path: 'tools.exclude', toConfig: (text) => ({ tools: { exclude: list(text) } }) },
   QMCP_TOOLS_SCHEMAS: { path: 'tools.schemas', toConfig: (text) => ({ tools: { schemas: text } }) },
   QMCP_QREXEC_CLIENT: { path: 'qrexec.client', toConfig: (text) => ({ qrexec: { client: text } }) },
+  QMCP_QREXEC_CONCURRENT: {
+    path: 'qrexec.concurrent',
+    toConfig: (text) => ({ qrexec: { concurrent: booleanOrNumber(text) } }),
+  },
   QMCP_QREXEC_TIMEOUT: {
     path: 'qrexec.timeout',
     toConfig: (text) => ({ qrexec: { timeout: booleanOrNumber(text) } }),

@@ -82,6 +82,14 @@ export const ConfigFile = Type.Object(
               description: 'Seconds a call may take, besides the time its parameters ask for.',
             }),
           ),
+          concurrent: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 1000,
+              description:
+                'The most calls to dom0 in progress at once; further calls wait. Set it to concurrent_calls of the world in dom0’s qmcp.toml, unless dom0 tells the number itself.',
+            }),
+          ),
         },
         closed,
       ),

@@ -1,7 +1,9 @@
 import { Refused } from '../api/index.js';
+import { inScope } from '../serve/scope.js';
 import type { Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, Server } from '../vendor/mcp.js';
 import { INSTRUCTIONS } from './instructions.js';
+import { withProgress } from './progress.js';
 import { answerPrompts } from './prompts.js';
 import { answerResources } from './resources.js';
 import { refusalOf, resultOf } from './results.js';
@@ -59,6 +61,8 @@ export function mcpServer(options: McpOptions, subscribable: boolean, subscriber
 
 function answerTools(server: Server, { tools, log, schemas = 'full' }: McpOptions): void {
   const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
+  /** Each connection has a server of its own. */
+  const session = {};
   const descriptions = describeTools(
     tools.map(({ tool }) => tool),
     schemas,
@@ -71,17 +75,21 @@ function answerTools(server: Server, { tools, log, schemas = 'full' }: McpOption
     if (entry === undefined)
       throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Unknown tool: ${params.name}`);
     const progressToken = mcpReq._meta?.progressToken;
-    let progress = 0;
+    const notify =
+      progressToken === undefined
+        ? undefined
+        : (update: { progress: number; message: string }) => {
+            const sent = { progressToken, ...update };
+            mcpReq.notify({ method: 'notifications/progress', params: sent }).catch(() => {});
+          };
     try {
-      const output = await entry.call(params.arguments ?? {}, {
-        signal: mcpReq.signal,
-        progress: (message) => {
-          if (progressToken === undefined) return;
-          progress += 1;
-          const update = { progressToken, progress, message };
-          mcpReq.notify({ method: 'notifications/progress', params: update }).catch(() => {});
-        },
-      });
+      const output = await inScope(session, (scope) =>
+        withProgress(
+          notify,
+          () => scope.waitingFor,
+          (progress) => entry.call(params.arguments ?? {}, { signal: mcpReq.signal, progress }),
+        ),
+      );
       return resultOf(output);
     } catch (error) {
       if (error instanceof Refused) return refusalOf(error);

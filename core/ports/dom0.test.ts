@@ -60,7 +60,6 @@ describe('a call to dom0', () => {
     ['two lines', exited('{"ok":true,"result":{"word":"x"}}\n{}\n')],
     ['bytes that are not UTF-8', exited(Uint8Array.of(0xff, 0xfe, 10))],
     ['a list', exited('[]\n')],
-    ['a timeout', { ended: 'timeout', exit: null, stdout: Buffer.alloc(0), stderr: '' }],
   ])('%s looks like a qube that does not exist', async (_what, answer) => {
     expect(await outcome(answer)).toBe('not-found');
   });
@@ -73,6 +72,12 @@ describe('a call to dom0', () => {
     ['too much output', { ended: 'overflow', exit: null, stdout: Buffer.alloc(9), stderr: '' }],
   ])('%s is `failed`, and nothing of it is passed on', async (_what, answer) => {
     expect(await outcome(answer)).toBe('failed');
+  });
+
+  test('a call that is not answered in time is `no-answer`, which dom0 itself cannot say', async () => {
+    const late = { ended: 'timeout', exit: null, stdout: Buffer.alloc(0), stderr: '' } as const;
+    expect(await outcome(late)).toBe('no-answer');
+    expect(await outcome(refused('no-answer'))).toBe('failed');
   });
 
   test('a refusal from dom0 arrives with its code and data', async () => {

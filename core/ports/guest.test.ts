@@ -58,13 +58,13 @@ describe('a call into a qube', () => {
     expect(await outcome(answer)).toEqual([{ exit: 0 }, 'stdout:out', 'stderr:err']);
   });
 
-  test('a guest call that is denied or not answered looks like a call to a qube that does not exist', async () => {
+  test('a guest call that is denied looks like a call to a qube that does not exist, and one not answered in time is `no-answer`', async () => {
     expect(await outcome(denied)).toBe('not-found');
     expect(await outcome(exited('', 127))).toBe('not-found');
     expect(await outcome(exited(''))).toBe('not-found');
-    expect(await outcome({ ended: 'timeout', exit: null, stdout: Buffer.alloc(0), stderr: '' })).toBe(
-      'not-found',
-    );
+    const late = { ended: 'timeout', exit: null, stderr: '' } as const;
+    expect(await outcome({ ...late, stdout: Buffer.alloc(0) })).toBe('no-answer');
+    expect(await outcome({ ...late, stdout: frame('O', 'so far') })).toEqual(['failed', 'stdout:so far']);
   });
 
   test("a refusal from a qube has one of the codes for qubes, or `failed`, and never a code of dom0's", async () => {

@@ -11,6 +11,7 @@ import { type Frame, FrameDecoder, inputFrames } from './frames.js';
 import { qubeName, requestedSeconds } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { requestOf } from './request.js';
+import { waitFor } from './scope.js';
 import { isObject, lazily, own } from './values.js';
 
 /** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
@@ -29,7 +30,7 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
     const stdin = messageOf(params, io.stdin);
     const conversation = new Conversation(service.problems, io.onOutput);
     const signal = AbortSignal.any([conversation.broken, ...(io.signal ? [io.signal] : [])]);
-    await qrexec.call({
+    const calling = qrexec.call({
       target,
       service: service.name,
       stdin,
@@ -39,7 +40,8 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
       maxBytes: MAX_OUTPUT,
       onStdout: (bytes) => conversation.receive(bytes),
     });
-    const value = conversation.result();
+    const { ended } = await waitFor(`the qube ${target}`, calling);
+    const value = conversation.result(ended === 'timeout');
     if (!reply().Check(value)) throw new Refused('failed');
     return value;
   };
@@ -82,9 +84,9 @@ class Conversation {
     }
   }
 
-  /** The reply's value. Throws the refusal: `not-found` if nothing came, `failed` if the conversation broke off. */
-  result(): unknown {
-    if (this.silent) throw new Refused('not-found');
+  /** The reply's value. Throws the refusal: `not-found` if nothing came, `no-answer` if nothing came in time, `failed` if the conversation broke off. */
+  result(isTimedOut: boolean): unknown {
+    if (this.silent) throw new Refused(isTimedOut ? 'no-answer' : 'not-found');
     if (this.broken.aborted || !this.decoder.complete || this.last === undefined) throw new Refused('failed');
     const untrusted_value = parse(this.last.bytes);
     if (this.last.kind === 'reply') return untrusted_value;

@@ -1,4 +1,4 @@
-import { isRefusalCode, QubeName, Refused } from '../api/index.js';
+import { isDom0Code, QubeName, Refused } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import type { QrexecResult } from './qrexec.js';
 import { isObject } from './values.js';
@@ -20,11 +20,13 @@ export function qubeName(untrusted_name: unknown): string {
 }
 
 /**
- * The reply's result. Throws the refusal it carries. Any failure on the way (denied, no such qube, no answer, a broken
- * answer) is `not-found`, so that a caller cannot distinguish a denied qube from a missing one.
+ * The reply's result. Throws the refusal it carries. Any failure on the way (denied, no such qube, an empty or a broken
+ * answer) is `not-found`, so that a caller cannot distinguish a denied qube from a missing one. Neither of them is silent for
+ * as long as a call may take: that is `no-answer`.
  */
 export function resultOf({ ended, exit, stdout }: QrexecResult): unknown {
   if (ended === 'overflow') throw new Refused('failed');
+  if (ended === 'timeout') throw new Refused('no-answer');
   if (ended !== 'exit' || exit !== 0) throw new Refused('not-found');
   const untrusted_reply = parseLine(stdout);
   if (untrusted_reply === undefined) throw new Refused('not-found');
@@ -35,7 +37,7 @@ export function resultOf({ ended, exit, stdout }: QrexecResult): unknown {
 export function resultIn(untrusted_reply: Record<string, unknown>): unknown {
   if (untrusted_reply.ok === true && 'result' in untrusted_reply) return untrusted_reply.result;
   const untrusted_error = untrusted_reply.error as { code?: unknown; data?: unknown } | null | undefined;
-  if (untrusted_reply.ok !== false || !isRefusalCode(untrusted_error?.code)) throw new Refused('failed');
+  if (untrusted_reply.ok !== false || !isDom0Code(untrusted_error?.code)) throw new Refused('failed');
   const data = untrusted_error.data;
   throw isObject(data) ? new Refused(untrusted_error.code, data) : new Refused(untrusted_error.code);
 }

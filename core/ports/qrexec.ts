@@ -24,7 +24,7 @@ export interface QrexecResult {
   readonly stderr: string;
 }
 
-/** The only way out of the control qube. Never rejects: if the client cannot be run, the call exits with 125. */
+/** The only way out of the control qube. Unless it says otherwise, it never rejects: if the client cannot be run, the call exits with 125. */
 export interface Qrexec {
   call(request: QrexecRequest): Promise<QrexecResult>;
 }

@@ -99,7 +99,6 @@ describe('a stream service', () => {
     ['no output', exited('')],
     ['text that is not a reply', exited('Traceback\n')],
     ['half a line', exited('{"ok":true')],
-    ['a timeout without output', { ...exited(''), ended: 'timeout', exit: null }],
   ])('%s looks like a service that does not exist', async (_what, answer) => {
     expect(await heard(answer)).toEqual([expect.objectContaining({ code: 'not-found' })]);
   });
@@ -112,6 +111,11 @@ describe('a stream service', () => {
     ['has a reply outside its contract', exited(said('one', 3))],
   ])('a stream that %s has failed, and its complete replies were yielded', async (_what, answer) => {
     expect(await heard(answer)).toEqual(['one', expect.objectContaining({ code: 'failed' })]);
+  });
+
+  test('a stream that says nothing in time is `no-answer`', async () => {
+    const late = { ...exited(''), ended: 'timeout', exit: null } as const;
+    expect(await heard(late)).toEqual([expect.objectContaining({ code: 'no-answer' })]);
   });
 
   test('a refusal in the middle of a stream arrives with its code', async () => {

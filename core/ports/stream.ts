@@ -27,7 +27,10 @@ export function streamPort<S extends StreamService>(service: S, qrexec: Qrexec, 
       maxBytes: MAX_STREAM,
       onStdout: (bytes) => lines.push(bytes),
     });
-    call.then(() => lines.end());
+    call.then(
+      () => lines.end(),
+      () => lines.end(),
+    );
     try {
       let silent = true;
       for await (const line of lines) {
@@ -39,11 +42,12 @@ export function streamPort<S extends StreamService>(service: S, qrexec: Qrexec, 
         yield value;
       }
       const { ended, exit } = await call;
+      if (silent && ended === 'timeout') throw new Refused('no-answer');
       if (silent) throw new Refused('not-found');
       if (ended !== 'exit' || exit !== 0) throw new Refused('failed');
     } finally {
       controller.abort();
-      await call;
+      await call.catch(() => {});
     }
   };
   return port as unknown as Port<S>;

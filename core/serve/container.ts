@@ -8,6 +8,7 @@ import {
   type Uses,
 } from '../api/index.js';
 import { dom0Port } from '../ports/dom0.js';
+import type { Gate } from '../ports/gate.js';
 import { guestPort } from '../ports/guest.js';
 import type { Qrexec } from '../ports/qrexec.js';
 import { streamPort } from '../ports/stream.js';
@@ -41,12 +42,12 @@ export class PluginContainer {
   constructor(
     private readonly plugin: Plugin,
     root: DependencyContainer,
-    qrexec: Qrexec,
+    ways: Ways,
     timeout: number,
   ) {
     this.container = root.createChildContainer();
     for (const service of plugin.services)
-      this.container.register(portOf(service), { useValue: makePort(service, qrexec, timeout) });
+      this.container.register(portOf(service), { useValue: makePort(service, ways, timeout) });
     for (const part of plugin.parts ?? []) this.container.registerSingleton(part as never);
   }
 
@@ -94,8 +95,14 @@ export class PluginContainer {
   }
 }
 
-function makePort(service: Service, qrexec: Qrexec, timeout: number): unknown {
-  if (service.kind === 'guest') return guestPort(service, qrexec, timeout);
-  if (service.kind === 'stream') return streamPort(service, qrexec, timeout);
-  return dom0Port(service, qrexec, timeout);
+/** The connections by which the ports of services call. */
+export interface Ways {
+  readonly qubes: Qrexec;
+  readonly dom0: Gate;
+}
+
+function makePort(service: Service, { qubes, dom0 }: Ways, timeout: number): unknown {
+  if (service.kind === 'guest') return guestPort(service, qubes, timeout);
+  if (service.kind === 'stream') return streamPort(service, dom0.long, timeout);
+  return dom0Port(service, dom0.short, timeout);
 }

@@ -195,9 +195,9 @@ describe('a disposable for one command', () => {
     ['breaks off', says(O('half')), 'failed'],
     ['is malformed', says(frame('R', '{"code":"invalid-request"}')), 'invalid-request'],
     [
-      'dies with the client',
+      'is not answered in time',
       () => ({ ended: 'timeout', exit: null, stdout: new Uint8Array(), stderr: '' }),
-      'not-found',
+      'no-answer',
     ],
   ])('a disposable for one command is killed when its command %s', async (_what, answer, code) => {
     const { call, asked } = await tools({ Disposable: born, Run: answer, Gone: gone });

@@ -46,7 +46,7 @@ const LAYERS: readonly {
     layer: 'core/ports',
     files: /^core\/ports\//,
     looksAt: ['core/api', 'core/vendor/typebox.ts'],
-    packages: [/^node:(child_process|net)$/],
+    packages: [/^node:(async_hooks|child_process|net)$/],
   },
   {
     layer: 'core/serve',

@@ -42,6 +42,8 @@ export class Agent {
     agent.host = await boot({
       candidates: plugins.map((plugin) => ({ origin: plugin.id, plugin })),
       ...connectDom0({ call }, 30),
+      // dom0 itself must cope with any number of calls.
+      concurrent: 1000,
       onRefusal: 'exit',
       log: (line) => agent.log.push(line),
     });

@@ -1,22 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { REFUSALS } from '../../../core/api/generated/refusals.js';
+import { OWN_REFUSALS } from '../../../core/api/index.js';
 import { PROBLEMS } from '../../../core/boot/problems.js';
 import { code, HEADING, tableOf } from './markdown.js';
 
 /** docs/reference/errors.md. `root` is the root of the repository. */
 export function errorsPage(root: string): string {
-  const refusals = Object.entries(REFUSALS).map(([id, { means, agent, operator }]) => [
-    code(id),
-    means,
-    agent,
-    operator,
-  ]);
+  const refusals = Object.entries({ ...REFUSALS, ...OWN_REFUSALS }).map(
+    ([id, { means, agent, operator }]) => [code(id), means, agent, operator],
+  );
   const problems = Object.keys(PROBLEMS).map((id) => [code(id), messageTemplate(id).replaceAll('<', '\\<')]);
-  return `${HEADING('Errors', 'dom0/spec/refusals.toml, core/boot/problems.ts and cli/doctor/')}
+  return `${HEADING('Errors', 'dom0/spec/refusals.toml, core/api/errors.ts, core/boot/problems.ts and cli/doctor/')}
 ## Refusals sent to agents
 
-This list is closed and is the same in dom0 and in the control qube. A refusal reveals nothing more: a hidden qube and a missing qube get
+This list is closed and, but for \`no-answer\`, the same in dom0 and in the control qube. A refusal reveals nothing more: a hidden qube and a missing qube get
 the same answer. The result has \`isError\`, \`structuredContent.error.code\` and the sentence for the agent.
 
 ${tableOf(['code', 'meaning', 'message to the agent', 'advice for the operator'], refusals)}
