@@ -38,12 +38,12 @@ class Roster:
     def __init__(self, host, journal):
         self._host, self._journal, self.look, self.world = host, journal, host.look, None
         self.known, self._begun, self._queues = set(), set(), set()
-        self._looked_for, self._connected = None, asyncio.Event()
+        self._looked_for, self._caught_up = None, asyncio.Event()
 
     async def names(self):
-        """Every name that may be of a world, sorted. Waits while the events are interrupted."""
+        """Every name that may be of a world, sorted. Waits while the events are interrupted, or a qube is looked at."""
         async with asyncio.timeout(LIMITS.roster_seconds):
-            await self._connected.wait()
+            await self._caught_up.wait()
         if self._looked_for != self.world.kinds:  # what to look for has changed
             await self._look_around()
         return sorted(self.known)
@@ -88,7 +88,7 @@ class Roster:
                 await self._follow()
             except (OSError, AdminError, TimeoutError) as error:
                 say(f"events: {error!r}; trying again")
-            self._connected.clear()
+            self._caught_up.clear()
             await asyncio.sleep(LIMITS.reconnect_seconds)
 
     async def _follow(self):
@@ -96,15 +96,15 @@ class Roster:
             tag = event.partition(":")[2]
             watched = self.world.watched if subject in self.known else self.world.signs
             stays = event != "domain-delete"
-            if event == f"domain-tag-add:{self.world.umbrella}":
-                self.known.add(subject)
             if event == "connection-established":
                 self._begun.clear()
                 await self._look_around()
-                self._connected.set()
+                self._caught_up.set()
             elif tag in watched and subject not in self._begun | self._journal.births():
+                self._caught_up.clear()  # no call goes by what was true before
                 stays = (await self._put_right(await self.look(subject))).get("known", False)
                 self.known |= {subject} if stays else set()
+                self._caught_up.set()
             if subject in self.known:
                 for queue in self._queues:
                     if not queue.full():

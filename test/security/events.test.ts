@@ -95,7 +95,7 @@ describe('an agent that listens', () => {
     const asked: string[] = [];
     const listener = await Listener.of(harness);
     host.call = (request) => {
-      asked.push(Buffer.from(request).toString('latin1').split('\0')[0]!);
+      asked.push(harness.named(Buffer.from(request).toString('latin1')).split('\0')[0]!);
       return original(request);
     };
     await original(Buffer.from('admin.vm.Start+ dom0 name vault\0'));
