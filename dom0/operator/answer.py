@@ -35,6 +35,10 @@ class Answer(NamedTuple):
     at_once: bool = False
 
 
+class Incomplete(Exception):
+    """A change that was made in part only. Its argument: the lines to print, with the failures first."""
+
+
 def stop(words: object) -> NoReturn:
     """Exit with a message that says what went wrong, where, and what to run next."""
     sys.exit(f"qmcp-admin: {safe(words)}")

@@ -1,191 +1,246 @@
-"""Everything that could be wrong, what it is about, and what to do: `qmcp-admin check`."""
+"""Everything that could be wrong, where it is, and how to fix it: `qmcp-admin check`. No fix takes a network from the host."""
 
 import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import audit_chain
+import freezing
 import grants
+import operator_log
 import policy_admin
-from answer import Answer
-from host import CONFIG, CONTRACTS, LINKS, clock, is_frozen, members, open_qubesd, run, strays
+from answer import Answer, Options
+from host import CONFIG, CONTRACTS, LINKS, Member, clock, members, open_qubesd, run, strays
 from place import place
+from policy import frozen
 from policy.generate import generate
 from qmcpd import invariants
 from qmcpd.errors import Misconfigured
+from qmcpd.qubesd import Qubesd
 from settings import config, contracts
+from settings.config import World
 from spec import FEATURE, NAMES, SERVICE
 
-
-def check(options):
-    found = [
-        dict(zip(("what", "where", "fix"), one, strict=True)) for one in problems(options.root)
-    ]
-    return Answer(
-        found, 1 if found else 0, text=found or "Nothing is wrong that could be seen from here."
-    )
+Worlds = dict[str, World]
 
 
-def problems(root):
-    """`(what, where, fix)` each. What needs the worlds is not looked at without them."""
-    there = (root / audit_chain.PATHS[0]).exists()
-    if not there:
-        yield (
-            "is not there: qmcpd has never run, or it was taken away",
-            audit_chain.PATHS[0],
-            "systemctl status qmcpd",
+class Problem(NamedTuple):
+    what: str
+    where: str
+    fix: str
+
+
+def check(options: Options) -> Answer:
+    found = [one._asdict() for one in _grouped(problems(options.root))]
+    return Answer(found, 1 if found else 0, text=found or "No problem was found.")
+
+
+def _grouped(found: Iterable[Problem]) -> list[Problem]:
+    """One row for what has one cause: the same problem with the same fix in several places, or several in one place."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for what, where, fix in found:
+        places.setdefault((what, fix), []).append(where)
+    whats: dict[tuple[str, str], list[str]] = {}
+    for (what, fix), where in places.items():
+        whats.setdefault((", ".join(dict.fromkeys(where)), fix), []).append(what)
+    return [Problem("; ".join(what), where, fix) for (where, fix), what in whats.items()]
+
+
+def problems(root: Path) -> Iterator[Problem]:
+    """What needs the worlds is left out when they cannot be read."""
+    for look in (_logs, _unfinished, _grants, _freeze, _contracts):
+        yield from look(root)
+    try:
+        worlds = config.load(root / CONFIG).worlds
+    except Misconfigured as problem:
+        what = str(problem).partition(": ")[2]
+        yield Problem(
+            what, place(problem), "fix this line; until then qmcpd uses the last valid file"
         )
-    for path, number, why in (
-        filter(None, (chain.broken for chain in audit_chain.verified(root))) if there else ()
-    ):
-        yield (
-            f"a line {why}",
-            f"{path}:{number}",
-            "find out who changed the log; qmcp-admin audit verify",
-        )
+        return
+    yield from _policy(root, worlds)
+    looks: tuple[Callable[..., Iterable[Problem]], ...] = (_named, _strays, _members)
+    try:
+        for look in looks:
+            yield from look(root, open_qubesd(root), worlds)
+    except OSError as problem:
+        fix = "systemctl status qubesd"
+        yield Problem(f"qubesd does not answer: {problem}", "run/qubesd.sock", fix)
+
+
+# ---- files
+
+
+def _logs(root: Path) -> Iterator[Problem]:
+    path = audit_chain.PATHS[0]
+    if not (root / path).exists():
+        what = "does not exist: qmcpd has never run, or somebody removed it"
+        yield Problem(what, path, "systemctl status qmcpd")
+        return
+    for chain in audit_chain.verified(root):
+        if chain.broken:
+            where, number, why = chain.broken
+            fix = "find out who changed the log; qmcp-admin audit verify"
+            yield Problem(f"a line {why}", f"{where}:{number}", fix)
+
+
+def _unfinished(root: Path) -> Iterator[Problem]:
     for path in sorted((root / "var/lib/qmcp/journal").glob("*.intent")):
         intent = json.loads(path.read_bytes())
-        yield (
+        yield Problem(
             f"not undone since {clock(intent['when'])}",
             intent["qube"] or "a disposable",
             "qmcpd tries again: see its journal",
         )
+    for entry in operator_log.unfinished(root):
+        where = ", ".join(audit_chain.qubes(entry)) or str(entry["world"] or "this host")
+        yield Problem(
+            f"a command was interrupted, or failed: {entry['time']}", where, str(entry["command"])
+        )
+
+
+def _grants(root: Path) -> Iterator[Problem]:
     for path in sorted((root / grants.DIRECTORY).glob("*.intent")):
         if grants.read(path.read_bytes()) is None:
-            yield (
-                "is a grant that cannot be read",
-                str(path),
-                "set the tier of its qube anew, and remove it",
-            )
+            fix = "set the tier of its qube again, and remove this file"
+            yield Problem("is not a grant that can be read", str(path), fix)
+    try:
+        over = sorted(run(grants.due(root)))
+    except OSError:
+        return  # that qubesd does not answer is a problem of its own
+    for name in over:
+        fix = "qmcp-admin expire; systemctl status qmcp-expire.timer; if it runs, shut it down"
+        yield Problem("has what a grant gave that has ended", name, fix)
+
+
+def _freeze(root: Path) -> Iterator[Problem]:
+    """What is frozen, whatever qmcp.toml says."""
+    for name in sorted(freezing.known(root)):
+        if freezing.is_frozen(root, name):
+            yield Problem("frozen", f"world {name}", f"qmcp-admin thaw {name}, when that is over")
+    if policy_admin.in_force(root, frozen.FILE) != freezing.policy(root):
+        fix = "qmcp-admin freeze, or thaw, again"
+        yield Problem("does not deny just what is frozen", frozen.FILE, fix)
+    for why in freezing.allowed(root):
+        yield Problem(f"FROZEN ONLY IN PART: {why}", frozen.FILE, "qmcp-admin freeze")
+    for _, record in freezing.stopped(root):
+        if not freezing.is_frozen(root, record["world"]):
+            what = f"still {record['did']} by a freeze that is over"
+            yield Problem(what, record["qube"], "qmcp-admin thaw")
+
+
+def _contracts(root: Path) -> Iterator[Problem]:
     installed, unusable = contracts.load(root / CONTRACTS)
     for service, why in unusable.items():
-        yield (
-            f"not in force: {why}",
-            f"{CONTRACTS}/{service}.json",
-            f"mend it, or qmcp-admin contract remove {service}",
-        )
-    try:
-        worlds = config.load(root / CONFIG).worlds
-    except Misconfigured as problem:
-        yield (
-            str(problem).partition(": ")[2],
-            place(problem),
-            "mend it; qmcpd goes by the worlds it read last",
-        )
-        return
-    ours = policy_admin.in_force(root)
+        fix = f"fix it, or qmcp-admin contract remove {service}"
+        yield Problem(f"not in force: {why}", f"{CONTRACTS}/{service}.json", fix)
+    routed = [name for name, one in installed.items() if one.route == "dom0"]
+    missing = [
+        name for name in (SERVICE.catalog, *routed) if not (root / LINKS / name).is_symlink()
+    ]
+    files = " ".join(f"/{CONTRACTS}/{name}.json" for name in missing if name in installed)
+    again = f"qmcp-admin contract install {files}" if files else ""
+    bundle = "qmcp-dom0 install, with the same bundle" if SERVICE.catalog in missing else ""
+    for name in missing:
+        fix = "; ".join(filter(None, ("qmcp-dom0 recover", bundle, again)))
+        yield Problem("has no link to qmcpd", f"{LINKS}/{name}", fix)
+
+
+def _policy(root: Path, worlds: Worlds) -> Iterator[Problem]:
+    installed, ours = contracts.load(root / CONTRACTS)[0], policy_admin.in_force(root)
     if ours != generate(worlds, installed):
-        yield (
-            "not what the installed contracts and qmcp.toml make",
-            policy_admin.INSTALLED,
-            "qmcp-admin policy install",
-        )
+        what = "differs from what the installed contracts and qmcp.toml make"
+        yield Problem(what, policy_admin.INSTALLED, "qmcp-admin policy install")
     for row in policy_admin.findings(root, worlds, installed, ours):
         if row["result"] == "BROKEN":
-            yield (
-                f"does not hold: {row['claim']} ({row['for example']})",
-                row["where"],
-                "mend that line; qmcp-admin policy lint",
-            )
-    anew = {
-        name: f"qmcp-admin contract install /{CONTRACTS}/{name}.json"
-        for name, one in installed.items()
-        if one.route == "dom0"
-    }
-    for service, fix in {
-        SERVICE.catalog: "qmcp-dom0 install, with the same bundle",
-        **anew,
-    }.items():
-        if not (root / LINKS / service).is_symlink():
-            yield "has no link to qmcpd", f"{LINKS}/{service}", f"qmcp-dom0 recover; {fix}"
-    for name in [name for name, world in worlds.items() if is_frozen(root, world)]:
-        yield "frozen", f"world {name}", f"qmcp-admin thaw {name}, when that is over"
-    try:
-        yield from run(_host(root, worlds))
-    except OSError as problem:
-        yield f"qubesd does not answer: {problem}", "run/qubesd.sock", "systemctl status qubesd"
+            what = f"does not hold: {row['claim']} ({row['for example']})"
+            yield Problem(what, row["where"], "fix that line; qmcp-admin policy lint")
 
 
-async def _host(root, worlds):
-    qubesd, found = open_qubesd(root), []
-    there = await qubesd.list()
-    for world in worlds.values():
-        for name in [*world.principals, *world.gateways]:
-            tags = await qubesd.tags(name) or frozenset()
-            given = (
-                await qubesd.get(name, "feature", FEATURE.created_with) or ""
+# ---- qubes
+
+
+def _named(root: Path, qubesd: Qubesd, worlds: Worlds) -> list[Problem]:
+    """The principals and the gateways."""
+
+    async def look() -> list[Problem]:
+        there = await qubesd.list()
+        return [
+            problem
+            for world in worlds.values()
+            for name in (*world.principals, *world.gateways)
+            for problem in (
+                await _of_named(qubesd, world, name)
                 if name in there
-                else ""
-            )
-            network = (
-                (await qubesd.properties(name)).get("provides_network", ("",))[0]
-                if name in there
-                else ""
-            )
-            found += [
-                (what, name, fix)
-                for wrong, what, fix in (
-                    (
-                        name not in there,
-                        f"is not there, and qmcp.toml names it in world {world.name}",
-                        "mend qmcp.toml, or make it",
-                    ),
-                    (
-                        world.umbrella in tags,
-                        f"carries {world.umbrella}: no call may have it",
-                        f"qvm-tags {name} del {world.umbrella}",
-                    ),
-                    (
-                        name in there
-                        and name in world.principals
-                        and world.umbrella not in given.split(" "),
-                        f"what it makes is not born {world.umbrella}: no birth succeeds",
-                        f"qvm-features {name} {FEATURE.created_with} '{(given + ' ' + world.umbrella).strip()}'",
-                    ),
-                    (
-                        name in there and name in world.gateways and network != "True",
-                        "is a gateway and provides no network",
-                        f"qvm-prefs {name} provides_network True",
-                    ),
-                )
-                if wrong
-            ]
-    for name, what, tags in await strays(qubesd, worlds):
-        fix = f"systemctl status qmcpd, which takes off what opens it; qmcp-admin expel {name}"
-        found.append((f"is {what}: it has {', '.join(tags)}, and is nobody's", name, fix))
-    for one in await members(qubesd, worlds):
-        within = invariants.reach(one.world, one)
-        value = (
-            {key: read for key, (read, _) in (await qubesd.properties(one.name)).items()}
-            if within
-            else {}
-        )
-        network, home = value.get("netvm"), one.world.birth_gateway or repr("")
-        found += [
-            (what, one.name, fix)
-            for wrong, what, fix in (
-                (one.kept_too_long(), "was removed longer ago than it is kept", "qmcp-admin reap"),
-                (
-                    network and network not in one.world.gateways,
-                    f"sits on {network}, no gateway of its world: no agent can start it",
-                    f"qvm-prefs {one.name} netvm {home}",
-                ),
-                (
-                    value.get("provides_network") == "True",
-                    "provides network in a world",
-                    f"qvm-prefs {one.name} provides_network False",
-                ),
-                *(
-                    (
-                        value.get(key) and invariants.is_made_by(one.world, one),
-                        f"has {key}, a way out of its world",
-                        f"qvm-prefs {one.name} {key} ''",
+                else [
+                    Problem(
+                        "does not exist, and qmcp.toml names it", name, "fix qmcp.toml, or make it"
                     )
-                    for key in NAMES.escape_hatches
-                ),
+                ]
             )
-            if wrong
         ]
-    fix = "qmcp-admin expire; systemctl status qmcp-expire.timer"
-    return found + [
-        ("has what it was given for a while that is over", name, fix)
-        for name in await grants.due(root)
-    ]
+
+    return run(look())
+
+
+async def _of_named(qubesd: Qubesd, world: World, name: str) -> list[Problem]:
+    given = await qubesd.get(name, "feature", FEATURE.created_with) or ""
+    network = (await qubesd.properties(name)).get("provides_network", ("",))[0]
+    found = []
+    if world.umbrella in (await qubesd.tags(name) or ()):
+        what, fix = "no call may have it", f"qvm-tags {name} del {world.umbrella}"
+        found.append(Problem(f"has the tag {world.umbrella}: {what}", name, fix))
+    if name in world.principals and world.umbrella not in given.split(" "):
+        what = f"qubes that it makes do not get {world.umbrella}: no birth succeeds"
+        value = f"{given} {world.umbrella}".strip()
+        found.append(Problem(what, name, f"qvm-features {name} {FEATURE.created_with} '{value}'"))
+    if name in world.gateways and network != "True":
+        fix = f"qvm-prefs {name} provides_network True"
+        found.append(Problem("is a gateway and provides no network", name, fix))
+    return found
+
+
+def _strays(root: Path, qubesd: Qubesd, worlds: Worlds) -> Iterator[Problem]:
+    for name, what, tags in run(strays(qubesd, worlds)):
+        fix = f"systemctl status qmcpd, which removes what opens it; qmcp-admin expel {name}"
+        yield Problem(f"is {what}: it has {', '.join(tags)}, and belongs to nobody", name, fix)
+    for world in worlds.values():
+        for qube in run(_expelled(qubesd, world)):
+            fix = f"shut it down, then: qmcp-admin expel {qube}"
+            yield Problem(f"was expelled from {world.name} and ran then", qube, fix)
+
+
+async def _expelled(qubesd: Qubesd, world: World) -> list[str]:
+    looked = [await qubesd.look(name) for name in sorted(await qubesd.list())]
+    return [one.name for one in looked if one.tags & world.own == {world.tombstone}]
+
+
+def _members(root: Path, qubesd: Qubesd, worlds: Worlds) -> list[Problem]:
+    async def look() -> list[Problem]:
+        found = await members(qubesd, worlds)
+        return [problem for one in found for problem in await _of_member(qubesd, one)]
+
+    return run(look())
+
+
+async def _of_member(qubesd: Qubesd, one: Member) -> list[Problem]:
+    if one.kept_too_long():
+        what = "was removed longer ago than its world keeps it"
+        return [Problem(what, one.name, "qmcp-admin reap")]
+    if not invariants.reach(one.world, one):
+        return []
+    value = {key: read for key, (read, _) in (await qubesd.properties(one.name)).items()}
+    if value.get("provides_network") == "True":
+        # Whatever sits behind it would lose its network with any other fix.
+        fix = f"qmcp-admin expel {one.name}"
+        return [Problem("provides network, and agents have it", one.name, fix)]
+    found, network, home = [], value.get("netvm"), one.world.birth_gateway or repr("")
+    if network and network not in one.world.gateways:
+        what = f"is on the network of {network}, which is not a gateway of its world: no agent can start it"
+        found.append(Problem(what, one.name, f"qvm-prefs {one.name} netvm {home}"))
+    for key in NAMES.escape_hatches:
+        if value.get(key) and invariants.is_made_by(one.world, one):
+            what = f"has {key}, a way out of its world"
+            found.append(Problem(what, one.name, f"qvm-prefs {one.name} {key} ''"))
+    return found

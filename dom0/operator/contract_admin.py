@@ -5,6 +5,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+import operator_log
 from answer import Answer, Options, stop
 from host import CONTRACTS, LINKS, SOCKET, write
 from settings import contracts
@@ -44,10 +45,17 @@ def install(options: Options) -> Answer:
 
 
 def remove(options: Options) -> Answer:
-    for service in options.services:
-        if not contracts.NAME.fullmatch(service) or not _path(options.root, service).exists():
-            stop(f"no contract called {service} is installed: qmcp-admin contract list")
-    return _changed(options.root, dict.fromkeys(options.services))
+    there = [
+        service
+        for service in options.services
+        if contracts.NAME.fullmatch(service) and _path(options.root, service).exists()
+    ]
+    missing = set(options.services) - set(there)
+    if missing and not operator_log.is_unfinished(options):
+        stop(f"no contract called {min(missing)} is installed: qmcp-admin contract list")
+    if not there:
+        return Answer([], text="Nothing is left to do.")
+    return _changed(options.root, dict.fromkeys(there))
 
 
 def _changed(root: Path, new: dict[str, contracts.Contract | None]) -> Answer:

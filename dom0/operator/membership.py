@@ -1,129 +1,153 @@
-"""Who is of a world, and what an agent may do with each: the tags, by name. Every change is shown, in words, before it is made."""
+"""Says which qubes belong to a world, and what an agent may do with each: by tags. Every change is shown in words before it is made."""
 
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 import grants
-from answer import Answer, stop
+import operator_log
+from answer import Answer, Incomplete, Options, stop
 from host import clock, open_qubesd, read_worlds, run, switched_on, switches
 from qmcpd.effects import perform
+from qmcpd.qubesd import Qube, Qubesd
+from settings.config import World
 from spec import FEATURE, GAINS, TIERS
-from verbs import TABLE
+
+Tags = frozenset[str]
+HALTED = ("Halted", "Crashed", "")
+KILLED = "it runs, and an agent's programs may run in it: it is killed first; shut it down yourself to keep unsaved data"
+CLOSED = "it runs and others need it: it is not killed, but stays closed until you have shut it down and run this again"
 
 
-def change(options):
-    """enroll, tier, guard, manage and expel: each says some of world, tier and switches, and leaves the others as they are."""
-    world, qube, granted = _found(options)
-    tags = qube.tags
-    # What it has for good: a grant that stands is not built upon, and ends with the next word about the qube.
+@dataclass
+class Change:
+    """Of the tags of a qube, from what they were when it was shown. `granted`: the temporary grants that stand; `grant`: a new one.
+    `leaves`: what happens to a qube that runs and leaves the world."""
+
+    world: World
+    qube: Qube
+    after: Tags
+    granted: list[grants.Standing]
+    grant: grants.Grant | None = None
+    leaves: str = ""
+
+    @property
+    def ends_grant(self) -> bool:
+        return bool(self.granted) and self.grant is None
+
+    @property
+    def tags(self) -> list[str]:
+        before = self.qube.tags
+        return [
+            *(f"- {tag}" for tag in sorted(before - self.after)),
+            *(f"+ {tag}" for tag in sorted(self.after - before)),
+        ]
+
+
+def change(options: Options) -> Answer:
+    """enroll, tier, guard, manage and expel: each changes some of world, tier and switches, and leaves the others as they are."""
+    found = _found(options)
+    if found is None:
+        return Answer([], text="Nothing is left to do.")
+    world, qube, granted = found
+    # Its tags without the grants that stand: a new command does not build on a grant, and ends it.
     given = [grant for _, grant in granted]
-    base = tags.difference(*(grant["untag"] for grant in given)).union(
-        *(grant["retag"] for grant in given)
+    base = qube.tags.difference(*(one["untag"] for one in given)).union(
+        *(one["retag"] for one in given)
     )
     add, take = _wanted(options, world, qube.klass, base)
     lasting = getattr(options, "lasting", None)
     if lasting:
         take &= _narrowing(world)
         if add & _narrowing(world) or getattr(options, "sink", None):
-            stop(
-                "--for is for giving more: a guard, an egress lock or a sink is set for good, without it"
-            )
-    after = frozenset((base - take) | add) if add or take else tags
-    grant = (
-        lasting
-        and (base != after)
-        and {
-            "qube": options.qube,
-            "boot": grants.boot(),
-            "over": grants.now() + lasting,
-            "untag": sorted(after - base),
-            "retag": sorted(base - after),
-        }
-    )
-    ends = granted and (add or take) and not grant
-    until = (
-        f"{clock(time.time() + lasting)}, or the next boot"
-        if grant
-        else grants.until({"": granted}, "")
-    )
-    changes = [f"- {tag}" for tag in sorted(tags - after)] + [
-        f"+ {tag}" for tag in sorted(after - tags)
-    ]
-    reach = world.reach(qube.klass, after)
+            stop("--for only gives more: set a guard, an egress lock or a sink without it")
+    wanted = Change(world, qube, frozenset((base - take) | add), granted)
+    if not (add or take):
+        wanted.after = qube.tags
+    elif lasting and base != wanted.after:
+        wanted.grant = grants.made(qube.name, lasting, base, wanted.after, _order(world))
+    if qube.tags & world.own and not wanted.after & world.own and qube.state not in HALTED:
+        wanted.leaves = CLOSED if run(_is_needed(open_qubesd(options.root), qube.name)) else KILLED
+    return _answer(options, wanted, bool(add or take))
+
+
+def _answer(options: Options, wanted: Change, asked: bool) -> Answer:
+    world, qube = wanted.world, wanted.qube
+    reach = world.reach(qube.klass, wanted.after)
+    stands = grants.until({"": wanted.granted}, "")
+    until = f"{clock(time.time() + options.lasting)}, or the next boot" if wanted.grant else stands
     says = {
-        "qube": options.qube,
+        "qube": qube.name,
         "world": world.name,
-        "changes": changes,
-        "until": ["what was given for a while ends with this"]
-        if ends
-        else [until, TABLE["kept"]]
+        "changes": wanted.tags,
+        "first": [wanted.leaves] if wanted.leaves else [],
+        "until": ["this ends a temporary grant"]
+        if asked and wanted.ends_grant
+        else [until, grants.KEPT]
         if until
         else [],
         "an agent may": [GAINS[tier] for tier in TIERS[: TIERS.index(reach) + 1]]
         if reach
         else ["no agent sees it"],
-        "switches": switched_on(world, after),
+        "switches": switched_on(world, wanted.after),
     }
-
-    def do():
-        run(_written(options.root, options.qube, world, (tags, after), grant, granted))
-        return [f"{options.qube}: done"]
-
-    if after == tags and not (grant or ends):
+    if wanted.after == qube.tags and not (wanted.grant or (asked and wanted.ends_grant)):
         return Answer(says, text=says | {"changes": "Nothing changes."})
     return Answer(
         says,
-        do=do,
-        about=(options.qube,),
+        do=lambda: run(_write(options.root, wanted)),
+        about=(qube.name,),
         world=world.name,
-        words=tuple("".join(one.split()) for one in changes),
+        words=tuple("".join(one.split()) for one in wanted.tags),
     )
 
 
-def _found(options):
-    """`(its world, the qube, the grants that stand)`. What is only half a world's can be taken out of it, and put into it."""
-    name, named, worlds, qubesd = (
-        options.qube,
-        getattr(options, "world", None),
-        read_worlds(options.root),
-        open_qubesd(options.root),
-    )
+def _found(options: Options) -> tuple[World, Qube, list[grants.Standing]] | None:
+    """Its world, the qube, the grants that stand. A qube that is in a world in part can be taken out of it, and put into it. None
+    when it is expelled already, by this command before it was interrupted."""
+    name, named = options.qube, getattr(options, "world", None)
+    worlds, qubesd = read_worlds(options.root), open_qubesd(options.root)
     qube = run(qubesd.look(name))
     if not qube.klass:
         stop(f"there is no qube {name}")
     read_worlds(options.root, named)
+    granted = run(grants.standing(qubesd, options.root, [name])).get(name, [])
+    there = qube.tags.union(*(grant["untag"] for _, grant in granted))
     whole = not named and options.command != "expel"
     others = [
         world
         for world in worlds.values()
-        if world.name != named and qube.tags & ({world.umbrella} if whole else world.own)
+        if world.name != named and there & ({world.umbrella} if whole else world.own)
     ]
     if named and others:
-        stop(f"{name} has tags of the world {others[0].name}: qmcp-admin expel {name}, first")
+        stop(f"{name} has tags of the world {others[0].name}: first run qmcp-admin expel {name}")
     if not named and not others:
-        stop(f"{name} is of no world: qmcp-admin enroll {name} --world {'|'.join(worlds)}")
+        if operator_log.is_unfinished(options):
+            return None
+        stop(f"{name} is in no world: qmcp-admin enroll {name} --world {'|'.join(worlds)}")
     world = worlds[named] if named else others[0]
     if name in world.excluded:
         stop(
-            f"{name} is dom0, a principal, a gateway or guarded by qmcp.toml: no call may ever have it as its object"
+            f"{name} cannot be enrolled: it is dom0, a principal, a gateway or guarded by qmcp.toml"
         )
-    return world, qube, run(grants.standing(qubesd, options.root, [name])).get(name, [])
+    return world, qube, granted
 
 
-def _narrowing(world):
+def _narrowing(world: World) -> set[str]:
     return {world.guard, world.egress_lock}
 
 
-def _wanted(options, world, klass, tags):
-    """`(tags to add, tags to take)`. A disposable has its tier by a mark of its own."""
-    tier, add, take = getattr(options, "tier", None), set(), set()
+def _wanted(options: Options, world: World, klass: str, tags: Tags) -> tuple[set[str], set[str]]:
+    """The tags to add and to take. A disposable has its tier by a mark of its own."""
+    tier, add, take = getattr(options, "tier", None), set[str](), set[str]()
     if options.command == "expel":
         return add, set(world.own)
     if world.umbrella not in tags:
-        tier, add = tier or TIERS[0], {world.umbrella}
+        tier, add, take = tier or TIERS[0], {world.umbrella}, {world.tombstone}
         if world.kinds["stamp"] & tags and world.born not in tags:
-            add.add(
-                world.born
-            )  # made by a principal before, or taken out since: the operator says it is whole
+            # A principal made it earlier, or it was expelled since: the operator says that it is complete.
+            add.add(world.born)
     if tier:
         mine = {world.tag("disposable" if klass == "DispVM" else "tier", tier)}
         mine &= world.kinds["authority"]  # the first tier is the umbrella's
@@ -135,28 +159,56 @@ def _wanted(options, world, klass, tags):
     return add, take
 
 
-async def _written(root, name, world, tags, grant, granted):
-    """Less comes before more, so that whatever stops this in the middle leaves less; and tags that give authority come after the
-    umbrella, and go before it. A grant is on the disk before what it gives; one that stood goes when there is nothing of it to
-    take back."""
-    qubesd, narrowing, (before, after) = open_qubesd(root), _narrowing(world), tags
-    gone, new = before - after, after - before
-    order = [world.umbrella, world.born, *sorted(world.kinds["authority"] - {world.born})]
-    order = [world.tombstone, *order, *sorted(world.own.difference(order))]
-    less = sorted(gone - narrowing, key=order.index, reverse=True)
-    await perform(
-        qubesd,
-        name,
-        [*(["untag", tag] for tag in less), *(["tag", tag] for tag in sorted(new & narrowing))],
-    )
-    if grant:
-        await grants.record(qubesd, root, grant)
+def _order(world: World) -> list[str]:
+    """The order in which tags are written: what gives authority comes after the umbrella. They are removed in reverse."""
+    first = [world.tombstone, world.umbrella, world.born]
+    first += sorted(world.kinds["authority"] - {world.born})
+    return [*first, *sorted(world.own.difference(first))]
+
+
+async def _is_needed(qubesd: Qubesd, name: str) -> bool:
+    """Whether killing it would take something from the host."""
+    properties = await qubesd.properties(name)
+    return properties.get("provides_network", ("",))[0] == "True"
+
+
+async def _write(root: Path, wanted: Change) -> list[str]:
+    """Remove before adding, so that an interruption leaves less; remove authority before the umbrella, and add it after. A grant is
+    on the disk before what it gives; one that stood is forgotten when nothing of it is left."""
+    qubesd, world, name = open_qubesd(root), wanted.world, wanted.qube.name
+    now = await qubesd.look(name)
+    if now.tags != wanted.qube.tags:
+        raise Incomplete([f"NOT DONE: {name} was changed meanwhile; run this again"])
+    order, narrowing = _order(world).index, _narrowing(world)
+    gone, new = now.tags - wanted.after, wanted.after - now.tags
+    authority = gone & world.kinds["authority"]
+    await _untag(qubesd, name, sorted(authority, key=order, reverse=True))
+    if wanted.leaves and not await _leave(qubesd, wanted):
+        return [f"{name}: done; it was a disposable and is gone"]
     if world.tombstone in gone:
         await qubesd.put(name, "feature", FEATURE.entombed, None)
-    more = sorted(new - narrowing, key=order.index)
-    await perform(
-        qubesd,
-        name,
-        [*(["untag", tag] for tag in sorted(gone & narrowing)), *(["tag", tag] for tag in more)],
-    )
-    await grants.forget(qubesd, root, name, granted, replaced=bool(grant) or not granted)
+    await _untag(qubesd, name, sorted(gone - authority - narrowing, key=order, reverse=True))
+    await perform(qubesd, name, [["tag", tag] for tag in sorted(new & narrowing)])
+    if wanted.grant:
+        await grants.record(qubesd, root, wanted.grant)
+    await _untag(qubesd, name, sorted(gone & narrowing))
+    await perform(qubesd, name, [["tag", tag] for tag in sorted(new - narrowing, key=order)])
+    replaced = bool(wanted.grant) or not wanted.granted
+    await grants.forget(qubesd, root, name, wanted.granted, replaced=replaced)
+    return [f"{name}: done"]
+
+
+async def _untag(qubesd: Qubesd, name: str, tags: Iterable[str]) -> None:
+    await perform(qubesd, name, [["untag", tag] for tag in tags])
+
+
+async def _leave(qubesd: Qubesd, wanted: Change) -> bool:
+    """While a qube runs, an agent's programs may run in it: it stays closed by its tags. Returns whether it still exists."""
+    name, world = wanted.qube.name, wanted.world
+    if wanted.leaves == KILLED:
+        await qubesd.halt(name)
+    elif await qubesd.state(name) not in HALTED:
+        await qubesd.tag(name, world.tombstone)  # closes it for everybody, and no agent sees it
+        await _untag(qubesd, name, sorted(wanted.qube.tags & world.own - {world.tombstone}))
+        raise Incomplete([f"NOT EXPELLED: {name}: {CLOSED}"])
+    return await qubesd.tags(name) is not None

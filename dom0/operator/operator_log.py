@@ -6,8 +6,10 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from answer import Answer, Options
+import audit_chain
+from answer import Answer, Incomplete, Options
 from qmcpd.audit import AuditLog
 from spec import REFUSAL
 
@@ -15,12 +17,12 @@ DIRECTORY = "var/log/qmcp/operator"  # owned by root: qmcpd cannot write there
 
 
 @contextmanager
-def _locked(options: Options) -> Iterator[AuditLog]:
+def _locked(options: Options, waits: bool) -> Iterator[AuditLog]:
     """The log, locked so that only one qmcp-admin at a time writes it."""
     directory = options.root / DIRECTORY
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(directory / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         try:
             log = AuditLog(directory / "audit.log")
         except ValueError as problem:
@@ -30,9 +32,11 @@ def _locked(options: Options) -> Iterator[AuditLog]:
         yield log
 
 
-def carry_out(options: Options, reply: Answer, change: Callable[[], list[str]]) -> list[str]:
+def carry_out(
+    options: Options, reply: Answer, change: Callable[[], list[str]]
+) -> tuple[int, list[str]]:
     """Carry out the change, with a line before and a line after. A change that cannot be recorded is not made, unless it is
-    `at_once`."""
+    `at_once`; that one also waits for no other qmcp-admin. Returns the exit code and the lines to print."""
     facts = {
         "call": secrets.token_hex(8),
         "principal": "operator",
@@ -40,17 +44,52 @@ def carry_out(options: Options, reply: Answer, change: Callable[[], list[str]]) 
         "world": reply.world,
         "target": "dom0",
         "names": list(reply.about),
+        "command": options.command_line,
     }
-    code, done = REFUSAL.failed, change() if reply.at_once else []
+    made = None
     try:
-        with _locked(options) as log:
+        with _locked(options, not reply.at_once) as log:
             log.append("intent", durable=True, **facts)
+            code = REFUSAL.failed
             try:
-                done, code = done or change(), "ok"
+                made = _made(change)
+                code = REFUSAL.failed if made[0] else "ok"
             finally:
                 log.append("outcome", code=code, **facts)
     except OSError as problem:
         if not reply.at_once:
             raise
-        print(f"qmcp-admin: done, but not recorded in the log: {problem}", file=sys.stderr)
-    return done
+        print(f"qmcp-admin: not recorded in the log: {problem}", file=sys.stderr)
+    return made or _made(change)
+
+
+def _made(change: Callable[[], list[str]]) -> tuple[int, list[str]]:
+    try:
+        return 0, change()
+    except Incomplete as part:
+        return 1, part.args[0]
+
+
+def unfinished(root: Path) -> list[audit_chain.Entry]:
+    """The commands that were interrupted or failed, and that no later command made good: the same one, or another about the same
+    qubes."""
+    found: list[audit_chain.Entry] = []
+    path = root / audit_chain.PATHS[1]
+    for line in audit_chain.lines(path) if path.exists() else ():
+        entry = audit_chain.read(*line)
+        if entry["kind"] == "intent" and "command" in entry:
+            found.append(entry)
+        if entry["kind"] == "outcome" and entry.get("code") == "ok":
+            found = [one for one in found if not _made_good(one, entry)]
+    return found
+
+
+def _made_good(one: audit_chain.Entry, by: audit_chain.Entry) -> bool:
+    about = set(audit_chain.qubes(one)) & set(audit_chain.qubes(by))
+    freezes = {one["service"], by["service"]} <= {"qmcp-admin freeze", "qmcp-admin thaw"}
+    return bool(about) or freezes or one["command"] == by.get("command")
+
+
+def is_unfinished(options: Options) -> bool:
+    """Whether this very command was begun before, and not finished."""
+    return options.command_line in [one["command"] for one in unfinished(options.root)]

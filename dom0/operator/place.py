@@ -3,8 +3,10 @@
 import difflib
 import re
 
+from qmcpd.errors import Misconfigured
 
-def place(problem):
+
+def place(problem: Misconfigured) -> str:
     """File and line of the key, and the nearest name there is where it is unknown."""
     try:
         lines = problem.path.read_text(encoding="utf-8").split("\n")

@@ -1,96 +1,117 @@
-"""The policy of this host: what it would be, whether it reads and keeps what it promises, and how ours gets into it."""
+"""The policy of this host: generates it, checks that it parses and meets its guarantees, and installs it."""
 
 import difflib
 import hashlib
-import shutil
+from pathlib import Path
 
-from answer import Answer, stop
-from host import CONTRACTS, open_qubesd, read_worlds, run, strays, write
-from policy import claims
+import freezing
+from answer import Answer, Incomplete, Options, stop
+from host import CONTRACTS, SOCKET_OF_QUBESD, open_qubesd, read_worlds, run, strays, tagged, write
+from policy import claims, frozen
 from policy.generate import generate
 from policy.rules import DIRECTORIES, Policy
 from qmcpd.qubesd import Qube
 from settings import contracts
+from settings.config import World
 
-NAME, SOCKET = "30-qmcp.policy", "run/qubesd.sock"
+NAME = "30-qmcp.policy"
 INSTALLED = f"{DIRECTORIES[-1]}/{NAME}"
+Installed = dict[str, contracts.Contract]
+Row = dict[str, str]
 
 
-def _read(root, config_path=None, contracts_path=None):
-    """`(worlds, contracts)`; not one of them may be unusable."""
+def _read(
+    root: Path, config_path: Path | None = None, contracts_path: Path | None = None
+) -> tuple[dict[str, World], Installed]:
+    """None of the contracts may be unusable."""
     worlds = read_worlds(root, path=config_path)
     installed, unusable = contracts.load(contracts_path or root / CONTRACTS)
     for service, why in unusable.items():
-        stop(f"contract {service}: {why}; mend it, or: qmcp-admin contract remove {service}")
+        stop(f"contract {service}: {why}; fix it, or: qmcp-admin contract remove {service}")
     return worlds, installed
 
 
-def render(options):
+def render(options: Options) -> Answer:
     return Answer(generate(*_read(options.root, options.config, options.contracts)).splitlines())
 
 
-def in_force(root):
-    path = root / INSTALLED
+def in_force(root: Path, name: str = INSTALLED) -> str:
+    path = root / name
     return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
-def lint(options):
+def lint(options: Options) -> Answer:
     worlds, installed = _read(options.root)
     ours = generate(worlds, installed) if options.rendered else in_force(options.root)
     rows = findings(options.root, worlds, installed, ours) + _strays(options.root, worlds)
-    return Answer(
-        rows, int(any(row["result"] not in ("holds", "asks", "opened", "unread") for row in rows))
-    )
+    wrong = [row for row in rows if row["result"] not in ("holds", "asks", "opened", "unread")]
+    return Answer(rows, int(bool(wrong)))
 
 
-def _strays(root, worlds):
-    """No claim is about these: what opens them is taken off as qmcpd sees it, and no policy can close them."""
-    found = run(strays(open_qubesd(root), worlds)) if (root / SOCKET).exists() else ()
+def _strays(root: Path, worlds: dict[str, World]) -> list[Row]:
+    """No claim is about these: qmcpd removes what opens them as it sees it, and no policy can close them."""
+    there = (root / SOCKET_OF_QUBESD).exists()
     claim = "every qube that has a tag of a world is the world's"
     return [
         {"result": what, "claim": claim, "for example": f"{name}: {', '.join(tags)}", "where": ""}
-        for name, what, tags in found
+        for name, what, tags in (run(strays(open_qubesd(root), worlds)) if there else ())
     ]
 
 
-def findings(root, worlds, installed, ours):
+def findings(root: Path, worlds: dict[str, World], installed: Installed, ours: str) -> list[Row]:
     """Of the whole policy of this host, with this text as ours."""
 
-    def known(name):
-        there = (root / SOCKET).exists()
+    def known(name: str) -> Qube:
+        there = (root / SOCKET_OF_QUBESD).exists()
         return run(open_qubesd(root).look(name)) if there else Qube(name, "", "", frozenset())
 
-    return list(claims.findings(Policy(root, {NAME: ours}), worlds, installed, ours, known))
+    texts = {NAME: ours, Path(frozen.FILE).name: freezing.policy(root)}
+    return list(claims.findings(Policy(root, texts), worlds, installed, ours, known))
 
 
-def install(options):
-    """Lint first. At no moment is there no policy: without it a qube of the world is not closed."""
-    worlds, installed = _read(options.root)
-    text, old, target = (
-        generate(worlds, installed),
-        in_force(options.root),
-        options.root / INSTALLED,
-    )
-    rows = findings(options.root, worlds, installed, text)
-    broken = [row for row in rows if row["result"] == "BROKEN"]
+def install(options: Options) -> Answer:
+    """Check first. At no moment is there no policy: without it the qubes of the worlds are not closed."""
+    root = options.root
+    worlds, installed = _read(root)
+    new, old, target = generate(worlds, installed), in_force(root), root / INSTALLED
+    rows = findings(root, worlds, installed, new)
+    broken = [row for row in rows if row["result"] == "BROKEN"] + _abandoned(root, worlds, old)
     if broken:
         return Answer(broken, 1, text={"not installed; the policy stays as it was": broken})
-    lines = [
-        *difflib.unified_diff(
-            old.splitlines(), text.splitlines(), "in force", "to be", lineterm="", n=0
-        )
-    ]
+    lines = _changes(old, new) + _changes(in_force(root, frozen.FILE), freezing.policy(root))
 
-    def do():
-        if target.exists():
-            shutil.copy2(target, target.with_name(NAME + ".old"))
-        write(target, text)
+    def do() -> list[str]:
+        """What is frozen stays so: its policy names new principals before ours does."""
+        still = freezing.refresh(root)
+        if old and old != new:
+            write(target.with_name(NAME + ".old"), old)
+        write(target, new)
+        if still:
+            raise Incomplete([f"NOT FROZEN any more: {why}" for why in still])
         return [f"installed {target}"]
 
     if not lines:
         return Answer([], text="Nothing changes: this very policy is in force.")
-    return Answer(
-        {"changes": lines, "claims": rows},
-        do=do,
-        words=(hashlib.sha256(text.encode()).hexdigest(),),
-    )
+    digest = hashlib.sha256(new.encode()).hexdigest()
+    return Answer({"changes": lines, "claims": rows}, do=do, words=(digest,))
+
+
+def _abandoned(root: Path, worlds: dict[str, World], old: str) -> list[Row]:
+    """Qubes that only the policy of before closes, because qmcp.toml has their world no more: an agent's programs may run in them."""
+    gone = {name: tags for name, tags in frozen.named_in(old).items() if name not in worlds}
+    there = gone and (root / SOCKET_OF_QUBESD).exists()
+    return [
+        {
+            "result": "BROKEN",
+            "claim": f"a qube with a tag of the world {name} stays closed, though qmcp.toml lost that world",
+            "for example": ", ".join(qubes),
+            "where": f"put the world back into qmcp.toml, then: qmcp-admin expel {qubes[0]}",
+        }
+        for name, tags in (gone.items() if there else ())
+        if (qubes := sorted(one.name for one in run(tagged(open_qubesd(root), frozen.tags(tags)))))
+    ]
+
+
+def _changes(old: str, new: str) -> list[str]:
+    before, after = old.splitlines(), new.splitlines()
+    return list(difflib.unified_diff(before, after, "in force", "to be", lineterm="", n=0))

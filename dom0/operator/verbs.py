@@ -1,19 +1,57 @@
 """Builds the command line from verbs.toml, and runs a command: shows what it would do, asks, records and does it."""
 
 import argparse
-import importlib
 import re
+import shlex
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import answer
+import audit_view
+import check
+import contract_admin
+import freezing
+import grants
+import membership
 import operator_log
+import policy_admin
+import worlds
+from answer import Answer, Options
 from spec import filled
 
-TABLE: dict = filled(
+TABLE: dict[str, Any] = filled(
     tomllib.loads((Path(__file__).parent / "verbs.toml").read_text(encoding="utf-8"))
 )
+COMMANDS: dict[str, Callable[[Options], Answer]] = {
+    "status": worlds.status,
+    "world": worlds.world,
+    "check": check.check,
+    "enroll": membership.change,
+    "tier": membership.change,
+    "guard": membership.change,
+    "manage": membership.change,
+    "expel": membership.change,
+    "expire": grants.expire,
+    "tombstones": worlds.tombstones,
+    "restore": worlds.restore,
+    "reap": worlds.reap,
+    "freeze": freezing.freeze,
+    "thaw": freezing.thaw,
+    "contract list": contract_admin.listing,
+    "contract review": contract_admin.review,
+    "contract install": contract_admin.install,
+    "contract remove": contract_admin.remove,
+    "policy render": policy_admin.render,
+    "policy lint": policy_admin.lint,
+    "policy install": policy_admin.install,
+    "audit tail": audit_view.tail,
+    "audit show": audit_view.show,
+    "audit verify": audit_view.verify,
+    "audit report": audit_view.report,
+}
 SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -32,16 +70,30 @@ TYPES = {
 }
 
 
+def _add(parser: argparse.ArgumentParser, key: str, **more: Any) -> None:
+    options = {"name": key, **TABLE["argument"][key], **more}
+    options |= {"type": TYPES[options["type"]]} if "type" in options else {}
+    parser.add_argument(options.pop("name"), **options)
+
+
+def _parsed(words: list[str]) -> Options:
+    """The options that every command takes may stand before it and after it."""
+    everywhere = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for key in TABLE["everywhere"]:
+        _add(everywhere, key)
+    shared, rest = everywhere.parse_known_args(words)
+    shared.command_line = shlex.join(["qmcp-admin", *rest])
+    return _command_line().parse_args(rest, shared)
+
+
 def _command_line() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="qmcp-admin",
-        usage="qmcp-admin [--root DIR] COMMAND ...",
+        usage="qmcp-admin COMMAND ...",
         description=_groups(),
         epilog="`qmcp-admin COMMAND --help` lists the arguments of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument(
-        "--root", type=Path, default=Path("/"), help="the folder with etc and var (default: /)"
+        allow_abbrev=False,
     )
     groups = {
         "": top.add_subparsers(
@@ -53,11 +105,13 @@ def _command_line() -> argparse.ArgumentParser:
         if area not in groups:
             parser = groups[""].add_parser(area, description=TABLE["group"][entry["group"]])
             groups[area] = parser.add_subparsers(required=True, metavar="COMMAND")
-        parser = groups[area].add_parser(name, help=entry["words"], description=entry["words"])
-        for key in [*entry["takes"], "json"]:
-            options = {"name": key, **TABLE["argument"][key]}
-            options |= {"type": TYPES[options["type"]]} if "type" in options else {}
-            parser.add_argument(options.pop("name"), **options)
+        parser = groups[area].add_parser(
+            name, help=entry["words"], description=entry["words"], allow_abbrev=False
+        )
+        for key in entry["takes"]:
+            _add(parser, key)
+        for key in TABLE["everywhere"]:  # for its help: they were read before
+            _add(parser, key, default=argparse.SUPPRESS)
         parser.set_defaults(command=command, json_lines=entry.get("json_lines", False))
     return top
 
@@ -75,10 +129,9 @@ def _groups() -> str:
 
 
 def main(words: list[str] | None = None) -> int:
-    options = _command_line().parse_args(words)
-    module, function = TABLE["verb"][options.command]["does"].split(".")
+    options = _parsed(sys.argv[1:] if words is None else words)
     try:
-        return _finish(options, getattr(importlib.import_module(module), function)(options))
+        return _finish(options, COMMANDS[options.command](options))
     except BrokenPipeError:
         sys.stderr.close()  # or the interpreter would complain about standard output, too
         return 0
@@ -91,22 +144,22 @@ def main(words: list[str] | None = None) -> int:
         )
 
 
-def _finish(options: argparse.Namespace, reply: answer.Answer) -> int:
+def _finish(options: Options, reply: Answer) -> int:
     """Print the answer. A change is carried out only after it was shown and the operator agreed."""
     if reply.do is None or not options.json:
         answer.show(options, reply)
     if reply.do is None:
+        if reply.code == 0 and operator_log.is_unfinished(options):
+            operator_log.carry_out(options, reply, list)  # nothing is left of it to do
         return reply.code
     agreed = (
         reply.at_once
         or options.yes
         or (not options.json and sys.stdin.isatty() and input("Do it? Type yes: ") == "yes")
     )
-    done = operator_log.carry_out(options, reply, reply.do) if agreed else None
+    code, done = operator_log.carry_out(options, reply, reply.do) if agreed else (1, None)
     answer.show(
         options,
-        answer.Answer(
-            {"shown": reply.data, "done": done}, text=done or "Not done. To do it, add --yes."
-        ),
+        Answer({"shown": reply.data, "done": done}, text=done or "Not done. To do it, add --yes."),
     )
-    return reply.code if agreed else 1
+    return code or reply.code

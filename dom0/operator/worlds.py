@@ -1,36 +1,35 @@
-"""Shows the worlds and what they use, restores and deletes removed qubes, and freezes worlds."""
+"""Shows the worlds and what they use, and restores and deletes removed qubes."""
 
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import grants
-from answer import Answer, stop
+import operator_log
+from answer import Answer, Options, stop
+from freezing import is_frozen
 from host import (
-    CONFIG,
-    EVERY_WORLD,
-    FROZEN,
+    Member,
     clock,
-    is_frozen,
     members,
     open_qubesd,
     read_worlds,
     run,
     switched_on,
-    write,
 )
 from qmcpd.births import UNDO
 from qmcpd.budget import RATES, Budget
 from qmcpd.effects import perform
-from settings import config
+from qmcpd.qubesd import Qubesd
+from settings.config import World
 from spec import FEATURE
 
-FROZEN_POLICY = "etc/qubes/policy.d/00-qmcp-frozen.policy"
+Row = dict[str, Any]
+Granted = dict[str, list[grants.Standing]]
 # Only qmcpd knows how much of these is used.
 COUNTED_BY_QMCPD = (*RATES, "concurrent_calls", "private_size")
 
 
-def status(options):
+def status(options: Options) -> Answer:
     return Answer(
         [
             {key: one[key] for key in ("world", "state", "principals", "uses", "qubes")}
@@ -39,11 +38,11 @@ def status(options):
     )
 
 
-def world(options):
+def world(options: Options) -> Answer:
     return Answer(run(_worlds(options.root, options.world)))
 
 
-async def _worlds(root, name=None):
+async def _worlds(root: Path, name: str | None = None) -> list[Row]:
     qubesd, worlds = open_qubesd(root), read_worlds(root, name)
     there = await members(qubesd, worlds)
     granted = await grants.standing(qubesd, root, [one.name for one in there])
@@ -53,14 +52,16 @@ async def _worlds(root, name=None):
     ]
 
 
-async def _world(qubesd, root, world, own, granted):
-    counted = Budget(qubesd, SimpleNamespace(world=world, names=partial(_names, own)))
+async def _world(
+    qubesd: Qubesd, root: Path, world: World, own: list[Member], granted: Granted
+) -> Row:
+    counted = Budget(qubesd, _Known(world, own))
     budget = [{"line": line, **row} for line, row in (await counted.status()).items()]
     for row in budget:
         row |= dict.fromkeys(("used", "left")) if row["line"] in COUNTED_BY_QMCPD else {}
     return {
         "world": world.name,
-        "state": "frozen" if is_frozen(root, world) else "active",
+        "state": "frozen" if is_frozen(root, world.name) else "active",
         "principals": sorted(world.principals),
         "uses": [
             f"{row['line']}:{_short(row, 'used')}/{_short(row, 'limit')}"
@@ -100,18 +101,24 @@ async def _world(qubesd, root, world, own, granted):
     }
 
 
-def _short(row, key):
+def _short(row: Row, key: str) -> object:
     return f"{row[key] / 2**30:.1f}G" if row["line"] == "disk" else row[key]
 
 
-async def _names(own):
-    return [one.name for one in own]
+class _Known:
+    """What a budget asks a roster."""
+
+    def __init__(self, world: World, own: list[Member]) -> None:
+        self.world, self._own = world, own
+
+    async def names(self) -> list[str]:
+        return [one.name for one in self._own]
 
 
 # ---- removed qubes
 
 
-def _removed(options):
+def _removed(options: Options) -> list[Member]:
     return [
         one
         for one in run(members(open_qubesd(options.root), read_worlds(options.root)))
@@ -119,7 +126,7 @@ def _removed(options):
     ]
 
 
-def _rows(found):
+def _rows(found: list[Member]) -> list[Row]:
     return [
         {
             "qube": one.name,
@@ -131,37 +138,38 @@ def _rows(found):
     ]
 
 
-def tombstones(options):
+def tombstones(options: Options) -> Answer:
     found = _removed(options)
     return Answer(_rows(found), text=_rows(found) or "There are no removed qubes.")
 
 
-def restore(options):
+def restore(options: Options) -> Answer:
     one = next((one for one in _removed(options) if one.name == options.qube), None)
+    if one is None and operator_log.is_unfinished(options):
+        return Answer([], text="Nothing is left to do.")
     if one is None:
         stop(f"no removed qube is called {options.qube}: qmcp-admin tombstones")
 
-    def do():
-        run(
-            perform(
-                open_qubesd(options.root),
-                one.name,
-                [["put", "feature", FEATURE.entombed, None], ["untag", one.world.tombstone]],
-            )
-        )
+    def do() -> list[str]:
+        undo = [["put", "feature", FEATURE.entombed, None], ["untag", one.world.tombstone]]
+        run(perform(open_qubesd(options.root), one.name, undo))
         return [f"restored {one.name}, at {one.tier()}"]
 
     return Answer(_rows([one]), do=do, about=(one.name,), world=one.world.name)
 
 
-def reap(options):
+def reap(options: Options) -> Answer:
     """Delete removed qubes, except one whose time of removal cannot be read: `check` reports that one."""
-    found = [one for one in _removed(options) if one.when is not None and one.kept_too_long()]
+    found = _past_retention(options)
 
-    def do():
+    def do() -> list[str]:
+        done = []
         for one in found:
-            run(perform(open_qubesd(options.root), one.name, UNDO))
-        return [f"deleted: {one.name}" for one in found]
+            # It may have been restored while the operator was asked.
+            if one.name in [still.name for still in _past_retention(options)]:
+                run(perform(open_qubesd(options.root), one.name, UNDO))
+                done.append(f"deleted: {one.name}")
+        return done
 
     return Answer(
         _rows(found),
@@ -171,53 +179,5 @@ def reap(options):
     )
 
 
-# ---- stop everything
-
-
-def _frozen(options, words, flag):
-    """Freeze or thaw at once, whatever state anything else is in."""
-    names = (
-        [EVERY_WORLD]
-        if options.world == EVERY_WORLD
-        else [*read_worlds(options.root, options.world), EVERY_WORLD]
-    )
-
-    def do():
-        (options.root / FROZEN).mkdir(mode=0o750, exist_ok=True)
-        flag(options.root / FROZEN / options.world)
-        still = [name for name in names if (options.root / FROZEN / name).exists()]
-        return [
-            words.format(options.world),
-            *(f"frozen: {name}" for name in still),
-            *_close_qubes(options.root),
-        ]
-
-    return Answer(
-        [], do=do, at_once=True, world=None if options.world == EVERY_WORLD else options.world
-    )
-
-
-def _close_qubes(root):
-    """Deny calls between qubes while their world is frozen: they do not pass through qmcpd. Returns what went wrong."""
-    try:
-        worlds = config.load(root / CONFIG).worlds.values()
-        frozen = sorted(
-            name for world in worlds if is_frozen(root, world) for name in world.principals
-        )
-        write(root / FROZEN_POLICY, "".join(f"* * {name} @anyvm deny\n" for name in frozen))
-    except (config.Misconfigured, OSError) as problem:
-        return [f"WARNING: commands can still be run in qubes, because {problem}"]
-    return []
-
-
-def freeze(options):
-    return _frozen(
-        options,
-        "Calls in progress in {} are stopped and undone, except one that is being committed at this moment;"
-        " commands already running in qubes continue.",
-        Path.touch,
-    )
-
-
-def thaw(options):
-    return _frozen(options, "thawed: {}", partial(Path.unlink, missing_ok=True))
+def _past_retention(options: Options) -> list[Member]:
+    return [one for one in _removed(options) if one.when is not None and one.kept_too_long()]

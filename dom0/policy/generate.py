@@ -31,16 +31,16 @@ def generate(worlds, installed):
 
 def _boot(world):
     yield f"\n# ---- world {world.name}: what a principal and a qube of it may ask of dom0 to boot\n\n"
-    yield _rule(SERVICE.date, _tag(world.tag("anonymous")), "@anyvm", "deny")
+    yield rule(SERVICE.date, _tag(world.tag("anonymous")), "@anyvm", "deny")
     tags = map(_tag, (world.umbrella, world.tombstone, world.sink))
     # qrexec reads a name that does not exist as @default: what is allowed on that is allowed on every name there could be,
     # or the refusal would tell which exist. A disposable that is only asked for is no qube of any class.
     targets = ("@default", *(f"@type:{klass}" for klass in NAMES.classes))
     for source in (*sorted(world.principals), *tags):
         for service in NAMES.boot_services:
-            yield _rule(service, source, "@adminvm", "allow")
+            yield rule(service, source, "@adminvm", "allow")
         for target in targets:  # INVARIANT scope.existence-hidden
-            yield _rule(SERVICE.date, source, target, "allow target=@adminvm")
+            yield rule(SERVICE.date, source, target, "allow target=@adminvm")
 
 
 def _world(world, installed):
@@ -49,13 +49,13 @@ def _world(world, installed):
     yield f"\n# ---- world {world.name}: what no principal of it reaches\n\n"
     for principal in principals:
         for target in sorted(world.excluded - {"dom0", principal}):
-            yield _rule("*", principal, target, "deny")
+            yield rule("*", principal, target, "deny")
         for tag in (world.tombstone, *elsewhere):  # INVARIANT policy.closed
-            yield _rule("*", principal, _tag(tag), "deny")
+            yield rule("*", principal, _tag(tag), "deny")
 
     yield f"\n# ---- world {world.name}: what its principals may call\n\n"
     for principal in principals:
-        yield _rule(SERVICE.catalog, principal, "@adminvm", "allow")
+        yield rule(SERVICE.catalog, principal, "@adminvm", "allow")
     for name, contract in sorted(installed.items()):
         for principal in principals:
             if contract.plugin in world.principals[principal]:
@@ -67,17 +67,17 @@ def _world(world, installed):
     yield f"\n# ---- world {world.name}: its principals, and qubes with any tag of it, reach nothing else\n\n"
     for source in (*principals, *map(_tag, sorted(world.own))):
         # @anyvm is everything but dom0, @default and every form of @dispvm included.
-        yield _rule("*", source, "@anyvm", "deny")  # INVARIANT policy.closed
-        yield _rule("*", source, "@adminvm", "deny")  # INVARIANT policy.closed
+        yield rule("*", source, "@anyvm", "deny")  # INVARIANT policy.closed
+        yield rule("*", source, "@adminvm", "deny")  # INVARIANT policy.closed
 
     yield f"\n# ---- world {world.name}: and nobody else reaches them\n\n"
     for tag in sorted(world.own):  # INVARIANT policy.closed
-        yield _rule("*", "@anyvm", _tag(tag), "deny")
+        yield rule("*", "@anyvm", _tag(tag), "deny")
 
 
 def _service(world, name, contract, principal):
     if contract.target is None:
-        yield _rule(name, principal, "@adminvm", "allow")
+        yield rule(name, principal, "@adminvm", "allow")
         return
     tiers = TIERS[TIERS.index(contract.target["capability"]) :]
     # A guest service never starts a qube. It runs as root inside the qube and drops to the user it is asked for. In a qube that an
@@ -88,21 +88,21 @@ def _service(world, name, contract, principal):
         else f"allow {'user=root ' if tiers[0] != TIERS[0] else ''}autostart=no"
     )
     if tiers[0] != TIERS[0]:
-        yield _rule(name, principal, _tag(world.guard), "deny")
+        yield rule(name, principal, _tag(world.guard), "deny")
     # A disposable has every tag of its template, from before its birth is finished, and if it is not the world's at all: its
     # own mark counts, and no other.
     for tier in tiers:
-        yield _rule(name, principal, _tag(world.tag("disposable", tier)), action)
-    yield _rule(name, principal, DISPOSABLE, "deny")  # INVARIANT crash.no-residue
+        yield rule(name, principal, _tag(world.tag("disposable", tier)), action)
+    yield rule(name, principal, DISPOSABLE, "deny")  # INVARIANT crash.no-residue
     if tiers[0] != TIERS[0]:
         for tier in tiers:
-            yield _rule(name, principal, _tag(world.tag("tier", tier)), action)
+            yield rule(name, principal, _tag(world.tag("tier", tier)), action)
         return
     # The umbrella is there from the first moment of a birth, and the mark of its end is not.
-    yield _rule(name, principal, _tag(world.born), action)
+    yield rule(name, principal, _tag(world.born), action)
     for stamp in sorted(world.kinds["stamp"]):  # INVARIANT crash.no-residue
-        yield _rule(name, principal, _tag(stamp), "deny")
-    yield _rule(name, principal, _tag(world.umbrella), action)
+        yield rule(name, principal, _tag(stamp), "deny")
+    yield rule(name, principal, _tag(world.umbrella), action)
 
 
 def _copies(world, elsewhere):
@@ -117,16 +117,16 @@ def _copies(world, elsewhere):
     pairs += [(_tag(tag), target) for tag in elsewhere for target in (*marks, *into)]
     pairs += [(source, _tag(tag)) for tag in elsewhere for source in (*marks, *tags)]
     for source, target in pairs:
-        yield _rule(SERVICE.copy, source, target, "deny")
+        yield rule(SERVICE.copy, source, target, "deny")
     for source in (*marks, DISPOSABLE, *tags):  # as above: of a disposable only the mark counts
         for target in (*marks, *([] if source == DISPOSABLE else [DISPOSABLE]), *into):
             closed = DISPOSABLE in (source, target)
-            yield _rule(SERVICE.copy, source, target, "deny" if closed else "allow autostart=no")
+            yield rule(SERVICE.copy, source, target, "deny" if closed else "allow autostart=no")
 
 
 def _tag(tag):
     return f"@tag:{tag}"
 
 
-def _rule(service, source, target, action):
+def rule(service, source, target, action):
     return f"{service:<24} * {source:<24} {target:<24} {action}\n"

@@ -2,8 +2,10 @@
 unusable: a ceiling that was misspelt must not be a ceiling that is missing. A key that is left out is the least authority."""
 
 import tomllib
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from qmcpd import schema
 from qmcpd.errors import Misconfigured
@@ -39,6 +41,8 @@ class World:
     """The bounded set of qubes its principals may see, and the ceilings over what they may make of it: every key of its table is
     an attribute. `principals`: name → the plugins whose services it may call. `excluded`: names no call has as its object.
     `others`: the names of the other worlds."""
+
+    __getattr__: Callable[[str], Any]  # the keys of its table
 
     def __init__(self, name, table, excluded=(), others=()):
         self.__dict__.update(_least(_WORLD) | table)

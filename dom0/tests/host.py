@@ -26,18 +26,26 @@ class Killed(BaseException):
 
 
 class Qubesd:
-    """`qubes`: name → `[tags, features, properties]`. `left`: calls until it is killed, before that call has an effect."""
+    """`qubes`: name → `[tags, features, properties]`. `states`, `classes`: of those that are not halted, or no AppVM. `left`: calls
+    until it is killed, before that call has an effect."""
 
     def __init__(self):
         self.qubes, self.left, self.calls = {}, None, 0
+        self.states, self.classes = {}, {}
 
-    def add(self, name, *tags, **properties):
+    def add(self, name, *tags, state="Halted", klass="AppVM", **properties):
         self.qubes[name] = [set(tags), {}, {"netvm": "", "provides_network": "False", **properties}]
+        self.states[name], self.classes[name] = state, klass
 
-    def state(self):
+    def truth(self):
         return {
-            name: (frozenset(tags), tuple(sorted(features.items())))
-            for name, (tags, features, _) in self.qubes.items()
+            name: (
+                frozenset(tags),
+                tuple(sorted(features.items())),
+                tuple(sorted(properties.items())),
+                self.states.get(name),
+            )
+            for name, (tags, features, properties) in self.qubes.items()
         }
 
     def _called(self):
@@ -49,7 +57,11 @@ class Qubesd:
 
     async def list(self, name=None):
         self._called()
-        return {one: ("AppVM", "Halted") for one in self.qubes if name in (None, "dom0", one)}
+        return {
+            one: (self.classes.get(one, "AppVM"), self.states.get(one, "Halted"))
+            for one in self.qubes
+            if name in (None, "dom0", one)
+        }
 
     async def tags(self, name):
         self._called()
@@ -58,7 +70,7 @@ class Qubesd:
     async def listed(self, name):
         return {one: (*words, "") for one, words in (await self.list(name)).items()}
 
-    look = qubesd.Qubesd.look
+    look, state = qubesd.Qubesd.look, qubesd.Qubesd.state
 
     async def get(self, name, kind, key=""):
         self._called()
@@ -66,8 +78,9 @@ class Qubesd:
 
     async def put(self, name, kind, key, value):
         self._called()
-        self.qubes[name][1].pop(key, None)
-        self.qubes[name][1].update({} if value is None else {key: value})
+        written = self.qubes[name][2 if kind == "property" else 1]
+        written.pop(key, None)
+        written.update({} if value is None else {key: value})
 
     async def tag(self, name, tag):
         self._called()
@@ -87,10 +100,19 @@ class Qubesd:
 
     async def halt(self, name):
         self._called()
+        self.states[name] = "Halted"
+
+    async def change_power(self, method, name):
+        self._called()
+        before, after = {"Pause": ("Running", "Paused"), "Unpause": ("Paused", "Running")}[method]
+        possible = self.states[name] == before
+        self.states[name] = after if possible else self.states[name]
+        return possible
 
     async def remove(self, name):
         self._called()
-        self.qubes.pop(name, None)
+        for of in (self.qubes, self.states, self.classes):
+            of.pop(name, None)
 
 
 class Dom0(unittest.TestCase):
@@ -123,7 +145,7 @@ class Dom0(unittest.TestCase):
         self.qubesd.add("sys-ai-net", provides_network="True")
         self.qubesd.add("work", "ai-managed", "ai-exec")
         self.qubesd.add("vault")
-        for module in ("worlds", "membership", "grants", "check", "policy_admin"):
+        for module in ("worlds", "membership", "grants", "check", "policy_admin", "freezing"):
             patch = mock.patch(f"{module}.open_qubesd", lambda root: self.qubesd)
             patch.start()
             self.addCleanup(patch.stop)
@@ -153,5 +175,5 @@ class Dom0(unittest.TestCase):
         return (
             files,
             {path: path.readlink() for path in there if path.is_symlink()},
-            self.qubesd.state(),
+            self.qubesd.truth(),
         )

@@ -59,9 +59,7 @@ class Told(Dom0):
         self.qubesd.add("half", "ai-managed", "ai-full", "created-by-mcp-control")
 
     def test_check_names_every_qube_that_has_tags_of_a_world_and_is_not_the_world_s(self):
-        self.assertEqual(
-            self.admin("check"), (0, "Nothing is wrong that could be seen from here.\n")
-        )
+        self.assertEqual(self.admin("check"), (0, "No problem was found.\n"))
         self.strays()
         code, found = self.json("check")
         said = {(row["where"], row["what"]) for row in found}
@@ -69,8 +67,8 @@ class Told(Dom0):
         self.assertEqual(
             said,
             {
-                ("stray", "is half-enrolled: it has ai-exec, and is nobody's"),
-                ("half", "is half-born: it has ai-full, and is nobody's"),
+                ("stray", "is half-enrolled: it has ai-exec, and belongs to nobody"),
+                ("half", "is half-born: it has ai-full, and belongs to nobody"),
             },
         )
 
@@ -131,4 +129,4 @@ class Order(Dom0):
         self.assertEqual(self.changes("expel", "stray"), ["-ai-exec"])
         self.qubesd.add("stray", "ai-exec", "note")
         code, _ = self.admin("tier", "stray", "full")
-        self.assertIn("is of no world", code)
+        self.assertIn("is in no world", code)

@@ -47,7 +47,7 @@ class WhileItStands(Grants):
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
         self.assertRegex(printed, r"until\n +\d{4}-\d\d-\d\d \d\d:\d\d, or the next boot\n")
         self.assertIn("keeps the clones and copies", printed)
-        self.assertEqual(self.expire(), (0, "Nothing is over.\n"))
+        self.assertEqual(self.expire(), (0, "No grant has ended.\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
         _, worlds = self.json("status")
         self.assertRegex(
@@ -70,7 +70,7 @@ class WhileItStands(Grants):
             ("manage", "work", "--sink", "on"),
         ):
             code, _ = self.admin(*words, "--for", "1h", "--yes")
-            self.assertRegex(str(code), "^qmcp-admin: --for is for giving more")
+            self.assertRegex(str(code), "^qmcp-admin: --for only gives more")
         for time in ("30", "m", "0m", "-5m", "1w", "30m ", "99999d"):
             with mock.patch("sys.stderr"):
                 self.assertEqual(self.admin("tier", "work", "full", f"--for={time}", "--yes")[0], 2)
@@ -84,12 +84,12 @@ class WhileItStands(Grants):
 
     def test_the_next_word_for_good_ends_it(self):
         self.give()
-        self.assertIn("ends with this", self.admin("tier", "work", "net", "--yes")[1])
+        self.assertIn("ends a temporary grant", self.admin("tier", "work", "net", "--yes")[1])
         self.assertEqual(self.tags(), {"ai-managed", "ai-net"})
         self.assertEqual((self.files(), self.feature()), ([], {}))
         self.give()
         self.give("tier", "work", "full")
-        self.assertEqual(self.expire("--all"), (0, "Nothing is over.\n"))
+        self.assertEqual(self.expire("--all"), (0, "No grant has ended.\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-full"})
 
     def test_to_look_at_a_qube_ends_nothing(self):
@@ -103,11 +103,11 @@ class WhenItIsOver(Grants):
     def test_it_is_taken_back_and_what_was_there_before_stays(self):
         self.give()
         self.over()
-        self.assertIn("has what it was given", self.admin("check")[1])
-        self.assertEqual(self.expire(), (0, "taken back: work\n"))
+        self.assertIn("has what a grant gave", self.admin("check")[1])
+        self.assertEqual(self.expire(), (0, "revoked: work\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
-        self.assertNotIn("has what it was given", self.admin("check")[1])
-        self.assertEqual(self.expire(), (0, "Nothing is over.\n"))
+        self.assertNotIn("has what a grant gave", self.admin("check")[1])
+        self.assertEqual(self.expire(), (0, "No grant has ended.\n"))
 
     def test_a_whole_membership_and_a_lifted_guard_are_taken_back_too(self):
         self.give("enroll", "vault", "--world", "ai", "--tier", "net", "--for", "1h")
@@ -116,7 +116,7 @@ class WhenItIsOver(Grants):
         self.give("guard", "work", "--off", "--for", "1h")
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
         self.over()
-        self.assertRegex(self.expire()[1], "^taken back: (vault, work|work, vault)\n$")
+        self.assertRegex(self.expire()[1], "^revoked: (vault, work|work, vault)\n$")
         self.assertEqual(
             (self.tags("vault"), self.tags()), (set(), {"ai-managed", "ai-exec", "ai-guard"})
         )
@@ -124,12 +124,12 @@ class WhenItIsOver(Grants):
     def test_another_boot_ends_all_of_them(self):
         self.give()
         self.change(boot="another")
-        self.assertEqual(self.expire(), (0, "taken back: work\n"))
+        self.assertEqual(self.expire(), (0, "revoked: work\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
     def test_all_ends_all_of_them_and_so_does_a_kernel_that_does_not_say_which_boot_this_is(self):
         self.give()
-        self.assertEqual(self.expire("--all"), (0, "taken back: work\n"))
+        self.assertEqual(self.expire("--all"), (0, "revoked: work\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
         self.give()
         with mock.patch("grants.boot", return_value=""):
@@ -139,9 +139,9 @@ class WhenItIsOver(Grants):
     def test_no_clock_that_somebody_sets_has_a_say(self):
         self.give()
         with mock.patch("time.time", return_value=0.0):
-            self.assertEqual(self.expire(), (0, "Nothing is over.\n"))
+            self.assertEqual(self.expire(), (0, "No grant has ended.\n"))
             self.over()
-            self.assertEqual(self.expire(), (0, "taken back: work\n"))
+            self.assertEqual(self.expire(), (0, "revoked: work\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
     def test_whatever_the_operator_changed_since_there_is_never_more_than_before(self):
@@ -175,7 +175,7 @@ class WhenItIsOver(Grants):
         self.feature()[ENTOMBED] = "1795000000"
         self.qubesd.qubes["work"][0] |= {"ai-tombstone"}
         self.over()
-        self.assertEqual(self.expire(), (0, "taken back: work\n"))
+        self.assertEqual(self.expire(), (0, "revoked: work\n"))
         self.assertEqual((self.files(), self.feature()), ([], {ENTOMBED: "1795000000"}))
         self.admin("restore", "work", "--yes")
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
@@ -184,8 +184,8 @@ class WhenItIsOver(Grants):
         self.give()
         self.over()
         self.files()[0].write_text("{")
-        self.assertIn("is a grant that cannot be read", self.admin("check")[1])
-        self.assertEqual(self.expire(), (0, "taken back: work\n"))
+        self.assertIn("is not a grant that can be read", self.admin("check")[1])
+        self.assertEqual(self.expire(), (0, "revoked: work\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings and comments cost nothing.
 BOUNDS = {
-    ("qmcpd", "settings", "spec"): 1600,
-    ("operator",): 854,
-    ("policy",): 337,
-    ("packaging",): 305,
+    ("qmcpd", "settings", "spec"): 1603,
+    ("operator",): 1279,
+    ("policy",): 395,
+    ("packaging",): 308,
 }
 FUNCTION = 33
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -97,6 +97,7 @@ describe('the operator', () => {
     await harness.operator('admin.vm.Start', name);
     expect((await harness.ask(name, 'qmcp.inspect.State')).code).toBe('denied');
     expect((await admin('enroll', name, '--world', 'ai', '--tier', 'exec', '--yes')).err).toBe('');
+    await harness.sim.host.idle();
     expect((await harness.ask(name, 'qmcp.inspect.State')).code).toBe('ok');
     expect(qube(name).tags).not.toContain('ai-full');
   });
@@ -109,8 +110,8 @@ describe('the operator', () => {
     expect((await set('blue')).code).toBe('ok');
     expect((await admin('status')).out).toMatch(/^ +work .* full +\d\d:\d\d/m);
     await harness.ask('work', 'qmcp.spawn.Remove');
-    expect((await admin('expire')).out).toBe('Nothing is over.\n');
-    expect((await admin('expire', '--all')).out).toBe('taken back: work\n');
+    expect((await admin('expire')).out).toBe('No grant has ended.\n');
+    expect((await admin('expire', '--all')).out).toBe('revoked: work\n');
     expect((await harness.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'work' })).code).toBe('ok');
     expect((await harness.ask('work', 'qmcp.inspect.State')).code).toBe('ok');
     expect((await set('red')).code).toBe('denied');
@@ -142,7 +143,7 @@ describe('the operator', () => {
     }
     expect(await refused()).toBeUndefined();
     expect((await admin('freeze', 'nowhere')).err).toBe(
-      'qmcp-admin: there is no world nowhere; there are ai\n',
+      'qmcp-admin: NOT FROZEN: there is no world nowhere; there are ai\n',
     );
   });
 });

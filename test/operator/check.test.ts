@@ -32,7 +32,7 @@ describe('qmcp-admin check', () => {
   it('qmcp-admin check reports nothing on a host without faults', async () => {
     await spawn('ai-one');
     expect(await found()).toEqual([]);
-    expect((await qmcpAdmin(harness.sim.root, 'check')).out).toContain('Nothing is wrong');
+    expect((await qmcpAdmin(harness.sim.root, 'check')).out).toContain('No problem was found');
   });
 
   it('qmcp-admin check accepts a preset’s policy, which only denies, and reports one that allows', async () => {
@@ -126,12 +126,12 @@ describe('qmcp-admin check', () => {
     [
       'a gateway that is not there',
       () => edit('etc/qmcp/qmcp.toml', (text) => text.replaceAll('sys-ai-net', 'sys-gone')),
-      { where: /^sys-gone$/, what: /is not there/ },
+      { where: /^sys-gone$/, what: /does not exist/ },
     ],
     [
       'a qube on a network outside',
       () => harness.operator('admin.vm.tag.Set', 'work', 'ai-managed'),
-      { where: /^work$/, what: /sits on sys-firewall/ },
+      { where: /^work$/, what: /is on the network of sys-firewall/ },
     ],
     [
       'a child with a way out',

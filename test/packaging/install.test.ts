@@ -96,6 +96,17 @@ describe('install', () => {
     expect({ tree: dom0.tree(), written: written() }).toEqual(before);
   });
 
+  test('an uninstall and an install keep a frozen world frozen, in the policy too', async () => {
+    const dom0 = await installed();
+    const frozen = 'etc/qubes/policy.d/00-qmcp-frozen.policy';
+    await qmcpAdmin(dom0.root, 'freeze', 'ai');
+    const before = dom0.read(frozen);
+    expect(before).toMatch(/^\* +\* mcp-control +@anyvm +deny$/m);
+    expect((await dom0.run('uninstall', '--yes')).code).toBe(0);
+    expect(await dom0.install(bundle)).toMatchObject({ code: 0, err: '' });
+    expect(dom0.read(frozen)).toBe(before);
+  });
+
   test('a second install restores missing files', async () => {
     const dom0 = await installed();
     const before = dom0.tree();

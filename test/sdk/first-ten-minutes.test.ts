@@ -161,7 +161,7 @@ describe('the first ten minutes of an author', () => {
     expect(review).toContain('qmcp.hello.Look');
     expect(review).toMatch(/belongs to the plugin hello: read\n.*at least the tier read/);
     await follow('operator');
-    expect(await follow('check')).toContain('Nothing is wrong');
+    expect(await follow('check')).toContain('No problem was found');
     // qmcpd reads its files again once a second.
     await eventually(() => follow('plugins')).toMatch(/hello +loaded +hello_greet/);
     await session([], async (client) => {

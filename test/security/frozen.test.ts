@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { qmcpAdmin } from '../../testing/operator.js';
 import { SimulatedCalls } from '../../testing/simulated-calls.js';
@@ -52,6 +52,43 @@ describe('a world is frozen during a call', () => {
 
 // INVARIANT frozen.means-frozen
 describe('the operator freezes a world', () => {
+  it('the installed policy freezes a world whose qmcp.toml no longer parses', async () => {
+    await create({ start: true });
+    const calls = new SimulatedCalls(harness.sim, 'mcp-control');
+    const run = async (target = 'ai-one') => {
+      const stdin = Buffer.from('{"path":"note","size":0}\nI\0\0\0\0');
+      const call = { target, service: 'qmcp.exec.FileWrite', stdin, keepStdinOpen: true };
+      return (await calls.call({ ...call, timeout: 600, maxBytes: 4096 })).exit;
+    };
+    expect(await run()).toBe(0);
+    const toml = `${harness.sim.root}/etc/qmcp/qmcp.toml`;
+    writeFileSync(toml, readFileSync(toml, 'utf8').replace('gateways', 'gatewais'));
+    for (const world of [[], ['ai']]) {
+      expect(await qmcpAdmin(harness.sim.root, 'freeze', ...world)).toMatchObject({ code: 0, err: '' });
+      expect(await run()).toBe(await run('no-such-qube'));
+      expect((await harness.call('@adminvm', 'qmcp.inspect.List')).stdout).toBe(FROZEN);
+      expect(await qmcpAdmin(harness.sim.root, 'thaw', ...world)).toMatchObject({ code: 0, err: '' });
+      expect(await run()).toBe(0);
+    }
+  });
+
+  it('a freeze can pause running qubes, take them off the network or kill them, and thaw undoes the first two', async () => {
+    await create({ start: true });
+    const before = qube('ai-one');
+    expect(before?.properties.netvm).toBe('sys-ai-net');
+    expect(await qmcpAdmin(harness.sim.root, 'freeze', '--cut', '--pause')).toMatchObject({
+      code: 0,
+      err: '',
+    });
+    expect(qube('ai-one')).toMatchObject({ state: 'Paused', properties: { netvm: '' } });
+    expect(await qmcpAdmin(harness.sim.root, 'thaw')).toMatchObject({ code: 0, err: '' });
+    expect(qube('ai-one')).toEqual(before);
+    expect(await qmcpAdmin(harness.sim.root, 'freeze', 'ai', '--kill')).toMatchObject({ code: 0, err: '' });
+    expect(qube('ai-one')?.state).toBe('Halted');
+    await qmcpAdmin(harness.sim.root, 'thaw', 'ai');
+    expect(qube('ai-one')?.state).toBe('Halted');
+  });
+
   it('in a frozen world, no command runs and no file is written in a qube until it is thawed', async () => {
     await create({ start: true });
     const calls = new SimulatedCalls(harness.sim, 'mcp-control');
