@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from spec import REFUSAL
+from spec import LIMITS, REFUSAL
 
 from . import invariants
 from .errors import Refused
@@ -66,6 +66,12 @@ class Budget:
             raise Refused(REFUSAL.rate_limited)  # INVARIANT budget.hard
         self.consecutive_rejections = 0
         self._times[line].append(time.monotonic())
+
+    def charge(self, asked):
+        """What a call has asked of qubesd, beyond the first few, counts as further calls: qubesd's time is every world's."""
+        calls, asked[0] = divmod(asked[0], LIMITS.admin_calls)
+        left = self._roster.world.budget["calls_per_minute"] - self._counted("calls_per_minute")
+        self._times["calls_per_minute"].extend([time.monotonic()] * min(calls, left))
 
     def _counted(self, line):
         times = self._times[line]

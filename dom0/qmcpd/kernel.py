@@ -18,6 +18,7 @@ from spec import LIMITS, REFUSAL, SERVICE, STEPS, TYPES
 from . import effects, invariants, schema, steps, wire
 from .budget import Budget
 from .errors import Refused, say
+from .qubesd import ASKED
 
 SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
     *(step["methods"] for step in STEPS.values())
@@ -41,6 +42,7 @@ class Call:
         self.names, self.qubes, self.judged, self.intents = set(), {}, {}, {}
         self.admitted, self.checks, self.at_commit, self.begun = set(), [], [], False
         self.roster, self.lock, self._journal = None, kernel.locked, kernel.journal
+        self.asked = [0]  # calls of qubesd, since the budget was charged with them
 
     def facts(self):
         return {
@@ -132,21 +134,7 @@ class Kernel:
             raise
 
     async def _answer(self, call, untrusted_header, untrusted_payload):
-        # Who is calling, in which world?
-        call.service, call.principal, call.target = wire.parse_descriptor(untrusted_header)
-        self.settings.refresh()
-        call.world = self.settings.config.world_of(call.principal)
-        if call.world is None:
-            raise Refused(REFUSAL.not_found)
-        call.roster = self.rosters[call.world.name]
-        if call.world.name not in self._budgets:
-            self._budgets[call.world.name] = Budget(
-                self._qubesd, call.roster, self.journal.unfinished
-            )
-        call.budget = self._budgets[call.world.name]
-        call.budget.count(
-            "calls_per_minute"
-        )  # whatever it is: a refusal is a line of the audit log too
+        self._identify(call, untrusted_header)
         if untrusted_payload is None:
             raise Refused(REFUSAL.busy)  # the caller did not end its request in time
         self._require_thawed(call)
@@ -175,6 +163,7 @@ class Kernel:
                         if STEPS[call.contract.steps[0]["do"]].get("streams"):
                             async for event in self._step(call, params, call.contract.steps[0]):
                                 self._require_thawed(call)
+                                call.budget.charge(call.asked)
                                 yield self._promised(call, event)
                             return
                         result = await (self._change if call.contract.changes else self._run)(
@@ -182,7 +171,24 @@ class Kernel:
                         )
                 finally:
                     call.budget.release(call.admitted)
+                    call.budget.charge(call.asked)
         yield result
+
+    def _identify(self, call, untrusted_header):
+        """Who is calling, in which world? Counts the call, whatever it is: a refusal is a line of the audit log too."""
+        call.service, call.principal, call.target = wire.parse_descriptor(untrusted_header)
+        self.settings.refresh()
+        call.world = self.settings.config.world_of(call.principal)
+        if call.world is None:
+            raise Refused(REFUSAL.not_found)
+        call.roster = self.rosters[call.world.name]
+        if call.world.name not in self._budgets:
+            self._budgets[call.world.name] = Budget(
+                self._qubesd, call.roster, self.journal.unfinished
+            )
+        call.budget = self._budgets[call.world.name]
+        call.budget.count("calls_per_minute")
+        ASKED.set(call.asked)
 
     def _require_thawed(self, call):
         """Asked at the door, before every step and before the commit: a call may wait long, and work long."""
@@ -357,7 +363,7 @@ class Kernel:
         try:
             named = intent["qube"] or not stamp
             async with self.locked([] if named else [f"?{stamp}"]):
-                names = [intent["qube"]] if named else await self._nameless()
+                names = [intent["qube"]] if named else await self._nameless(intent["world"])
                 host = self._qubesd.limited(SETTLE_METHODS)
                 there, kept = await effects.settle(host, intent, names)
                 for words in kept:
@@ -376,9 +382,10 @@ class Kernel:
             say(f"cannot undo a change of {intent['qube'] or 'a disposable'}: {error!r}")
             return False
 
-    async def _nameless(self):
-        """Disposables nobody knows the name of are among these."""
-        known = self.journal.names()
+    async def _nameless(self, world):
+        """Disposables nobody knows the name of are among these. How many others the host has shows in no time."""
+        roster = self.rosters.get(world)
+        known = self.journal.names() | (roster.foreign if roster else set())
         return [
             name
             for name, (klass, _) in (await self._qubesd.list()).items()

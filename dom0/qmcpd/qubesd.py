@@ -8,6 +8,7 @@ import asyncio
 import re
 import socket
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from spec import LIMITS, REFUSAL
@@ -17,6 +18,10 @@ from .errors import Refused
 # an event is NUL-terminated words, ended by an empty one where a key would be
 _QUBE = re.compile(r"^(\S+) class=(\S+) state=(\S+)(?: uuid=(\S+))?", re.MULTILINE)
 _EVENT = re.compile(rb"1\0([^\0]*)\0([^\0]*)\0((?:[^\0]+\0[^\0]*\0)*)\0")
+
+
+# How many calls of qubesd the current call has made; its tasks share the list.
+ASKED: ContextVar[list[int]] = ContextVar("asked")
 
 
 class AdminError(Exception):
@@ -106,6 +111,7 @@ class Qubesd:
             raise PermissionError(
                 f"{method} is not in the contract"
             )  # a bug in a step, stopped here
+        ASKED.get([0])[0] += 1
         loop, dest = asyncio.get_running_loop(), self._addresses.get(dest, dest)
         with socket.socket(socket.AF_UNIX) as peer:
             peer.setblocking(False)
@@ -256,7 +262,11 @@ class Qubesd:
 
     async def start(self, name):
         # qubesd answers once qrexec is up, after the chain of network qubes: minutes on a slow disk
-        await self.call("admin.vm.Start", name, timeout=LIMITS.start_seconds)
+        started = await self.call(
+            "admin.vm.Start", name, timeout=LIMITS.start_seconds, absent=["QubesMemoryError"]
+        )
+        if started is None:
+            raise Refused(REFUSAL.busy)  # the memory that is free depends on qubes outside
 
     async def halt(self, name):
         """Kill, and believe the state rather than the reply: qubesd can kill and then answer with nothing. A disposable is

@@ -6,10 +6,10 @@ A qube that the world's tags open though it is not the world's loses those tags 
 import asyncio
 from contextlib import contextmanager
 
-from spec import LIMITS
+from spec import LIMITS, NAMES, TAGS
 
 from .errors import say
-from .qubesd import AdminError, Qube
+from .qubesd import ASKED, AdminError, Qube
 
 METHODS = {
     "admin.Events",
@@ -18,6 +18,8 @@ METHODS = {
     "admin.vm.tag.List",
     "admin.vm.tag.Remove",
 }
+
+MADE_BY = TAGS["stamp"]["pattern"].partition("{")[0]
 
 
 class Rosters(dict):
@@ -37,7 +39,7 @@ class Rosters(dict):
 class Roster:
     def __init__(self, host, journal):
         self._host, self._journal, self.look, self.world = host, journal, host.look, None
-        self.known, self._begun, self._queues = set(), set(), set()
+        self.known, self.foreign, self._begun, self._queues = set(), set(), set(), set()
         self._looked_for, self._caught_up = None, asyncio.Event()
 
     async def names(self):
@@ -45,7 +47,9 @@ class Roster:
         async with asyncio.timeout(LIMITS.roster_seconds):
             await self._caught_up.wait()
         if self._looked_for != self.world.kinds:  # what to look for has changed
+            nobody = ASKED.set([0])  # how many qubes the host has is charged to no call
             await self._look_around()
+            ASKED.reset(nobody)
         return sorted(self.known)
 
     async def _look_around(self):
@@ -54,6 +58,8 @@ class Roster:
             qube = Qube(name, klass, state, await self._host.tags(name) or frozenset())
             if (await self._put_right(qube, begun)).get("known"):
                 self.known.add(name)
+            for tag in qube.tags:
+                self._notice_maker(name, tag)
         self._looked_for = kinds
 
     def expect(self, name):
@@ -71,6 +77,11 @@ class Roster:
             await self._host.untag(qube.name, tag)
         return row
 
+    def _notice_maker(self, name, tag):
+        """`foreign` has the qubes that somebody outside of the world made. Without such a tag, a qube may still become the world's."""
+        if tag.startswith(MADE_BY) and tag not in self.world.stamps:
+            self.foreign.add(name)
+
     @contextmanager
     def subscribed(self):
         """A queue of `(name, event)` of those, from now on."""
@@ -83,6 +94,7 @@ class Roster:
 
     async def follow(self):
         """For ever: subscribe, look once at everything there is, then at what changes."""
+        ASKED.set([0])  # not what the call has asked that saw the new world first
         while True:
             try:
                 await self._follow()
@@ -96,6 +108,8 @@ class Roster:
             tag = event.partition(":")[2]
             watched = self.world.watched if subject in self.known else self.world.signs
             stays = event != "domain-delete"
+            # An event that no agent is told of, and that changes what nobody sees, costs no call of qubesd.
+            tells = event == "domain-delete" or event in NAMES.event or tag in self.world.meaningful
             if event == "connection-established":
                 self._begun.clear()
                 await self._look_around()
@@ -105,12 +119,16 @@ class Roster:
                 stays = (await self._put_right(await self.look(subject))).get("known", False)
                 self.known |= {subject} if stays else set()
                 self._caught_up.set()
-            if subject in self.known:
+            if event.startswith("domain-tag-add:"):
+                self._notice_maker(subject, tag)
+            if subject in self.known and tells:
                 for queue in self._queues:
                     if not queue.full():
                         queue.put_nowait((subject, event))
             if not stays:
                 self.known.discard(subject)
+            if event == "domain-delete":
+                self.foreign.discard(subject)
             # A birth ends with its mark, or in nothing.
             if event == "domain-delete" or tag in {
                 self.world.born,

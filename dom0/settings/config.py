@@ -68,6 +68,9 @@ class World:
         self.kinds["elsewhere"] = frozenset().union(*map(_own, others))
         # Tags that may open a qube, or make it the world's; a disposable has the umbrella of its template without an event.
         self.signs = self.kinds["authority"] | self.kinds["umbrella"] | self.kinds["tombstone"]
+        # Every tag that takes part in what a qube is to the world, and those that tell who made it.
+        self.meaningful = frozenset().union(*self.kinds.values())
+        self.stamps = self.kinds["stamp"] | self.kinds["disposable_stamp"]
         # Tags that make a qube another thing to the world. An agent's calls write these in births alone.
         self.watched = (self.own | self.kinds["elsewhere"]) - self.kinds["tombstone"]
 

@@ -4,6 +4,7 @@ export const LIMITS = Object.freeze({
   request_depth: 8,
   descriptor_bytes: 512,
   reply_bytes: 4194304,
+  admin_calls: 16,
   connections: 128,
   refused_connection_seconds: 1,
   connection_seconds: 10,

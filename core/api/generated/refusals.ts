@@ -44,7 +44,7 @@ export const REFUSALS = Object.freeze({
   },
   busy: {
     means:
-      'Too many calls at once, a request that did not end in time, or a world that the operator changed during the call.',
+      'Too many calls at once, a request that did not end in time, a host without enough memory for a start, or a world that the operator changed during the call.',
     agent: 'Another call is working on this; try again shortly.',
     operator: 'concurrent_calls is in qmcp.toml.',
     data: [],
