@@ -85,6 +85,9 @@ describe('a qube outside the world cannot be told from one that does not exist',
     try {
       for (const name of ['ai-hidden', 'ai-guarded', 'ai-lab-net', 'ai-lab-control'])
         await other.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', `name=${name} label=red`);
+      // After their answers, qmcpd has looked around for both worlds.
+      for (const principal of ['mcp-control', 'ai-lab-control'])
+        await other.direct('qmcp.inspect.List', '@adminvm', {}, principal);
       const before = other.truth();
       const { host } = other.sim;
       const asked: string[] = [];
