@@ -9,7 +9,8 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const SOURCES = ['core', 'plugins', 'model', 'sim', 'testing', 'cli', 'bench'];
+/** The folders of compiled sources. */
+export const SOURCES = ['core', 'plugins', 'model', 'sim', 'testing', 'cli', 'bench'];
 const LOCK = join(ROOT, 'dist', '.ready.lock');
 const STAMP = join(ROOT, 'dist', '.ready');
 

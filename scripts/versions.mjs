@@ -101,7 +101,7 @@ function asPython(path) {
 }
 
 /** The available versions of PYTHONS, and Debian's own interpreter, because most machines have it. */
-function pythons(known, absent) {
+export function pythons(known, absent) {
   const found = new Map();
   const add = (one) => one && found.set(realpathSync(one.path), one);
   for (const minor of PYTHONS) {
