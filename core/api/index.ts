@@ -54,6 +54,7 @@ export {
   defineResource,
   type Prompt,
   type PromptArgument,
+  type ReadContext,
   type Resource,
   type ResourceHandler,
   type Variables,

@@ -9,20 +9,23 @@ import type { Ports, ToolContext, Uses } from './tool.js';
 /** Text or bytes; bytes are sent as base64. */
 export type Content = { readonly text: string } | { readonly bytes: Uint8Array };
 
+/** The request that a resource, a completion or a list of changes serves. */
+export type ReadContext = Pick<ToolContext, 'signal' | 'session'>;
+
 export type Variables = Readonly<Record<string, string>>;
 
 /** Returns possible values. A client gets the first hundred of those that start with the typed text. */
 export type Complete<U extends Uses = Uses> = (
   ports: Ports<U>,
   typed: string,
-  context: Pick<ToolContext, 'signal'>,
+  context: ReadContext,
 ) => Promise<readonly string[]>;
 
 /** A resource whose behaviour is a class, resolved from its plugin's container like a tool's handler. */
 export interface ResourceHandler {
-  read(variables: Variables, context: Pick<ToolContext, 'signal'>): Promise<Content>;
+  read(variables: Variables, context: ReadContext): Promise<Content>;
   /** The current addresses of a resource with variables. */
-  list?(context: Pick<ToolContext, 'signal'>): Promise<readonly string[]>;
+  list?(context: ReadContext): Promise<readonly string[]>;
 }
 
 /** Content that a client reads by its address. */
@@ -35,12 +38,8 @@ export interface Resource<U extends Uses = Uses> {
   readonly description: string;
   readonly mimeType: string;
   readonly uses: U;
-  readonly read?: (
-    ports: Ports<U>,
-    variables: Variables,
-    context: Pick<ToolContext, 'signal'>,
-  ) => Promise<Content>;
-  readonly list?: (ports: Ports<U>, context: Pick<ToolContext, 'signal'>) => Promise<readonly string[]>;
+  readonly read?: (ports: Ports<U>, variables: Variables, context: ReadContext) => Promise<Content>;
+  readonly list?: (ports: Ports<U>, context: ReadContext) => Promise<readonly string[]>;
   readonly handler?: new (...args: never[]) => ResourceHandler;
   /** By variable. */
   readonly complete?: Readonly<Record<string, Complete<U>>>;
@@ -68,7 +67,7 @@ export interface Prompt<U extends Uses = Uses> {
 /** Yields the addresses whose contents have changed, while a client listens. They may belong to any plugin. */
 export interface Changes<U extends Uses = Uses> {
   readonly uses: U;
-  readonly of: (ports: Ports<U>, context: Pick<ToolContext, 'signal'>) => AsyncIterable<string>;
+  readonly of: (ports: Ports<U>, context: ReadContext) => AsyncIterable<string>;
 }
 
 /** Give it `read`, a function over the ports of `uses`, or `handler`, an `@injectable()` class. */

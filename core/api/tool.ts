@@ -6,6 +6,8 @@ import type { Effect, Port, Service } from './service.js';
 export interface ToolContext {
   /** Aborted when the client cancels the call or goes away. */
   readonly signal: AbortSignal;
+  /** Whose call this is, by identity: what a plugin keeps for a client belongs to it. Without it, everybody shares one session. */
+  readonly session?: object;
   /** Sends a progress line to the client, when the client asked for progress. */
   progress(message: string): void;
 }

@@ -1,5 +1,7 @@
 import { request } from 'node:http';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { serviceOf, toolOf } from '../../test/support/plugins.js';
+import { gate } from '../../test/support/waiting.js';
 import { type HttpListener, serveHttp } from './http.js';
 
 const TOKEN = 'a-token-of-the-operator';
@@ -33,7 +35,7 @@ afterAll(async () => {
 function ask(
   { url }: HttpListener,
   headers: Record<string, string>,
-  { path = '/mcp', method = 'POST' } = {},
+  { path = '/mcp', method = 'POST', body: sending = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' } = {},
 ): Promise<Answer> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
@@ -45,7 +47,7 @@ function ask(
       response.once('end', () => resolve({ status: response.statusCode!, headers: response.headers, body }));
     });
     sent.once('error', reject);
-    sent.end(method === 'POST' ? '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' : undefined);
+    sent.end(method === 'POST' ? sending : undefined);
   });
 }
 
@@ -125,5 +127,50 @@ describe('who may call the HTTP server', () => {
     expect(lost.status).toBe(404);
     expect(messageOf(lost)).toContain('/mcp');
     expect((await ask(open, mcp, { path: '/mcp?x=1' })).status).toBe(200);
+  });
+});
+
+describe('the end of an HTTP server', () => {
+  const body = JSON.stringify({
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'tools/call',
+    params: { name: 'say', arguments: {} },
+  });
+
+  /** A server with a call in progress. */
+  async function during() {
+    const [begun, end] = [gate(), gate()];
+    const call = async () => {
+      begun.open();
+      await end.opened;
+      return { word: 'done' };
+    };
+    const tools = [{ plugin: 'a', tool: toolOf('say', serviceOf('a')), call }];
+    const listener = await serveHttp({ ...serving, tools, token: undefined });
+    const answer = ask(listener, mcp, { body }).catch(() => 'dropped' as const);
+    await begun.opened;
+    return { listener, answer, end };
+  }
+
+  test('comes after the answers to the calls in progress', async () => {
+    const { listener, answer, end } = await during();
+    const closed = listener.close();
+    end.open();
+    await closed;
+    expect(await answer).toMatchObject({ status: 200, body: expect.stringContaining('"word":"done"') });
+    await expect(ask(listener, mcp)).rejects.toThrow();
+  });
+
+  test('does not wait for ever for a call', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const { listener, answer } = await during();
+    const closed = listener.close();
+    vi.runOnlyPendingTimers();
+    await closed;
+    expect(JSON.stringify(await answer)).not.toContain('done');
   });
 });

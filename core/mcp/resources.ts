@@ -3,13 +3,17 @@ import type { ServedResource, Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, ResourceNotFoundError, type Server } from '../vendor/mcp.js';
 
 /** Answers requests about resources: those with one address, and those with a template of addresses. */
-export function answerResources(server: Server, { resources }: Pick<Surface, 'resources'>): void {
+export function answerResources(
+  server: Server,
+  { resources }: Pick<Surface, 'resources'>,
+  session: object,
+): void {
   server.setRequestHandler('resources/list', async (_request, { mcpReq }) => ({
     resources: (
       await Promise.all(
         resources.map(async (entry) =>
           (
-            await entry.list({ signal: mcpReq.signal }).catch(protocolError)
+            await entry.list({ signal: mcpReq.signal, session }).catch(protocolError)
           ).map((uri) => listEntry(entry, uri)),
         ),
       )
@@ -33,7 +37,7 @@ export function answerResources(server: Server, { resources }: Pick<Surface, 're
       const variables = entry.match(uri);
       if (variables === undefined) continue;
       const content = await entry
-        .read(variables, { signal: mcpReq.signal })
+        .read(variables, { signal: mcpReq.signal, session })
         .catch((error) => protocolError(error, uri));
       return { contents: [{ uri, mimeType: entry.resource.mimeType, ...bodyOf(content) }] };
     }

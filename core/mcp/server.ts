@@ -16,6 +16,8 @@ export interface McpOptions extends Surface {
   readonly instructions?: string | undefined;
   /** How much a client is told of the schemas of tools; everything by default. */
   readonly schemas?: SchemaForm;
+  /** Whom the server answers, by identity: state of plugins belongs to it. By default, each server has a session of its own. */
+  readonly session?: object;
   /** Lines for the operator. */
   readonly log: (line: string) => void;
 }
@@ -43,8 +45,9 @@ export function mcpServer(options: McpOptions, subscribable: boolean, subscriber
       ...(instructions !== undefined && { instructions }),
     },
   );
-  answerTools(server, options);
-  answerResources(server, { resources });
+  const session = options.session ?? {};
+  answerTools(server, options, session);
+  answerResources(server, { resources }, session);
   answerPrompts(server, { prompts, resources });
   if (subscriber !== undefined) {
     server.setRequestHandler('resources/subscribe', ({ params: { uri } }) => {
@@ -59,10 +62,8 @@ export function mcpServer(options: McpOptions, subscribable: boolean, subscriber
   return server;
 }
 
-function answerTools(server: Server, { tools, log, schemas = 'full' }: McpOptions): void {
+function answerTools(server: Server, { tools, log, schemas = 'full' }: McpOptions, session: object): void {
   const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
-  /** Each connection has a server of its own. */
-  const session = {};
   const descriptions = describeTools(
     tools.map(({ tool }) => tool),
     schemas,
@@ -87,7 +88,7 @@ function answerTools(server: Server, { tools, log, schemas = 'full' }: McpOption
         withProgress(
           notify,
           () => scope.waitingFor,
-          (progress) => entry.call(params.arguments ?? {}, { signal: mcpReq.signal, progress }),
+          (progress) => entry.call(params.arguments ?? {}, { signal: mcpReq.signal, progress, session }),
         ),
       );
       return resultOf(output);

@@ -1,4 +1,7 @@
-import type { Content, Prompt, Resource, Variables } from '../api/surface.js';
+import type { Content, Prompt, ReadContext, Resource, Variables } from '../api/surface.js';
+
+export type { ReadContext } from '../api/surface.js';
+
 import type { Tool, ToolContext } from '../api/tool.js';
 
 /** A tool that passed every check and may be shown to a client. */
@@ -8,8 +11,6 @@ export interface ServedTool {
   /** Takes an agent's arguments as they came. Rejects with `Refused` and with nothing else. */
   call(untrusted_input: unknown, context: ToolContext): Promise<Record<string, unknown>>;
 }
-
-export type ReadContext = Pick<ToolContext, 'signal'>;
 
 /** A resource that passed every check. Its functions reject with `Refused` and with nothing else. */
 export interface ServedResource {

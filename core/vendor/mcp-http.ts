@@ -1,3 +1,12 @@
 /** The parts of the MCP SDK that only a server over HTTP needs. */
 export { toNodeHandler } from '@modelcontextprotocol/node';
-export { createMcpHandler, InMemoryServerEventBus, type ServerEvent } from '@modelcontextprotocol/server';
+export {
+  createMcpHandler,
+  type EventStore,
+  InMemoryServerEventBus,
+  isInitializeRequest,
+  isLegacyRequest,
+  type JSONRPCMessage,
+  type ServerEvent,
+  WebStandardStreamableHTTPServerTransport,
+} from '@modelcontextprotocol/server';

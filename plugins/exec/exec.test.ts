@@ -364,6 +364,25 @@ describe('the output store', () => {
     expect(one.stdout.page(5000, 10)).toHaveLength(0);
   });
 
+  test('a session finds the commands of its own alone, and its handles say nothing about others', () => {
+    const store = new OutputStore();
+    const [mine, theirs] = [{}, {}];
+    const first = store.open('ai-one', mine);
+    const second = store.open('ai-one', theirs);
+    expect(second.handle).toBe(first.handle);
+    expect(store.find(first.handle, mine)).toBe(first);
+    expect(store.find(first.handle, theirs)).toBe(second);
+    expect(store.find(first.handle)).toBeUndefined();
+    expect([store.latest(9, mine), store.latest(9, theirs), store.latest(9)]).toEqual([
+      [first],
+      [second],
+      [],
+    ]);
+    store.forget(first);
+    expect(store.find(first.handle, mine)).toBeUndefined();
+    expect(store.find(second.handle, theirs)).toBe(second);
+  });
+
   test('the store never exceeds its limits, however small the pieces, and drops the oldest record first', () => {
     const store = new OutputStore({ stream: 10_000, total: 25_000 });
     const all = Array.from({ length: 4 }, () => store.open('ai-one'));

@@ -101,9 +101,21 @@ export class CommandRecord {
   }
 }
 
+/** Whom output belongs to when a call has no session. */
+const EVERYBODY = {};
+
+/** The commands of one session. */
+interface SessionRecords {
+  readonly byHandle: Map<string, CommandRecord>;
+  /** Handles are numbered in each session by itself, so that they say nothing about others. */
+  count: number;
+}
+
+/** Output belongs to the session whose command it is: to any other, there is none. The limit in bytes is for all together. */
 export class OutputStore {
-  private readonly records = new Map<string, CommandRecord>();
-  private count = 0;
+  /** Of all sessions, the oldest first. */
+  private readonly records = new Map<CommandRecord, SessionRecords>();
+  private readonly sessions = new WeakMap<object, SessionRecords>();
   /** Bytes held by all records. */
   private held = 0;
 
@@ -115,35 +127,47 @@ export class OutputStore {
   ) {}
 
   /** Opens a record for a new command. Its handle starts with the qube's name; a number is never used twice. */
-  open(qube: string): CommandRecord {
-    this.count += 1;
-    const record = new CommandRecord(`${qube}:run${this.count}`, this.limits.stream);
-    this.records.set(record.handle, record);
+  open(qube: string, session?: object): CommandRecord {
+    const own = this.recordsOf(session);
+    own.count += 1;
+    const record = new CommandRecord(`${qube}:run${own.count}`, this.limits.stream);
+    own.byHandle.set(record.handle, record);
+    this.records.set(record, own);
     return record;
   }
 
   add(to: CommandRecord, stream: Stream, bytes: Uint8Array): void {
     const before = to.held;
     to[stream].add(bytes);
-    if (this.records.has(to.handle)) this.held += to.held - before;
+    if (this.records.has(to)) this.held += to.held - before;
     // A qube chooses the size of its pieces, so one piece must not cost a pass over all records.
-    for (const record of this.records.values()) {
+    for (const record of this.records.keys()) {
       if (this.held <= this.limits.total) return;
       // A running command needs its handle to be stopped.
       if (record.outcome !== undefined) this.forget(record);
     }
   }
 
-  find(handle: string): CommandRecord | undefined {
-    return this.records.get(handle);
+  find(handle: string, session?: object): CommandRecord | undefined {
+    return this.recordsOf(session).byHandle.get(handle);
   }
 
   /** The latest first. */
-  latest(count: number): CommandRecord[] {
-    return [...this.records.values()].slice(-count).reverse();
+  latest(count: number, session?: object): CommandRecord[] {
+    return [...this.recordsOf(session).byHandle.values()].slice(-count).reverse();
   }
 
   forget(record: CommandRecord): void {
-    if (this.records.delete(record.handle)) this.held -= record.held;
+    this.records.get(record)?.byHandle.delete(record.handle);
+    if (this.records.delete(record)) this.held -= record.held;
+  }
+
+  private recordsOf(session: object = EVERYBODY): SessionRecords {
+    let own = this.sessions.get(session);
+    if (own === undefined) {
+      own = { byHandle: new Map(), count: 0 };
+      this.sessions.set(session, own);
+    }
+    return own;
   }
 }

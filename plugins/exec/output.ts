@@ -4,6 +4,7 @@ import {
   LIMITS,
   type Port,
   portOf,
+  type ReadContext,
   Refused,
   type Static,
   type ToolContext,
@@ -39,11 +40,11 @@ export class OutputReader {
 
   async read(
     { handle, stream = 'stdout', offset = 0, wait: patience = 0, encoding = 'text' }: PageRequest,
-    signal: AbortSignal,
+    { signal, session }: ReadContext,
   ): Promise<{ readonly bytes: Uint8Array; readonly state: State }> {
     const limit = encoding === 'text' ? PAGE : MAX_PAGE;
     const wait = Math.min(patience, LIMITS.output_wait_seconds);
-    const record = this.store.find(handle);
+    const record = this.store.find(handle, session);
     if (record !== undefined) {
       const { size, printed } = record[stream];
       const state = record.outcome ? { running: false, ...record.outcome } : isRunning;
@@ -69,8 +70,8 @@ export class OutputReader {
 export class ExecOutput implements ToolHandler {
   constructor(@inject(OutputReader) private readonly reader: OutputReader) {}
 
-  async run(page: PageRequest, { signal }: ToolContext) {
-    const { bytes, state } = await this.reader.read(page, signal);
+  async run(page: PageRequest, context: ToolContext) {
+    const { bytes, state } = await this.reader.read(page, context);
     return describePage(page.encoding ?? 'text', page.offset ?? 0, bytes, state);
   }
 }
@@ -111,8 +112,8 @@ export class ExecStop implements ToolHandler {
     @inject(OutputStore) private readonly store: OutputStore,
   ) {}
 
-  async run({ handle }: { handle: string }, { signal }: ToolContext) {
-    const record = this.store.find(handle);
+  async run({ handle }: { handle: string }, { signal, session }: ToolContext) {
+    const record = this.store.find(handle, session);
     if (record !== undefined) {
       record.stopping.abort();
       return { running: false, ...(await record.ended) };

@@ -4,16 +4,14 @@ import {
   injectable,
   type Port,
   portOf,
+  type ReadContext,
   Refused,
   type ResourceHandler,
-  type ToolContext,
   type Variables,
 } from '../../core/api/index.js';
 import { describePage, OutputReader } from './output.js';
 import { OutputStore } from './output-store.js';
 import { output } from './services.js';
-
-type ReadContext = Pick<ToolContext, 'signal'>;
 
 /** The most commands whose output is listed: the latest ones. */
 const MAX_LISTED = 100;
@@ -31,8 +29,8 @@ function partsOf({ handle, stream }: Variables) {
 }
 
 /** A missing command is `not-found`, whether the server or the qube reports it. */
-const read = (pages: OutputReader, page: Parameters<OutputReader['read']>[0], signal: AbortSignal) =>
-  pages.read(page, signal).catch((error: unknown) => {
+const read = (pages: OutputReader, page: Parameters<OutputReader['read']>[0], context: ReadContext) =>
+  pages.read(page, context).catch((error: unknown) => {
     throw error instanceof Refused && error.code === 'conflict' ? new Refused('not-found') : error;
   });
 
@@ -44,13 +42,13 @@ class OutputPage implements ResourceHandler {
     @inject(portOf(output)) private readonly ask: Port<typeof output>,
   ) {}
 
-  async read(variables: Variables, { signal }: ReadContext) {
-    const { bytes, state } = await read(this.reader, partsOf(variables), signal);
+  async read(variables: Variables, context: ReadContext) {
+    const { bytes, state } = await read(this.reader, partsOf(variables), context);
     return { text: JSON.stringify(describePage('text', 0, bytes, state)) };
   }
 
-  async list({ signal }: ReadContext) {
-    const latest = this.store.latest(MAX_LISTED).filter((record) => !record.isEmpty);
+  async list({ signal, session }: ReadContext) {
+    const latest = this.store.latest(MAX_LISTED, session).filter((record) => !record.isEmpty);
     const reached = new Map<string, boolean>();
     const listed: string[] = [];
     for (const record of latest) {
@@ -83,9 +81,9 @@ class OutputPage implements ResourceHandler {
 class OutputBytes implements ResourceHandler {
   constructor(@inject(OutputReader) private readonly pages: OutputReader) {}
 
-  async read(variables: Variables, { signal }: ReadContext) {
+  async read(variables: Variables, context: ReadContext) {
     const page = { ...partsOf(variables), encoding: 'base64' as const };
-    return { bytes: (await read(this.pages, page, signal)).bytes };
+    return { bytes: (await read(this.pages, page, context)).bytes };
   }
 }
 

@@ -48,10 +48,10 @@ export class Runner {
 
   async follow<O extends Outcome>(
     qube: string,
-    { signal, progress }: ToolContext,
+    { signal, progress, session }: ToolContext,
     call: (io: GuestIo) => Promise<O>,
   ): Promise<{ readonly record: CommandRecord; readonly outcome: O | Outcome }> {
-    const record = this.store.open(qube);
+    const record = this.store.open(qube, session);
     const output = new OutputProgress(progress);
     progress(`handle ${record.handle}`);
     try {

@@ -42,15 +42,15 @@ afterAll(async () => {
 });
 
 const http = () => ({ url, token: TOKEN });
-/** Whether the client can subscribe: without a session, the protocol of 2025 has no way. */
-const CLIENTS: readonly [string, boolean, () => Promise<AnyClient>][] = [
-  ['a v2 client on a pipe', true, async () => v2(await onHost(), 'auto')],
-  ['a v1 client on a pipe', true, async () => v1(await onHost())],
-  ['a v2 client over HTTP', true, () => v2(http(), 'auto')],
-  ['a v1 client over HTTP', false, () => v1(http())],
+const CLIENTS: readonly [string, () => Promise<AnyClient>][] = [
+  ['a v2 client on a pipe', async () => v2(await onHost(), 'auto')],
+  ['a v1 client on a pipe', async () => v1(await onHost())],
+  ['a v2 client over HTTP', () => v2(http(), 'auto')],
+  ['a v1 client over HTTP', () => v1(http())],
+  ['a v2 client of the 2025 era over HTTP', () => v2(http(), 'legacy')],
 ];
 
-describe.each(CLIENTS)('%s', (who, hears, connect) => {
+describe.each(CLIENTS)('%s', (who, connect) => {
   const suffix = who.replaceAll(' ', '-').toLowerCase();
   let client: AnyClient;
   beforeAll(async () => {
@@ -118,23 +118,20 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
     expect(completion.values).toEqual(['ai-debian']);
   });
 
-  test.runIf(hears)(
-    'a client is notified when a resource that it subscribed to changes, and of no other change',
-    async () => {
-      const heard: string[] = [];
-      await client.hear('qube://', (uri) => heard.push(uri));
-      const qube = `ai-heard-${suffix}`.slice(0, 31);
-      const spawned = await client.call('qube_spawn', { name: qube, template: 'ai-debian' });
-      expect(spawned.isError ?? false).toBe(false);
-      // An event before dom0 listens is lost, so repeat it until one is heard.
-      while (heard.length === 0) {
-        await client.call('qube_remove', { qube });
-        await client.call('qube_restore', { qube });
-      }
-      expect([...new Set(heard)]).toEqual(['qube://']);
+  test('a client is notified when a resource that it subscribed to changes, and of no other change', async () => {
+    const heard: string[] = [];
+    await client.hear('qube://', (uri) => heard.push(uri));
+    const qube = `ai-heard-${suffix}`.slice(0, 31);
+    const spawned = await client.call('qube_spawn', { name: qube, template: 'ai-debian' });
+    expect(spawned.isError ?? false).toBe(false);
+    // An event before dom0 listens is lost, so repeat it until one is heard.
+    while (heard.length === 0) {
       await client.call('qube_remove', { qube });
-    },
-  );
+      await client.call('qube_restore', { qube });
+    }
+    expect([...new Set(heard)]).toEqual(['qube://']);
+    await client.call('qube_remove', { qube });
+  });
 
   test('a client reads the output of a command by address, while its qube is in reach', async () => {
     const qube = `ai-printing-${suffix}`.slice(0, 31);
@@ -181,6 +178,30 @@ describe.each(CLIENTS)('%s', (who, hears, connect) => {
     // The abandoned call does not count against the limit of calls at once.
     const many = await Promise.all(Array.from({ length: 6 }, () => client.call('qube_list')));
     expect(many.map(({ isError }) => isError ?? false)).toEqual(Array(6).fill(false));
+  });
+});
+
+describe('two clients over HTTP', () => {
+  test('a client neither lists, reads nor stops the commands of another session', async () => {
+    const [mine, other] = [await v1(http()), await v2(http(), 'legacy')];
+    const qube = 'ai-sessions';
+    await mine.call('qube_spawn', { name: qube, template: 'ai-debian', start: true });
+    const ran = await mine.call('exec_run', { qube, command: 'echo mine' });
+    const { handle } = ran.structuredContent as { handle: string };
+    const outputs = async (client: AnyClient) =>
+      (await client.look.listResources()).resources.filter(({ uri }) => uri.startsWith('exec-output://'));
+    expect(await outputs(mine)).toHaveLength(1);
+    expect(await outputs(other)).toEqual([]);
+    for (const tool of ['exec_output', 'exec_stop'])
+      expect((await other.call(tool, { handle })).structuredContent).toEqual({
+        error: { code: 'not-found' },
+      });
+    expect((await mine.call('exec_output', { handle })).structuredContent).toMatchObject({
+      content: 'mine\n',
+    });
+    await mine.call('qube_remove', { qube });
+    await mine.close();
+    await other.close();
   });
 });
 
