@@ -76,7 +76,7 @@ describe('the demo', () => {
   test('the demo shows the audit log as a table: one line of the log is one row, and a wide cell continues below itself', () => {
     const rows = wide.match(/^ {3}\d\d:\d\d:\d\d {4}qmcp\.\w+\.\w+ +(?:intent|outcome|refusal) .*$/gm);
     expect(rows).toHaveLength(11);
-    expect(wide).toMatch(/ name-not-allowed {2}dom0$/m);
+    expect(wide).toMatch(/ name-not-allowed {2}ai-debian, vault$/m);
     const heading = narrow.split('\n').find((line) => line.includes('result') && line.includes('qubes'))!;
     const column = plain(heading).indexOf('qubes');
     expect(plain(narrow)).toMatch(new RegExp(`not-found +ai-two,\n {${column}}no-such-template$`, 'm'));
