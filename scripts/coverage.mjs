@@ -60,10 +60,10 @@ function typescript(folder, unit) {
   const { status } = run(process.execPath, [vitest, 'run', ...(unit ? unitFiles() : []), ...options]);
   const summary = JSON.parse(readFileSync(join(folder, 'coverage-summary.json'), 'utf8'));
   delete summary.total;
-  const files = Object.entries(summary).map(([path, { lines }]) => [
-    relative(ROOT, path),
-    { executed: lines.covered, lines: lines.total },
-  ]);
+  const files = Object.entries(summary)
+    .map(([path, { lines }]) => [relative(ROOT, path), { executed: lines.covered, lines: lines.total }])
+    // Vitest also reports helpers of tests.
+    .filter(([path]) => PRODUCT.includes(path.split('/')[0]));
   return { status, files: Object.fromEntries(files) };
 }
 

@@ -22,7 +22,7 @@ DOM0 = ROOT / "dom0"
 
 def product() -> list[Path]:
     files = [path for path in DOM0.rglob("*.py") if path.relative_to(DOM0).parts[0] != "tests"]
-    commands = [DOM0 / "operator/qmcp-admin"]
+    commands = [DOM0 / "operator/qmcp-admin", DOM0 / "packaging/qmcp-dom0"]
     return sorted([*files, *(path for path in commands if path.exists())])
 
 

@@ -10,7 +10,8 @@ import {
   type ToolHandler,
   visible,
 } from '../../core/api/index.js';
-import { Runner, resultOf } from './runner.js';
+import { resultOf } from './result.js';
+import { Runner } from './runner.js';
 import { fileCopy, packageInstall } from './services.js';
 
 /** Bytes of a stream of a package manager that a result shows. */

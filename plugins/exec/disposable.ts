@@ -7,8 +7,9 @@ import {
   type ToolContext,
   type ToolHandler,
 } from '../../core/api/index.js';
+import { type RunResult, resultOf } from './result.js';
 import { type Command, inputOf, refuseUnusableCommand } from './run.js';
-import { Runner, type RunResult, resultOf } from './runner.js';
+import { Runner } from './runner.js';
 import { disposable, killDisposable, run } from './services.js';
 
 /** Milliseconds before each further attempt to kill the disposable. After the last, the result says that it is left behind. */

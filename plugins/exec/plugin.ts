@@ -16,8 +16,9 @@ import { listFiles, PAGE, readFile, writeFile } from './files.js';
 import { ExecOutput, ExecStop, OutputReader } from './output.js';
 import { OutputStore } from './output-store.js';
 import { RESOURCES } from './resources.js';
+import { RunResult } from './result.js';
 import { ExecRun } from './run.js';
-import { Runner, RunResult } from './runner.js';
+import { Runner } from './runner.js';
 import * as services from './services.js';
 
 const {

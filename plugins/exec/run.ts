@@ -9,7 +9,8 @@ import {
   type ToolContext,
   type ToolHandler,
 } from '../../core/api/index.js';
-import { Runner, type RunResult, resultOf } from './runner.js';
+import { type RunResult, resultOf } from './result.js';
+import { Runner } from './runner.js';
 import { run } from './services.js';
 
 export interface Command {
