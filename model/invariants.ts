@@ -127,7 +127,10 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
         ([was, is]) => !worldTags.isFinished(was) || worldTags.rank(is) <= worldTags.rank(was),
       ) &&
       createdQubes(before, after).every((qube) => {
-        const most = Math.max(-1, ...possibleSources(qube, before).map((source) => worldTags.rank(source)));
+        const most = Math.max(
+          -1,
+          ...possibleSources(qube, before).map((source) => worldTags.rankAsSource(source)),
+        );
         return worldTags.rank(qube) <= Math.min(most, ceiling);
       })
     );

@@ -76,6 +76,13 @@ export class WorldTags {
     return tier === undefined ? -1 : TIERS.indexOf(tier);
   }
 
+  /** The rank that a child may have of it: of a template that the operator gave to build on, any. */
+  rankAsSource(qube: QubeSnapshot): number {
+    const given = qube.class === 'TemplateVM' && qube.tags.includes(tagOf('source', this.world.name));
+    const guarded = qube.tags.includes(tagOf('guard', this.world.name));
+    return given && !guarded && this.inScope(qube) ? TIERS.length - 1 : this.rank(qube);
+  }
+
   restrictionsOf({ tags }: QubeSnapshot): string[] {
     return this.restrictionTags.filter((tag) => tags.includes(tag));
   }

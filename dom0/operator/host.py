@@ -46,7 +46,12 @@ class Member(NamedTuple):
 
 
 def switches(world: config.World) -> dict[str, str]:
-    return {"guard": world.guard, "egress-lock": world.egress_lock, "sink": world.sink}
+    return {
+        "guard": world.guard,
+        "egress-lock": world.egress_lock,
+        "sink": world.sink,
+        "source": world.source,
+    }
 
 
 def switched_on(world: config.World, tags: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import dependents
 import grants
 import operator_log
 from answer import Answer, Incomplete, Options, stop
@@ -69,10 +70,34 @@ def change(options: Options) -> Answer:
         wanted.grant = grants.made(qube.name, lasting, base, wanted.after, _order(world))
     if qube.tags & world.own and not wanted.after & world.own and qube.state not in HALTED:
         wanted.leaves = CLOSED if run(_is_needed(open_qubesd(options.root), qube.name)) else KILLED
-    return _answer(options, wanted, bool(add or take))
+    concerned = _concerned(options, wanted)
+    missing = dependents.not_named(concerned, getattr(options, "shared_with", ()))
+    sentences = [sentence for one in concerned.values() for sentence in one]
+    if missing:
+        agree = f"--shared-with {' '.join(concerned)}"
+        refused = {f"{qube.name} is used outside of the world": sentences, "to agree, add": agree}
+        return Answer(refused, 1)
+    return _answer(options, wanted, bool(add or take), sentences)
 
 
-def _answer(options: Options, wanted: Change, asked: bool) -> Answer:
+def _concerned(options: Options, wanted: Change) -> dict[str, list[str]]:
+    """If agents get more of a qube: what they gain over qubes outside the world. Refuses a qube that no agent may have."""
+    world, qube, worlds = wanted.world, wanted.qube, read_worlds(options.root)
+    before, after = (world.reach(qube.klass, tags) for tags in (qube.tags, wanted.after))
+    ranks = [-1 if tier is None else TIERS.index(tier) for tier in (before, after)]
+    builds = world.source in wanted.after - qube.tags
+    if builds and qube.klass != "TemplateVM":
+        stop(f"{qube.name} is not a template: agents build on it at {TIERS[1]} and above")
+    if ranks[0] >= ranks[1] and not builds:
+        return {}
+    qubesd = open_qubesd(options.root)
+    why = run(dependents.refusal(qubesd, worlds, qube, after))
+    if why:
+        stop(f"{qube.name} cannot be given to agents: {why}")
+    return run(dependents.outside(qubesd, world, qube.name, after))
+
+
+def _answer(options: Options, wanted: Change, asked: bool, concerned: list[str]) -> Answer:
     world, qube = wanted.world, wanted.qube
     reach = world.reach(qube.klass, wanted.after)
     stands = grants.until({"": wanted.granted}, "")
@@ -82,6 +107,7 @@ def _answer(options: Options, wanted: Change, asked: bool) -> Answer:
         "world": world.name,
         "changes": wanted.tags,
         "first": [wanted.leaves] if wanted.leaves else [],
+        "outside the world": concerned,
         "until": ["this ends a temporary grant"]
         if asked and wanted.ends_grant
         else [until, grants.KEPT]
@@ -148,6 +174,8 @@ def _wanted(options: Options, world: World, klass: str, tags: Tags) -> tuple[set
         if world.kinds["stamp"] & tags and world.born not in tags:
             # A principal made it earlier, or it was expelled since: the operator says that it is complete.
             add.add(world.born)
+        if klass == "TemplateVM":
+            add.add(world.source)
     if tier:
         mine = {world.tag("disposable" if klass == "DispVM" else "tier", tier)}
         mine &= world.kinds["authority"]  # the first tier is the umbrella's

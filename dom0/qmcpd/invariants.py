@@ -24,10 +24,19 @@ def is_made_by(world, qube):
     return not world.kinds["stamp"].isdisjoint(qube.tags)
 
 
-def require_reach(world, qube, capability, known):
+def is_source(world, qube):
+    """A template that the operator gave to build on. A child reads what is in it, whatever its own tier, and changes nothing of it."""
+    given = qube.klass == "TemplateVM" and world.source in qube.tags
+    given &= world.guard not in qube.tags  # INVARIANT tiers.no-escalation
+    return given
+
+
+def require_reach(world, qube, capability, known, as_source=False):
     """One refusal for missing, out of scope, under tier, guarded and tombstoned, after the same work for each. Instead of one
-    whose name is not known to the world, it is another."""
+    whose name is not known to the world, it is another. `as_source`: it is only built on."""
     tier = reach(world, qube)
+    if is_source(world, qube) and as_source:
+        capability = TIERS[0]
     within = tier is not None
     within &= known  # INVARIANT scope.existence-hidden
     # INVARIANT tiers.no-escalation
@@ -47,7 +56,8 @@ def standing(world, qube):
     """All that a call may go by: which qube it is, the tier at which an agent has it, and its restrictions. The tombstone is left
     out: a call may be what sets it, or takes it off."""
     tags = qube.tags - {world.tombstone}
-    return qube.uuid, reach(world, qube._replace(tags=tags)), tags & world.restrictions
+    now = qube._replace(tags=tags)
+    return qube.uuid, reach(world, now), is_source(world, now), tags & world.restrictions
 
 
 def redact(world, name, qube):
@@ -69,9 +79,10 @@ def require_namespace(world, untrusted_name):
 
 
 def birth_tier(world, source):
-    """A child is at most at its source's tier, and never above the world's birth ceiling."""
-    # INVARIANT tiers.no-escalation
-    return min(reach(world, source), world.birth_ceiling, key=TIERS.index)
+    """A child is at most at its source's tier, and never above the world's birth ceiling; that of a template given to build on, at
+    the ceiling."""
+    most = TIERS[-1] if is_source(world, source) else reach(world, source)
+    return min(most, world.birth_ceiling, key=TIERS.index)  # INVARIANT tiers.no-escalation
 
 
 def birth_restrictions(world, source_tags):

@@ -244,7 +244,8 @@ class Kernel:
                 if use.kind == "removed":
                     invariants.require_tombstone(call.world, qube, name in known)
                 else:
-                    invariants.require_reach(call.world, qube, use.tier, name in known)
+                    source = use.kind == "source"
+                    invariants.require_reach(call.world, qube, use.tier, name in known, source)
                 call.qubes[name] = call.judged[name] = qube
                 call.host.pin(qube)
 
@@ -272,7 +273,7 @@ class Kernel:
             elif kind in ("qube", "source", "removed"):
                 qube = arguments[argument] = call.qubes[given]
                 if kind != "removed":  # said once more for a qube that this very call has made
-                    invariants.require_reach(call.world, qube, step["tier"], True)
+                    invariants.require_reach(call.world, qube, step["tier"], True, kind == "source")
             elif given is not None:
                 arguments[argument] = given if kind == "new" else schema.check(TYPES[kind], given)
         return arguments

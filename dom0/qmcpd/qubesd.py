@@ -152,9 +152,9 @@ class Qubesd:
         )
         return None if tags is None else frozenset(tags.split())
 
-    async def properties(self, name):
+    async def properties(self, name, method="admin.vm.property.GetAll"):
         """`{property: (value, is it the default)}`; an unset qube is the empty string."""
-        lines = _lines(await self.call("admin.vm.property.GetAll", name))
+        lines = _lines(await self.call(method, name))
         return {
             key: (
                 re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value),

@@ -57,6 +57,7 @@ class World:
         self.umbrella, self.tombstone, self.born, self.guard, self.egress_lock, self.sink = map(
             self.tag, ("umbrella", "tombstone", "born", "guard", "egress_lock", "sink")
         )
+        self.source = self.tag("source")
         # Every tag that a line of ours gives a meaning to, and those that narrow a qube and so every child of it.
         self.own = _own(name)
         self.restrictions = frozenset(self.tag(one) for one in TAGS if TAGS[one].get("narrows"))

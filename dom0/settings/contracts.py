@@ -126,7 +126,10 @@ def _check_steps(data):
                 before = uses.get(value, Use(arguments[name], TIERS[0], False))
                 # INVARIANT devices.both-ends
                 tier = max(before.tier, step["tier"], key=TIERS.index)
-                uses[value] = Use(before.kind, tier, before.changes or arguments[name] != "source")
+                changes = before.changes or arguments[name] != "source"
+                # One that is only built on may be a template that the operator gave for that.
+                kind = "source" if not changes and value != "$target" else before.kind
+                uses[value] = Use("qube" if changes and kind == "source" else kind, tier, changes)
         when = entry.get("when", "$")[1:]
         _want(
             not when or parameters.get(when, {}).get("type") == "boolean",

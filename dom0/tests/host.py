@@ -31,7 +31,7 @@ class Qubesd:
 
     def __init__(self):
         self.qubes, self.left, self.calls = {}, None, 0
-        self.states, self.classes = {}, {}
+        self.states, self.classes, self.defaults = {}, {}, {}
 
     def add(self, name, *tags, state="Halted", klass="AppVM", **properties):
         self.qubes[name] = [set(tags), {}, {"netvm": "", "provides_network": "False", **properties}]
@@ -90,8 +90,10 @@ class Qubesd:
         self._called()
         self.qubes[name][0].discard(tag)
 
-    async def properties(self, name):
+    async def properties(self, name, method="admin.vm.property.GetAll"):
         self._called()
+        if method == "admin.property.GetAll":
+            return {key: (value, False) for key, value in self.defaults.items()}
         return {key: (value, False) for key, value in self.qubes[name][2].items()}
 
     async def volume(self, name, volume="private"):

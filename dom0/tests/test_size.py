@@ -5,8 +5,8 @@ from pathlib import Path
 DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings and comments cost nothing.
 BOUNDS = {
-    ("qmcpd", "settings", "spec"): 1636,
-    ("operator",): 1279,
+    ("qmcpd", "settings", "spec"): 1648,
+    ("operator",): 1342,
     ("policy",): 395,
     ("packaging",): 308,
 }

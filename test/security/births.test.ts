@@ -323,3 +323,55 @@ describe('restoring', () => {
     expect(harness.truth()).toBe(before);
   });
 });
+
+// INVARIANT tiers.no-escalation
+describe('a template that the operator gave to build on', () => {
+  beforeEach(async () => {
+    await harness.operator('admin.vm.tag.Remove', 'ai-debian', 'ai-full');
+    await harness.operator('admin.vm.tag.Set', 'ai-debian', 'ai-source');
+    await harness.sim.host.idle();
+  });
+
+  it('an agent makes qubes at the birth ceiling from a template at read that has the source tag', async () => {
+    expect((await spawn('ai-one')).code).toBe('ok');
+    expect(tags('ai-one')).toEqual(['ai-born', 'ai-full', 'ai-managed', 'created-by-mcp-control']);
+    configure(harness.sim.root, { birth_ceiling: '"exec"' });
+    await harness.sim.qmcpd.restart();
+    expect((await spawn('ai-two')).code).toBe('ok');
+    expect(tags('ai-two')).toEqual(['ai-born', 'ai-exec', 'ai-managed', 'created-by-mcp-control']);
+  });
+
+  it('an agent changes nothing of a template at read that has the source tag', async () => {
+    const before = harness.truth();
+    for (const [service, params] of [
+      ['qmcp.spawn.Start', {}],
+      ['qmcp.spawn.Remove', {}],
+      ['qmcp.inspect.Set', { label: 'blue' }],
+      ['qmcp.storage.Grow', { size: 2 ** 34 }],
+    ] as const)
+      expect((await harness.ask('ai-debian', service, params)).code).toBe('denied');
+    expect((await clone('ai-debian', 'ai-two')).code).not.toBe('ok');
+    expect((await disposable('ai-debian')).code).not.toBe('ok');
+    expect(harness.truth()).toBe(before);
+  });
+
+  it('no qube is made from a template with the source tag that is guarded, removed or outside the world', async () => {
+    for (const [added, removed] of [['ai-guard'], ['ai-tombstone'], [undefined, 'ai-managed']] as const) {
+      if (added) await harness.operator('admin.vm.tag.Set', 'ai-debian', added);
+      if (removed) await harness.operator('admin.vm.tag.Remove', 'ai-debian', removed);
+      await harness.sim.host.idle();
+      const before = harness.truth();
+      expect((await spawn('ai-one')).code).toBe('not-found');
+      expect(harness.truth()).toBe(before);
+      if (added) await harness.operator('admin.vm.tag.Remove', 'ai-debian', added);
+    }
+  });
+
+  it('the source tag gives no agent more of a qube that is not a template', async () => {
+    await enrol('work', 'ai-source');
+    await harness.sim.host.idle();
+    const before = harness.truth();
+    expect((await clone('work', 'ai-two')).code).toBe('not-found');
+    expect(harness.truth()).toBe(before);
+  });
+});

@@ -26,7 +26,7 @@ export const INVARIANTS = Object.freeze({
   'tiers.no-escalation': {
     enforcedBy: 'dom0',
     statement:
-      "No sequence of calls gives the world a capability on any qube that the operator did not give it; children are born at most at their source's tier, clamped by the world's birth ceiling.",
+      "No sequence of calls gives the world a capability on any qube that the operator did not give it; children are born at most at their source's tier, or at any of a template that the operator gave to build on, clamped by the world's birth ceiling.",
   },
   'restrictions.inherit': {
     enforcedBy: 'dom0',

@@ -54,6 +54,10 @@ export const TAGS = Object.freeze({
     pattern: '{world}-dump',
     words: 'files go into it, and none comes out',
   },
+  source: {
+    pattern: '{world}-source',
+    words: 'a template that agents may build qubes on, at the birth ceiling, whatever its own tier',
+  },
   anonymous: {
     pattern: 'anon-vm',
     words: "it must not be recognised by the time it has: the host's own tag, and not of any world",
@@ -120,6 +124,50 @@ export const NAMES = Object.freeze({
     'qubes.SyncAppMenus',
   ],
   classes: ['AppVM', 'DispVM', 'RemoteVM', 'StandaloneVM', 'TemplateVM'],
+  host_defaults: [
+    'default_template',
+    'default_netvm',
+    'clockvm',
+    'updatevm',
+    'default_dispvm',
+    'management_dispvm',
+    'default_audiovm',
+    'default_guivm',
+  ],
+  uses: {
+    template: {
+      words: 'is built on it',
+      gains: 'run code in it as root, from its next start',
+    },
+    netvm: {
+      words: 'is routed through it',
+      gains: 'read, change and cut its traffic',
+    },
+    audiovm: {
+      words: 'has its sound there',
+      gains: 'hear what it plays and records',
+    },
+    guivm: {
+      words: 'has its screen there',
+      gains: 'see its windows and type into them',
+    },
+    default_dispvm: {
+      words: 'makes its disposables of it',
+      gains: 'run code in each of them',
+    },
+    management_dispvm: {
+      words: 'is managed from disposables of it',
+      gains: 'run code in it as root',
+    },
+    relayvm: {
+      words: 'is reached through it',
+      gains: 'read, change and cut its calls',
+    },
+    kernel: {
+      words: 'takes its kernel from it',
+      gains: 'run code in it as root, from its next start',
+    },
+  },
   reserved_world: {
     all: 'every world, when it is frozen',
     anon: "the host's own tags, such as anon-vm",

@@ -116,6 +116,7 @@ const LOOK_ALIKES = [
   'AI-managed',
   'ai-guard',
   'ai-dump',
+  'ai-source',
   'ai-egress-lock',
   'anon-vm',
   'created-by-dom0',
