@@ -1,4 +1,5 @@
 import { type Content, REFUSALS, Refused } from '../api/index.js';
+import { inScope } from '../serve/scope.js';
 import type { ServedResource, Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, ResourceNotFoundError, type Server } from '../vendor/mcp.js';
 
@@ -8,17 +9,13 @@ export function answerResources(
   { resources }: Pick<Surface, 'resources'>,
   session: object,
 ): void {
-  server.setRequestHandler('resources/list', async (_request, { mcpReq }) => ({
-    resources: (
-      await Promise.all(
-        resources.map(async (entry) =>
-          (
-            await entry.list({ signal: mcpReq.signal, session }).catch(protocolError)
-          ).map((uri) => listEntry(entry, uri)),
-        ),
-      )
-    ).flat(),
-  }));
+  server.setRequestHandler('resources/list', async (_request, { mcpReq }) => {
+    const listed = async (entry: ServedResource) => {
+      const uris = await entry.list({ signal: mcpReq.signal, session }).catch(protocolError);
+      return uris.map((uri) => listEntry(entry, uri));
+    };
+    return { resources: (await inScope(session, () => Promise.all(resources.map(listed)))).flat() };
+  });
 
   server.setRequestHandler('resources/templates/list', () => ({
     resourceTemplates: resources
@@ -36,9 +33,10 @@ export function answerResources(
     for (const entry of resources) {
       const variables = entry.match(uri);
       if (variables === undefined) continue;
-      const content = await entry
-        .read(variables, { signal: mcpReq.signal, session })
-        .catch((error) => protocolError(error, uri));
+      const context = { signal: mcpReq.signal, session };
+      const content = await inScope(session, () => entry.read(variables, context)).catch((error) =>
+        protocolError(error, uri),
+      );
       return { contents: [{ uri, mimeType: entry.resource.mimeType, ...bodyOf(content) }] };
     }
     return protocolError(new Refused('not-found'), uri);

@@ -15,10 +15,16 @@ export function resultOf(output: Record<string, unknown>): ToolResult {
 export function refusalOf({ code, data }: Refused): ToolResult {
   const error = data === undefined ? { code } : { code, data };
   return {
-    content: [{ type: 'text', text: `${code}: ${problemsIn(data) ?? REFUSALS[code]}` }],
+    content: [{ type: 'text', text: `${code}: ${problemsIn(data) ?? REFUSALS[code]}${waitIn(data)}` }],
     structuredContent: { error },
     isError: true,
   };
+}
+
+/** How long a caller has to wait, if the refusal says so. */
+function waitIn(data: Refused['data']): string {
+  const seconds = data?.retry_after_seconds;
+  return typeof seconds === 'number' ? ` Wait ${seconds} s first.` : '';
 }
 
 function problemsIn(data: Refused['data']): string | undefined {

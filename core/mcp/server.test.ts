@@ -1,8 +1,9 @@
 import { Client, InMemoryTransport } from '@modelcontextprotocol/client';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { serviceOf, toolOf } from '../../test/support/plugins.js';
-import { gate } from '../../test/support/waiting.js';
+import { gate, turn } from '../../test/support/waiting.js';
 import { Refused, type Tool, type ToolContext } from '../api/index.js';
+import { waitFor } from '../ports/scope.js';
 import type { ServedTool } from '../serve/served.js';
 import { annotationsOf } from './annotations.js';
 import { mcpServer } from './server.js';
@@ -140,6 +141,42 @@ describe('a tool call over MCP', () => {
       { progress: 2, message: 'two' },
     ]);
     await client.callTool({ name: 'say', arguments: {} });
+  });
+
+  test('a silent call tells a client that asked for progress what it waits for', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => {
+      vi.useRealTimers();
+    });
+    const [begun, answered] = [gate(), gate()];
+    const client = await connected(
+      served('say', async () => {
+        begun.open();
+        await waitFor('the operator', answered.opened);
+        return { word: 'x' };
+      }),
+    );
+    const heard: unknown[] = [];
+    const onprogress = ({ message }: { message?: string | undefined }) => heard.push(message);
+    const calling = client.callTool({ name: 'say', arguments: {} }, { onprogress, timeout: 600_000 });
+    await begun.opened;
+    await vi.advanceTimersByTimeAsync(20_000);
+    await turn();
+    expect(heard).toEqual(['waiting for the operator', 'waiting for the operator']);
+    answered.open();
+    expect(await calling).toMatchObject({ structuredContent: { word: 'x' } });
+  });
+
+  test('a call that has to wait longer than it can is told for how long', async () => {
+    const client = await connected(
+      served('say', async () => {
+        throw new Refused('busy', { retry_after_seconds: 7 });
+      }),
+    );
+    expect(await client.callTool({ name: 'say', arguments: {} })).toMatchObject({
+      content: [{ text: expect.stringMatching(/^busy: .* Wait 7 s first\.$/) }],
+      structuredContent: { error: { code: 'busy', data: { retry_after_seconds: 7 } } },
+    });
   });
 
   test('a call is aborted when the client cancels it', async () => {

@@ -3,7 +3,7 @@ import type { Qrexec, QrexecRequest, QrexecResult } from './qrexec.js';
 import { currentSession, waitFor } from './scope.js';
 
 /** The most calls that wait, of one session and of all together. */
-const MAX_WAITING = { session: 64, all: 256 };
+const MAX_WAITING = { session: 128, all: 512 };
 /** Seconds that a call takes, as long as nobody knows better. */
 const USUAL_SECONDS = 1;
 /** The most seconds that a refused caller is told to wait. */
