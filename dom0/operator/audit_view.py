@@ -17,6 +17,7 @@ import audit_chain
 from answer import Answer, Options, stop
 from audit_chain import Entry, qubes
 from audit_report import Report, page, shown
+from spec import LIMITS
 
 # The format of qubes-core-qrexec: qrexec/tools/qrexec_policy_exec.py, LogAllowedResolution.execute and handle_request; the reason
 # is an AccessDenied of qrexec/policy/parser.py. It must match from the start: another program's line may quote such a line.
@@ -149,7 +150,11 @@ def _rows(entries: list[Entry]) -> Answer:
                 **{key: shown(entry.get(key)) for key in ("time", "call", "principal", "service")},
                 "what": shown(entry.get("kind")),
                 "on": shown(", ".join(qubes(entry)) or entry.get("target")),
-                "result": shown(entry.get("code") or entry.get("words", "")),
+                "result": shown(
+                    ": ".join(filter(None, (str(entry.get(key) or "") for key in ("code", "why"))))
+                    or entry.get("words", ""),
+                    LIMITS.report_sentence,
+                ),
             }
             for entry in entries
         ]

@@ -60,7 +60,7 @@ class Birth(NamedTuple):
         child = await call.host.look(self.name)
         # INVARIANT birth.tagged-before-named
         if not {call.world.umbrella, self.stamp} <= child.tags:
-            raise Refused(REFUSAL.failed)
+            raise Refused(REFUSAL.failed, "the new qube lacks the tags of its maker")
         call.host.pin(child)
         marks = [["mark", tag, call.world.umbrella] for tag in self.marks(call.world)]
         call.checks.append(partial(self._require_same, call))
@@ -79,14 +79,15 @@ class Birth(NamedTuple):
             call.world, declared, self.kind, self.stamp, self.netvm, tags, properties
         )
         if self.disk and int((await call.host.volume(self.name))["size"]) != self.disk:
-            raise Refused(REFUSAL.failed)
+            raise Refused(REFUSAL.failed, "the new disk does not have its size")
         # in reach of the steps that follow as it will be
         call.qubes[self.name] = child._replace(tags=tags | {*self.marks(call.world)})
         call.roster.expect(self.name)
 
     async def _require_same(self, call):
         if self.outlets and await _outlets(call, self.source) != self.outlets:
-            raise Refused(REFUSAL.busy)  # INVARIANT birth.egress-inherited
+            # INVARIANT birth.egress-inherited
+            raise Refused(REFUSAL.busy, "the operator has changed the source meanwhile")
 
 
 async def create(
@@ -109,7 +110,7 @@ async def create(
     settings = {key: str(value) for key, value in wanted.items() if value is not None}
     netvm = "" if network == "none" else invariants.birth_network(call.world, None)
     if private_size is not None and private_size < LIMITS.new_disk_bytes:
-        raise Refused(REFUSAL.not_permitted)
+        raise Refused(REFUSAL.not_permitted, "a new disk is not smaller than the platform's")
     grow = [["resize", private_size]] if private_size else []
     disk = private_size or LIMITS.new_disk_bytes
     birth = Birth(name, template, kind, _stamp(call), netvm, disk)
@@ -129,7 +130,8 @@ async def clone(call, name, source):
         else properties["klass"][0]
     )
     if kind not in ("AppVM", "DispVMTemplate"):
-        raise Refused(REFUSAL.not_permitted)  # INVARIANT birth.class
+        # INVARIANT birth.class
+        raise Refused(REFUSAL.not_permitted, "only an AppVM or a disposable template is cloned")
     disk, outlets = int((await host.volume(source.name))["size"]), await _outlets(call, source)
     netvm = invariants.birth_network(call.world, outlets[0])
     birth = Birth(name, source, kind, _stamp(call), netvm, disk, outlets)
@@ -146,10 +148,11 @@ async def _birth(call, birth, template, label, settings, volume):
     # while no qube has it: by the principal's own name, qubesd says so.
     is_excluded = birth.name in call.world.excluded
     if await call.host.tags(call.principal if is_excluded else birth.name) is not None:
-        raise Refused(REFUSAL.name_taken)
+        raise Refused(REFUSAL.name_taken, "a qube has this name already, or no call may act on it")
     given = await call.host.get(call.principal, "feature", FEATURE.created_with) or ""
     if call.world.umbrella not in given.split(" "):
-        raise Refused(REFUSAL.failed)  # INVARIANT birth.tagged-before-named
+        # INVARIANT birth.tagged-before-named
+        raise Refused(REFUSAL.failed, "qubesd would not tag what the principal makes")
     await call.admit(birth.name, Charge(qubes=1, disk=birth.disk), birth=True)
     call.intend(birth.name, UNDO, unborn=(birth.stamp, call.world.born))
     await call.host.create(birth.name, template, label, call.principal)
@@ -163,7 +166,7 @@ async def disposable(call, template):
     host, world = call.host, call.world
     properties = await host.properties(template.name)
     if properties.get("template_for_dispvms", ("",))[0] != "True":
-        raise Refused(REFUSAL.conflict)
+        raise Refused(REFUSAL.conflict, "the source is not a disposable template")
     outlets, stamp = await _outlets(call, template), _stamp(call, "disposable_stamp")
     netvm = invariants.birth_network(world, outlets[0])
     await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
@@ -214,7 +217,7 @@ async def restore(call, qube):
         await call.host.get(qube.name, "feature", FEATURE.entombed),
     )
     if time.time() > int(when or 0) + call.world.tombstone_days * 86400:
-        raise Refused(REFUSAL.not_found)
+        raise Refused(REFUSAL.not_found, "the retention of the removed qube is over")
     undo = [["match_tombstone", tombstone, when]]
     await act(call, qube.name, [["put", "feature", FEATURE.entombed, None]], undo, undo)
     done = [["untag", tombstone]]

@@ -51,7 +51,8 @@ class Budget:
     @contextmanager
     def call(self):
         if self._calls >= self._roster.world.budget["concurrent_calls"]:
-            raise Refused(REFUSAL.busy)  # INVARIANT budget.hard
+            # INVARIANT budget.hard
+            raise Refused(REFUSAL.busy, "the world is at its limit: concurrent_calls")
         self._calls += 1
         try:
             yield
@@ -63,7 +64,8 @@ class Budget:
             self.consecutive_rejections + 1 if line == "calls_per_minute" else 0
         )
         if self._counted(line) >= self._roster.world.budget[line]:
-            raise Refused(REFUSAL.rate_limited)  # INVARIANT budget.hard
+            # INVARIANT budget.hard
+            raise Refused(REFUSAL.rate_limited, f"the world is at its limit: {line}")
         self.consecutive_rejections = 0
         self._times[line].append(time.monotonic())
 
@@ -92,7 +94,10 @@ class Budget:
                 if getattr(after, line) > max(limits[line], getattr(before, line))
             ]
             if over or charge.disk > limits["private_size"]:
-                raise Refused(REFUSAL.over_budget)  # INVARIANT budget.hard
+                # INVARIANT budget.hard
+                raise Refused(
+                    REFUSAL.over_budget, f"over the limit: {', '.join(over) or 'private_size'}"
+                )
             self._admitted[key] = usage[key]  # INVARIANT budget.hard
 
     def rename(self, key, name):

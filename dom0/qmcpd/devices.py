@@ -36,11 +36,11 @@ async def list_devices(call, qube):
 async def attach(call, qube, backend, device, devclass, read_only=False):
     offered = await call.host.devices("Available", backend.name, devclass)
     if device not in [port for _, port, *_ in offered]:
-        raise Refused(REFUSAL.not_found)
+        raise Refused(REFUSAL.not_found, "the qube does not offer this device")
     ends = (await call.host.state(qube.name), await call.host.state(backend.name))
     used = [one[:2] for one in await call.host.devices("Attached", qube.name, devclass)]
     if "Halted" in ends or backend.name == qube.name or (backend.name, device) in used:
-        raise Refused(REFUSAL.conflict)
+        raise Refused(REFUSAL.conflict, "a qube is halted, or the device is attached already")
     where = [devclass, backend.name, device]
     options = "_read-only='yes'" if read_only else ""
     undo = [["detach_ours", *where, read_only]]

@@ -49,7 +49,7 @@ async def mark(host: Qubesd, name: str, tag: str, umbrella: str) -> None:
     await host.tag(name, tag)
     if not {tag, umbrella} <= (await host.tags(name) or frozenset()):
         await host.untag(name, tag)
-        raise Refused(REFUSAL.failed)
+        raise Refused(REFUSAL.failed, "a tag that was written is not there")
 
 
 async def match_tombstone(host: Qubesd, name: str, tombstone: str, when: str) -> str | None:
@@ -112,7 +112,7 @@ async def carry_out(host: Qubesd, name: str, operations: Sequence[Operation]) ->
                 arguments[0] in tags
             )
         if not holds:
-            raise Refused(REFUSAL.failed)
+            raise Refused(REFUSAL.failed, "a value that was written is not there")
 
 
 async def act(

@@ -4,11 +4,11 @@ import sys
 
 
 class Refused(Exception):
-    """A call that does not happen. `data` may hold only the caller's own words."""
+    """A call that does not happen. `data` may hold only the caller's own words. `why` is for the audit log: the caller never sees it."""
 
-    def __init__(self, code, **data):
+    def __init__(self, code: str, why: str = "", **data: object) -> None:
         super().__init__(code)
-        self.code, self.data = code, data
+        self.code, self.why, self.data = code, why, data
 
 
 class Misconfigured(Exception):

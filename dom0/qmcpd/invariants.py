@@ -41,15 +41,25 @@ def require_reach(world, qube, capability, known, as_source=False):
     within &= known  # INVARIANT scope.existence-hidden
     # INVARIANT tiers.no-escalation
     within &= TIERS.index(tier or TIERS[0]) >= TIERS.index(capability)
+    reasons = (  # all of them each time: the work tells of none
+        (not known, "the world has no such qube"),
+        (qube.name in world.excluded, "no call may act on this qube, whatever its tags are"),
+        (
+            tier is None,
+            f"to the world, the qube is {world.membership(qube.klass, qube.tags)['is']}",
+        ),
+        (True, f"the qube has the tier {tier}, and this takes {capability}"),
+    )
+    why = reasons[[holds for holds, _ in reasons].index(True)][1]
     if not within:
-        raise Refused(REFUSAL.not_found)
+        raise Refused(REFUSAL.not_found, why)
 
 
 def require_tombstone(world, qube, known):
     """Of those the world removed, the only ones it can name."""
     removed = world.membership(qube.klass, qube.tags)["is"] == "tombstone"
     if not (known and removed and qube.name not in world.excluded):
-        raise Refused(REFUSAL.not_found)
+        raise Refused(REFUSAL.not_found, "the world has no such removed qube")
 
 
 def standing(world, qube):
@@ -75,7 +85,7 @@ def require_namespace(world, untrusted_name):
     allowed = schema.fits(TYPES["new_name"], untrusted_name) and untrusted_name != world.prefix
     allowed = allowed and untrusted_name.startswith(world.prefix)  # INVARIANT birth.namespace
     if not allowed:
-        raise Refused(REFUSAL.name_not_allowed)
+        raise Refused(REFUSAL.name_not_allowed, "the name does not start with the world's prefix")
 
 
 def birth_tier(world, source):
@@ -130,7 +140,7 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
         )
     )
     if not made:
-        raise Refused(REFUSAL.failed)
+        raise Refused(REFUSAL.failed, "the new qube is not what was asked for")
 
 
 # ---- network
@@ -138,7 +148,7 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
 
 def require_gateway(world, network):
     if network and network not in world.gateways:  # INVARIANT egress.gateways-only
-        raise Refused(REFUSAL.not_permitted)
+        raise Refused(REFUSAL.not_permitted, "the network is not a gateway of the world")
 
 
 def outside_ceiling(world, rules):
@@ -151,7 +161,7 @@ def outside_ceiling(world, rules):
 def require_ceiling(world, rules):
     for rule in rules:
         if not is_rule(rule):
-            raise Refused(REFUSAL.invalid_request, rule=rule)
+            raise Refused(REFUSAL.invalid_request, "a rule is malformed", rule=rule)
     outside = outside_ceiling(world, rules)
     if outside is not None:  # INVARIANT egress.within-ceiling
-        raise Refused(REFUSAL.not_permitted, rule=outside)
+        raise Refused(REFUSAL.not_permitted, "a rule is beyond the ceiling", rule=outside)

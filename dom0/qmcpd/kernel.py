@@ -122,7 +122,11 @@ class Kernel:
             async for result in self._answer(call, untrusted_header, untrusted_payload):
                 yield wire.reply(result)
         except Exception as error:
-            refused = error if isinstance(error, Refused) else Refused(REFUSAL.failed)
+            refused = (
+                error
+                if isinstance(error, Refused)
+                else Refused(REFUSAL.failed, "the journal of qmcpd has the reason")
+            )
             if refused is not error:  # nothing anybody foresaw: what it was is for the operator
                 say(f"call {call.identity}: {type(error).__name__}: {error}")
             self._refuse(call, refused)
@@ -130,13 +134,13 @@ class Kernel:
                 await self._pace(call.principal if call.world else "")
             yield wire.refusal(refused)
         except asyncio.CancelledError:  # we are being stopped
-            self._refuse(call, Refused(REFUSAL.failed))
+            self._refuse(call, Refused(REFUSAL.failed, "qmcpd was stopped"))
             raise
 
     async def _answer(self, call, untrusted_header, untrusted_payload):
         self._identify(call, untrusted_header)
         if untrusted_payload is None:
-            raise Refused(REFUSAL.busy)  # the caller did not end its request in time
+            raise Refused(REFUSAL.busy, "the caller did not end its request in time")
         self._require_thawed(call)
 
         # What do they ask for, and is it well formed?
@@ -180,7 +184,7 @@ class Kernel:
         self.settings.refresh()
         call.world = self.settings.config.world_of(call.principal)
         if call.world is None:
-            raise Refused(REFUSAL.not_found)
+            raise Refused(REFUSAL.not_found, "the caller is not a principal")
         call.roster = self.rosters[call.world.name]
         if call.world.name not in self._budgets:
             self._budgets[call.world.name] = Budget(
@@ -193,11 +197,12 @@ class Kernel:
     def _require_thawed(self, call):
         """Asked at the door, before every step and before the commit: a call may wait long, and work long."""
         if self.settings.frozen(call.world.name):
-            raise Refused(REFUSAL.frozen)  # INVARIANT frozen.means-frozen
+            # INVARIANT frozen.means-frozen
+            raise Refused(REFUSAL.frozen, "the operator has frozen the world")
         self.settings.refresh()
         world = self.settings.config.world_of(call.principal)
         if world is None or world.table != call.world.table:
-            raise Refused(REFUSAL.busy)  # the operator has changed what it began under
+            raise Refused(REFUSAL.busy, "the operator has changed the world meanwhile")
         call.world = world  # by what the operator says of other worlds, it is judged from now on
 
     def _contract(self, call):
@@ -208,7 +213,7 @@ class Kernel:
             or contract.plugin not in call.world.principals[call.principal]
             or (contract.target is None) != (call.target == "dom0")
         ):
-            raise Refused(REFUSAL.not_found)
+            raise Refused(REFUSAL.not_found, "the principal may not call this service in this way")
         return contract
 
     def _uses(self, call, params):
@@ -222,7 +227,7 @@ class Kernel:
             if use.kind == "new":
                 invariants.require_namespace(call.world, name)
             elif not schema.fits(TYPES["qube_name"], name):
-                raise Refused(REFUSAL.invalid_request)
+                raise Refused(REFUSAL.invalid_request, "no qube can have that name")
         return uses
 
     @asynccontextmanager
@@ -259,7 +264,8 @@ class Kernel:
             if not ended and invariants.standing(call.world, now) != invariants.standing(
                 call.world, then
             ):
-                raise Refused(REFUSAL.busy)  # INVARIANT tiers.no-escalation
+                # INVARIANT tiers.no-escalation
+                raise Refused(REFUSAL.busy, f"the operator has changed {name} meanwhile")
 
     def _arguments(self, call, params, entry):
         """What a step is handed, checked by what the kernel says of it: the contract may be wider."""
@@ -314,7 +320,9 @@ class Kernel:
                 for identity, intent in reversed(call.intents.items())
             ]
             if not all(settled):
-                raise Refused(REFUSAL.failed, unfinished=True) from error
+                raise Refused(
+                    REFUSAL.failed, "a change could not be undone", unfinished=True
+                ) from error
             raise
         finally:
             self.journal.release(call.intents)
@@ -340,7 +348,9 @@ class Kernel:
         if code == REFUSAL.rate_limited and not call.begun and budget.consecutive_rejections > 1:
             return  # the first of a row is written: a flood of calls is none of lines
         try:
-            self.audit.append("outcome" if call.begun else "refusal", code=code, **call.facts())
+            self.audit.append(
+                "outcome" if call.begun else "refusal", code=code, why=refused.why, **call.facts()
+            )
         except OSError as error:
             say(f"audit log: {error}")
 

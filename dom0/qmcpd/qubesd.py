@@ -218,7 +218,7 @@ class Qubesd:
             )
             is None
         ):
-            raise Refused(REFUSAL.name_taken)
+            raise Refused(REFUSAL.name_taken, "a qube has this name already")
 
     async def create_disposable(self, template, principal):
         """Its name, which qubesd chooses. It may be running already."""
@@ -266,7 +266,8 @@ class Qubesd:
             "admin.vm.Start", name, timeout=LIMITS.start_seconds, absent=["QubesMemoryError"]
         )
         if started is None:
-            raise Refused(REFUSAL.busy)  # the memory that is free depends on qubes outside
+            # The code says nothing of memory: how much is free depends on qubes outside.
+            raise Refused(REFUSAL.busy, "the host does not have enough memory for this start")
 
     async def halt(self, name):
         """Kill, and believe the state rather than the reply: qubesd can kill and then answer with nothing. A disposable is

@@ -84,5 +84,5 @@ def fits(schema, value):
 def check(schema, value):
     """The value, if it fits; nothing is said of why not, since the core has said it to whoever wrote the call."""
     if not fits(schema, value):
-        raise Refused(REFUSAL.invalid_request)
+        raise Refused(REFUSAL.invalid_request, "the arguments do not fit the contract")
     return value

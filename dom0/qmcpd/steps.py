@@ -127,16 +127,19 @@ async def power(call, qube, to, timeout=LIMITS.shutdown_seconds):
         await act(call, name, [["start"]], [["halt"]] if state == "Halted" else [])
         state = await host.state(name)
         if state != "Running":
-            raise Refused(REFUSAL.conflict if state == "Paused" else REFUSAL.failed)
+            raise Refused(
+                REFUSAL.conflict if state == "Paused" else REFUSAL.failed,
+                f"the qube is {state} after its start",
+            )
     elif to == "killed":
         await host.halt(name)
     elif to == "halted":
         if state != "Halted" and not (
             await host.change_power("Shutdown", name) and await host.reaches_halt(name, timeout)
         ):
-            raise Refused(REFUSAL.conflict)
+            raise Refused(REFUSAL.conflict, "the qube did not shut down in time")
     elif not await host.change_power({"paused": "Pause", "resumed": "Unpause"}[to], name):
-        raise Refused(REFUSAL.conflict)
+        raise Refused(REFUSAL.conflict, "the qube is in no state for this")
 
 
 # ---- settings of one qube, all of them or none
@@ -148,11 +151,14 @@ async def set_properties(call, qube, **values):
     old = await call.host.properties(qube.name)
     new = {key: str(value) for key, value in values.items()}
     if not set(new) <= set(call.world.properties):
-        raise Refused(REFUSAL.not_permitted)  # INVARIANT props.allowlist
+        # INVARIANT props.allowlist
+        raise Refused(REFUSAL.not_permitted, "qmcp.toml does not list this property")
     if old["klass"][0] == "TemplateVM" or old.get("template_for_dispvms", ("",))[0] == "True":
-        raise Refused(REFUSAL.not_permitted)  # INVARIANT scope.self-excluded
+        # INVARIANT scope.self-excluded
+        raise Refused(REFUSAL.not_permitted, "no property of a template is set")
     if not set(new) <= {"label"} and await call.host.state(qube.name) != "Halted":
-        raise Refused(REFUSAL.conflict)  # INVARIANT budget.hard
+        # INVARIANT budget.hard
+        raise Refused(REFUSAL.conflict, "the qube is not halted")
     undo = [
         ["swap", "property", key, value, None if old[key][1] else old[key][0]]
         for key, value in new.items()
@@ -164,14 +170,16 @@ async def set_properties(call, qube, **values):
 
 async def set_feature(call, qube, feature, value=None):
     if not (feature in call.world.features and schema.fits(TYPES["settable_feature"], feature)):
-        raise Refused(REFUSAL.not_permitted)  # INVARIANT props.allowlist
+        # INVARIANT props.allowlist
+        raise Refused(REFUSAL.not_permitted, "qmcp.toml does not list this feature")
     await _replace(call, qube, "feature", feature, value)
 
 
 async def grow(call, qube, size):
     """Growing is one request, so it needs no undo. Only of what the world made, and is charged for."""
     if call.world.born not in qube.tags or size < int((await call.host.volume(qube.name))["size"]):
-        raise Refused(REFUSAL.not_permitted)  # INVARIANT budget.hard
+        # INVARIANT budget.hard
+        raise Refused(REFUSAL.not_permitted, "a disk only grows, of a qube that the world made")
     await call.admit(qube.name, budget.Charge(disk=size))
     await act(call, qube.name, [["resize", size]], [])
 
@@ -193,7 +201,7 @@ async def network(call, qube, to):
         home = here if to == "none" else ""
         do = [["put", "feature", FEATURE.birth_network, home]]
     if to == "home" and home not in call.world.gateways:  # INVARIANT egress.never-widens
-        raise Refused(REFUSAL.not_permitted)
+        raise Refused(REFUSAL.not_permitted, "the qube was not born on a gateway")
     netvm = "" if to == "none" else home
     # Off its network is less than on it: an undo completes the one, and takes back the other.
     undo = [["swap", "property", "netvm", netvm or here, ""]]
@@ -207,7 +215,8 @@ async def _replace(call, qube, kind, key, value):
 
 def _require_unlocked(call, qube):
     if call.world.egress_lock in qube.tags:
-        raise Refused(REFUSAL.not_found)  # INVARIANT restrictions.inherit
+        # INVARIANT restrictions.inherit
+        raise Refused(REFUSAL.not_found, "the operator has locked the rules of the qube")
 
 
 # ---- what carries out the steps of the spec

@@ -23,14 +23,14 @@ def parse_descriptor(untrusted_header):
         or not schema.fits(TYPES["new_name"], found[2])
         or not schema.fits(TYPES["qube_name"], found[4] or found[2])
     ):
-        raise Refused(REFUSAL.invalid_request)
+        raise Refused(REFUSAL.invalid_request, "the descriptor is not one that qrexec writes")
     return found[1], found[2], "dom0" if found[3] else found[4]
 
 
 def parse_json(untrusted_payload):
     """One JSON object: UTF-8, no longer and no deeper than its limits, no duplicate key, no NaN, no lone surrogate."""
     if len(untrusted_payload) > LIMITS.request_bytes:
-        raise Refused(REFUSAL.invalid_request)
+        raise Refused(REFUSAL.invalid_request, "the request is longer than its limit")
     try:
         # NaN and the infinities are no integers
         untrusted_value = json.loads(
@@ -40,9 +40,9 @@ def parse_json(untrusted_payload):
             "utf-8"
         )  # a lone surrogate does not encode
     except (ValueError, RecursionError):
-        raise Refused(REFUSAL.invalid_request) from None
+        raise Refused(REFUSAL.invalid_request, "the request is not one JSON object") from None
     if not isinstance(untrusted_value, dict) or _depth(untrusted_value) > LIMITS.request_depth:
-        raise Refused(REFUSAL.invalid_request)
+        raise Refused(REFUSAL.invalid_request, "the request is not an object, or is too deep")
     return untrusted_value
 
 

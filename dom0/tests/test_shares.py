@@ -1,10 +1,12 @@
 """Each caller has its own share of qmcpd: of connections, of refusals, and of lines in the audit log."""
 
+import ast
 import asyncio
 import contextlib
 import json
 import socket
 import unittest
+from pathlib import Path
 from unittest import mock
 
 from qmcpd.__main__ import Daemon
@@ -19,7 +21,7 @@ prefix = "ai-"
 [world.ai.budget]
 calls_per_minute = 20
 [world.ai.principal.mcp-control]
-plugins = ["inspect"]
+plugins = ["inspect", "spawn"]
 [world.lab]
 prefix = "lab-"
 [world.lab.budget]
@@ -180,12 +182,46 @@ class Refusals(unittest.TestCase):
         self.calls(21, "mcp-control", payload=None)
         self.assertEqual([code for _, code in self.told], ["busy"] * 20 + ["rate-limited"])
 
+    def test_a_refusal_is_logged_with_the_names_asked_for_and_the_reason_in_words(self):
+        request = json.dumps({"qube": "vault"}).encode()
+        for service, target, payload in (
+            ("qmcp.inspect.State+", "name vault", b"{}"),
+            ("qmcp.spawn.Restore+", "keyword adminvm", request),
+            ("qmcp.spawn.Create+", "keyword adminvm", b'{"name":"vault","template":"ai-x"}'),
+        ):
+            head = f"{service} mcp-control {target}".encode()
+            loop = self.machine.loop
+
+            async def play(head=head, payload=payload):
+                return [line async for line in self.machine.kernel.answer(head, payload)]
+
+            task = loop.create_task(play(), name=service)
+            self.machine._tasks[service] = task
+            self.machine.finish(service)
+            line = self.machine.audit()[-1]
+            with self.subTest(service=service):
+                self.assertEqual(line["kind"], "refusal")
+                self.assertIn("vault", [line["target"], *line["names"]])
+                self.assertRegex(line["why"], "^(the world has no such|the name does not start)")
+                self.assertNotIn(line["why"].encode(), b"".join(task.result()))
+
     def test_the_share_of_a_call_is_its_principals_and_all_others_have_one(self):
         source = self.machine.kernel.source
         self.assertEqual(source(header("mcp-control", "qmcp.Catalog+x")[:-1]), "mcp-control")
         self.assertEqual(
             [source(header("vault")[:-1]), source(b""), source(b"noise")], ["", "", ""]
         )
+
+
+class Reasons(unittest.TestCase):
+    def test_every_refusal_of_qmcpd_has_a_reason_in_words(self):
+        counted = 0
+        for path in sorted((Path(__file__).parent.parent / "qmcpd").glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refused":
+                    counted += 1
+                    self.assertGreater(len(node.args), 1, f"{path.name}:{node.lineno}")
+        self.assertGreater(counted, 40)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from pathlib import Path
 DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings and comments cost nothing.
 BOUNDS = {
-    ("qmcpd", "settings", "spec"): 1648,
-    ("operator",): 1342,
+    ("qmcpd", "settings", "spec"): 1650,
+    ("operator",): 1343,
     ("policy",): 395,
     ("packaging",): 308,
 }
