@@ -1,7 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { BUILT_IN } from '../../plugins/index.js';
 import { python } from '../../sim/python.js';
 import { type HostProcess, startSimulatedHost } from '../host/simulated.js';
 import { PACKAGE } from '../shipped/package.js';
@@ -52,18 +51,16 @@ async function session(agent: Agent, narrator: Narrator): Promise<void> {
 
   narrator.scene(`The agent connects (MCP ${agent.protocol}) and asks what it can do`);
   const tools = await agent.tools();
-  // Descriptions are full sentences for a model; a person recognises a tool by its title.
-  const titles = new Map(BUILT_IN.flatMap(({ tools }) => tools.map(({ name, title }) => [name, title])));
   narrator.table(
     ['tool', 'hint', 'what it does'],
-    tools.map(({ name, description = '', annotations }) => [
+    tools.map(({ name, title, description = '', annotations }) => [
       { text: name, colour: 'cyan' },
       annotations?.readOnlyHint
         ? { text: 'read only', colour: 'green' }
         : annotations?.destructiveHint
           ? { text: 'destructive', colour: 'red' }
           : { text: 'writes', colour: 'yellow' },
-      { text: titles.get(name) ?? description },
+      { text: title ?? description },
     ]),
   );
 
