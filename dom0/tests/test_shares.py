@@ -84,7 +84,6 @@ class Connections(unittest.IsolatedAsyncioTestCase):
         half_open = [
             self.connect(header("mcp-control"), ends=False) for _ in range(LIMITS.connections)
         ]
-        await asyncio.sleep(0)
         for _ in range(LIMITS.connections):
             self.assertEqual(
                 await self.reply(self.connect(header("lab-control"), b"{}")), b"answer\n"
@@ -128,12 +127,12 @@ class Refusals(unittest.TestCase):
 
     def calls(self, count, source, service="qmcp.Catalog+", payload=b"{}"):
         """So many calls at once. `told` has `(second, code)` of each answer."""
-        begin = CLOCK.now
+        begin = CLOCK.seconds
 
         async def one():
             async for line in self.machine.kernel.answer(header(source, service)[:-1], payload):
                 error = json.loads(line).get("error", {"code": "ok"})
-                self.told.append((CLOCK.now - begin, error["code"]))
+                self.told.append((CLOCK.seconds - begin, error["code"]))
 
         self.told.clear()
         loop = self.machine.loop

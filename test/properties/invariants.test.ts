@@ -97,7 +97,7 @@ const SOON = [
   'egress.within-ceiling dom0/qmcpd/invariants.py',
   'birth.namespace dom0/qmcpd/invariants.py',
   'tiers.no-escalation dom0/qmcpd/invariants.py not clamped',
-  'restrictions.inherit dom0/qmcpd/invariants.py',
+  'restrictions.inherit dom0/qmcpd/invariants.py nothing',
   'restrictions.inherit dom0/qmcpd/steps.py',
   'audit.complete dom0/qmcpd/kernel.py',
 ];

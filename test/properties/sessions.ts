@@ -226,6 +226,7 @@ export async function broken(
   codes: Record<string, number> = {},
 ): Promise<string | undefined> {
   const harness = await Harness.start({ spec: crowdedHost(), seed: 7, prepare: tight });
+  await harness.agent(); // it connects before anything is frozen or fails
   const run = new SessionRun(harness);
   try {
     for (const [at, step] of session.entries()) {

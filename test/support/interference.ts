@@ -98,7 +98,9 @@ export function answerForQubes({ sim: { qrexec } }: Harness, reply: Uint8Array):
 export function pauseOnceStarted(harness: Harness, qube: string): Restore {
   const restore = replaceCall(harness.sim, async (request, original) => {
     const reply = await original(request);
-    if (Buffer.from(request).toString().startsWith(`admin.vm.Start+ dom0 name ${qube}\0`)) {
+    if (
+      harness.named(Buffer.from(request).toString('latin1')).startsWith(`admin.vm.Start+ dom0 name ${qube}\0`)
+    ) {
       restore();
       await harness.operator('admin.vm.Pause', qube);
     }

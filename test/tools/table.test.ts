@@ -33,7 +33,9 @@ const start = (limits: Limits = {}): Promise<Harness> =>
 const spent = lazily(async () => {
   const timesGoBy = timeless();
   try {
-    return await start({ calls_per_minute: 2 });
+    const harness = await start({ calls_per_minute: 20 });
+    await harness.agent();
+    return harness;
   } finally {
     timesGoBy();
   }

@@ -14,10 +14,10 @@ class Clock:
     """Seconds, of every kind there is."""
 
     def __init__(self, now=1_000_000.0):
-        self.now, self.host, self.asked = now, None, []
+        self.seconds, self.host, self.asked = now, None, []
 
     def __call__(self):
-        return self.now
+        return self.seconds
 
 
 class Socket:
@@ -94,7 +94,7 @@ class Loop(asyncio.BaseEventLoop):
         self._at_once = at_once
 
     def time(self):
-        return self.clock.now
+        return self.clock.seconds
 
     def _process_events(self, _):
         pass
@@ -106,7 +106,7 @@ class Loop(asyncio.BaseEventLoop):
         """Nothing comes from outside: when nothing is ready, time passes until something is due."""
         if timeout is None:
             raise RuntimeError("everybody waits for somebody else")
-        self.clock.now += timeout
+        self.clock.seconds += timeout
         return []
 
     # ---- what qmcpd asks of a loop
@@ -161,7 +161,7 @@ class Loop(asyncio.BaseEventLoop):
         due = [timer.when() for timer in self._scheduled if not timer.cancelled()]
         if not due:
             return False
-        self.clock.now = max(self.clock.now, min(due))
+        self.clock.seconds = max(self.clock.seconds, min(due))
         self.drain()
         return True
 

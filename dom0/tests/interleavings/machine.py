@@ -64,7 +64,7 @@ def one_process():
     with contextlib.ExitStack() as held:
         held.enter_context(mock.patch.object(qubesd, "socket", SOCKETS))
         held.enter_context(mock.patch("time.monotonic", CLOCK))
-        held.enter_context(mock.patch("time.time", lambda: CLOCK.now + 1_700_000_000))
+        held.enter_context(mock.patch("time.time", lambda: CLOCK.seconds + 1_700_000_000))
         held.enter_context(mock.patch("os.fsync", lambda _: None))
         held.enter_context(mock.patch.object(contracts, "load", lambda _: SHIPPED))
         held.enter_context(mock.patch.object(config, "load", read_config))
@@ -218,8 +218,8 @@ class Machine:
 
     def rest(self):
         """Until nothing is left to settle, or nobody will."""
-        end = CLOCK.now + PATIENCE
-        while self.unfinished() and CLOCK.now < end:
+        end = CLOCK.seconds + PATIENCE
+        while self.unfinished() and CLOCK.seconds < end:
             self.wait()
 
     # ---- the operator
@@ -258,7 +258,7 @@ class Machine:
         text = change(path.read_text())
         self.trace.append(("operator", "edits qmcp.toml"))
         path.write_text(text)
-        CLOCK.now += 1.5
+        CLOCK.seconds += 1.5
         self._drain()
 
     # ---- what is there to see
