@@ -113,7 +113,7 @@ def _listener(path: Path) -> socket.socket:
     return listener
 
 
-async def main():
+async def main() -> None:
     parser = argparse.ArgumentParser(
         prog="qmcpd", description="Carries out what a world's principals may ask of dom0."
     )

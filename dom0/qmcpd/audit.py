@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from spec import LIMITS
 
@@ -14,12 +16,12 @@ GENESIS = "0" * 64
 
 
 class AuditLog:
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._open()
         self._seq, self._last = self._tail()
 
-    def append(self, kind, durable=False, **facts):
+    def append(self, kind: str, durable: bool = False, **facts: object) -> None:
         """Write one line; `durable` waits until it is on the disk. Raises OSError when it cannot be written."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = {"seq": self._seq + 1, "time": now, "kind": kind, **facts, "prev": self._last}
@@ -34,17 +36,17 @@ class AuditLog:
         if durable:
             os.fsync(self._fd)
 
-    def _open(self):
+    def _open(self) -> None:
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
-    def _put_aside(self):
+    def _put_aside(self) -> None:
         """Under the number of its last line. The next file begins with the hash of that line, and so cannot be taken for the first."""
         os.fsync(self._fd)
         os.rename(self._path, self._path.with_name(f"audit-{self._seq:012}.log"))
         os.close(self._fd)
         self._open()
 
-    def _tail(self):
+    def _tail(self) -> tuple[int, str]:
         """Sequence number and hash of the last whole line. A line cut by a crash was never acted on: it goes."""
         end, aside = self._cut_partial_line(), sorted(self._path.parent.glob("audit-*.log"))
         if not end and not aside:
@@ -61,7 +63,7 @@ class AuditLog:
             raise ValueError("the last line of the audit log does not match its hash")
         return entry["seq"], entry["hash"]
 
-    def _cut_partial_line(self):
+    def _cut_partial_line(self) -> int:
         size = os.fstat(self._fd).st_size
         start = max(0, size - LIMITS.audit_line_bytes)
         end = start + os.pread(self._fd, LIMITS.audit_line_bytes, start).rfind(b"\n") + 1
@@ -69,6 +71,6 @@ class AuditLog:
         return end
 
 
-def digest(entry):
+def digest(entry: dict[str, Any]) -> str:
     """Hex SHA-256 of an entry without its own hash."""
     return hashlib.sha256(wire.canonical(entry)).hexdigest()

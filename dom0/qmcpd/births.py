@@ -5,21 +5,26 @@ read back; and only at the commit, when its source was judged again, it gets its
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from settings.config import World
 from spec import FEATURE, LIMITS, NAMES, REFUSAL, TIERS
 
 from . import invariants
 from .budget import Charge, running
+from .call import Call
 from .effects import act, carry_out, perform
 from .errors import Refused
+from .journal import Operation
 from .qubesd import Qube
 
 UNDO = [["halt"], ["remove"]]
+Outlets = tuple[str, str | None]
 
 
-async def _outlets(call, qube):
+async def _outlets(call: Call, qube: Qube) -> Outlets:
     """What a qube can reach: its network, and its outbound rules."""
     properties = await call.host.properties(qube.name)
     return properties["netvm"][0], await call.host.get(qube.name, "firewall")
@@ -32,9 +37,9 @@ class Birth(NamedTuple):
     stamp: str
     netvm: str
     disk: int  # bytes that outlive it
-    outlets: tuple | None = None  # of the source, when the child has the same
+    outlets: Outlets | None = None  # of the source, when the child has the same
 
-    def narrowing(self, world, settings):
+    def narrowing(self, world: World, settings: dict[str, str]) -> list[Operation]:
         properties = {
             "netvm": self.netvm,
             **dict.fromkeys(NAMES.escape_hatches, ""),
@@ -48,14 +53,14 @@ class Birth(NamedTuple):
             *(["tag", tag] for tag in invariants.birth_restrictions(world, self.source.tags)),
         ]
 
-    def marks(self, world):
+    def marks(self, world: World) -> list[str]:
         """The tags that end the birth: the last one makes it one of the world's. A disposable's says its tier, too."""
         tier = invariants.birth_tier(world, self.source)
         if self.kind == "DispVM":
             return [world.tag("disposable", tier)]
         return [*([world.tag("tier", tier)] if tier != TIERS[0] else []), world.born]
 
-    async def adopt(self, call):
+    async def adopt(self, call: Call) -> Qube:
         """From here on its name means the qube that was made, and no other that gets the name."""
         child = await call.host.look(self.name)
         # INVARIANT birth.tagged-before-named
@@ -67,8 +72,9 @@ class Birth(NamedTuple):
         call.at_commit.append(partial(perform, call.host, self.name, marks))
         return child
 
-    async def read_back(self, call, child):
-        tags, properties = await call.host.tags(self.name), await call.host.properties(self.name)
+    async def read_back(self, call: Call, child: Qube) -> None:
+        tags = await call.host.tags(self.name) or frozenset()
+        properties = await call.host.properties(self.name)
         declared = [
             kind
             for one in call.contract.invariants
@@ -84,23 +90,23 @@ class Birth(NamedTuple):
         call.qubes[self.name] = child._replace(tags=tags | {*self.marks(call.world)})
         call.roster.expect(self.name)
 
-    async def _require_same(self, call):
+    async def _require_same(self, call: Call) -> None:
         if self.outlets and await _outlets(call, self.source) != self.outlets:
             # INVARIANT birth.egress-inherited
             raise Refused(REFUSAL.busy, "the operator has changed the source meanwhile")
 
 
 async def create(
-    call,
-    name,
-    template,
-    label=NAMES.labels[0],
-    network="inherit",
-    kind="AppVM",
-    memory=None,
-    vcpus=None,
-    private_size=None,
-):
+    call: Call,
+    name: str,
+    template: Qube,
+    label: str = NAMES.labels[0],
+    network: str = "inherit",
+    kind: str = "AppVM",
+    memory: int | None = None,
+    vcpus: int | None = None,
+    private_size: int | None = None,
+) -> None:
     wanted = {
         "memory": memory,
         "maxmem": memory,
@@ -117,7 +123,7 @@ async def create(
     await _birth(call, birth, template.name, label, settings, grow)
 
 
-async def clone(call, name, source):
+async def clone(call: Call, name: str, source: Qube) -> None:
     host, properties = call.host, await call.host.properties(source.name)
     settings = {
         key: properties[key][0]
@@ -139,11 +145,18 @@ async def clone(call, name, source):
     await _birth(call, birth, properties["template"][0], properties["label"][0], settings, copy)
 
 
-def _stamp(call, kind="stamp"):
+def _stamp(call: Call, kind: str = "stamp") -> str:
     return call.world.tag(kind, principal=call.principal)
 
 
-async def _birth(call, birth, template, label, settings, volume):
+async def _birth(
+    call: Call,
+    birth: Birth,
+    template: str,
+    label: str,
+    settings: dict[str, str],
+    volume: Sequence[Operation],
+) -> None:
     # Asked first, so that undoing this birth can never take a qube that was there before. A name that no call may act on is taken, also
     # while no qube has it: by the principal's own name, qubesd says so.
     is_excluded = birth.name in call.world.excluded
@@ -161,7 +174,7 @@ async def _birth(call, birth, template, label, settings, volume):
     await birth.read_back(call, child)
 
 
-async def disposable(call, template):
+async def disposable(call: Call, template: Qube) -> dict[str, str]:
     """Made and started: what does not run is of no use, and may be gone at any time."""
     host, world = call.host, call.world
     properties = await host.properties(template.name)
@@ -192,7 +205,7 @@ async def disposable(call, template):
 # ---- end, and return
 
 
-async def entomb(call, qube):
+async def entomb(call: Call, qube: Qube) -> dict[str, str]:
     """Halt and mark. What it may be is left to its tags, so that one the operator takes meanwhile is taken for good. A disposable
     has nothing to keep."""
     end, leave, world = UNDO, [], call.world
@@ -209,7 +222,7 @@ async def entomb(call, qube):
     return {"removed": qube.name}
 
 
-async def restore(call, qube):
+async def restore(call: Call, qube: Qube) -> dict[str, str]:
     """Back to what it is by the tags it has now: the mark that hides it goes, and nothing is given. It goes at the commit, and is
     never put back: if it is gone, the qube is restored, whoever took it off."""
     tombstone, when = (

@@ -4,19 +4,22 @@ at least what it was admitted with: so no interleaving of calls goes beyond a li
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from spec import LIMITS, REFUSAL
 
 from . import invariants
 from .errors import Refused
+from .journal import Intent
+from .qubesd import Properties, Qubesd
 
 # Seconds over which a rate is counted.
 RATES = {"calls_per_minute": 60, "creates_per_hour": 3600}
 
 
-def _most(one, other):
+def _most(one: "Charge", other: "Charge") -> "Charge":
     return Charge(*map(max, one, other))
 
 
@@ -30,7 +33,7 @@ class Charge(NamedTuple):
     vcpus: int = 0
 
 
-def running(properties):
+def running(properties: Properties) -> Charge:
     """What a qube uses while it runs."""
     memory, most, vcpus = (
         int(properties.get(key, ("0",))[0] or 0) for key in ("memory", "maxmem", "vcpus")
@@ -38,18 +41,33 @@ def running(properties):
     return Charge(running=1, memory=max(memory, most), vcpus=vcpus)
 
 
+class Names(Protocol):
+    """A roster, or what takes its place in the operator's command."""
+
+    world: Any
+
+    async def names(self) -> list[str]: ...
+
+
 class Budget:
     """One world's; its roster knows its qubes, and what the configuration says of it now. `unfinished`: `[(id, intent)]` of calls
     that were interrupted."""
 
-    def __init__(self, host, roster, unfinished=list):
+    def __init__(
+        self,
+        host: Qubesd,
+        roster: Names,
+        unfinished: Callable[[], list[tuple[str, Intent]]] = list,
+    ) -> None:
         self._host, self._roster, self._unfinished = host, roster, unfinished
-        self._admitted, self._peaks, self._times = {}, {}, {line: deque() for line in RATES}
+        self._admitted: dict[str, Charge] = {}
+        self._peaks: dict[str, Charge] = {}
+        self._times: dict[str, deque[float]] = {line: deque() for line in RATES}
         self._calls = self.consecutive_rejections = 0  # the latter in a row, for being too many
         self._one_by_one = asyncio.Lock()
 
     @contextmanager
-    def call(self):
+    def call(self) -> Iterator[None]:
         if self._calls >= self._roster.world.budget["concurrent_calls"]:
             # INVARIANT budget.hard
             raise Refused(REFUSAL.busy, "the world is at its limit: concurrent_calls")
@@ -59,7 +77,7 @@ class Budget:
         finally:
             self._calls -= 1
 
-    def count(self, line):
+    def count(self, line: str) -> None:
         self.consecutive_rejections = (
             self.consecutive_rejections + 1 if line == "calls_per_minute" else 0
         )
@@ -69,19 +87,19 @@ class Budget:
         self.consecutive_rejections = 0
         self._times[line].append(time.monotonic())
 
-    def charge(self, asked):
+    def charge(self, asked: list[int]) -> None:
         """What a call has asked of qubesd, beyond the first few, counts as further calls: qubesd's time is every world's."""
         calls, asked[0] = divmod(asked[0], LIMITS.admin_calls)
         left = self._roster.world.budget["calls_per_minute"] - self._counted("calls_per_minute")
         self._times["calls_per_minute"].extend([time.monotonic()] * min(calls, left))
 
-    def _counted(self, line):
+    def _counted(self, line: str) -> int:
         times = self._times[line]
         while times and times[0] <= time.monotonic() - RATES[line]:
             times.popleft()
         return len(times)
 
-    async def admit(self, key, charge):
+    async def admit(self, key: str, charge: Charge) -> None:
         """Hold this for the qube until `release`, or refuse. `key` is its name, or anything else while it has none."""
         async with self._one_by_one:
             usage = await self._usage()
@@ -100,14 +118,14 @@ class Budget:
                 )
             self._admitted[key] = usage[key]  # INVARIANT budget.hard
 
-    def rename(self, key, name):
+    def rename(self, key: str, name: str) -> None:
         self._admitted[name] = self._admitted.pop(key)
 
-    def release(self, keys):
+    def release(self, keys: Iterable[str]) -> None:
         for key in keys:
             self._peaks[key] = self._admitted.pop(key, Charge())
 
-    async def status(self):
+    async def status(self) -> dict[str, dict[str, int]]:
         """Exactly what the gate goes by: `{line: {used, limit, left}}`."""
         # INVARIANT budget.numbers-private
         used = _total(await self._usage())._asdict() | {line: self._counted(line) for line in RATES}
@@ -117,7 +135,7 @@ class Budget:
             for line, limit in self._roster.world.budget.items()
         }
 
-    async def _usage(self):
+    async def _usage(self) -> dict[str, Charge]:
         """`{name: Charge}`. What is held is read first: a call that ends meanwhile is then seen in one place or the other. A call
         that was interrupted holds what it was admitted with until qubesd cannot carry out any more what it was asked."""
         held = dict(self._admitted)
@@ -133,7 +151,7 @@ class Budget:
             key: _most(usage.get(key, Charge()), charge) for key, charge in held.items()
         }
 
-    async def _charge(self, name):
+    async def _charge(self, name: str) -> Charge:
         qube, up = await self._host.look(name), Charge()
         known = self._roster.world.membership(qube.klass, qube.tags).get("known")
         made = known and invariants.is_made_by(self._roster.world, qube)
@@ -151,5 +169,5 @@ class Budget:
         return up._replace(qubes=int(bool(made)), disk=disk)
 
 
-def _total(usage):
+def _total(usage: Mapping[str, Charge]) -> Charge:
     return Charge(*map(sum, zip(Charge(), *usage.values(), strict=True)))

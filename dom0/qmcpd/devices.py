@@ -3,11 +3,13 @@
 from spec import LIMITS, NAMES, REFUSAL
 
 from . import invariants
+from .call import Call
 from .effects import act
 from .errors import Refused
+from .qubesd import Qube
 
 
-async def list_devices(call, qube):
+async def list_devices(call: Call, qube: Qube) -> dict[str, list[dict[str, object]]]:
     """What a qube offers, and what it uses; the other end of either by name only where the caller may see it."""
     host, world, found = call.host, call.world, []
     for devclass in NAMES.device_classes:
@@ -33,7 +35,9 @@ async def list_devices(call, qube):
     return {"devices": found}
 
 
-async def attach(call, qube, backend, device, devclass, read_only=False):
+async def attach(
+    call: Call, qube: Qube, backend: Qube, device: str, devclass: str, read_only: bool = False
+) -> None:
     offered = await call.host.devices("Available", backend.name, devclass)
     if device not in [port for _, port, *_ in offered]:
         raise Refused(REFUSAL.not_found, "the qube does not offer this device")
@@ -47,6 +51,6 @@ async def attach(call, qube, backend, device, devclass, read_only=False):
     await act(call, qube.name, [["attach", *where, options]], undo)
 
 
-async def detach(call, qube, backend, device, devclass):
+async def detach(call: Call, qube: Qube, backend: Qube, device: str, devclass: str) -> None:
     """This is one request, so it needs no undo."""
     await act(call, qube.name, [["detach", devclass, backend.name, device]], [])

@@ -5,18 +5,13 @@ An operation is `[a key of OPERATIONS, argument, ...]`; the qube is left out.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
 from spec import FEATURE, REFUSAL
 
+from .call import Call
 from .errors import Refused
+from .journal import Intent, Operation
 from .qubesd import Qube, Qubesd
-
-if TYPE_CHECKING:
-    from .kernel import Call
-
-Operation = Sequence[Any]
-Intent = dict[str, Any]
 
 
 async def swap(
@@ -116,7 +111,7 @@ async def carry_out(host: Qubesd, name: str, operations: Sequence[Operation]) ->
 
 
 async def act(
-    call: "Call",
+    call: Call,
     name: str,
     do: Sequence[Operation],
     undo: Sequence[Operation],

@@ -4,34 +4,42 @@ The checks are plain functions of the world and of what qubesd said; the kernel 
 contract can leave one out. `spec/invariants.toml` has the statements.
 """
 
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from settings.config import World
 from settings.rules import is_rule
 from spec import NAMES, REFUSAL, TIERS, TYPES
 
 from . import egress, schema
+from .egress import Rule
 from .errors import Refused
+from .qubesd import Properties, Qube
 
-# ---- who may be seen, and what of them
+# ---- who may be seen, and what of them: a Qube, or whatever has the name, the class and the tags of one
 
 
-def reach(world, qube):
+def reach(world: World, qube: Any) -> str | None:
     """The tier at which an agent has it, None when no agent does: by its tags and class, and whatever those are by its name."""
     tier = world.reach(qube.klass, qube.tags)
     return None if qube.name in world.excluded else tier  # INVARIANT scope.self-excluded
 
 
-def is_made_by(world, qube):
+def is_made_by(world: World, qube: Any) -> bool:
     """Made by one of the world's principals: qubesd stamps that, and lets no qube write the stamp."""
     return not world.kinds["stamp"].isdisjoint(qube.tags)
 
 
-def is_source(world, qube):
+def is_source(world: World, qube: Qube) -> bool:
     """A template that the operator gave to build on. A child reads what is in it, whatever its own tier, and changes nothing of it."""
     given = qube.klass == "TemplateVM" and world.source in qube.tags
     given &= world.guard not in qube.tags  # INVARIANT tiers.no-escalation
     return given
 
 
-def require_reach(world, qube, capability, known, as_source=False):
+def require_reach(
+    world: World, qube: Qube, capability: str, known: bool, as_source: bool = False
+) -> None:
     """One refusal for missing, out of scope, under tier, guarded and tombstoned, after the same work for each. Instead of one
     whose name is not known to the world, it is another. `as_source`: it is only built on."""
     tier = reach(world, qube)
@@ -55,14 +63,14 @@ def require_reach(world, qube, capability, known, as_source=False):
         raise Refused(REFUSAL.not_found, why)
 
 
-def require_tombstone(world, qube, known):
+def require_tombstone(world: World, qube: Qube, known: bool) -> None:
     """Of those the world removed, the only ones it can name."""
     removed = world.membership(qube.klass, qube.tags)["is"] == "tombstone"
     if not (known and removed and qube.name not in world.excluded):
         raise Refused(REFUSAL.not_found, "the world has no such removed qube")
 
 
-def standing(world, qube):
+def standing(world: World, qube: Qube) -> tuple[str, str | None, bool, frozenset[str]]:
     """All that a call may go by: which qube it is, the tier at which an agent has it, and its restrictions. The tombstone is left
     out: a call may be what sets it, or takes it off."""
     tags = qube.tags - {world.tombstone}
@@ -70,36 +78,36 @@ def standing(world, qube):
     return qube.uuid, reach(world, now), is_source(world, now), tags & world.restrictions
 
 
-def redact(world, name, qube):
+def redact(world: World, name: str, qube: Qube | None) -> str | None:
     """A qube's name as a value: itself when the caller may see it, null for none, else one constant."""
     if not name:
         return None
-    visible = name in world.gateways or reach(world, qube)
+    visible = name in world.gateways or (qube and reach(world, qube))
     return name if visible else NAMES.out_of_scope  # INVARIANT scope.values-redacted
 
 
 # ---- birth
 
 
-def require_namespace(world, untrusted_name):
+def require_namespace(world: World, untrusted_name: Any) -> None:
     allowed = schema.fits(TYPES["new_name"], untrusted_name) and untrusted_name != world.prefix
     allowed = allowed and untrusted_name.startswith(world.prefix)  # INVARIANT birth.namespace
     if not allowed:
         raise Refused(REFUSAL.name_not_allowed, "the name does not start with the world's prefix")
 
 
-def birth_tier(world, source):
+def birth_tier(world: World, source: Qube) -> str:
     """A child is at most at its source's tier, and never above the world's birth ceiling; that of a template given to build on, at
     the ceiling."""
-    most = TIERS[-1] if is_source(world, source) else reach(world, source)
+    most = TIERS[-1] if is_source(world, source) else reach(world, source) or TIERS[0]
     return min(most, world.birth_ceiling, key=TIERS.index)  # INVARIANT tiers.no-escalation
 
 
-def birth_restrictions(world, source_tags):
+def birth_restrictions(world: World, source_tags: frozenset[str]) -> list[str]:
     return sorted(source_tags & world.restrictions)  # INVARIANT restrictions.inherit
 
 
-def birth_network(world, source_network):
+def birth_network(world: World, source_network: str | None) -> str:
     """On its workload source's network, none included; a template's own is never inherited (None: the birth gateway)."""
     # INVARIANT birth.egress-inherited
     network = world.birth_gateway if source_network is None else source_network
@@ -107,7 +115,9 @@ def birth_network(world, source_network):
     return network
 
 
-def birth_firewall(world, source_tags, source_firewall):
+def birth_firewall(
+    world: World, source_tags: frozenset[str], source_firewall: str | None
+) -> str | None:
     """Never more than its source: the source's rules while they are within the ceiling; the ceiling, where the source may reach
     everything (a template has no rules: None); nothing else, and nothing where the operator has locked the rules."""
     rules = egress.from_firewall(source_firewall or "")
@@ -120,7 +130,15 @@ def birth_firewall(world, source_tags, source_firewall):
     return egress.to_firewall(filter(is_rule, ceiling))
 
 
-def require_birth(world, declared, kind, stamp, network, tags, properties):
+def require_birth(
+    world: World,
+    declared: Collection[str],
+    kind: str,
+    stamp: str,
+    network: str,
+    tags: frozenset[str],
+    properties: Properties,
+) -> None:
     """What was made is what was meant: read back before anyone hears of it. A failure here undoes the birth."""
     value = {key: read for key, (read, _) in properties.items()}
     born = "DispVMTemplate" if value.get("template_for_dispvms") == "True" else value["klass"]
@@ -146,19 +164,19 @@ def require_birth(world, declared, kind, stamp, network, tags, properties):
 # ---- network
 
 
-def require_gateway(world, network):
+def require_gateway(world: World, network: str) -> None:
     if network and network not in world.gateways:  # INVARIANT egress.gateways-only
         raise Refused(REFUSAL.not_permitted, "the network is not a gateway of the world")
 
 
-def outside_ceiling(world, rules):
+def outside_ceiling(world: World, rules: Sequence[Rule]) -> Rule | None:
     """The first rule that no rule of the ceiling covers, or None."""
     return next(
         (rule for rule in rules if not any(egress.covers(one, rule) for one in world.egress)), None
     )
 
 
-def require_ceiling(world, rules):
+def require_ceiling(world: World, rules: Sequence[Rule]) -> None:
     for rule in rules:
         if not is_rule(rule):
             raise Refused(REFUSAL.invalid_request, "a rule is malformed", rule=rule)

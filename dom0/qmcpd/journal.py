@@ -4,19 +4,20 @@ qmcpd starts, is unfinished: see effects.py. Each intent is one file, so that op
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import wire
 
-Intent = dict[str, Any]
+Operation = Sequence[Any]  # see effects.py
+Intent = dict[str, Any]  # see Call.intend
 
 
 class Journal:
     """Holds in memory what the directory holds on the disk, in the order in which it was written."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path) -> None:
         self._directory = Path(directory)
         self._directory.mkdir(mode=0o750, exist_ok=True)
         self._held: set[str] = set()  # those of calls in progress

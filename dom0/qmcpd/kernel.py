@@ -5,20 +5,31 @@ the disk before the first effect.
 """
 
 import asyncio
-import secrets
 import time
 import weakref
 from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
+from typing import Any
 
 from settings import contracts
+from settings.contracts import Contract, Use
+from settings.current import Settings
 from spec import LIMITS, REFUSAL, SERVICE, STEPS, TYPES
 
 from . import effects, invariants, schema, steps, wire
+from .audit import AuditLog
 from .budget import Budget
+from .call import Call
 from .errors import Refused, say
-from .qubesd import ASKED
+from .journal import Intent, Journal
+from .qubesd import ASKED, Qubesd
+from .roster import Rosters
+
+Uses = list[tuple[str, Use]]
+Parameters = dict[str, Any]
+Step = dict[str, Any]
 
 SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
     *(step["methods"] for step in STEPS.values())
@@ -26,72 +37,18 @@ SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
 
 # Of all callers together that are no principals: lines of the audit log.
 _LINES = {"calls_per_minute": LIMITS.unknown_callers_per_minute}
-UNKNOWN_CALLERS = SimpleNamespace(world=SimpleNamespace(budget=_LINES))
-
-
-class Call:
-    """What is known of a call so far, and what its steps hold: the caller's world, the qubes in reach, qubesd cut down to the
-    contract's methods. `judged`: the qubes that it was let have, as they were then. `checks`: what has to hold at the end, and `at_commit`: what is done
-    then."""
-
-    def __init__(self, kernel):
-        self.identity = secrets.token_hex(8)
-        self.principal = self.service = self.target = self.world = self.contract = self.host = (
-            self.budget
-        ) = None
-        self.names, self.qubes, self.judged, self.intents = set(), {}, {}, {}
-        self.admitted, self.checks, self.at_commit, self.begun = set(), [], [], False
-        self.roster, self.lock, self._journal = None, kernel.locked, kernel.journal
-        self.asked = [0]  # calls of qubesd, since the budget was charged with them
-
-    def facts(self):
-        return {
-            "call": self.identity,
-            "principal": self.principal,
-            "world": self.world and self.world.name,
-            "service": self.service,
-            "target": self.target,
-            "names": sorted(self.names),
-        }
-
-    def intend(self, name, undo, leave=(), unborn=None, charge=None):
-        """Journal an intent: `undo` is done if the call is not committed, `leave` instead on a qube that is not of the world any
-        more. `unborn`, of a birth: its stamp, and the marks of a birth that is finished. `charge`: what it was admitted with."""
-        intent = {
-            "call": self.identity,
-            "world": self.world.name,
-            "umbrella": self.world.umbrella,
-            "qube": name,
-            "uuid": self.judged[name].uuid if name in self.judged else "",
-            "undo": undo,
-            "leave": leave,
-            "unborn": unborn,
-            "charge": charge,
-            "when": int(time.time()),
-        }
-        self.intents[self._journal.open(intent)] = intent
-
-    def assign_name(self, name, undo, unborn):
-        """A disposable has no name until qubesd says it."""
-        nameless = [one for one, intent in self.intents.items() if unborn == intent["unborn"]]
-        self.intend(name, undo, unborn=unborn)
-        for identity in nameless:
-            del self.intents[identity]
-            self._journal.close(identity)
-        self.budget.rename(self.identity, name)
-        self.admitted.add(name)
-        self.names.add(name)
-
-    async def admit(self, key, charge, birth=False):
-        if birth:
-            self.budget.count("creates_per_hour")
-        self.admitted.add(key)
-        await self.budget.admit(key, charge)
-        self.intend("" if key == self.identity else key, [], charge=charge)
+UNKNOWN_CALLERS: Any = SimpleNamespace(world=SimpleNamespace(budget=_LINES))
 
 
 class Kernel:
-    def __init__(self, settings, qubesd, rosters, journal, audit):
+    def __init__(
+        self,
+        settings: Settings,
+        qubesd: Qubesd,
+        rosters: Rosters,
+        journal: Journal,
+        audit: AuditLog,
+    ) -> None:
         self.settings, self.qubesd, self.rosters, self.journal, self.audit = (
             settings,
             qubesd,
@@ -101,11 +58,10 @@ class Kernel:
         )
         self._qubesd = qubesd.limited(SETTLE_METHODS)
         self._unknown_callers = Budget(self._qubesd, UNKNOWN_CALLERS)
-        self._last_turn = defaultdict(float)
-        self._budgets = {}
-        self._locks = (
-            weakref.WeakValueDictionary()
-        )  # a lock lives while somebody holds or awaits it
+        self._last_turn: defaultdict[str, float] = defaultdict(float)
+        self._budgets: dict[str, Budget] = {}
+        # A lock lives while somebody holds or awaits it.
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     def source(self, untrusted_header: bytes) -> str:
         """The principal for whom a call counts; empty for every caller that is none."""
@@ -115,9 +71,11 @@ class Kernel:
             return ""
         return caller if self.settings.config.world_of(caller) else ""
 
-    async def answer(self, untrusted_header, untrusted_payload):
+    async def answer(
+        self, untrusted_header: bytes, untrusted_payload: bytes | None
+    ) -> AsyncGenerator[bytes, None]:
         """The whole of a call: bytes in, one line out, or a line an event."""
-        call = Call(self)
+        call = Call(self.locked, self.journal)
         try:
             async for result in self._answer(call, untrusted_header, untrusted_payload):
                 yield wire.reply(result)
@@ -137,7 +95,9 @@ class Kernel:
             self._refuse(call, Refused(REFUSAL.failed, "qmcpd was stopped"))
             raise
 
-    async def _answer(self, call, untrusted_header, untrusted_payload):
+    async def _answer(
+        self, call: Call, untrusted_header: bytes, untrusted_payload: bytes | None
+    ) -> AsyncIterator[Any]:
         self._identify(call, untrusted_header)
         if untrusted_payload is None:
             raise Refused(REFUSAL.busy, "the caller did not end its request in time")
@@ -145,7 +105,8 @@ class Kernel:
 
         # What do they ask for, and is it well formed?
         untrusted_params = wire.parse_json(untrusted_payload)
-        call.contract = None if call.service == SERVICE.catalog else self._contract(call)
+        if call.service != SERVICE.catalog:
+            call.contract = self._contract(call)
         params = schema.check(
             call.contract.params if call.contract else contracts.NOTHING, untrusted_params
         )
@@ -178,23 +139,25 @@ class Kernel:
                     call.budget.charge(call.asked)
         yield result
 
-    def _identify(self, call, untrusted_header):
+    def _identify(self, call: Call, untrusted_header: bytes) -> None:
         """Who is calling, in which world? Counts the call, whatever it is: a refusal is a line of the audit log too."""
         call.service, call.principal, call.target = wire.parse_descriptor(untrusted_header)
         self.settings.refresh()
-        call.world = self.settings.config.world_of(call.principal)
-        if call.world is None:
+        world = self.settings.config.world_of(call.principal)
+        if world is None:
             raise Refused(REFUSAL.not_found, "the caller is not a principal")
-        call.roster = self.rosters[call.world.name]
-        if call.world.name not in self._budgets:
-            self._budgets[call.world.name] = Budget(
-                self._qubesd, call.roster, self.journal.unfinished
-            )
-        call.budget = self._budgets[call.world.name]
+        call.world, call.roster = world, self.rosters[world.name]
+        call.budget = self._budget(world.name)
         call.budget.count("calls_per_minute")
         ASKED.set(call.asked)
 
-    def _require_thawed(self, call):
+    def _budget(self, world: str) -> Budget:
+        if world not in self._budgets:
+            unfinished = self.journal.unfinished
+            self._budgets[world] = Budget(self._qubesd, self.rosters[world], unfinished)
+        return self._budgets[world]
+
+    def _require_thawed(self, call: Call) -> None:
         """Asked at the door, before every step and before the commit: a call may wait long, and work long."""
         if self.settings.frozen(call.world.name):
             # INVARIANT frozen.means-frozen
@@ -205,7 +168,7 @@ class Kernel:
             raise Refused(REFUSAL.busy, "the operator has changed the world meanwhile")
         call.world = world  # by what the operator says of other worlds, it is judged from now on
 
-    def _contract(self, call):
+    def _contract(self, call: Call) -> Contract:
         contract = self.settings.contracts.get(call.service)
         if (
             contract is None
@@ -216,7 +179,7 @@ class Kernel:
             raise Refused(REFUSAL.not_found, "the principal may not call this service in this way")
         return contract
 
-    def _uses(self, call, params):
+    def _uses(self, call: Call, params: Parameters) -> Uses:
         """`[(name, what becomes of it)]`, the names judged by shape, before anything is looked up. The log has refused names, too."""
         uses = [
             (_given(call, params, reference), use) for reference, use in call.contract.uses.items()
@@ -231,14 +194,14 @@ class Kernel:
         return uses
 
     @asynccontextmanager
-    async def locked(self, names):
+    async def locked(self, names: Iterable[str]) -> AsyncIterator[None]:
         """One change of a qube at a time. A world waits for names of its own only, so that waiting tells of no other."""
         async with AsyncExitStack() as held:
             for name in sorted(names):
                 await held.enter_async_context(self._locks.setdefault(name, asyncio.Lock()))
             yield
 
-    async def _reach(self, call, uses, known):
+    async def _reach(self, call: Call, uses: Uses, known: list[str]) -> None:
         """May they have it? One look-up for every name asked about, and always of a qube that is there: of one that is not,
         qubesd says so sooner."""
         call.host = self.qubesd.limited(call.contract.calls)
@@ -254,7 +217,7 @@ class Kernel:
                 call.qubes[name] = call.judged[name] = qube
                 call.host.pin(qube)
 
-    async def _require_same(self, call):
+    async def _require_same(self, call: Call) -> None:
         """Every qube the call was let have, read again: what it was let have it by has to hold until it is over."""
         for check in call.checks:
             await check()
@@ -267,7 +230,7 @@ class Kernel:
                 # INVARIANT tiers.no-escalation
                 raise Refused(REFUSAL.busy, f"the operator has changed {name} meanwhile")
 
-    def _arguments(self, call, params, entry):
+    def _arguments(self, call: Call, params: Parameters, entry: Step) -> dict[str, Any]:
         """What a step is handed, checked by what the kernel says of it: the contract may be wider."""
         step, arguments = STEPS[entry["do"]], {}
         for argument, kind in step["arguments"].items():
@@ -284,16 +247,16 @@ class Kernel:
                 arguments[argument] = given if kind == "new" else schema.check(TYPES[kind], given)
         return arguments
 
-    def _step(self, call, params, entry):
+    def _step(self, call: Call, params: Parameters, entry: Step) -> Any:
         self._require_thawed(call)
         return steps.RUN[entry["do"]](call, **self._arguments(call, params, entry))
 
-    def _promised(self, call, result):
+    def _promised(self, call: Call, result: Any) -> Any:
         if not schema.fits(call.contract.reply, result):
             raise ValueError("the reply does not fit the contract")
         return result
 
-    async def _run(self, call, params):
+    async def _run(self, call: Call, params: Parameters) -> Any:
         """The steps, in order; the reply is what they return together."""
         result = {}
         for entry in call.contract.steps:
@@ -301,7 +264,7 @@ class Kernel:
                 result |= await self._step(call, params, entry) or {}
         return self._promised(call, result)
 
-    async def _change(self, call, params):
+    async def _change(self, call: Call, params: Parameters) -> Any:
         """Intent, effect, commit; or everything put right."""
         self.audit.append("intent", durable=True, **call.facts())  # INVARIANT audit.complete
         call.begun = True
@@ -337,7 +300,7 @@ class Kernel:
         if self._last_turn[source] > now:
             await asyncio.sleep(self._last_turn[source] - now)
 
-    def _refuse(self, call, refused):
+    def _refuse(self, call: Call, refused: Refused) -> None:
         code, budget = refused.code, call.budget
         if call.world is None:
             budget = self._unknown_callers
@@ -356,18 +319,18 @@ class Kernel:
 
     # ---- what was cut off in the middle
 
-    async def retry_unfinished(self):
+    async def retry_unfinished(self) -> None:
         """For ever: what could not be settled, or what a birth may still leave, is looked at again."""
         while True:
             await asyncio.sleep(LIMITS.retry_seconds)
             await self.settle_unfinished()
 
-    async def settle_unfinished(self):
+    async def settle_unfinished(self) -> None:
         for identity, intent in self.journal.unfinished():
             async with self.locked(filter(None, [intent["qube"]])):
                 await self._settle(identity, intent, in_doubt=True)
 
-    async def _settle(self, identity, intent, in_doubt):
+    async def _settle(self, identity: str, intent: Intent, in_doubt: bool) -> bool:
         """Undo. False when that failed; the intent stays in the journal then. It stays, too, as long as qubesd may still carry out
         what it was asked: it does so when nobody waits for the answer any more."""
         stamp = (intent["unborn"] or [None])[0]
@@ -393,7 +356,7 @@ class Kernel:
             say(f"cannot undo a change of {intent['qube'] or 'a disposable'}: {error!r}")
             return False
 
-    async def _nameless(self, world):
+    async def _nameless(self, world: str) -> list[str]:
         """Disposables nobody knows the name of are among these. How many others the host has shows in no time."""
         roster = self.rosters.get(world)
         known = self.journal.names() | (roster.foreign if roster else set())
@@ -404,5 +367,5 @@ class Kernel:
         ]
 
 
-def _given(call, params, reference):
+def _given(call: Call, params: Parameters, reference: str) -> Any:
     return call.target if reference == "$target" else params.get(reference[1:])

@@ -7,6 +7,7 @@ principal makes qubesd itself stamp the new qube as that principal's.
 import asyncio
 import re
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from spec import LIMITS, REFUSAL
 
 from .errors import Refused
 
+Properties = dict[str, tuple[str, bool]]  # value, and whether it is the default
 # an event is NUL-terminated words, ended by an empty one where a key would be
 _QUBE = re.compile(r"^(\S+) class=(\S+) state=(\S+)(?: uuid=(\S+))?", re.MULTILINE)
 _EVENT = re.compile(rb"1\0([^\0]*)\0([^\0]*)\0((?:[^\0]+\0[^\0]*\0)*)\0")
@@ -30,7 +32,7 @@ class AdminError(Exception):
     The message names qubes, pools and paths: it goes to the operator's log and nowhere else.
     """
 
-    def __init__(self, kind, message):
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(f"{kind or 'empty reply'}: {message}")
         self.kind = kind
 
@@ -42,35 +44,39 @@ class Qube(NamedTuple):
     name: str
     klass: str
     state: str
-    tags: frozenset
+    tags: frozenset[str]
     uuid: str = ""
     address: str = ""
+
+
+Devices = list[tuple[str | None, str, str, bool]]
 
 
 class Qubesd:
     """One connection a call, as the Admin API has it. `allowed` is the list of methods this handle may use. `unanswered`: how many
     requests never had a whole reply, so that qubesd may still carry them out."""
 
-    def __init__(self, path, allowed=None):
-        self._path, self._allowed, self._addresses, self.unanswered = path, allowed, {}, 0
+    def __init__(self, path: str, allowed: frozenset[str] | None = None) -> None:
+        self._path, self._allowed, self.unanswered = path, allowed, 0
+        self._addresses: dict[str, str] = {}
 
-    def limited(self, methods):
+    def limited(self, methods: Iterable[str]) -> "Qubesd":
         return Qubesd(self._path, frozenset(methods))
 
-    def pin(self, qube):
+    def pin(self, qube: Qube) -> None:
         """From now on, requests about that name are about this very qube, whoever gets the name."""
         self._addresses[qube.name] = qube.address
 
     async def call(
         self,
-        method,
-        dest,
-        arg="",
-        payload="",
-        src="dom0",
-        timeout=LIMITS.admin_seconds,
-        absent=None,
-    ):
+        method: str,
+        dest: str,
+        arg: str = "",
+        payload: str = "",
+        src: str = "dom0",
+        timeout: float = LIMITS.admin_seconds,
+        absent: Collection[str] = (),
+    ) -> str | None:
         """The text of an `ok` reply. An AdminError of one of the kinds in `absent` is None instead. Raises OSError and
         TimeoutError when qubesd is not there."""
         self.unanswered += 1
@@ -87,11 +93,11 @@ class Qubesd:
         try:
             return _data(bytes(untrusted_reply))
         except AdminError as error:
-            if absent is None or error.kind not in absent:
+            if error.kind not in absent:
                 raise
             return None
 
-    async def events(self):
+    async def events(self) -> AsyncIterator[tuple[str, str]]:
         """`(qube, event)` as they happen, for ever; the qube is empty for an event of none. The first one is
         `connection-established`: nothing that happens after it is missed."""
         async with self._asked("admin.Events", "dom0") as receive:
@@ -105,7 +111,9 @@ class Qubesd:
         raise OSError("qubesd ended the stream of events")
 
     @asynccontextmanager
-    async def _asked(self, method, dest, arg="", payload="", src="dom0"):
+    async def _asked(
+        self, method: str, dest: str, arg: str = "", payload: str = "", src: str = "dom0"
+    ) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
         """A request that was made; what it yields reads the next bytes of the reply."""
         if self._allowed is not None and method not in self._allowed:
             raise PermissionError(
@@ -124,16 +132,19 @@ class Qubesd:
 
     # ---- reads
 
-    async def list(self, dest="dom0"):
+    async def list(self, dest: str = "dom0") -> dict[str, tuple[str, str]]:
         """`{name: (class, state)}` of every qube, or of one; of none when there is no such qube."""
-        return {name: one[:2] for name, one in (await self.listed(dest)).items()}
+        listed = await self.listed(dest)
+        return {name: (klass, state) for name, (klass, state, _) in listed.items()}
 
-    async def listed(self, dest):
+    async def listed(self, dest: str) -> dict[str, tuple[str, str, str]]:
         """`{name: (class, state, uuid)}`. Up to 4.2 the uuid is empty here, and only a property."""
         text = await self.call("admin.vm.List", dest, absent=["QubesVMNotFoundError"])
-        return {name: tuple(words) for name, *words in _QUBE.findall(text or "")}
+        return {
+            name: (klass, state, uuid) for name, klass, state, uuid in _QUBE.findall(text or "")
+        }
 
-    async def look(self, name):
+    async def look(self, name: str) -> Qube:
         """The tags are those of the qube that was listed, and not of another that has its name by then."""
         klass, state, uuid = (await self.listed(name)).get(name, ("", "", ""))
         address = f"uuid:{uuid}" if uuid else name
@@ -142,17 +153,17 @@ class Qubesd:
             uuid = (await self.properties(name)).get("uuid", ("",))[0]
         return Qube(name, klass, state, tags or frozenset(), uuid, address)
 
-    async def state(self, name):
-        return (await self.list(name)).get(name, (None, "gone"))[1]
+    async def state(self, name: str) -> str:
+        return (await self.list(name)).get(name, ("", "gone"))[1]
 
-    async def tags(self, name):
+    async def tags(self, name: str) -> frozenset[str] | None:
         """A qube's tags, or None when there is no such qube, or no qube can have that name."""
         tags = await self.call(
             "admin.vm.tag.List", name, absent=["QubesVMNotFoundError", "QubesValueError"]
         )
         return None if tags is None else frozenset(tags.split())
 
-    async def properties(self, name, method="admin.vm.property.GetAll"):
+    async def properties(self, name: str, method: str = "admin.vm.property.GetAll") -> Properties:
         """`{property: (value, is it the default)}`; an unset qube is the empty string."""
         lines = _lines(await self.call(method, name))
         return {
@@ -163,14 +174,14 @@ class Qubesd:
             for key, default, _, value in (line.split(" ", 3) for line in lines)
         }
 
-    async def volume(self, name, volume="private"):
+    async def volume(self, name: str, volume: str = "private") -> dict[str, str]:
         """`{key: value}` of one volume; sizes are bytes, as text."""
         data = await self.call("admin.vm.volume.Info", name, volume)
-        return dict(line.split("=", 1) for line in _lines(data))
+        return {key: value for key, _, value in (line.partition("=") for line in _lines(data))}
 
-    async def devices(self, method, name, devclass):
+    async def devices(self, method: str, name: str, devclass: str) -> Devices:
         """`[(backend or None, port, description, read-only)]` of what a qube offers (`Available`) or uses (`Attached`)."""
-        if devclass not in (await self.call("admin.deviceclass.List", "dom0")).split():
+        if devclass not in _lines(await self.call("admin.deviceclass.List", "dom0")):
             return []  # USB and microphones have their parts of dom0, which a host may lack
         data = await self.call(
             f"admin.vm.device.{devclass}.{method}",
@@ -182,12 +193,12 @@ class Qubesd:
         found = []
         for line in _lines(data):
             backend, _, port = line.split(" ")[0].split(":")[0].rpartition("+")
-            name = re.search(r"(?: name='|description=)((?:[^'\\]|\\.)*)", line)
+            described = re.search(r"(?: name='|description=)((?:[^'\\]|\\.)*)", line)
             read_only = re.search(r" _?read-only='?(yes|True)\b", line) is not None
-            found.append((backend or None, port, name[1] if name else "", read_only))
+            found.append((backend or None, port, described[1] if described else "", read_only))
         return found
 
-    async def get(self, name, kind, key=""):
+    async def get(self, name: str, kind: str, key: str = "") -> str | None:
         """A feature or firewall as it stands; None for a feature that is not set."""
         return await self.call(
             f"admin.vm.{kind}.Get", name, key, absent=["QubesFeatureNotFoundError"]
@@ -195,7 +206,7 @@ class Qubesd:
 
     # ---- writes: each can be an operation of a step (effects.py), and so is safe to repeat
 
-    async def put(self, name, kind, key, value):
+    async def put(self, name: str, kind: str, key: str, value: str | None) -> None:
         """What was read, put back; or something new. None is a property's default, or no feature."""
         if value is not None:
             await self.call(f"admin.vm.{kind}.Set", name, key, value)
@@ -206,7 +217,7 @@ class Qubesd:
                 "admin.vm.feature.Remove", name, key, absent=["QubesFeatureNotFoundError"]
             )
 
-    async def create(self, name, template, label, principal):
+    async def create(self, name: str, template: str, label: str, principal: str) -> None:
         # Up to 4.3 there is no class of its own for this; the name's shape was checked, so it can only be taken.
         taken, payload = (
             ["QubesVMAlreadyExistsError", "QubesValueError"],
@@ -220,33 +231,33 @@ class Qubesd:
         ):
             raise Refused(REFUSAL.name_taken, "a qube has this name already")
 
-    async def create_disposable(self, template, principal):
+    async def create_disposable(self, template: str, principal: str) -> str:
         """Its name, which qubesd chooses. It may be running already."""
-        return await self.call("admin.vm.CreateDisposable", template, src=principal)
+        return await self.call("admin.vm.CreateDisposable", template, src=principal) or ""
 
-    async def tag(self, name, tag):
+    async def tag(self, name: str, tag: str) -> None:
         await self.call("admin.vm.tag.Set", name, tag)
 
-    async def untag(self, name, tag):
+    async def untag(self, name: str, tag: str) -> None:
         await self.call("admin.vm.tag.Remove", name, tag, absent=["QubesTagNotFoundError"])
 
-    async def resize(self, name, size):
+    async def resize(self, name: str, size: int) -> None:
         await self.call("admin.vm.volume.Resize", name, "private", str(size))
 
-    async def copy_volume(self, name, source):
-        token = await self.call("admin.vm.volume.CloneFrom", source, "private")
+    async def copy_volume(self, name: str, source: str) -> None:
+        token = await self.call("admin.vm.volume.CloneFrom", source, "private") or ""
         await self.call("admin.vm.volume.CloneTo", name, "private", token)
 
-    async def attach(self, name, devclass, backend, port, options):
+    async def attach(self, name: str, devclass: str, backend: str, port: str, options: str) -> None:
         await self.call(f"admin.vm.device.{devclass}.Attach", name, f"{backend}+{port}", options)
 
-    async def detach(self, name, devclass, backend, port):
+    async def detach(self, name: str, devclass: str, backend: str, port: str) -> None:
         if (backend, port) in [
             (b, p) for b, p, *_ in await self.devices("Attached", name, devclass)
         ]:
             await self.call(f"admin.vm.device.{devclass}.Detach", name, f"{backend}+{port}")
 
-    async def change_power(self, method, name):
+    async def change_power(self, method: str, name: str) -> bool:
         """False when the qube is in no state for it, or used by another. Never `wait` for a Shutdown: a Kill after one that timed
         out answers with an empty reply although it killed."""
         return None is not await self.call(
@@ -260,7 +271,7 @@ class Qubesd:
             ],
         )
 
-    async def start(self, name):
+    async def start(self, name: str) -> None:
         # qubesd answers once qrexec is up, after the chain of network qubes: minutes on a slow disk
         started = await self.call(
             "admin.vm.Start", name, timeout=LIMITS.start_seconds, absent=["QubesMemoryError"]
@@ -269,7 +280,7 @@ class Qubesd:
             # The code says nothing of memory: how much is free depends on qubes outside.
             raise Refused(REFUSAL.busy, "the host does not have enough memory for this start")
 
-    async def halt(self, name):
+    async def halt(self, name: str) -> None:
         """Kill, and believe the state rather than the reply: qubesd can kill and then answer with nothing. A disposable is
         gone then."""
         await self.call(
@@ -278,7 +289,7 @@ class Qubesd:
         if not await self.reaches_halt(name, LIMITS.halt_seconds):
             raise TimeoutError(f"{name} does not halt")
 
-    async def reaches_halt(self, name, timeout):
+    async def reaches_halt(self, name: str, timeout: float) -> bool:
         deadline = asyncio.get_running_loop().time() + timeout
         while await self.state(name) not in ("Halted", "Crashed", "gone"):
             if asyncio.get_running_loop().time() >= deadline:
@@ -286,15 +297,15 @@ class Qubesd:
             await asyncio.sleep(0.1)
         return True
 
-    async def remove(self, name):
+    async def remove(self, name: str) -> None:
         await self.call("admin.vm.Remove", name, absent=["QubesVMNotFoundError"])
 
 
-def _lines(text):
+def _lines(text: str | None) -> list[str]:
     return [line for line in (text or "").split("\n") if line]
 
 
-def _data(untrusted_reply):
+def _data(untrusted_reply: bytes) -> str:
     kind, _, rest = untrusted_reply.partition(b"\0")
     if kind == b"0":
         return rest.decode("utf-8")

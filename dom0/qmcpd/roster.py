@@ -4,12 +4,16 @@ afresh. It is kept from events, so that listing a world costs what the world has
 A qube that the world's tags open though it is not the world's loses those tags as soon as it is seen: see membership.toml."""
 
 import asyncio
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from settings.config import World
 from spec import LIMITS, NAMES, TAGS
 
 from .errors import say
-from .qubesd import ASKED, AdminError, Qube
+from .journal import Journal
+from .qubesd import ASKED, AdminError, Qube, Qubesd
 
 METHODS = {
     "admin.Events",
@@ -22,27 +26,32 @@ METHODS = {
 MADE_BY = TAGS["stamp"]["pattern"].partition("{")[0]
 
 
-class Rosters(dict):
+class Rosters(dict[str, "Roster"]):
     """By the world's name: each world's is its own, so that no other world shows in what it costs."""
 
-    def __init__(self, host, journal):
-        self._host, self._journal, self._following = host, journal, set()
+    def __init__(self, host: Qubesd, journal: Journal) -> None:
+        self._host, self._journal = host, journal
+        self._following: set[asyncio.Task[None]] = set()
 
-    def look_for(self, worlds):
+    def look_for(self, worlds: Iterable[World]) -> None:
         for world in worlds:
             if world.name not in self:
-                self[world.name] = Roster(self._host, self._journal)
+                self[world.name] = Roster(self._host, self._journal, world)
                 self._following.add(asyncio.create_task(self[world.name].follow()))
             self[world.name].world = world
 
 
 class Roster:
-    def __init__(self, host, journal):
-        self._host, self._journal, self.look, self.world = host, journal, host.look, None
-        self.known, self.foreign, self._begun, self._queues = set(), set(), set(), set()
-        self._looked_for, self._caught_up = None, asyncio.Event()
+    def __init__(self, host: Qubesd, journal: Journal, world: World) -> None:
+        self._host, self._journal, self.look, self.world = host, journal, host.look, world
+        self.known: set[str] = set()
+        self.foreign: set[str] = set()
+        self._begun: set[str] = set()
+        self._queues: set[asyncio.Queue[tuple[str, str]]] = set()
+        self._looked_for: dict[str, frozenset[str]] | None = None
+        self._caught_up = asyncio.Event()
 
-    async def names(self):
+    async def names(self) -> list[str]:
         """Every name that may be of a world, sorted. Waits while the events are interrupted, or a qube is looked at."""
         async with asyncio.timeout(LIMITS.roster_seconds):
             await self._caught_up.wait()
@@ -52,7 +61,7 @@ class Roster:
             ASKED.reset(nobody)
         return sorted(self.known)
 
-    async def _look_around(self):
+    async def _look_around(self) -> None:
         kinds, begun = self.world.kinds, self._journal.births()
         for name, (klass, state) in (await self._host.list()).items():
             qube = Qube(name, klass, state, await self._host.tags(name) or frozenset())
@@ -62,37 +71,37 @@ class Roster:
                 self._notice_maker(name, tag)
         self._looked_for = kinds
 
-    def expect(self, name):
+    def expect(self, name: str) -> None:
         """It is coming into being: what is heard of it until the last tag of its birth is our own doing."""
         self.known.add(name)
         self._begun.add(name)
 
-    async def _put_right(self, qube, begun=()):
+    async def _put_right(self, qube: Qube, begun: Collection[str] = ()) -> dict[str, Any]:
         """What it is to the world. Tags that open it though it is not the world's are taken off, and none is ever given. A birth
         that was under way when somebody looked ends by itself, in a qube of the world or in none."""
         row = self.world.membership(qube.klass, qube.tags)
-        losing = frozenset().union(*(self.world.kinds[kind] for kind in row.get("loses", ())))
+        losing = frozenset[str]().union(*(self.world.kinds[kind] for kind in row.get("loses", ())))
         for tag in sorted(losing & qube.tags) if qube.name not in begun else ():
             say(f"{qube.name} is {row['is']}: {tag} is taken off")
             await self._host.untag(qube.name, tag)
         return row
 
-    def _notice_maker(self, name, tag):
+    def _notice_maker(self, name: str, tag: str) -> None:
         """`foreign` has the qubes that somebody outside of the world made. Without such a tag, a qube may still become the world's."""
         if tag.startswith(MADE_BY) and tag not in self.world.stamps:
             self.foreign.add(name)
 
     @contextmanager
-    def subscribed(self):
+    def subscribed(self) -> Iterator[asyncio.Queue[tuple[str, str]]]:
         """A queue of `(name, event)` of those, from now on."""
-        queue = asyncio.Queue(LIMITS.missed_events)
+        queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue(LIMITS.missed_events)
         self._queues.add(queue)
         try:
             yield queue
         finally:
             self._queues.discard(queue)
 
-    async def follow(self):
+    async def follow(self) -> None:
         """For ever: subscribe, look once at everything there is, then at what changes."""
         ASKED.set([0])  # not what the call has asked that saw the new world first
         while True:
@@ -103,7 +112,7 @@ class Roster:
             self._caught_up.clear()
             await asyncio.sleep(LIMITS.reconnect_seconds)
 
-    async def _follow(self):
+    async def _follow(self) -> None:
         async for subject, event in self._host.events():
             tag = event.partition(":")[2]
             watched = self.world.watched if subject in self.known else self.world.signs

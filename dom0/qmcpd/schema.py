@@ -2,12 +2,16 @@
 a contract is, and what a schema inside a contract may be."""
 
 import re
+from typing import Any
 
 from spec import REFUSAL
 
 from .errors import Refused
 
-_TYPES = {
+Schema = dict[str, Any]
+Path = tuple[str | int, ...]
+Problem = tuple[Path, str]
+_TYPES: dict[str, type] = {
     "object": dict,
     "array": list,
     "string": str,
@@ -17,7 +21,9 @@ _TYPES = {
 }
 
 
-def problem(schema, value, path=(), root=None):
+def problem(
+    schema: Schema, value: Any, path: Path = (), root: Schema | None = None
+) -> Problem | None:
     """None for a value that fits; else `(path to what does not, what was expected there)`."""
     root = root or schema
     schema = root if "$ref" in schema else schema
@@ -27,8 +33,9 @@ def problem(schema, value, path=(), root=None):
         or f"one of {', '.join(schema.get('enum') or [str(schema.get('type'))])}",
     )
     if "anyOf" in schema:
-        found = [problem(one, value, path, root) for one in schema["anyOf"]]
-        return None if None in found else max(wrong, *found, key=lambda one: len(one[0]))
+        tried = [problem(one, value, path, root) for one in schema["anyOf"]]
+        found = [one for one in tried if one]
+        return max(wrong, *found, key=lambda one: len(one[0])) if len(found) == len(tried) else None
     if "enum" in schema:
         return None if isinstance(value, str) and value in schema["enum"] else wrong
     kind = schema.get("type")
@@ -38,7 +45,7 @@ def problem(schema, value, path=(), root=None):
     return _members(schema, kind, value, path, root)
 
 
-def _within(schema, kind, value):
+def _within(schema: Schema, kind: str, value: Any) -> bool:
     low, high = {"integer": ("minimum", "maximum"), "array": ("minItems", "maxItems")}.get(
         kind, ("minLength", "maxLength")
     )
@@ -51,7 +58,9 @@ def _within(schema, kind, value):
     )
 
 
-def _members(schema, kind, value, path, root):
+def _members(
+    schema: Schema, kind: str | None, value: Any, path: Path, root: Schema
+) -> Problem | None:
     if kind == "array":
         found = (
             problem(schema.get("items", {}), one, (*path, index), root)
@@ -77,11 +86,11 @@ def _members(schema, kind, value, path, root):
     return next(filter(None, found), None)
 
 
-def fits(schema, value):
+def fits(schema: Schema, value: object) -> bool:
     return problem(schema, value) is None
 
 
-def check(schema, value):
+def check(schema: Schema, value: Any) -> Any:
     """The value, if it fits; nothing is said of why not, since the core has said it to whoever wrote the call."""
     if not fits(schema, value):
         raise Refused(REFUSAL.invalid_request, "the arguments do not fit the contract")

@@ -2,19 +2,26 @@
 argument a name of the world's shape. It returns a part of the reply, or None; what it changes, it changes through `act`."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from spec import FEATURE, LIMITS, NAMES, REFUSAL, TYPES
 
 from . import budget, egress, invariants, schema
 from .births import clone, create, disposable, entomb, restore
+from .call import Call
 from .devices import attach, detach, list_devices
 from .effects import act
+from .egress import Rule
 from .errors import Refused
+from .qubesd import Qube
+
+Reply = dict[str, Any]
 
 # ---- reads
 
 
-async def list_qubes(call):
+async def list_qubes(call: Call) -> Reply:
     """As many qubesd calls as the roster has names: a host's other qubes cost nothing and so show in nothing."""
     there = [await call.roster.look(name) for name in await call.roster.names()]
     return {
@@ -31,7 +38,7 @@ async def list_qubes(call):
     }
 
 
-async def read(call, qube):
+async def read(call: Call, qube: Qube) -> Reply:
     host = call.host
     listed, properties, volume = await asyncio.gather(
         host.list(qube.name), host.properties(qube.name), host.volume(qube.name)
@@ -39,9 +46,9 @@ async def read(call, qube):
     klass, state = listed[qube.name]
     value = {key: read for key, (read, _) in properties.items()}
 
-    async def reference(key):
+    async def reference(key: str) -> str | None:
         name = value.get(key, "")
-        return invariants.redact(call.world, name, name and await call.roster.look(name))
+        return invariants.redact(call.world, name, await call.roster.look(name) if name else None)
 
     features = {
         key: await host.get(qube.name, "feature", key) for key in sorted(call.world.features)
@@ -61,7 +68,7 @@ async def read(call, qube):
     }
 
 
-async def read_budget(call):
+async def read_budget(call: Call) -> Reply:
     return {
         "lines": [
             {"line": line, **numbers} for line, numbers in (await call.budget.status()).items()
@@ -69,7 +76,7 @@ async def read_budget(call):
     }
 
 
-async def read_ceiling(call):
+async def read_ceiling(call: Call) -> Reply:
     world = call.world
     return {
         "gateways": sorted(world.gateways),
@@ -78,15 +85,15 @@ async def read_ceiling(call):
     }
 
 
-async def read_firewall(call, qube):
+async def read_firewall(call: Call, qube: Qube) -> Reply:
     """The rules, while they are an agent's; the operator's own stay the operator's."""
-    rules = egress.from_firewall(await call.host.get(qube.name, "firewall"))
+    rules = egress.from_firewall(await call.host.get(qube.name, "firewall") or "")
     if rules is None or invariants.outside_ceiling(call.world, rules):
         return {"rules": [], "by": "operator"}
     return {"rules": rules, "by": "world"}
 
 
-async def watch(call, seconds):
+async def watch(call: Call, seconds: int) -> AsyncIterator[Reply]:
     """What happens to the world's qubes, as it happens: one reply an event. The first says that nothing is missed from here."""
     loop = asyncio.get_running_loop()
     deadline, beat = loop.time() + seconds, loop.time() + LIMITS.heartbeat_seconds
@@ -117,7 +124,7 @@ async def watch(call, seconds):
 # ---- power
 
 
-async def power(call, qube, to, timeout=LIMITS.shutdown_seconds):
+async def power(call: Call, qube: Qube, to: str, timeout: int = LIMITS.shutdown_seconds) -> None:
     host, name = call.host, qube.name
     state = await host.state(name)
     if to == "running":
@@ -145,7 +152,7 @@ async def power(call, qube, to, timeout=LIMITS.shutdown_seconds):
 # ---- settings of one qube, all of them or none
 
 
-async def set_properties(call, qube, **values):
+async def set_properties(call: Call, qube: Qube, **values: str | int) -> None:
     """Not of a template: whatever is based on it has its values, whoever's it is. Not while it runs: it would run with what it
     had, and be counted by what it has."""
     old = await call.host.properties(qube.name)
@@ -168,14 +175,14 @@ async def set_properties(call, qube, **values):
     )
 
 
-async def set_feature(call, qube, feature, value=None):
+async def set_feature(call: Call, qube: Qube, feature: str, value: str | None = None) -> None:
     if not (feature in call.world.features and schema.fits(TYPES["settable_feature"], feature)):
         # INVARIANT props.allowlist
         raise Refused(REFUSAL.not_permitted, "qmcp.toml does not list this feature")
     await _replace(call, qube, "feature", feature, value)
 
 
-async def grow(call, qube, size):
+async def grow(call: Call, qube: Qube, size: int) -> None:
     """Growing is one request, so it needs no undo. Only of what the world made, and is charged for."""
     if call.world.born not in qube.tags or size < int((await call.host.volume(qube.name))["size"]):
         # INVARIANT budget.hard
@@ -184,14 +191,14 @@ async def grow(call, qube, size):
     await act(call, qube.name, [["resize", size]], [])
 
 
-async def set_firewall(call, qube, rules):
+async def set_firewall(call: Call, qube: Qube, rules: list[Rule]) -> Reply:
     _require_unlocked(call, qube)
     invariants.require_ceiling(call.world, rules)
     await _replace(call, qube, "firewall", "", egress.to_firewall(rules))
     return {"rules": rules}
 
 
-async def network(call, qube, to):
+async def network(call: Call, qube: Qube, to: str) -> None:
     """Off its network, or back on the one it was born on: there is no other."""
     _require_unlocked(call, qube)
     host, do = call.host, []
@@ -208,12 +215,12 @@ async def network(call, qube, to):
     await act(call, qube.name, [*do, ["put", "property", "netvm", netvm]], undo)
 
 
-async def _replace(call, qube, kind, key, value):
+async def _replace(call: Call, qube: Qube, kind: str, key: str, value: str | None) -> None:
     old = await call.host.get(qube.name, kind, key)
     await act(call, qube.name, [["put", kind, key, value]], [["swap", kind, key, value, old]])
 
 
-def _require_unlocked(call, qube):
+def _require_unlocked(call: Call, qube: Qube) -> None:
     if call.world.egress_lock in qube.tags:
         # INVARIANT restrictions.inherit
         raise Refused(REFUSAL.not_found, "the operator has locked the rules of the qube")
@@ -221,7 +228,8 @@ def _require_unlocked(call, qube):
 
 # ---- what carries out the steps of the spec
 
-RUN = {
+# A stream gives an iterator, any other step an awaitable.
+RUN: dict[str, Callable[..., Any]] = {
     "list": list_qubes,
     "read": read,
     "budget": read_budget,

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 from spec import LIMITS, REFUSAL, TYPES
 
@@ -15,7 +16,7 @@ _DESCRIPTOR = re.compile(
 )
 
 
-def parse_descriptor(untrusted_header):
+def parse_descriptor(untrusted_header: bytes) -> tuple[str, str, str]:
     """`(service, source, target)`: who calls what on what, as qrexec reports it. `target` is dom0 for `keyword adminvm`."""
     found = _DESCRIPTOR.fullmatch(untrusted_header.decode("latin-1"))
     if (
@@ -27,7 +28,7 @@ def parse_descriptor(untrusted_header):
     return found[1], found[2], "dom0" if found[3] else found[4]
 
 
-def parse_json(untrusted_payload):
+def parse_json(untrusted_payload: bytes) -> dict[str, Any]:
     """One JSON object: UTF-8, no longer and no deeper than its limits, no duplicate key, no NaN, no lone surrogate."""
     if len(untrusted_payload) > LIMITS.request_bytes:
         raise Refused(REFUSAL.invalid_request, "the request is longer than its limit")
@@ -46,32 +47,32 @@ def parse_json(untrusted_payload):
     return untrusted_value
 
 
-def _depth(value):
+def _depth(value: object) -> int:
     members = (
         value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     )
     return 0 if members is None else 1 + max(map(_depth, members), default=0)
 
 
-def _unique(pairs):
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("duplicate key")
     return value
 
 
-def canonical(value):
+def canonical(value: object) -> bytes:
     """RFC 8785 for what we use of JSON: strings, integers, booleans, null; keys are ASCII. One value, one spelling."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8"
     )
 
 
-def reply(result):
+def reply(result: object) -> bytes:
     return _line({"ok": True, "result": result})
 
 
-def refusal(refused):
+def refusal(refused: Refused) -> bytes:
     return _line(
         {
             "ok": False,
@@ -80,5 +81,5 @@ def refusal(refused):
     )
 
 
-def _line(value):
+def _line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), sort_keys=True).encode("ascii") + b"\n"

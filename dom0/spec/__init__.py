@@ -5,6 +5,7 @@ import json
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 _HERE = Path(__file__).parent
 
@@ -26,7 +27,7 @@ def _step(step):
     return step | {"methods": sorted(methods), "tier": tier}
 
 
-def filled(value):
+def filled(value: Any) -> Any:
     """With every text that starts with @ replaced by the list, the type or the limit of that name."""
     if isinstance(value, str) and value.startswith("@"):
         return filled(_NAMED[value[1:]])

@@ -3,26 +3,35 @@ import unittest
 from pathlib import Path
 
 DOM0 = Path(__file__).parent.parent
-# Statements: what a reviewer has to read. Formatting changes no number here, and docstrings and comments cost nothing.
+# Statements: what a reviewer has to read. Formatting changes no number here, and docstrings, comments and declarations of types cost
+# nothing.
 BOUNDS = {
-    ("qmcpd", "settings", "spec"): 1650,
-    ("operator",): 1343,
-    ("policy",): 395,
+    ("qmcpd", "settings", "spec"): 1730,
+    ("operator",): 1329,
+    ("policy",): 376,
     ("packaging",): 308,
 }
 FUNCTION = 33
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+def is_type(node):
+    """Whether a statement only says what type a name has."""
+    return isinstance(node, ast.AnnAssign) and node.value is None
+
+
 def statements(tree):
-    """How many statements there are below a node of the syntax tree, itself included, without docstrings."""
+    """How many statements there are below a node of the syntax tree, itself included, without docstrings and declarations of types."""
     documented = {
         node.body[0]
         for node in ast.walk(tree)
         if isinstance(node, (ast.Module, ast.ClassDef, *DEFINITIONS))
         and ast.get_docstring(node, clean=False) is not None
     }
-    return sum(isinstance(node, ast.stmt) and node not in documented for node in ast.walk(tree))
+    return sum(
+        isinstance(node, ast.stmt) and node not in documented and not is_type(node)
+        for node in ast.walk(tree)
+    )
 
 
 def programs(folder):
@@ -57,5 +66,5 @@ class Size(unittest.TestCase):
                     self.assertLessEqual(statements(node) - 1, FUNCTION, f"{path}: {node.name}")
 
     def test_statements_are_counted_without_docstrings_comments_and_layout(self):
-        source = '"""Doc."""\n# why\nx = (\n    1,\n)\ndef f():\n    """Doc."""\n    if x:\n        return x\n    return 1; y = 2\n'
+        source = '"""Doc."""\n# why\nx = (\n    1,\n)\ndef f():\n    """Doc."""\n    if x:\n        return x\n    return 1; y = 2\n    z: int\n'
         self.assertEqual(statements(ast.parse(source)), 6)

@@ -832,6 +832,13 @@ def _enforce(takes, argument, payload, dest):
 
 _PLAIN, _ONE, _CHANGE = (False, False, "?"), (True, False, "?"), (True, True, "?")
 METHODS = {
+    "admin.property.GetAll": (
+        (False, False, True),
+        lambda host, *_: "".join(
+            f"{name} default={not value} type={'str' if name == 'default_kernel' else 'vm'} {value}\n"
+            for name, value in sorted(host.globals.items())
+        ),
+    ),
     "admin.deviceclass.List": ((False, False, True), lambda *_: "block\npci\n"),
     "admin.vm.List": (_PLAIN, Host._list),
     "admin.vm.property.Get": (_ONE, Host._get),
