@@ -1,16 +1,20 @@
 """The answer of a command, and the one place that prints it: as tables for a person, plain when piped, or as JSON. Neither
 contains a character that an agent chose and a terminal would act on."""
 
+import difflib
 import json
+import shutil
 import sys
+import textwrap
 from argparse import Namespace as Options
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from spec import REFUSAL, REFUSALS
 
 # The colours of our own words, where one of them is the whole text of a cell.
 BOLD, RED, GREEN, YELLOW = 1, 31, 32, 33
+NARROWEST = 12  # no column is made narrower
 _PAINT = {
     **dict.fromkeys([*REFUSALS, "asks"], YELLOW),
     REFUSAL.failed: RED,
@@ -42,6 +46,12 @@ class Incomplete(Exception):
 def stop(words: object) -> NoReturn:
     """Exit with a message that says what went wrong, where, and what to run next."""
     sys.exit(f"qmcp-admin: {safe(words)}")
+
+
+def near(word: str, choices: Iterable[str]) -> str:
+    """The end of a message about a name that does not exist."""
+    found = difflib.get_close_matches(word, sorted(choices), 1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def safe(value: object) -> str:
@@ -95,14 +105,30 @@ def _is_block(value: Any) -> bool:
 def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Empty columns are left out."""
     headings = [key for key in rows[0] if any(row[key] not in (None, "", []) for row in rows)]
-    widths = [max(len(_text(row[key])) for row in [*rows, {key: key}]) for key in headings]
+    widths = _fitted([max(len(_text(row[key])) for row in [*rows, {key: key}]) for key in headings])
     yield "  ".join(
         _paint(key.ljust(width), BOLD) for key, width in zip(headings, widths, strict=True)
     ).rstrip()
     for row in rows:
-        yield "  ".join(
-            _painted(row[key], width) for key, width in zip(headings, widths, strict=True)
-        ).rstrip()
+        cells = [_wrapped(row[key], width) for key, width in zip(headings, widths, strict=True)]
+        for line in range(max(map(len, cells))):
+            parts = [cell[line] if line < len(cell) else "" for cell in cells]
+            yield "  ".join(
+                _painted(part, width) for part, width in zip(parts, widths, strict=True)
+            ).rstrip()
+
+
+def _fitted(widths: list[int]) -> list[int]:
+    """On a terminal, the widest columns are made as narrow as the others need it, and their cells are wrapped."""
+    room = shutil.get_terminal_size().columns - 4 if sys.stdout.isatty() else sys.maxsize
+    widths = list(widths)
+    while sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _wrapped(value: Any, width: int) -> list[str]:
+    return textwrap.wrap(_text(value), width, break_on_hyphens=False) or [""]
 
 
 def _text(value: Any) -> str:

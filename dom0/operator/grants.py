@@ -81,13 +81,14 @@ async def standing(qubesd: Qubesd, root: Path, names: Iterable[str]) -> dict[str
     return found
 
 
-def until(granted: dict[str, list[Standing]], name: str) -> str:
+def ends(granted: dict[str, list[Standing]], name: str) -> float | None:
+    """When the next of these ends, in seconds since the epoch."""
     left = [end(grant) - now() for _, grant in granted.get(name, ()) if end(grant) > now()]
-    return (
-        clock(time.time() + min(left), "%H:%M" if min(left) < 43200 else "%Y-%m-%d %H:%M")
-        if left
-        else ""
-    )
+    return time.time() + min(left) if left else None
+
+
+def shown(when: float | None) -> str:
+    return clock(when, "%H:%M" if when and when < time.time() + 43200 else "%Y-%m-%d %H:%M")
 
 
 async def record(qubesd: Qubesd, root: Path, grant: Grant) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from answer import stop
+from answer import near, stop
 from qmcpd.qubesd import AdminError, Qube, Qubesd
 from settings import config
 from spec import FEATURE
@@ -65,7 +65,7 @@ def read_worlds(root: Path, name: str | None = None, path: Path | None = None) -
     except config.Misconfigured as problem:
         stop(f"{problem}; qmcp-admin check shows the line")
     if name not in (None, EVERY_WORLD, *worlds):
-        stop(f"there is no world {name}; there are {', '.join(worlds)}")
+        stop(f"there is no world {name}; there are {', '.join(worlds)}{near(name or '', worlds)}")
     return worlds if name in (None, EVERY_WORLD) else {name: worlds[name]}
 
 
@@ -115,6 +115,11 @@ async def tagged(qubesd: Qubesd, tags: set[str]) -> list[Qube]:
 async def entombed(qubesd: Qubesd, name: str) -> int | None:
     when = await qubesd.get(name, "feature", FEATURE.entombed) or ""
     return int(when) if when.isdecimal() else None
+
+
+def instant(seconds: float | None) -> str | None:
+    """As --json says it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else None
 
 
 def clock(seconds: float | None, form: str = "%Y-%m-%d %H:%M") -> str:

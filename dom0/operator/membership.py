@@ -8,7 +8,7 @@ from pathlib import Path
 import dependents
 import grants
 import operator_log
-from answer import Answer, Incomplete, Options, stop
+from answer import Answer, Incomplete, Options, near, stop
 from host import clock, open_qubesd, read_worlds, run, switched_on, switches
 from qmcpd.effects import perform
 from qmcpd.qubesd import Qube, Qubesd
@@ -100,7 +100,7 @@ def _concerned(options: Options, wanted: Change) -> dict[str, list[str]]:
 def _answer(options: Options, wanted: Change, asked: bool, concerned: list[str]) -> Answer:
     world, qube = wanted.world, wanted.qube
     reach = world.reach(qube.klass, wanted.after)
-    stands = grants.until({"": wanted.granted}, "")
+    stands = grants.shown(grants.ends({"": wanted.granted}, ""))
     until = f"{clock(time.time() + options.lasting)}, or the next boot" if wanted.grant else stands
     says = {
         "qube": qube.name,
@@ -136,7 +136,7 @@ def _found(options: Options) -> tuple[World, Qube, list[grants.Standing]] | None
     worlds, qubesd = read_worlds(options.root), open_qubesd(options.root)
     qube = run(qubesd.look(name))
     if not qube.klass:
-        stop(f"there is no qube {name}")
+        stop(f"there is no qube {name}{near(name, run(qubesd.list()))}")
     read_worlds(options.root, named)
     granted = run(grants.standing(qubesd, options.root, [name])).get(name, [])
     there = qube.tags.union(*(grant["untag"] for _, grant in granted))

@@ -1,13 +1,14 @@
 """Builds the command line from verbs.toml, and runs a command: shows what it would do, asks, records and does it."""
 
 import argparse
+import difflib
 import re
 import shlex
 import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import answer
 import audit_view
@@ -20,7 +21,7 @@ import operator_log
 import policy_admin
 import worlds
 from answer import Answer, Options
-from spec import filled
+from spec import TIERS, filled
 
 TABLE: dict[str, Any] = filled(
     tomllib.loads((Path(__file__).parent / "verbs.toml").read_text(encoding="utf-8"))
@@ -70,6 +71,23 @@ TYPES = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        options = [
+            argument["name"] for argument in TABLE["argument"].values() if "name" in argument
+        ]
+        known = [*TABLE["verb"], *options]
+        wrong = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
+        if wrong:
+            message = message.partition(" (choose from")[0]
+            choices = {word for one in known for word in (one, *one.split())} | {*TIERS}
+            near = difflib.get_close_matches(wrong[1] or wrong[2], sorted(choices), 1)
+            message += f"; did you mean {near[0]}?" if near else "; see --help"
+        super().error(message)
+
+
 def _add(parser: argparse.ArgumentParser, key: str, **more: Any) -> None:
     options = {"name": key, **TABLE["argument"][key], **more}
     options |= {"type": TYPES[options["type"]]} if "type" in options else {}
@@ -78,7 +96,7 @@ def _add(parser: argparse.ArgumentParser, key: str, **more: Any) -> None:
 
 def _parsed(words: list[str]) -> Options:
     """The options that every command takes may stand before it and after it."""
-    everywhere = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    everywhere = Parser(add_help=False, allow_abbrev=False)
     for key in TABLE["everywhere"]:
         _add(everywhere, key)
     shared, rest = everywhere.parse_known_args(words)
@@ -87,7 +105,7 @@ def _parsed(words: list[str]) -> Options:
 
 
 def _command_line() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="qmcp-admin",
         usage="qmcp-admin COMMAND ...",
         description=_groups(),
@@ -132,6 +150,9 @@ def main(words: list[str] | None = None) -> int:
     options = _parsed(sys.argv[1:] if words is None else words)
     try:
         return _finish(options, COMMANDS[options.command](options))
+    except KeyboardInterrupt:
+        print("qmcp-admin: interrupted; qmcp-admin check names what is half done", file=sys.stderr)
+        return 130
     except BrokenPipeError:
         sys.stderr.close()  # or the interpreter would complain about standard output, too
         return 0

@@ -10,6 +10,7 @@ from freezing import is_frozen
 from host import (
     Member,
     clock,
+    instant,
     members,
     open_qubesd,
     read_worlds,
@@ -30,16 +31,34 @@ COUNTED_BY_QMCPD = (*RATES, "concurrent_calls", "private_size")
 
 
 def status(options: Options) -> Answer:
-    return Answer(
-        [
-            {key: one[key] for key in ("world", "state", "principals", "uses", "qubes")}
-            for one in run(_worlds(options.root))
-        ]
-    )
+    rows = [
+        {key: one[key] for key in ("world", "state", "principals", "uses", "qubes")}
+        for one in run(_worlds(options.root))
+    ]
+    return _answer(rows)
 
 
 def world(options: Options) -> Answer:
-    return Answer(run(_worlds(options.root, options.world)))
+    return _answer(run(_worlds(options.root, options.world)))
+
+
+def _answer(rows: list[Row]) -> Answer:
+    """--json has numbers, and times as instants; a person gets them short."""
+    text = [
+        row
+        | {
+            "uses": [
+                f"{use['line']}:{_short(use, 'used')}/{_short(use, 'limit')}" for use in row["uses"]
+            ]
+        }
+        | {"qubes": [one | {"until": grants.shown(one["until"])} for one in row["qubes"]]}
+        for row in rows
+    ]
+    data = [
+        row | {"qubes": [one | {"until": instant(one["until"])} for one in row["qubes"]]}
+        for row in rows
+    ]
+    return Answer(data, text=text)
 
 
 async def _worlds(root: Path, name: str | None = None) -> list[Row]:
@@ -64,7 +83,7 @@ async def _world(
         "state": "frozen" if is_frozen(root, world.name) else "active",
         "principals": sorted(world.principals),
         "uses": [
-            f"{row['line']}:{_short(row, 'used')}/{_short(row, 'limit')}"
+            {key: row[key] for key in ("line", "used", "limit")}
             for row in budget
             if row["used"] is not None
         ],
@@ -88,7 +107,7 @@ async def _world(
                 "class": one.klass,
                 "state": one.state,
                 "tier": "removed" if one.removed() else one.tier(),
-                "until": grants.until(granted, one.name),
+                "until": grants.ends(granted, one.name),
                 "switches": switched_on(world, one.tags),
                 "made by": sorted(
                     tag.removeprefix(world.tag("stamp"))
@@ -131,16 +150,21 @@ def _rows(found: list[Member]) -> list[Row]:
         {
             "qube": one.name,
             "world": one.world.name,
-            "removed": clock(one.when),
+            "removed": instant(one.when),
             "would get back": one.tier(),
         }
         for one in found
     ]
 
 
+def _shown(found: list[Member]) -> list[Row]:
+    rows = zip(_rows(found), found, strict=True)
+    return [row | {"removed": clock(one.when)} for row, one in rows]
+
+
 def tombstones(options: Options) -> Answer:
     found = _removed(options)
-    return Answer(_rows(found), text=_rows(found) or "There are no removed qubes.")
+    return Answer(_rows(found), text=_shown(found) or "There are no removed qubes.")
 
 
 def restore(options: Options) -> Answer:
@@ -155,7 +179,8 @@ def restore(options: Options) -> Answer:
         run(perform(open_qubesd(options.root), one.name, undo))
         return [f"restored {one.name}, at {one.tier()}"]
 
-    return Answer(_rows([one]), do=do, about=(one.name,), world=one.world.name)
+    about, world = (one.name,), one.world.name
+    return Answer(_rows([one]), text=_shown([one]), do=do, about=about, world=world)
 
 
 def reap(options: Options) -> Answer:
@@ -173,7 +198,7 @@ def reap(options: Options) -> Answer:
 
     return Answer(
         _rows(found),
-        text=_rows(found) or "No removed qube is past its retention.",
+        text=_shown(found) or "No removed qube is past its retention.",
         do=do if found else None,
         about=tuple(one.name for one in found),
     )

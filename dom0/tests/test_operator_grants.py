@@ -51,7 +51,7 @@ class WhileItStands(Grants):
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
         _, worlds = self.json("status")
         self.assertRegex(
-            {qube["qube"]: qube for qube in worlds[0]["qubes"]}["work"]["until"], r"^\d\d:\d\d$"
+            {qube["qube"]: qube for qube in worlds[0]["qubes"]}["work"]["until"], r"^\d{4}-.*Z$"
         )
 
     def test_it_is_shown_first_and_not_given_unasked(self):
