@@ -36,6 +36,31 @@ describe('a device', () => {
     expect(await attached('ai-two')).toBe('');
   });
 
+  it('a USB device that its own qube calls used already fails like one that the other qube cannot attach', async () => {
+    plug('ai-one', '2-1', 'key', 'usb');
+    const { host } = harness.sim;
+    const original = host.call.bind(host);
+    const told: string[] = [];
+    for (const error of [
+      'DeviceAlreadyAttached\0\0already attached to vault',
+      'QubesUSBException\0\0attach failed',
+    ]) {
+      const asked: string[] = [];
+      host.call = (request) => {
+        const text = Buffer.from(request).toString('latin1');
+        asked.push(text);
+        return text.startsWith('admin.vm.device.usb.Attach+')
+          ? Promise.resolve(Buffer.from(`2\0${error}\0`))
+          : original(request);
+      };
+      const answer = await attach('ai-two', 'ai-one', '2-1', { class: 'usb' });
+      told.push(`${JSON.stringify(answer)} ${asked.sort().join(' ')}`);
+      host.call = original;
+    }
+    expect(told[0]).toContain('"code":"failed"');
+    expect(told[1]).toBe(told[0]);
+  });
+
   it('a device whose other end is hidden, missing, under tier, the caller, a gateway or dom0 is not found and does not move', async () => {
     plug('sys-ai-net', 'sdc');
     plug('mcp-control', 'sdd');

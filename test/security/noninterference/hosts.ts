@@ -49,6 +49,14 @@ interface Outside {
   }[];
   readonly pool: { readonly size: number; readonly usage: number };
   readonly twoPools: boolean;
+  /** MiB of the machine: more than the world can use. */
+  readonly memory: number;
+  /** Qubes that are older than every other, so that the numbers and the addresses of all others differ. */
+  readonly older: number;
+  /** Running disposables that somebody outside made. */
+  readonly disposables: number;
+  /** Values of the template outside, from which qubes that are based on it take their defaults. */
+  readonly defaults: Readonly<Record<string, number | string>>;
 }
 
 export interface Pair {
@@ -225,6 +233,14 @@ const outside = (tags: readonly string[]): fc.Arbitrary<Outside> =>
     ),
     pool: fc.record({ size: fc.integer({ min: 2 ** 30, max: 2 ** 48 }), usage: gigabytes }),
     twoPools: fc.boolean(),
+    memory: fc.constantFrom(200_000, 1_000_000),
+    older: fc.integer({ min: 0, max: 4 }),
+    disposables: fc.integer({ min: 0, max: 3 }),
+    defaults: fc.constantFrom<Outside['defaults'][]>(
+      {},
+      { qrexec_timeout: 300, default_user: 'someone' },
+      { maxmem: 7000, vcpus: 5, kernelopts: 'quiet' },
+    ),
   });
 
 export const pairs = (differences: Differences): fc.Arbitrary<Pair> => {
@@ -326,12 +342,21 @@ export function worldOf(pair: Pair, side: Side, qmcp: string): HostSpec {
       { name: 'linux-kernel', driver: 'linux-kernel', options: { dir_path: '/var/lib/qubes/vm-kernels' } },
     ],
     // Others may use the machine, but its memory must not run out.
-    machine: { memory: 1_000_000, cpus: 8 },
+    machine: { memory: here.memory, cpus: 8 },
     qubes: [
       { name: 'dom0', class: 'AdminVM', label: 'black' },
-      ...NAMES_OF_ROLES.os
-        .slice(0, 2)
-        .map((name) => ({ ...infrastructure, name, class: 'TemplateVM' as const })),
+      ...Array.from({ length: here.older }, (_, at) => ({
+        ...infrastructure,
+        name: `older-${at}`,
+        class: 'StandaloneVM' as const,
+        properties: { netvm: null },
+      })),
+      ...NAMES_OF_ROLES.os.slice(0, 2).map((name) => ({
+        ...infrastructure,
+        name,
+        class: 'TemplateVM' as const,
+        properties: name === here.roles.os ? here.defaults : {},
+      })),
       ...(here.roles.os === 'whonix-18'
         ? [{ ...infrastructure, name: 'whonix-18', class: 'TemplateVM' as const }]
         : []),
@@ -405,6 +430,16 @@ export function worldOf(pair: Pair, side: Side, qmcp: string): HostSpec {
           vcpus: qube.vcpus,
         },
         volumes: { private: { size: 2 ** 32, usage: qube.used } },
+      })),
+      ...Array.from({ length: here.disposables }, (_, at) => ({
+        ...infrastructure,
+        name: `disp90${at}`,
+        dispid: 900 + at,
+        class: 'DispVM' as const,
+        template: here.roles.dvm,
+        state: 'Running' as const,
+        tags: ['created-by-dom0', 'disp-created-by-dom0'],
+        properties: { netvm: null },
       })),
       ...here.qubes.map((qube) => ({
         name: qube.name,
