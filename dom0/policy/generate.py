@@ -7,6 +7,10 @@ else anywhere; and nobody but a principal of the world, or a qube of it with fil
 qrexec takes the first line that matches, and a line asks for one tag. So what narrows comes before what allows, tag by tag.
 """
 
+from collections.abc import Iterator
+
+from settings.config import World
+from settings.contracts import Contract
 from spec import NAMES, SERVICE, TIERS
 
 DISPOSABLE = "@type:DispVM"
@@ -18,7 +22,7 @@ HEADER = """\
 """
 
 
-def generate(worlds, installed):
+def generate(worlds: dict[str, World], installed: dict[str, Contract]) -> str:
     lines = [HEADER]
     lines += [
         f"# contract {name} {contract.digest}\n" for name, contract in sorted(installed.items())
@@ -29,7 +33,7 @@ def generate(worlds, installed):
     return "".join(lines)
 
 
-def _boot(world):
+def _boot(world: World) -> Iterator[str]:
     yield f"\n# ---- world {world.name}: what a principal and a qube of it may ask of dom0 to boot\n\n"
     yield rule(SERVICE.date, _tag(world.tag("anonymous")), "@anyvm", "deny")
     tags = map(_tag, (world.umbrella, world.tombstone, world.sink))
@@ -43,7 +47,7 @@ def _boot(world):
             yield rule(SERVICE.date, source, target, "allow target=@adminvm")
 
 
-def _world(world, installed):
+def _world(world: World, installed: dict[str, Contract]) -> Iterator[str]:
     principals, elsewhere = sorted(world.principals), sorted(world.kinds["elsewhere"])
 
     yield f"\n# ---- world {world.name}: what no principal of it reaches\n\n"
@@ -75,7 +79,7 @@ def _world(world, installed):
         yield rule("*", "@anyvm", _tag(tag), "deny")
 
 
-def _service(world, name, contract, principal):
+def _service(world: World, name: str, contract: Contract, principal: str) -> Iterator[str]:
     if contract.target is None:
         yield rule(name, principal, "@adminvm", "allow")
         return
@@ -105,7 +109,7 @@ def _service(world, name, contract, principal):
     yield rule(name, principal, _tag(world.umbrella), action)
 
 
-def _copies(world, elsewhere):
+def _copies(world: World, elsewhere: list[str]) -> Iterator[str]:
     """Files, from qube to qube of the world, where an agent could carry them itself; into a sink, and never out of one."""
     yield f"\n# ---- world {world.name}: files between its qubes\n\n"
     marks, tags = (
@@ -124,9 +128,9 @@ def _copies(world, elsewhere):
             yield rule(SERVICE.copy, source, target, "deny" if closed else "allow autostart=no")
 
 
-def _tag(tag):
+def _tag(tag: str) -> str:
     return f"@tag:{tag}"
 
 
-def rule(service, source, target, action):
+def rule(service: str, source: str, target: str, action: str) -> str:
     return f"{service:<24} * {source:<24} {target:<24} {action}\n"

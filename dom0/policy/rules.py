@@ -3,7 +3,9 @@ Held against verdicts recorded of the real engine by tests/test_policy_rules.py.
 qubes, and that a question with nothing to choose from is a denial."""
 
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from spec import LIMITS
 
@@ -30,6 +32,9 @@ PARAMETERS = {
     "ask": re.compile(rf"(?:default_)?{_TO}|user=.*|autostart=(?:yes|no)|{_NOTIFY}"),
 }
 
+# A host as the policy daemon has it: see `concerning`.
+System = Mapping[str, Mapping[str, Any]]
+
 
 class Rule(NamedTuple):
     service: str
@@ -45,7 +50,7 @@ class Policy:
     """`rules`, in the order they are tried. `problems`, `(where, what)`: while there is one, qrexec denies every call.
     `unread`: what is not followed here, though qrexec does."""
 
-    def __init__(self, root, instead=None):
+    def __init__(self, root: Path, instead: dict[str, str] | None = None) -> None:
         """`instead`: texts that stand for files of these names, there or not."""
         self.rules, self.problems, self.unread = [], [], []
         self._root, self._home, self._instead = root, root / DIRECTORIES[-1], instead or {}
@@ -55,7 +60,7 @@ class Policy:
         for _, path in sorted(files.items()):
             self._file(path, 0)
 
-    def _file(self, path, depth, service=()):
+    def _file(self, path: Path, depth: int, service: tuple[str, ...] = ()) -> None:
         """`service`: the two columns that a file of before 4.1 leaves out."""
         where = str(path).removeprefix(f"{self._root}/")
         if path.suffix == ".policy" and not FILE.fullmatch(path.name):
@@ -76,7 +81,9 @@ class Policy:
                 problem = self._line(line.split(), f"{where}:{number}", depth, service)
                 self.problems += [(f"{where}:{number}", problem)] if problem else []
 
-    def _line(self, words, where, depth, service):
+    def _line(
+        self, words: list[str], where: str, depth: int, service: tuple[str, ...]
+    ) -> str | None:
         """What is wrong with it."""
         match words:
             case ["!include", path] if depth < LIMITS.policy_includes:
@@ -102,7 +109,7 @@ class Policy:
                 return self._rule([*service, *words], where)
         return None
 
-    def _rule(self, words, where):
+    def _rule(self, words: list[str], where: str) -> str | None:
         if len(words) < 5:
             return "a rule has at least five words: SERVICE ARGUMENT SOURCE TARGET ACTION"
         service, argument, source, target, action = words[:5]
@@ -116,7 +123,7 @@ class Policy:
             for word in words[5:]
             if not wrong and not PARAMETERS[action].fullmatch(word)
         ]
-        given = dict(word.partition("=")[::2] for word in words[5:])
+        given = {key: value for key, _, value in (word.partition("=") for word in words[5:])}
         wrong += ["a parameter is given twice"] if len(given) < len(words[5:]) else []
         wrong += ["the service * takes the argument * only"] if service == "*" != argument else []
         wrong += (
@@ -129,7 +136,7 @@ class Policy:
         return wrong[0] if wrong else None
 
 
-def _policies(directory):
+def _policies(directory: Path) -> list[Path]:
     return sorted(
         path
         for path in directory.glob("*.policy")
@@ -143,7 +150,9 @@ class Verdict(NamedTuple):
     rule: Rule | None
 
 
-def concerning(rules, system, service, argument, source):
+def concerning(
+    rules: list[Rule], system: System, service: str, argument: str, source: str
+) -> list[Rule]:
     """The rules that decide of this source's calls of this service, without those after the ones that leave nothing to decide.
     `system`: name → `{type, tags, power_state, default_dispvm, template_for_dispvms}`, as the policy daemon has it. `argument`
     without its `+`."""
@@ -160,7 +169,7 @@ def concerning(rules, system, service, argument, source):
     return found
 
 
-def decide(rules, system, source, target):
+def decide(rules: list[Rule], system: System, source: str, target: str) -> Verdict:
     """What becomes of a call that these rules concern: first match wins, no match is deny."""
     rule = None
     try:
@@ -178,14 +187,14 @@ def decide(rules, system, source, target):
     return Verdict("deny", None, rule)
 
 
-def _verified(system, target):
+def _verified(system: System, target: str) -> str:
     """A name that does not exist is @default; a disposable of what is no template for them is nothing."""
     if target.startswith("@dispvm:") and not system[target[8:]].get("template_for_dispvms"):
         raise LookupError(target)
     return target if target in system or target.startswith("@") or target in ADMINVM else "@default"
 
 
-def _arrives(rule, system, source, to):
+def _arrives(rule: Rule, system: System, source: str, to: str) -> str:
     to = _verified(system, to)
     to = (
         "dom0"
@@ -205,7 +214,7 @@ def _arrives(rule, system, source, to):
     return to
 
 
-def matches(token, asked, system, source):
+def matches(token: str, asked: str, system: System, source: str) -> bool:
     """Whether this word of a rule means what was asked for."""
     if asked == "@dispvm" and token.startswith("@dispvm:"):
         asked = f"@dispvm:{system[source].get('default_dispvm') or ''}"

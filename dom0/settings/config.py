@@ -2,7 +2,7 @@
 unusable: a ceiling that was misspelt must not be a ceiling that is missing. A key that is left out is the least authority."""
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from spec import FEATURES, LIMITS, MEMBERSHIP, NAMES, SHAPES, TAGS, TIERS, TYPES
 
 from .rules import is_rule
 
+Json = dict[str, Any]
+Tags = frozenset[str]
+
 _WORLD = SHAPES["config"]["properties"]["world"]["additionalProperties"]["properties"]
 
 
-def _tags(kind, world, principals=()):
+def _tags(kind: str, world: str, principals: Iterable[str] = ()) -> Tags:
     """Every tag of that kind in a world of that name. The first tier has no tag: it is the umbrella's."""
     pattern, tiers = TAGS[kind]["pattern"], TIERS[1:] if kind == "tier" else TIERS
     return frozenset(
@@ -26,13 +29,13 @@ def _tags(kind, world, principals=()):
     )
 
 
-def _own(world):
+def _own(world: str) -> Tags:
     return frozenset().union(
         *(_tags(kind, world) for kind in TAGS if "{world}" in TAGS[kind]["pattern"])
     )
 
 
-def _least(keys):
+def _least(keys: Json) -> Json:
     """What a world has of the keys that are left out."""
     return {key: shape["default"] for key, shape in keys.items() if "default" in shape}
 
@@ -44,7 +47,9 @@ class World:
 
     __getattr__: Callable[[str], Any]  # the keys of its table
 
-    def __init__(self, name, table, excluded=(), others=()):
+    def __init__(
+        self, name: str, table: Json, excluded: Iterable[str] = (), others: Iterable[str] = ()
+    ) -> None:
         self.__dict__.update(_least(_WORLD) | table)
         self.name, self.table = name, table
         self.principals = {
@@ -75,11 +80,11 @@ class World:
         # Tags that make a qube another thing to the world. An agent's calls write these in births alone.
         self.watched = (self.own | self.kinds["elsewhere"]) - self.kinds["tombstone"]
 
-    def tag(self, kind, tier="", principal=""):
+    def tag(self, kind: str, tier: str = "", principal: str = "") -> str:
         """The tag of names.toml with that name; what it begins with, where the last part of it is left out."""
         return TAGS[kind]["pattern"].format(world=self.name, tier=tier, principal=principal)
 
-    def membership(self, klass, tags):
+    def membership(self, klass: str, tags: Tags) -> Json:
         """What a qube is to this world: a row of membership.toml. The same work for every qube, whatever it is."""
         kinds = {kind for kind, those in self.kinds.items() if not those.isdisjoint(tags)}
         return [  # noqa: RUF015  every row is tried, so that the time tells of none
@@ -95,7 +100,7 @@ class World:
             )
         ][0]
 
-    def reach(self, klass, tags):
+    def reach(self, klass: str, tags: Tags) -> str | None:
         """The tier at which an agent has such a qube; None when no agent does."""
         reach = self.membership(klass, tags).get("reach")
         # A disposable has the tier tags of its template from the start, and of its own nothing but the mark.
@@ -111,14 +116,14 @@ class World:
 class Config:
     """`worlds` by name; `world_of` finds a principal's."""
 
-    def __init__(self, worlds):
+    def __init__(self, worlds: dict[str, World]) -> None:
         self.worlds = worlds
 
-    def world_of(self, principal):
+    def world_of(self, principal: str) -> World | None:
         return next((one for one in self.worlds.values() if principal in one.principals), None)
 
 
-def read(path, limit=LIMITS.operator_file_bytes):
+def read(path: str | Path, limit: int = LIMITS.operator_file_bytes) -> bytes:
     """The bytes of a file, and of nothing that only looks like one. Raises OSError."""
     if not Path(path).is_file():
         raise OSError(f"{path} is no file")
@@ -129,7 +134,7 @@ def read(path, limit=LIMITS.operator_file_bytes):
     return data
 
 
-def load(path):
+def load(path: Path) -> Config:
     try:
         data = tomllib.loads(read(path).decode("utf-8"))
     except (OSError, ValueError) as error:
@@ -149,7 +154,7 @@ def load(path):
     )
 
 
-def _side_effect(feature):
+def _side_effect(feature: str) -> str:
     """What happens on the host when somebody sets it."""
     known = (
         words for name, words in FEATURES["acts_outside"].items() if fnmatchcase(feature, name)
@@ -157,7 +162,7 @@ def _side_effect(feature):
     return f"the host {next(known, 'may do anything: qmcp does not know it')}"
 
 
-def _disagreement(tables):
+def _disagreement(tables: dict[str, Json]) -> tuple[tuple[str, ...], str] | None:
     """What has the right shape and cannot be: `(path, what was expected)`."""
     if not tables:
         return ("world",), "a world"

@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qmcpd import schema, wire
 from qmcpd.errors import Refused
 from spec import INVARIANTS, LIMITS, SHAPES, STEPS, TIERS
 
 from . import subset
-from .config import read
+from .config import Json, World, read
 
 NOTHING = {"type": "object", "additionalProperties": False}
 NAME = re.compile(SHAPES["contract"]["properties"]["service"]["pattern"])
@@ -38,15 +38,15 @@ class Contract:
     digest: str
     uses: dict  # reference → Use
 
-    def __getattr__(self, key):
+    def __getattr__(self, key: str) -> Any:
         return self.data[key]
 
     @property
-    def changes(self):
+    def changes(self) -> bool:
         return self.data["effect"] != "read"
 
 
-def parse(data, service):
+def parse(data: Json, service: str) -> Contract:
     """A contract, or BadContract. `service` is the name it was installed under."""
     wrong = schema.problem(SHAPES["contract"], data)
     if wrong:
@@ -71,7 +71,7 @@ def parse(data, service):
     return Contract(data, "sha256:" + hashlib.sha256(wire.canonical(data)).hexdigest(), uses)
 
 
-def _check_guest(data):
+def _check_guest(data: Json) -> None:
     """dom0 has no part in such a call but the policy's decision."""
     _want(data["target"] is not None, "target", "a service inside a qube has a target")
     _want(not (data["steps"] or data["calls"] or data["qubes"]), "steps", "dom0 has no part in it")
@@ -84,7 +84,7 @@ def _check_guest(data):
         )
 
 
-def _check_schemas(data):
+def _check_schemas(data: Json) -> None:
     most = {
         "params": (LIMITS.request_bytes // 2, LIMITS.request_checks),  # an item has two bytes
         "reply": (1, LIMITS.reply_checks),
@@ -104,7 +104,7 @@ def _check_schemas(data):
         )
 
 
-def _check_steps(data):
+def _check_steps(data: Json) -> dict[str, Use]:
     """`{reference: Use}`: what the steps do with each qube."""
     parameters, required = data["params"].get("properties", {}), data["params"].get("required", [])
     _want(
@@ -143,11 +143,11 @@ def _check_steps(data):
     return uses
 
 
-def _check_step(here, entry, data):
+def _check_step(here: str, entry: Json, data: Json) -> None:
     """One that there is, and the arguments it takes."""
-    step, given = STEPS.get(entry["do"]), set(entry["with"])
+    step, given = STEPS.get(entry["do"], {}), set(entry["with"])
     _want(
-        step is not None,
+        step,
         here,
         f"unknown step {entry['do']!r}; this kernel knows {', '.join(STEPS)}",
     )
@@ -169,7 +169,14 @@ def _check_step(here, entry, data):
     )
 
 
-def _check_argument(here, kind, value, parameters, required, uses):
+def _check_argument(
+    here: str,
+    kind: str | list[str],
+    value: str,
+    parameters: Json,
+    required: list[str],
+    uses: dict[str, Use],
+) -> None:
     if isinstance(kind, list):
         _want(value in kind, here, f"expected one of {', '.join(kind)}")
     elif kind in ("qube", "source"):
@@ -190,7 +197,7 @@ def _check_argument(here, kind, value, parameters, required, uses):
         )
 
 
-def _want(condition, where, message):
+def _want(condition: object, where: str, message: str) -> None:
     if not condition:
         raise BadContract(f"{where}: {message}")
 
@@ -201,7 +208,7 @@ _parsed = lru_cache(LIMITS.judged_contracts)(
 )
 
 
-def load(directory):
+def load(directory: str | Path) -> tuple[dict[str, Contract], dict[str, str]]:
     """`({service: Contract}, {service: why not})`. A contract that cannot be used is left out: its service does not exist."""
     contracts, unusable = {}, {}
     for path in sorted(Path(directory).glob("*.json")):
@@ -216,7 +223,13 @@ def load(directory):
     return contracts, unusable
 
 
-def catalog(contracts, unusable, world, principal, policy):
+def catalog(
+    contracts: dict[str, Contract],
+    unusable: dict[str, str],
+    world: World,
+    principal: str,
+    policy: str,
+) -> Json:
     """What dom0 enforces for this principal, and which of its contracts are not in force. A service that the policy decides
     is in force only while `policy`, the installed text, was generated from this very contract."""
     services, unusable = {}, dict(unusable)

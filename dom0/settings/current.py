@@ -1,6 +1,9 @@
 """What the operator has put in place, read again when it changes: the worlds, the contracts, the policy, and what is frozen."""
 
 import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
 from qmcpd.errors import Misconfigured, say
 from spec import LIMITS
@@ -12,7 +15,7 @@ class Settings:
     """`config`, `contracts` and `unusable` (the contracts left out, and why), as they are now. A qmcp.toml that became unusable
     leaves the worlds as they were: it can narrow nothing, and it widens nothing."""
 
-    def __init__(self, root, changed):
+    def __init__(self, root: Path, changed: Callable[[Iterable[config.World]], None]) -> None:
         """`changed` is told of the worlds whenever they may be others."""
         self._config = root / "etc/qmcp/qmcp.toml"
         self._contracts, self._frozen = root / "etc/qmcp/contracts", root / "var/lib/qmcp/frozen"
@@ -25,7 +28,7 @@ class Settings:
         )
         self.refresh()
 
-    def refresh(self):
+    def refresh(self) -> None:
         """At most once a second."""
         if time.monotonic() - self._looked < LIMITS.settings_seconds:
             return
@@ -46,11 +49,11 @@ class Settings:
             say(f"contract {service} is left out: {why}")
         self._changed(self.config.worlds.values())
 
-    def frozen(self, world):
+    def frozen(self, world: str) -> bool:
         """The operator freezes a world by a file of its name, or every world by `all`."""
         return any((self._frozen / name).exists() for name in (world, "all"))
 
-    def catalog(self, world, principal):
+    def catalog(self, world: config.World, principal: str) -> dict[str, Any]:
         try:
             policy = config.read(self._policy).decode("utf-8")
         except (OSError, ValueError):

@@ -8,7 +8,7 @@ HOST = re.compile(
 )
 
 
-def network_of(text):
+def network_of(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     try:
         return (
             None if "%" in text else ipaddress.ip_network(text, strict=False)
@@ -17,7 +17,7 @@ def network_of(text):
         return None
 
 
-def ports_of(rule):
+def ports_of(rule: dict[str, str]) -> tuple[int, int] | None:
     """`(low, high)`; all of them without any; None for what is no range."""
     if "ports" not in rule:
         return 0, 65535
@@ -26,7 +26,7 @@ def ports_of(rule):
     return (low, high) if low <= high <= 65535 else None
 
 
-def is_rule(rule, ceiling=False):
+def is_rule(rule: dict[str, str], ceiling: bool = False) -> bool:
     """Beyond its shape; only a ceiling may say `*.example.org`."""
     to = rule["to"].removeprefix("*.") if ceiling else rule["to"]
     known = to in ("*", "dns") or network_of(to) is not None or HOST.fullmatch(to) is not None

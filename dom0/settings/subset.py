@@ -2,8 +2,10 @@
 does not take long to check, because every other world waits meanwhile."""
 
 import re
+from collections.abc import Iterator
 
 from qmcpd import schema
+from qmcpd.schema import Schema
 from spec import SHAPES
 
 # A row of characters and bracketed classes, at most one of them repeated.
@@ -12,7 +14,7 @@ _LINEAR = re.compile(
 )
 
 
-def check(of):
+def check(of: Schema) -> None:
     """Raise ValueError, naming the place, for a schema outside the subset."""
     wrong = schema.problem(SHAPES["subset"], of)
     if wrong:
@@ -31,20 +33,20 @@ def check(of):
         re.compile(one.get("pattern", ""))
 
 
-def most_checks(of, longest):
+def most_checks(of: Schema, longest: int) -> int:
     """How many values are checked against a schema, at most. No array has more than `longest` items."""
     count = len(of.get("enum", ())) + sum(most_checks(one, longest) for one in _members(of))
     items = max(0, min(of.get("maxItems", longest), longest)) if of.get("type") == "array" else 1
     return 1 + count * items
 
 
-def _all(of):
+def _all(of: Schema) -> Iterator[Schema]:
     yield of
     for member in _members(of):
         yield from _all(member)
 
 
-def _members(of):
+def _members(of: Schema) -> tuple[Schema, ...]:
     return (
         *of.get("properties", {}).values(),
         *of.get("anyOf", ()),

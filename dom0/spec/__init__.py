@@ -10,12 +10,12 @@ from typing import Any
 _HERE = Path(__file__).parent
 
 
-def table(name):
+def table(name: str) -> dict[str, Any]:
     """A file of the spec, as it is written."""
     return tomllib.loads((_HERE / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _step(step):
+def _step(step: dict[str, Any]) -> dict[str, Any]:
     """With its methods instead of names of sets of them, and with the name of its tier."""
     methods = {
         method.format(devclass=devclass)
