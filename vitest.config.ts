@@ -7,7 +7,7 @@ python();
 /** The folders with tests; `npm run watch` names fewer. */
 const FOLDERS = process.env.QMCP_TEST_FOLDERS ?? 'core,plugins,model,sim,cli,test,examples';
 const TESTS = `{${FOLDERS}}/**/*.test.ts`;
-/** Each of these files has a process of its own: some replace a module for all of it. */
+/** The longest files: each has a process of its own. A file that replaces a module must be one of them. */
 const ALONE = ['test/properties/invariants.test.ts', 'test/tools/table.test.ts'];
 // examples/vault is a package of its own. Its tests run where the packed qmcp is installed: test/sdk/first-ten-minutes.test.ts.
 const EXCLUDED = ['**/node_modules/**', 'examples/vault/**'];

@@ -130,7 +130,7 @@ export async function startHost({
       qrexec,
       qmcpd,
       close,
-      reach: outside.reach,
+      reach: (from, destination) => reachOn(host, from, destination),
       snapshot: () => ({ ...host.snapshot(), dom0: dom0SnapshotOf(root) }),
       client: async (source) => {
         const endpoint =

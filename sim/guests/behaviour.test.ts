@@ -328,6 +328,26 @@ const CASES: Record<string, Case> = {
       last: { running: false, exit: null, signal: 'SIGTERM', timed_out: false },
     },
   ],
+  'a busy loop ends when its time is up, and its qube answers on': [
+    {
+      request: { command: 'while :; do :; done', timeout: 1 },
+      last: { exit: null, signal: 'SIGKILL', timed_out: true },
+    },
+    { request: { command: 'echo on' }, stdout: 'on\n', last: exited(0) },
+  ],
+  'a busy loop in the background holds up no other command, and is stopped': [
+    background('while :; do :; done'),
+    { request: { command: 'echo on' }, stdout: 'on\n', last: exited(0) },
+    {
+      call: 'Stop',
+      request: { job: 'JOB' },
+      last: { running: false, exit: null, signal: 'SIGTERM', timed_out: false },
+    },
+  ],
+  'endless recursion ends its command, and its qube answers on': [
+    { request: { command: 'f() { f; }; f' }, stderr: /(?:)/, last: expect.anything() },
+    { request: { command: 'echo on' }, stdout: 'on\n', last: exited(0) },
+  ],
   'a background command whose time is up is killed': [
     background(FOREVER, { timeout: 1 }),
     {

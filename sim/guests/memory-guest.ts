@@ -1,10 +1,9 @@
-import { Bash, type MountableFs } from 'just-bash';
+import type { MountableFs } from 'just-bash';
 import { USERS } from './accounts.js';
-import { commandsOf } from './commands.js';
 import { Jobs } from './exec-run.js';
 import type { Command, CommandResult, Guest, ServiceCall } from './guest.js';
-import { fetchFrom, type GuestNetwork } from './outside.js';
-import { heard as hearing, tapped } from './tap.js';
+import type { GuestNetwork } from './outside.js';
+import { runInThread } from './shell.js';
 
 /** A service of the in-memory guests. Resolves with the exit code. */
 export type MemoryService = (guest: MemoryGuest, call: ServiceCall) => Promise<number>;
@@ -50,29 +49,17 @@ export class MemoryGuest implements Guest {
     const where = cwd === undefined ? account.home : this.fs.resolvePath(account.home, cwd);
     if (!(await this.isDirectory(where))) return cannot(`${where}: no such directory`);
     const line = typeof command === 'string' ? command : command.map(quoted).join(' ');
-    const shell = new Bash({
-      fs: tapped(this.fs, onOutput),
-      cwd: where,
-      env: { HOME: account.home, USER: user, LOGNAME: user, PATH: '/usr/local/bin:/usr/bin:/bin', ...env },
-      processInfo: { pid: 1, uid: account.uid, gid: account.uid },
-      customCommands: commandsOf({ name: this.name, user, uid: account.uid, outside: this.outside }),
-      executionLimits: { maxCommandCount: 10_000_000, maxLoopIterations: 10_000_000 },
-      ...(this.outside && { fetch: fetchFrom(this.outside, this.name) }),
-    });
-    // A line that redirects its own output permanently runs unchanged.
-    if (!/\bexec\b/.test(line))
-      shell.registerTransformPlugin({ name: 'tap', transform: ({ ast }) => ({ ast: hearing(ast) }) });
     const ended = AbortSignal.any([this.stopped.signal, ...(signal ? [signal] : [])]);
-    const { stdout, stderr, exitCode, stdoutKind } = await shell.exec(line, {
-      rawScript: true,
-      signal: ended,
-      ...(stdin && { stdin: Buffer.from(stdin).toString('latin1'), stdinKind: 'bytes' as const }),
-    });
-    if (ended.aborted) return resultOf(EXIT_KILLED, true);
-    // The shell's own message about a line that it cannot parse.
-    if (stdout !== '') onOutput('stdout', bytesOf(stdout, stdoutKind));
-    if (stderr !== '') onOutput('stderr', Buffer.from(stderr, 'utf8'));
-    return resultOf(exitCode);
+    const exit = await runInThread(
+      {
+        ...{ line, name: this.name, user, uid: account.uid, cwd: where, stdin },
+        env: { HOME: account.home, USER: user, LOGNAME: user, PATH: '/usr/local/bin:/usr/bin:/bin', ...env },
+        hasNetwork: this.outside !== undefined,
+      },
+      { fs: this.fs, network: this.outside, onOutput },
+      ended,
+    );
+    return exit === null ? resultOf(EXIT_KILLED, ended.aborted) : resultOf(exit);
   }
 
   async stop(): Promise<void> {
@@ -89,9 +76,3 @@ export class MemoryGuest implements Guest {
 }
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
-
-/** The shell gives bytes as Latin-1 text, unless it marks the output as text. */
-function bytesOf(output: string, kind: string | undefined): Uint8Array {
-  const isBytes = kind === 'bytes' || ![...output].some((character) => character > '\xff');
-  return isBytes ? Buffer.from(output, 'latin1') : Buffer.from(output, 'utf8');
-}

@@ -12,7 +12,7 @@ export interface CallOut {
 
 export interface GuestNetwork {
   call(source: string, target: string, service: string, stdin: Uint8Array): Promise<CallOut>;
-  reach(from: string, destination: Destination): Reach;
+  reach(from: string, destination: Destination): Reach | Promise<Reach>;
 }
 
 /** The network as the host is configured. */
@@ -37,7 +37,7 @@ export function fetchFrom(outside: GuestNetwork, name: string): SecureFetch {
   return async (url) => {
     const { protocol, hostname, port, pathname, search } = new URL(url);
     const number = Number(port || (protocol === 'https:' ? 443 : 80));
-    const found = outside.reach(name, { host: hostname, port: number, protocol: 'tcp' });
+    const found = await outside.reach(name, { host: hostname, port: number, protocol: 'tcp' });
     if (!found.reached) throw new Error(FAILURES[found.why](hostname));
     const body = new TextEncoder().encode(pageOf(hostname, pathname + search));
     return { status: 200, statusText: 'OK', headers: { 'content-type': 'text/plain' }, body, url };

@@ -16,7 +16,10 @@ const REPOSITORY: Readonly<Record<string, { readonly version: string; readonly p
 };
 
 /** Packages come from the network, so a qube without network gets none; and they go into the root, so only root may install. */
-export function aptGet(uid: number, reach: (destination: typeof MIRROR) => Reach): CustomCommand {
+export function aptGet(
+  uid: number,
+  reach: (destination: typeof MIRROR) => Reach | Promise<Reach>,
+): CustomCommand {
   return defineCommand('apt-get', async (words, { fs }) => {
     const [verb, ...names] = words.filter((word) => !word.startsWith('-'));
     const failed = (...lines: string[]) => ({
@@ -32,7 +35,7 @@ export function aptGet(uid: number, reach: (destination: typeof MIRROR) => Reach
     if (verb !== 'update' && verb !== 'install') return failed(`Invalid operation ${verb ?? ''}`);
     if (uid !== 0)
       return failed('Could not open lock file /var/lib/dpkg/lock-frontend - open (13: Permission denied)');
-    const found = reach(MIRROR);
+    const found = await reach(MIRROR);
     if (!found.reached)
       return failed(`Failed to fetch https://${MIRROR.host}/  Connection failed (${found.why})`);
     if (verb === 'update')

@@ -70,14 +70,14 @@ function within(command: CommandNode): readonly StatementNode[] {
 /** The same files except for those two: bytes written to them go to `onOutput`, and they never exist. */
 export function tapped(
   fs: MountableFs,
-  onOutput: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void,
+  onOutput: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => Promise<unknown>,
 ): MountableFs {
   const write =
     (real: MountableFs['writeFile']): MountableFs['writeFile'] =>
     async (path, content, options) => {
       const stream = STREAMS[path];
       if (stream === undefined) return real.call(fs, path, content, options);
-      if (content.length > 0) onOutput(stream, bytesOf(content, options));
+      if (content.length > 0) await onOutput(stream, bytesOf(content, options));
     };
   const taps = { writeFile: write(fs.writeFile), appendFile: write(fs.appendFile) };
   return new Proxy(fs, {

@@ -11,7 +11,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { Tool } from '../../core/api/index.js';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
@@ -19,11 +19,6 @@ import { qmcpdFrom } from '../support/forks.js';
 import { SEED } from '../support/seed.js';
 import { declared, TABLE } from '../tools/table.js';
 import { broken, NARROWED_TOOLS, sessions } from './sessions.js';
-
-vi.mock('just-bash', async (original) => {
-  const { unhardened } = await import('../support/shell.js');
-  return unhardened(await original());
-});
 
 const RUNS = Number(process.env.QMCP_SESSIONS ?? 30);
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { QubeName, REFUSALS, type RefusalCode, Refused } from '../../core/api/index.js';
 import { refusalOf } from '../../core/mcp/results.js';
 import { lazily } from '../../core/ports/values.js';
@@ -9,11 +9,6 @@ import { closePolicy, holdAll, ServiceCalls, useUpCalls } from '../support/inter
 import { timeless } from '../support/timeless.js';
 import { ends } from '../support/waiting.js';
 import { DRAWN, declared, type Entry, type Provoked, TABLE, TROUBLE } from './table.js';
-
-vi.mock('just-bash', async (original) => {
-  const { unhardened } = await import('../support/shell.js');
-  return unhardened(await original());
-});
 
 const TOOLS = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => name as string));
 const { pattern: NAME } = QubeName as unknown as { pattern: string };
