@@ -101,8 +101,8 @@ def _unfinished(root: Path) -> Iterator[Problem]:
 
 
 def _grants(root: Path) -> Iterator[Problem]:
-    for path in sorted((root / grants.DIRECTORY).glob("*.intent")):
-        if grants.read(path.read_bytes()) is None:
+    for path in sorted((root / grants.DIRECTORY).glob("*")):
+        if path.suffix != ".draft" and grants.read(path.read_bytes()) is None:
             fix = "set the tier of its qube again, and remove this file"
             yield Problem("is not a grant that can be read", str(path), fix)
     try:

@@ -93,8 +93,16 @@ def shown(when: float | None) -> str:
 
 async def record(qubesd: Qubesd, root: Path, grant: Grant) -> None:
     """On the disk when this returns."""
-    Journal(root / DIRECTORY).open(grant)
+    _journal(root).open(grant)
     await qubesd.put(grant["qube"], "feature", FEATURE.grant, json.dumps(grant, sort_keys=True))
+
+
+def _journal(root: Path) -> Journal:
+    """A file that cannot be read is set aside: it would keep every other grant from being recorded or revoked."""
+    for path in (root / DIRECTORY).glob("*.intent"):
+        if read(path.read_bytes()) is None:
+            path.rename(path.with_suffix(".unreadable"))
+    return Journal(root / DIRECTORY)
 
 
 async def forget(
@@ -104,7 +112,7 @@ async def forget(
     if not replaced and await qubesd.tags(name) is not None:
         await qubesd.put(name, "feature", FEATURE.grant, None)
     for identity in filter(None, (identity for identity, _ in grants)):
-        Journal(root / DIRECTORY).close(identity)
+        _journal(root).close(identity)
 
 
 # ---- revoking

@@ -203,10 +203,11 @@ def _made_up(rules, worlds, known):
         word for rule in rules for word in (rule.source, rule.target, rule.given.get("target", "*"))
     }
     classes = {"AppVM", "DispVM", *(word[6:] for word in words if word.startswith("@type:"))}
-    tags = {word.rpartition("@tag:")[2] for word in words if "@tag:" in word}
     # One at a time is enough: the rule that decides of a qube with several decides of the one that has what it looks at, too.
-    ours = frozenset().union(*(world.own | world.kinds["stamp"] for world in worlds.values()))
-    foreign = [("AppVM", {tag}) for tag in tags - ours] + [(klass, set()) for klass in classes]
+    tags = {word.rpartition("@tag:")[2] for word in words if "@tag:" in word}.difference(
+        *(world.own | world.kinds["stamp"] for world in worlds.values())
+    )
+    foreign = [("AppVM", {tag}) for tag in tags] + [(klass, set()) for klass in classes]
     system = {"dom0": {"type": "AdminVM", "tags": set(), "kind": "dom0", "world": None}}
 
     def make(name, tags=(), klass="AppVM", state="Running"):

@@ -189,6 +189,17 @@ class WhenItIsOver(Grants):
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
 
+class Unreadable(Grants):
+    def test_a_file_that_is_not_a_grant_keeps_no_other_grant_from_being_given_or_revoked(self):
+        self.give("enroll", "vault", "--world", "ai", "--for", "1h")
+        self.files()[0].write_text("{")
+        self.give()
+        self.over()
+        self.assertEqual(self.expire()[0], 0)
+        self.assertEqual((self.tags("vault"), self.tags()), (set(), {"ai-managed", "ai-exec"}))
+        self.assertIn("is not a grant that can be read", self.admin("check")[1])
+
+
 class KilledInTheMiddle(Grants):
     def killed_everywhere(self, words, prepare, judge):
         """Kill it before each of its calls to qubesd, on a host of its own; then what is left is to be right. Returns how many."""
