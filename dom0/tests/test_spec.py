@@ -27,6 +27,8 @@ OTHER_MEANING = {
 # Numbers that bound nothing: units of time, the greatest port, columns of texts in a format of somebody else's.
 UNITS = {60, 3600, 86400}
 NO_LIMIT = {
+    ("operator/answer.py", 12): "characters of the narrowest column",
+    ("operator/verbs.py", 130): "the exit code of an interrupted command",
     ("operator/answer.py", 31): "a colour",
     ("operator/answer.py", 32): "a colour",
     ("operator/answer.py", 33): "a colour",
