@@ -54,7 +54,8 @@ class Roster:
     async def names(self) -> list[str]:
         """Every name that may be of a world, sorted. Waits while the events are interrupted, or a qube is looked at."""
         async with asyncio.timeout(LIMITS.roster_seconds):
-            await self._caught_up.wait()
+            while not self._caught_up.is_set():  # what woke this call may be past already
+                await self._caught_up.wait()
         if self._looked_for != self.world.kinds:  # what to look for has changed
             nobody = ASKED.set([0])  # how many qubes the host has is charged to no call
             await self._look_around()
