@@ -2,7 +2,7 @@
 unusable: a ceiling that was misspelt must not be a ceiling that is missing. A key that is left out is the least authority."""
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from itertools import compress
 from pathlib import Path
@@ -42,21 +42,26 @@ def _least(keys: Json) -> Json:
 
 
 class World:
-    """The bounded set of qubes its principals may see, and the ceilings over what they may make of it: every key of its table is
-    an attribute. `principals`: name → the plugins whose services it may call. `excluded`: names no call has as its object.
+    """The bounded set of qubes its principals may see, and the ceilings over what they may make of it. `principals`: name → the plugins whose services it may call. `excluded`: names no call has as its object.
     `others`: the names of the other worlds."""
-
-    __getattr__: Callable[[str], Any]  # the keys of its table
 
     def __init__(
         self, name: str, table: Json, excluded: Iterable[str] = (), others: Iterable[str] = ()
     ) -> None:
-        self.__dict__.update(_least(_WORLD) | table)
-        self.name, self.table = name, table
+        self.name, self.table, settings = name, table, _least(_WORLD) | table
+        self.prefix: str = settings["prefix"]
+        self.birth_ceiling: str = settings["birth_ceiling"]
+        self.birth_gateway: str = settings["birth_gateway"]
+        self.gateways: list[str] = settings["gateways"]
+        self.guarded: list[str] = settings["guarded"]
+        self.properties: list[str] = settings["properties"]
+        self.features: list[str] = settings["features"]
+        self.egress: list[Json] = settings["egress"]
+        self.tombstone_days: int = settings["tombstone_days"]
         self.principals = {
             who: frozenset(grant.get("plugins", ())) for who, grant in table["principal"].items()
         }
-        self.budget = _least(_WORLD["budget"]["properties"]) | self.budget
+        self.budget: dict[str, int] = _least(_WORLD["budget"]["properties"]) | settings["budget"]
         self.excluded = frozenset(
             {"dom0", *self.principals, *self.gateways, *self.guarded, *excluded}
         )
