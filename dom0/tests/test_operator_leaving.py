@@ -56,7 +56,7 @@ class Leaving(Dom0):
 
     def test_a_tag_that_changed_while_the_operator_was_asked_is_not_written_over(self):
         def answered(_):
-            self.qubesd.qubes["work"][0].add("ai-tombstone")
+            self.qubesd.qubes["work"][0].add("ai-guard")
             return "yes"
 
         with (
@@ -66,8 +66,21 @@ class Leaving(Dom0):
             code, printed = self.admin("expel", "work")
         self.assertEqual(code, 1)
         self.assertIn("NOT DONE: work was changed meanwhile; run this again", printed)
-        self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-tombstone"})
+        self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-guard"})
         self.assertEqual(self.happened, [])
+
+    def test_an_agent_that_removes_a_qube_does_not_keep_the_operator_from_expelling_it(self):
+        def answered(_):
+            self.qubesd.qubes["work"][0].add("ai-tombstone")
+            return "yes"
+
+        with (
+            mock.patch("sys.stdin.isatty", return_value=True),
+            mock.patch("builtins.input", side_effect=answered),
+        ):
+            code, _ = self.admin("expel", "work")
+        self.assertEqual(code, 0)
+        self.assertEqual(self.tags(), set())
 
     def test_a_membership_that_ends_while_the_qube_runs_keeps_it_closed_until_it_has_halted(self):
         self.qubesd.states["vault"] = "Running"
