@@ -34,7 +34,7 @@ const settingsFor = (version, rules) => ({
 const IN_A_QUBE = /^(guest|examples\/vault\/guest)\//;
 /** Where every parameter and every result has a type. */
 const TYPED =
-  /^(guest|examples\/vault\/guest|sim\/qrexec|scripts|test\/cli|bench|dom0\/(operator|packaging|qmcpd|settings|spec))\/|^dom0\/policy\/(frozen|generate|rules)\.py$/;
+  /^(guest|examples\/vault\/guest|sim\/qrexec|scripts|test\/cli|bench|dom0\/(operator|packaging|policy|qmcpd|settings|spec))\//;
 
 const write = process.argv.includes('--write');
 const [older, newer] = ['py39', 'py311'].map((version) =>

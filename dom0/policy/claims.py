@@ -1,20 +1,22 @@
-"""Does the policy of this host come to what it should? The claims of claims.toml, and a few that take more than a pattern, each
-held against every call there could be.
+"""Checks that the policy of this host gives its guarantees: the claims of claims.toml, and a few that need code.
 
-The host they are held against is made up: for each world a qube of every kind, and one for every tag, class and name that any
-rule of the real one speaks of. So what holds on it holds on the real one, whatever qubes there are."""
+Each claim is checked against every call on an invented host. For each world it has a qube of every kind, and one for every tag,
+class and name that a rule of the real host names. So a claim that holds there holds on the real host, whatever qubes it has."""
 
 import tomllib
 from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qmcpd import invariants
 from qmcpd.errors import Refused
 from qmcpd.qubesd import Qube
+from settings.config import World
+from settings.contracts import Contract
 from spec import NAMES, SERVICE, TIERS
 
-from .rules import ADMINVM, Verdict, concerning, decide, matches
+from .rules import ADMINVM, Policy, Rule, Verdict, concerning, decide, matches
 
 CLAIMS = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))["claim"]
 MISSING, ANYBODY = "no-such-qube", "whoever-asks"
@@ -30,22 +32,28 @@ CONSISTENT = "every contract has its lines in ours, and no line but one that den
 OPENED = {claim["words"]: "opened" for claim in CLAIMS if claim.get("yours")}
 
 
+Entry = dict[
+    str, Any
+]  # a qube of the invented host, as `decide` takes it, with its `kind` and its `world`
+Row = dict[str, str]
+
+
 class Call(NamedTuple):
     """A call that is allowed, or that somebody is asked about, or would be on a name that does not exist. `caller` and `qube` are
-    of the made-up host."""
+    of the invented host."""
 
     source: str
-    caller: dict
+    caller: Entry
     service: str
     target: str
-    qube: dict
+    qube: Entry
     verdict: Verdict
     arrives: str  # as `to` of a claim; or "nowhere"
     missing: Verdict  # of the same call on a name that does not exist
-    excused: dict  # as `but` of a claim: whether it is
+    excused: dict[str, Any]  # as `but` of a claim: whether it is
 
 
-def _pattern(claim):
+def _pattern(claim: Mapping[str, Any]) -> Callable[[Call], bool]:
     return lambda call: (
         call.caller["kind"] in claim["from"]
         and call.arrives in claim.get("to", {call.arrives} - {"nowhere"})
@@ -54,7 +62,7 @@ def _pattern(claim):
     )
 
 
-def _beyond_tier(call):
+def _beyond_tier(call: Call) -> bool:
     """As the kernel judges it: of what policy alone decides, it must be closed here."""
     contract, world, qube = call.excused["granted"], call.caller["world"], call.qube
     asked = (
@@ -73,7 +81,7 @@ def _beyond_tier(call):
     return contract.route == "qube" and call.qube["power_state"] != "Running"
 
 
-def _misplaced_file(call):
+def _misplaced_file(call: Call) -> bool:
     if call.service != SERVICE.copy or call.arrives not in ("peer", "removed", "sink"):
         return False
     world, source, target = call.caller["world"], call.caller, call.qube
@@ -88,7 +96,7 @@ def _misplaced_file(call):
     )
 
 
-def _tells(call):
+def _tells(call: Call) -> bool:
     hidden = call.qube["kind"] == "outside" or call.qube["world"] is not call.caller["world"]
     return (
         call.caller["kind"] != "outside"
@@ -118,7 +126,13 @@ JUDGED = [
 ]
 
 
-def findings(policy, worlds, installed, ours, known):
+def findings(
+    policy: Policy,
+    worlds: Mapping[str, World],
+    installed: Mapping[str, Contract],
+    ours: str,
+    known: Callable[[str], Qube],
+) -> Iterator[Row]:
     """A row for everything that does not read, then one for every claim: `holds`, `asks` where a person decides, `opened` where the
     operator's own lines let somebody in, or `BROKEN`. `ours`: the text of our file. `known`: a qube of the real host, by its name."""
     for where, what in policy.problems:
@@ -135,12 +149,14 @@ def findings(policy, worlds, installed, ours, known):
     found = {words: defaultdict(dict) for _, words, _ in JUDGED} | {
         CONSISTENT: {"allow": _unmatched(policy.rules, worlds, installed, ours)}
     }
-    for call in _calls(policy.rules, _made_up(policy.rules, worlds, known), installed):
+    for call in _calls(policy.rules, _invented(policy.rules, worlds, known), installed):
         for _, words, breaks in JUDGED:
             if breaks(call):
                 decides = call.missing if call.arrives == "nowhere" else call.verdict
                 example = f"{call.service}: {call.source} -> {call.target}"
-                found[words][decides.action].setdefault(example, decides.rule.where)
+                found[words][decides.action].setdefault(
+                    example, decides.rule.where if decides.rule else ""
+                )
     for words, examples in found.items():
         worst = (("allow", OPENED.get(words, "BROKEN")), ("ask", "asks"))
         result, first = next(
@@ -150,11 +166,13 @@ def findings(policy, worlds, installed, ours, known):
         yield _row(result, words, *next(iter(first.items())))
 
 
-def _row(result, claim, example, where):
+def _row(result: str, claim: str, example: str, where: str) -> Row:
     return {"result": result, "claim": claim, "for example": example, "where": where}
 
 
-def _unmatched(rules, worlds, installed, ours):
+def _unmatched(
+    rules: Iterable[Rule], worlds: Mapping[str, World], installed: Mapping[str, Contract], ours: str
+) -> dict[str, str]:
     """`{what has no counterpart: where}`. A contract of a plugin that no principal may use has no lines. A line
     that denies counts for none, and needs none: the operator narrows with it."""
     granted = {
@@ -186,7 +204,9 @@ def _unmatched(rules, worlds, installed, ours):
     }
 
 
-def _kind(worlds, name, klass, tags):
+def _kind(
+    worlds: Mapping[str, World], name: str, klass: str, tags: frozenset[str]
+) -> tuple[str, World | None]:
     """What a qube is, as `from` of a claim, and to which world."""
     for world in worlds.values():
         row = world.membership(klass, tags)["is"]
@@ -197,7 +217,9 @@ def _kind(worlds, name, klass, tags):
     return ("tagged" if any(world.own & tags for world in worlds.values()) else "outside"), None
 
 
-def _made_up(rules, worlds, known):
+def _invented(
+    rules: Iterable[Rule], worlds: Mapping[str, World], known: Callable[[str], Qube]
+) -> dict[str, Entry]:
     """As `decide` takes it; each qube also has its `kind`, as `from` of a claim, and its `world`."""
     words = {
         word for rule in rules for word in (rule.source, rule.target, rule.given.get("target", "*"))
@@ -210,7 +232,9 @@ def _made_up(rules, worlds, known):
     foreign = [("AppVM", {tag}) for tag in tags] + [(klass, set()) for klass in classes]
     system = {"dom0": {"type": "AdminVM", "tags": set(), "kind": "dom0", "world": None}}
 
-    def make(name, tags=(), klass="AppVM", state="Running"):
+    def make(
+        name: str, tags: Collection[str] = (), klass: str = "AppVM", state: str = "Running"
+    ) -> None:
         kind, world = _kind(worlds, name, klass, frozenset(tags))
         system[name] = {
             "type": klass,
@@ -250,7 +274,9 @@ def _made_up(rules, worlds, known):
     return system
 
 
-def _calls(rules, system, installed):
+def _calls(
+    rules: list[Rule], system: dict[str, Entry], installed: Mapping[str, Contract]
+) -> Iterator[Call]:
     services = {(rule.service, rule.argument.lstrip("+*")) for rule in rules if rule.service != "*"}
     services |= {
         (service, "")
@@ -292,7 +318,7 @@ def _calls(rules, system, installed):
                     )
 
 
-def _arrives(system, caller, to):
+def _arrives(system: dict[str, Entry], caller: Entry, to: str | None) -> str:
     if to is None or to in ADMINVM or to.startswith("@"):
         return (
             "nowhere"
@@ -309,7 +335,9 @@ def _arrives(system, caller, to):
     return "peer" if one["kind"] == "member" else one["kind"]
 
 
-def _excused(source, caller, service, installed):
+def _excused(
+    source: str, caller: Entry, service: str, installed: Mapping[str, Contract]
+) -> dict[str, Any]:
     contract, plugins = (
         installed.get(service),
         caller["world"].principals.get(source, ()) if caller["world"] else (),

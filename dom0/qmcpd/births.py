@@ -192,7 +192,7 @@ async def disposable(call: Call, template: Qube) -> dict[str, str]:
         call.assign_name(name, UNDO, unborn)
     birth = Birth(name, template, "DispVM", stamp, netvm, 0, outlets)
     child = await birth.adopt(call)
-    # It has every tag of its template, and is nobody's while it lacks its mark.
+    # It has every tag of its template. Without its mark, no agent reaches it.
     # INVARIANT tags.operator-only
     strip = [["untag", tag] for tag in sorted({world.born, *world.kinds["tier"]})]
     await act(call, name, [*strip, *birth.narrowing(world, {})], UNDO)

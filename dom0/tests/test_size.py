@@ -8,7 +8,7 @@ DOM0 = Path(__file__).parent.parent
 BOUNDS = {
     ("qmcpd", "settings", "spec"): 1748,
     ("operator",): 1381,
-    ("policy",): 381,
+    ("policy",): 386,
     ("packaging",): 307,
 }
 FUNCTION = 30

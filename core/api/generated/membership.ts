@@ -2,20 +2,20 @@
 export const MEMBERSHIP = Object.freeze([
   {
     is: 'elsewhere',
-    words: "it has a tag that means something in another world: nobody's, for both",
+    words: 'it has a tag that means something in another world: no agent of either world reaches it',
     has: ['elsewhere'],
     loses: ['tier', 'disposable'],
   },
   {
     is: 'half-enrolled',
-    words: "it has tags that give authority, and not the umbrella: nobody's",
+    words: 'it has a tag that gives authority, and no umbrella: no agent reaches it',
     has: ['authority'],
     lacks: ['umbrella'],
     loses: ['tier', 'disposable', 'born'],
   },
   {
     is: 'tombstone',
-    words: 'an agent removed it: in reach of nobody until it is restored',
+    words: 'an agent removed it: no agent reaches it until it is restored',
     has: ['umbrella', 'tombstone'],
     known: true,
     boots: true,
@@ -23,7 +23,7 @@ export const MEMBERSHIP = Object.freeze([
   {
     is: 'half-born',
     words:
-      "a disposable whose birth is not finished, or that somebody else made of a template of the world: nobody's",
+      'a disposable whose birth is not finished, or that somebody else made from a template of the world: no agent reaches it',
     class: 'DispVM',
     has: ['umbrella'],
     lacks: ['disposable'],
@@ -31,7 +31,7 @@ export const MEMBERSHIP = Object.freeze([
   },
   {
     is: 'half-born',
-    words: "a principal made it, and its birth is not finished: nobody's",
+    words: 'a principal made it, and its birth is not finished: no agent reaches it',
     not_class: 'DispVM',
     has: ['umbrella', 'stamp'],
     lacks: ['born'],
@@ -41,7 +41,7 @@ export const MEMBERSHIP = Object.freeze([
   },
   {
     is: 'guarded',
-    words: 'an agent may look at it, whatever its tier',
+    words: 'agents may only look at it, whatever its tier',
     has: ['umbrella', 'guard'],
     reach: 'least',
     known: true,
@@ -66,14 +66,14 @@ export const MEMBERSHIP = Object.freeze([
   },
   {
     is: 'sink',
-    words: 'files of the world go into it, and none comes out; no agent sees it',
+    words: 'qubes of the world copy files into it, and none leaves it; no agent sees it',
     not_class: 'DispVM',
     has: ['sink'],
     lacks: ['guard', 'tombstone'],
     boots: true,
   },
   {
-    is: "nobody's",
+    is: 'outside',
     words: 'it has no tag that matters to the world',
   },
 ] as const);

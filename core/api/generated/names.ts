@@ -38,7 +38,7 @@ export const TAGS = Object.freeze({
   },
   tombstone: {
     pattern: '{world}-tombstone',
-    words: 'a qube that an agent removed: in reach of nobody until it is restored',
+    words: 'a qube that an agent removed: no agent reaches it until it is restored',
   },
   guard: {
     pattern: '{world}-guard',
