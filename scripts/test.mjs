@@ -2,7 +2,7 @@
  * Runs all parts of the tests, even when the first one fails, and then lists the failures.
  *
  *     npm test                      everything
- *     npm run test:unit             what is quick: the tests beside the code they test, and those of dom0's Python
+ *     npm run test:unit             what is quick: the tests beside the code they test, and most of dom0's Python
  *
  * The last line is `N passed, N failed`, and the exit code is 1 when any failed.
  */
@@ -23,6 +23,9 @@ const NOT_UNIT = [
   'cli/commands/new.test.ts',
 ];
 
+/** Tests of dom0 that try every call, every order or every step. */
+const LONG_PYTHON = ['test_operator_crash.py', 'test_operator_freeze.py', 'test_policy_claims.py'];
+
 /** By name: vitest takes a folder's name for a part of a path, and `cli` is a part of `test/cli`. */
 export const unitFiles = () =>
   UNIT.flatMap((folder) =>
@@ -30,6 +33,12 @@ export const unitFiles = () =>
       .filter((name) => name.endsWith('.test.ts'))
       .map((name) => join(folder, name)),
   ).filter((file) => !NOT_UNIT.includes(file));
+
+/** The modules, for an interpreter that looks for them in dom0. */
+export const unitPython = () =>
+  readdirSync(join(ROOT, 'dom0/tests'))
+    .filter((name) => /^test_.*\.py$/.test(name) && !LONG_PYTHON.includes(name))
+    .map((name) => `tests.${name.slice(0, -'.py'.length)}`);
 
 /** Vitest, on these files or all; its own report on standard output, and the numbers from a file. */
 async function vitest(words) {
@@ -63,9 +72,15 @@ export function vitestOutcome(status, report) {
 }
 
 /** dom0's tests in Python. They report on standard error, so this does too. */
-async function pythonTests(python) {
-  const words = ['-B', '-m', 'unittest', 'discover', '-s', 'dom0/tests', '-t', 'dom0'];
-  const { status, errors } = await runToEnd(python, words, true);
+async function pythonTests(python, isUnit) {
+  const everything = ['discover', '-s', 'dom0/tests', '-t', 'dom0'];
+  const words = ['-B', '-m', 'unittest', ...(isUnit ? unitPython() : everything)];
+  const { status, errors } = await runToEnd(
+    python,
+    words,
+    true,
+    isUnit ? { PYTHONPATH: join(ROOT, 'dom0') } : {},
+  );
   return pythonOutcome(status, errors);
 }
 
@@ -122,10 +137,11 @@ function time(seconds) {
 }
 
 /** Runs a program on this terminal until it ends. With `captureStderr`, `errors` is its output on standard error. */
-function runToEnd(command, words, captureStderr = false) {
+function runToEnd(command, words, captureStderr = false, env = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, words, {
       cwd: ROOT,
+      env: { ...process.env, ...env },
       stdio: ['inherit', 'inherit', captureStderr ? 'pipe' : 'inherit'],
     });
     let errors = '';
@@ -156,7 +172,7 @@ async function main([which]) {
   const python = (await import('../dist/sim/python.js')).python();
   const outcomes = await runAll([
     ['vitest', () => vitest(which === 'unit' ? unitFiles() : [])],
-    ['Python', () => pythonTests(python)],
+    ['Python', () => pythonTests(python, which === 'unit')],
   ]);
   process.stdout.write(closing(outcomes));
   if (outcomes.some(({ failed }) => failed > 0)) process.exitCode = 1;

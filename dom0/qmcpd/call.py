@@ -20,7 +20,8 @@ Lock = Callable[[Iterable[str]], AbstractAsyncContextManager[None]]
 
 class Call:
     """The caller's world, the qubes in reach, and qubesd cut down to the contract's methods. `judged`: the qubes that the call was let
-    have, as they were then. `checks`: what has to hold at the end, and `at_commit`: what is done then."""
+    have, as they were then. `checks`: what has to hold at the end, and `at_commit`: what is done then. `require_same`: refuses when a person has changed one
+    of these qubes meanwhile."""
 
     def __init__(self, lock: Lock, journal: Journal) -> None:
         self.identity = secrets.token_hex(8)
@@ -41,6 +42,7 @@ class Call:
         self.at_commit: list[Callable[[], Awaitable[object]]] = []
         self.begun = False
         self.asked = [0]  # calls of qubesd, since the budget was charged with them
+        self.require_same: Callable[[], Awaitable[None]] = _NOT_YET
         self.lock, self._journal = lock, journal
 
     def facts(self) -> dict[str, Any]:

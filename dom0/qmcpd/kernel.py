@@ -267,7 +267,7 @@ class Kernel:
     async def _change(self, call: Call, params: Parameters) -> Any:
         """Intent, effect, commit; or everything put right."""
         self.audit.append("intent", durable=True, **call.facts())  # INVARIANT audit.complete
-        call.begun = True
+        call.begun, call.require_same = True, lambda: self._require_same(call)
         try:
             result = await self._run(call, params)
             await self._require_same(call)

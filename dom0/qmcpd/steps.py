@@ -131,6 +131,9 @@ async def power(call: Call, qube: Qube, to: str, timeout: int = LIMITS.shutdown_
         properties = await host.properties(name)
         invariants.require_gateway(call.world, properties["netvm"][0])
         await call.admit(name, budget.running(properties))
+        await (
+            call.require_same()
+        )  # a start of a qube that left the world meanwhile would not be undone
         await act(call, name, [["start"]], [["halt"]] if state == "Halted" else [])
         state = await host.state(name)
         if state != "Running":

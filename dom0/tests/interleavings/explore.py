@@ -174,21 +174,25 @@ def judge(case, machine):
         allowed = {words: one for words, one in allowed.items() if one[1].get("B") == "ok"}
     fits = {words for words, one in allowed.items() if one[0] == now}
     if case.act in TAKES_OUT and not fits:
-        fits = set(cut_off(case.subject, now, allowed))
+        fits = set(cut_off(case, now, allowed))
     if not fits:
         yield "order", nearest(now, allowed)
     elif case.act and in_time(case) and fits <= {"the call, then it"}:
         yield "in-time", "the call did not heed what a person had done before it was over"
 
 
-def cut_off(subject, now, allowed):
+def cut_off(case, now, allowed):
     """Nothing is put right any more in a qube that a person took out. Until then it may have been halted, and some of its properties
-    set: each of these is as in one order or another, and all else as in one of them."""
+    set: each of these is as in one order or another, and all else as in one of them. A start that was the call's next request may
+    still have happened."""
+    subject = case.subject
     if subject not in now:
         return
     seen = [one[0][subject] for one in allowed.values() if subject in one[0]]
     power, properties = ({one[at] for one in seen} for at in (POWER, PROPERTIES))
     mixed = set().union(*properties)
+    if not case.other and b"admin.vm.Start" in asked(case.verb)[case.at]:
+        power.add("Running")
     for words, (there, _, _) in allowed.items():
         parts = list(now[subject])
         if parts[POWER] in power and mixed.issuperset(parts[PROPERTIES]):

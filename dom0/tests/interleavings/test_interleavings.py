@@ -48,6 +48,9 @@ MEETINGS = {
     "a change of a qube that a person guards meanwhile is not committed": Meeting(
         "set rules", "firewall.Set", "guard"
     ),
+    "a qube that a person takes out while its start is admitted is not started": Meeting(
+        "start", "volume.Info", "expel"
+    ),
     "a half-made qube that a person takes out stays, and gets no tier": Meeting(
         "create",
         "property.Set+memory",
