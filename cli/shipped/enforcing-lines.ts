@@ -15,7 +15,7 @@ export interface EnforcingLine {
 
 const MARK = /^(.*?)\s*# INVARIANT ([a-z.-]+)$/;
 
-/** What the row of a table is called that a line is in, or begins. */
+/** The name of the table row that contains a line, or begins at it. */
 const rowAt = (lines: readonly string[], line: number): string => {
   const begins = lines.findLastIndex((each, at) => at <= line && each.startsWith('[['));
   return /^is = "(.*)"/.exec(lines[begins + 1] ?? '')?.[1] ?? '';

@@ -1,7 +1,7 @@
 import { type TObject, type TProperties, type TSchema, Type } from '../vendor/typebox.js';
 import { frozen } from './internal/frozen.js';
 
-/** What a reader of a tool is told of one argument. */
+/** The description of one argument of a tool. */
 export interface Description {
   readonly description: string;
   /** The value that the tool uses when the argument is absent. */

@@ -1,7 +1,7 @@
-"""Where to look for a world's qubes, and what happens to them. A hint and never an authority: whoever is named here is looked at
-afresh. It is kept from events, so that listing a world costs what the world has, whatever else the host has.
+"""Where to look for a world's qubes, and what happens to them. This is a hint and never an authority: qmcpd looks at every qube named
+here again. It follows the events, so that listing a world costs what the world has, whatever else the host has.
 
-A qube that the world's tags open though it is not the world's loses those tags as soon as it is seen: see membership.toml."""
+qmcpd removes tags that open a qube which is not the world's, as soon as it sees them: see membership.toml."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Iterator
@@ -64,8 +64,8 @@ class Roster:
 
     async def _look_around(self) -> None:
         kinds, begun = self.world.kinds, self._journal.births()
-        for name, (klass, state) in (await self._host.list()).items():
-            qube = Qube(name, klass, state, await self._host.tags(name) or frozenset())
+        for name in await self._host.list():
+            qube = await self.look(name)
             if (await self._put_right(qube, begun)).get("known"):
                 self.known.add(name)
             for tag in qube.tags:
@@ -73,18 +73,22 @@ class Roster:
         self._looked_for = kinds
 
     def expect(self, name: str) -> None:
-        """It is coming into being: what is heard of it until the last tag of its birth is our own doing."""
+        """A birth makes it: until the last tag of the birth, its events are our own doing."""
         self.known.add(name)
         self._begun.add(name)
 
     async def _put_right(self, qube: Qube, begun: Collection[str] = ()) -> dict[str, Any]:
-        """What it is to the world. Tags that open it though it is not the world's are taken off, and none is ever given. A birth
-        that was under way when somebody looked ends by itself, in a qube of the world or in none."""
+        """Remove the tags that open a qube which is not the world's; never add one. Returns what it is to the world: a row of
+        membership.toml. A birth in progress is left alone: it ends by itself, in a qube of the world or in none."""
         row = self.world.membership(qube.klass, qube.tags)
         losing = frozenset[str]().union(*(self.world.kinds[kind] for kind in row.get("loses", ())))
         for tag in sorted(losing & qube.tags) if qube.name not in begun else ():
-            say(f"{qube.name} is {row['is']}: {tag} is taken off")
-            await self._host.untag(qube.name, tag)
+            say(f"{qube.name} is {row['is']}; removing {tag}")
+            try:
+                await self._host.untag(qube.address, tag)
+            except AdminError as error:
+                if error.kind != "QubesVMNotFoundError":  # a qube that is gone opens nothing
+                    raise
         return row
 
     def _notice_maker(self, name: str, tag: str) -> None:

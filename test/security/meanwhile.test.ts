@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { deviceOf } from '../../sim/host/populate.js';
 import { qmcpAdmin } from '../../testing/operator.js';
 import { configure, Harness, roomy } from '../support/harness.js';
-import { holdFirst } from '../support/interference.js';
+import { holdFirst, replaceCall } from '../support/interference.js';
 import { Listener } from '../support/listener.js';
 import { eventually, until } from '../support/waiting.js';
 
@@ -65,6 +65,47 @@ describe('the operator takes a qube out', () => {
     expect((await qmcpAdmin(harness.sim.root, 'expel', 'ai-one', '--yes')).code).toBe(0);
     expect((await harness.ask('@adminvm', 'qmcp.spawn.Restore', { qube: 'ai-one' })).code).toBe('not-found');
     expect(await qubes()).not.toContain('ai-one');
+  });
+});
+
+// INVARIANT tags.operator-only
+describe('the operator changes a qube while qmcpd removes a stray tag from it', () => {
+  const make = () => harness.operator('admin.vm.Create.AppVM', 'dom0', 'debian-13', 'name=mine label=red');
+
+  /** Gives `mine` a stray tag. `between` happens after qmcpd has looked at it and before the tag is removed. */
+  async function stray(between: () => Promise<unknown>): Promise<void> {
+    harness = await Harness.start();
+    await make();
+    let removals = 0;
+    const restore = replaceCall(harness.sim, async (request, original) => {
+      if (!Buffer.from(request).toString('latin1').startsWith('admin.vm.tag.Remove+ai-exec dom0 '))
+        return original(request);
+      restore();
+      await between();
+      removals += 1;
+      return original(request);
+    });
+    await give('mine', 'ai-exec');
+    await until(() => removals === 1);
+    // It hears of what happens next at once: no call waits until it follows the events again.
+    await give('personal', 'ai-managed');
+    expect((await harness.ask('personal', 'qmcp.inspect.State')).code).toBe('ok');
+    expect(harness.sim.qmcpd.stderr).not.toContain('trying again');
+  }
+
+  it('qmcpd goes on when the qube is removed at that moment', async () => {
+    await stray(() => harness.operator('admin.vm.Remove', 'mine'));
+    expect(harness.sim.host.find('mine')).toBeUndefined();
+  });
+
+  it('qmcpd takes no tag from another qube that got its name at that moment', async () => {
+    await stray(async () => {
+      await harness.operator('admin.vm.Remove', 'mine');
+      await make();
+      await give('mine', 'ai-managed', 'ai-exec');
+    });
+    expect((await harness.ask('mine', 'qmcp.inspect.State')).code).toBe('ok');
+    expect(harness.qube('mine')!.tags).toEqual(expect.arrayContaining(['ai-managed', 'ai-exec']));
   });
 });
 

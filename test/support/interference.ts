@@ -163,7 +163,7 @@ export class ServiceCalls {
 type Call = SimHost['host']['call'];
 
 /** Replaces qubesd's answers. Requests of an earlier replacement reach this one first. */
-function replaceCall(
+export function replaceCall(
   { host }: SimHost,
   replacement: (request: Uint8Array, original: Call) => ReturnType<Call>,
 ): Restore {
