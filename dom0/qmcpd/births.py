@@ -13,7 +13,7 @@ from settings.config import World
 from spec import FEATURE, LIMITS, NAMES, REFUSAL, TIERS
 
 from . import invariants
-from .budget import Charge, running
+from .budget import Charge, startable, starting
 from .call import Call
 from .effects import act, carry_out, perform
 from .errors import Refused
@@ -104,16 +104,22 @@ async def create(
     network: str = "inherit",
     kind: str = "AppVM",
     memory: int | None = None,
+    maxmem: int | None = None,
     vcpus: int | None = None,
     private_size: int | None = None,
 ) -> None:
+    inherited = await call.host.properties(template.name)
+    if maxmem is None and memory and not startable(inherited, memory=memory):
+        maxmem = memory  # as the platform's own settings do
     wanted = {
         "memory": memory,
-        "maxmem": memory,
+        "maxmem": maxmem,
         "vcpus": vcpus,
         "template_for_dispvms": kind == "DispVMTemplate" or None,
     }
     settings = {key: str(value) for key, value in wanted.items() if value is not None}
+    if maxmem and not startable(inherited, **settings):
+        raise Refused(REFUSAL.conflict, "memory is more than maxmem")
     netvm = "" if network == "none" else invariants.birth_network(call.world, None)
     if private_size is not None and private_size < LIMITS.new_disk_bytes:
         raise Refused(REFUSAL.not_permitted, "a new disk is not smaller than the platform's")
@@ -182,7 +188,7 @@ async def disposable(call: Call, template: Qube) -> dict[str, str]:
         raise Refused(REFUSAL.conflict, "the source is not a disposable template")
     outlets, stamp = await _outlets(call, template), _stamp(call, "disposable_stamp")
     netvm = invariants.birth_network(world, outlets[0])
-    await call.admit(call.identity, running(properties)._replace(qubes=1), birth=True)
+    await call.admit(call.identity, starting(properties)._replace(qubes=1), birth=True)
     # Another one, of whatever tier, is not what is to be undone.
     unborn = (stamp, *sorted(world.kinds["disposable"]))
     # While a disposable has no name, it is its principal's only one.

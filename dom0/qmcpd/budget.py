@@ -41,6 +41,21 @@ def running(properties: Properties) -> Charge:
     return Charge(running=1, memory=max(memory, most), vcpus=vcpus)
 
 
+def startable(properties: Properties, **changed: Any) -> bool:
+    """Whether the platform starts a qube with these properties: its memory is at most its maxmem, of which 0 is no limit."""
+    memory, most = (
+        int(changed.get(key) or properties.get(key, ("0",))[0] or 0) for key in ("memory", "maxmem")
+    )
+    return not 0 < most < memory
+
+
+def starting(properties: Properties) -> Charge:
+    """What a start takes. The platform's refusal would not say why. With devices of the host, which take `hvm`, maxmem does not count."""
+    if properties["virt_mode"][0] != "hvm" and not startable(properties):
+        raise Refused(REFUSAL.conflict, "memory is more than maxmem")
+    return running(properties)
+
+
 class Names(Protocol):
     """A roster, or what takes its place in the operator's command."""
 

@@ -133,8 +133,7 @@ def is_same(intent: Intent, qube: Qube) -> bool:
 def concerns(intent: Intent, qube: Qube) -> bool:
     """Whether a qube is still what an intent is about: the same qube, of the same world, and not born yet if it is about a birth."""
     _, *marks = intent["unborn"] or [None]
-    still = is_same(intent, qube) and intent["umbrella"] in qube.tags
-    return still and qube.tags.isdisjoint(marks)
+    return is_same(intent, qube) and intent["umbrella"] in qube.tags and qube.tags.isdisjoint(marks)
 
 
 async def settle(host: Qubesd, intent: Intent, names: Iterable[str]) -> tuple[bool, list[str]]:

@@ -134,8 +134,9 @@ class Qubesd:
 
     async def list(self, dest: str = "dom0") -> dict[str, tuple[str, str]]:
         """`{name: (class, state)}` of every qube, or of one; of none when there is no such qube."""
-        listed = await self.listed(dest)
-        return {name: (klass, state) for name, (klass, state, _) in listed.items()}
+        return {
+            name: (klass, state) for name, (klass, state, _) in (await self.listed(dest)).items()
+        }
 
     async def listed(self, dest: str) -> dict[str, tuple[str, str, str]]:
         """`{name: (class, state, uuid)}`. Up to 4.2 the uuid is empty here, and only a property."""
@@ -165,13 +166,14 @@ class Qubesd:
 
     async def properties(self, name: str, method: str = "admin.vm.property.GetAll") -> Properties:
         """`{property: (value, is it the default)}`; an unset qube is the empty string."""
-        lines = _lines(await self.call(method, name))
         return {
             key: (
                 re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value),
                 default == "default=True",
             )
-            for key, default, _, value in (line.split(" ", 3) for line in lines)
+            for key, default, _, value in (
+                line.split(" ", 3) for line in _lines(await self.call(method, name))
+            )
         }
 
     async def volume(self, name: str, volume: str = "private") -> dict[str, str]:

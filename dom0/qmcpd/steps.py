@@ -23,7 +23,6 @@ Reply = dict[str, Any]
 
 async def list_qubes(call: Call) -> Reply:
     """As many qubesd calls as the roster has names: a host's other qubes cost nothing and so show in nothing."""
-    there = [await call.roster.look(name) for name in await call.roster.names()]
     return {
         "prefix": call.world.prefix,
         "qubes": [
@@ -32,7 +31,7 @@ async def list_qubes(call: Call) -> Reply:
                 "class": qube.klass,
                 "state": NAMES.power_state.get(qube.state, NAMES.unknown_state),
             }
-            for qube in there
+            for qube in [await call.roster.look(name) for name in await call.roster.names()]
             if invariants.reach(call.world, qube)
         ],
     }
@@ -130,7 +129,7 @@ async def power(call: Call, qube: Qube, to: str, timeout: int = LIMITS.shutdown_
     if to == "running":
         properties = await host.properties(name)
         invariants.require_gateway(call.world, properties["netvm"][0])
-        await call.admit(name, budget.running(properties))
+        await call.admit(name, budget.starting(properties))
         await (
             call.require_same()
         )  # a start of a qube that left the world meanwhile would not be undone
@@ -169,6 +168,8 @@ async def set_properties(call: Call, qube: Qube, **values: str | int) -> None:
     if not set(new) <= {"label"} and await call.host.state(qube.name) != "Halted":
         # INVARIANT budget.hard
         raise Refused(REFUSAL.conflict, "the qube is not halted")
+    if {"memory", "maxmem"} & set(new) and not budget.startable(old, **new):
+        raise Refused(REFUSAL.conflict, "memory is more than maxmem")
     undo = [
         ["swap", "property", key, value, None if old[key][1] else old[key][0]]
         for key, value in new.items()

@@ -22,6 +22,7 @@ test.each([
   ['half a megabyte', { memory: 400.5 }],
   ['no memory at all', { memory: 0 }],
   ['true for a number', { vcpus: true }],
+  ['more memory than the most', { memory: 5000, maxmem: 4000 }],
 ])('qube_set never asks dom0 for %s', async (_what, properties) => {
   const tools = await toolsOf(inspect, dom0);
   expect(await tools.call('qube_set', { qube: 'ai-one', properties })).toBe('invalid-request');

@@ -1,12 +1,20 @@
-import { definePlugin, defineTool, describedInput, NoParams, QubeName, Type } from '../../core/api/index.js';
+import {
+  definePlugin,
+  defineTool,
+  describedInput,
+  invalidAt,
+  NoParams,
+  QubeName,
+  Type,
+} from '../../core/api/index.js';
 import { PROMPTS } from './prompts.js';
 import { RESOURCES } from './resources.js';
 import { featureSet, list, set, state } from './services.js';
 
 const Properties = describedInput(set.params.properties, {
   label: 'its colour',
-  memory: 'its initial memory in MiB',
-  maxmem: 'the most memory it may get, in MiB',
+  memory: 'its initial memory in MiB, at most maxmem',
+  maxmem: 'the most memory it may get, in MiB, at least memory',
   vcpus: 'its number of virtual CPUs',
   default_user: 'the user that runs its programs',
 });
@@ -59,7 +67,12 @@ export default definePlugin({
       output: set.reply,
       uses: { set },
       upholds: set.invariants,
-      run: ({ set }, { qube, properties }, { signal }) => set(qube, properties, signal),
+      run: ({ set }, { qube, properties }, { signal }) => {
+        const { memory, maxmem } = properties;
+        if (memory && maxmem && memory > maxmem)
+          throw invalidAt('/properties/memory', 'must be at most maxmem');
+        return set(qube, properties, signal);
+      },
     }),
     defineTool({
       name: 'qube_feature_set',

@@ -1,4 +1,12 @@
-import { definePlugin, defineTool, describedInput, LIMITS, QubeName, Type } from '../../core/api/index.js';
+import {
+  definePlugin,
+  defineTool,
+  describedInput,
+  invalidAt,
+  LIMITS,
+  QubeName,
+  Type,
+} from '../../core/api/index.js';
 import * as spawn from './services.js';
 
 const oneQube = (what: string) => describedInput({ qube: QubeName }, { qube: what });
@@ -57,6 +65,8 @@ export default definePlugin({
         label: { description: 'its colour', default: 'red' },
         network: { description: 'the network of your world, or none', default: 'inherit' },
         memory: 'its initial memory in MiB; by default that of the template',
+        maxmem:
+          'the most memory it may get, in MiB, at least memory; by default that of the template, or memory if that is more',
         vcpus: 'its number of virtual CPUs; by default that of the template',
         private_size: 'the size of its private disk in bytes; 2 GiB by default',
         start: { description: 'start it, too', default: false },
@@ -64,7 +74,11 @@ export default definePlugin({
       output: spawn.create.reply,
       uses: { create: spawn.create },
       upholds: spawn.create.invariants,
-      run: ({ create }, input, { signal }) => create(input, signal),
+      run: ({ create }, input, { signal }) => {
+        if (input.memory && input.maxmem && input.memory > input.maxmem)
+          throw invalidAt('/memory', 'must be at most maxmem');
+        return create(input, signal);
+      },
     }),
     defineTool({
       name: 'qube_clone',

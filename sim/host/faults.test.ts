@@ -81,6 +81,25 @@ describe('a fault', () => {
     expect(await ask('admin.vm.Start', 'vault')).toEqual(ok);
   });
 
+  test('a qube with more memory than its maxmem does not start, until one of the two is set', async () => {
+    for (const [name, value] of [
+      ['maxmem', '5000'],
+      ['maxmem', '0'],
+      ['memory', '4000'],
+    ] as const) {
+      const { host, ask } = demo();
+      await ask('admin.vm.property.Set', 'vault', { argument: 'memory', payload: '5000' });
+      expect(await ask('admin.vm.Start', 'vault')).toMatchObject({
+        kind: 'error',
+        type: 'QubesException',
+        message: expect.stringMatching(/^Start failed: XML error: maximum memory size must be equal/),
+      });
+      expect(host.qube('vault')?.state).toBe('Halted');
+      await ask('admin.vm.property.Set', 'vault', { argument: name, payload: value });
+      expect(await ask('admin.vm.Start', 'vault')).toEqual(ok);
+    }
+  });
+
   test('a network qube that cannot start prevents the start of its client', async () => {
     const { host, ask } = demo();
     for (const name of ['personal', 'work', 'mcp-control', 'sys-ai-net', 'sys-firewall'])

@@ -106,11 +106,23 @@ async function spawn(host: HostState, qube: Qube): Promise<void> {
   host.announce(qube, 'domain-pre-spawn', { start_guid: true });
   const failure = host.faults.takeStart(qube.name, 'hypervisor');
   if (failure !== undefined) throw new StartFailed(failure);
+  requireMemory(host, qube);
   qube.power = 'Running';
   qube.usable = false;
   qube.xid = host.nextXid();
   qube.startTime = host.now();
   resetRuntime(host, qube);
+}
+
+/** libvirt defines no domain that starts with more memory than its most. With devices of the host, its most is what it starts with. */
+function requireMemory(host: HostState, qube: Qube): void {
+  const hasHardware =
+    host.property(qube, 'virt_mode') === 'hvm' && (qube.devices.assigned.get('pci')?.length ?? 0) > 0;
+  const most = Number(host.property(qube, 'maxmem'));
+  if (!hasHardware && most > 0 && Number(host.property(qube, 'memory')) > most)
+    throw new StartFailed(
+      'XML error: maximum memory size must be equal or greater than the actual memory size',
+    );
 }
 
 async function boot(host: HostState, qube: Qube): Promise<void> {

@@ -117,3 +117,65 @@ describe('a feature', () => {
     expect((await harness.call('ai-one', 'qmcp.inspect.State')).stdout).not.toContain('vault');
   });
 });
+
+describe('memory and maxmem', () => {
+  const start = async (name: string) => (await harness.ask(name, 'qmcp.spawn.Start')).code;
+  const spawn = async (name: string, more: object) =>
+    (await harness.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian', ...more })).code;
+  const memoryOf = (name: string) => {
+    const { memory, maxmem } = harness.qube(name)!.properties;
+    return [memory, maxmem];
+  };
+
+  it('memory above maxmem is refused, with the value that a qube has or the one of the same call', async () => {
+    await harness.close();
+    harness = await Harness.start({
+      prepare: (root) => {
+        roomy(root);
+        configure(root, { properties: '["memory", "maxmem", "label"]' });
+      },
+    });
+    await spawn('ai-one', {});
+    const before = harness.truth();
+    expect(await set({ memory: 5000 })).toEqual({ code: 'conflict' });
+    expect(await set({ maxmem: 100 })).toEqual({ code: 'conflict' });
+    expect(await set({ memory: 900, maxmem: 800 })).toEqual({ code: 'conflict' });
+    expect(harness.truth()).toBe(before);
+    expect((await set({ memory: 5000, maxmem: 5000 })).code).toBe('ok');
+    expect(await start('ai-one')).toBe('ok');
+    await harness.ask('ai-one', 'qmcp.spawn.Kill');
+    // The operator set a value for which the platform starts nothing: other properties can be set, and these two only to better ones.
+    await harness.operator('admin.vm.property.Set', 'ai-one', 'maxmem', '400');
+    expect((await set({ label: 'blue' })).code).toBe('ok');
+    expect(await set({ memory: 600 })).toEqual({ code: 'conflict' });
+    expect((await set({ memory: 300 })).code).toBe('ok');
+    await harness.operator('admin.vm.property.Set', 'ai-one', 'maxmem', '0');
+    expect((await set({ memory: 9000 })).code).toBe('ok');
+  });
+
+  it('a qube that the platform would not start for its memory is a conflict, and is asked for nothing', async () => {
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    for (const name of ['ai-one', 'ai-dvm'])
+      await harness.operator('admin.vm.property.Set', name, 'memory', '5000');
+    const before = harness.truth();
+    expect(await start('ai-one')).toBe('conflict');
+    expect((await harness.ask('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' })).code).toBe(
+      'conflict',
+    );
+    expect(harness.truth()).toBe(before);
+  });
+
+  it('a new qube gets the memory that was asked for, and as its most what its template has, unless that is less', async () => {
+    expect(await spawn('ai-small', { memory: 1000 })).toBe('ok');
+    expect(memoryOf('ai-small')).toEqual(['1000', '4000']);
+    expect(await spawn('ai-large', { memory: 5000 })).toBe('ok');
+    expect(memoryOf('ai-large')).toEqual(['5000', '5000']);
+    expect(await spawn('ai-fixed', { memory: 500, maxmem: 600 })).toBe('ok');
+    expect(memoryOf('ai-fixed')).toEqual(['500', '600']);
+    const before = harness.truth();
+    expect(await spawn('ai-never', { memory: 700, maxmem: 600 })).toBe('conflict');
+    expect(await spawn('ai-never', { maxmem: 100 })).toBe('conflict');
+    expect(harness.truth()).toBe(before);
+    for (const name of ['ai-small', 'ai-large', 'ai-fixed']) expect(await start(name)).toBe('ok');
+  });
+});

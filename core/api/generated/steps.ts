@@ -99,6 +99,7 @@ export const STEPS = Object.freeze({
       'network?': 'network',
       'kind?': 'kind',
       'memory?': 'memory',
+      'maxmem?': 'memory',
       'vcpus?': 'vcpus',
       'private_size?': 'size',
     },
