@@ -13,7 +13,7 @@ export interface Row {
   readonly class?: string;
   readonly not_class?: string;
   readonly reach?: 'tags' | 'least';
-  readonly known?: true;
+  readonly belongs?: true;
   readonly boots?: true;
   readonly loses?: readonly string[];
 }

@@ -60,8 +60,8 @@ export class WorldTags {
 
   /** Whether it belongs to the world in any way: as a member, removed, or half created. */
   isRelated(qube: QubeSnapshot): boolean {
-    const { known } = this.membership.of(qube.class, qube.tags);
-    return (known === true || this.isMadeByWorld(qube)) && !this.excluded.has(qube.name);
+    const { belongs } = this.membership.of(qube.class, qube.tags);
+    return (belongs === true || this.isMadeByWorld(qube)) && !this.excluded.has(qube.name);
   }
 
   /** The tier at which an agent has it; undefined when its tags give it to none. */
@@ -90,7 +90,7 @@ export class WorldTags {
   /** What the world uses, counted like dom0's budget gate. */
   usage({ qubes }: HostSnapshot): Omit<BudgetSnapshot, 'private_size'> {
     const made = qubes.filter(
-      (qube) => this.isMadeByWorld(qube) && this.membership.of(qube.class, qube.tags).known,
+      (qube) => this.isMadeByWorld(qube) && this.membership.of(qube.class, qube.tags).belongs,
     );
     const up = qubes.filter((qube) => (made.includes(qube) || this.inScope(qube)) && !isDown(qube));
     const sum = (some: readonly QubeSnapshot[], of: (qube: QubeSnapshot) => number) =>
@@ -113,8 +113,8 @@ export function isDown({ state }: QubeSnapshot): boolean {
 
 /** The qubes that are only in the second snapshot. */
 export function createdQubes(before: HostSnapshot, after: HostSnapshot): QubeSnapshot[] {
-  const known = new Set(before.qubes.map(({ name }) => name));
-  return after.qubes.filter(({ name }) => !known.has(name));
+  const names = new Set(before.qubes.map(({ name }) => name));
+  return after.qubes.filter(({ name }) => !names.has(name));
 }
 
 /** The qubes in both snapshots, before and after. */

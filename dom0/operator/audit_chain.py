@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from qmcpd import wire
+from qmcpd import messages
 from qmcpd.audit import GENESIS, digest
 
 PATHS = ("var/log/qmcp/audit.log", "var/log/qmcp/operator/audit.log")  # qmcpd's, the operator's
@@ -134,6 +134,6 @@ def _as_written(entry: Entry, line: bytes) -> bool:
     """Compare byte for byte: a line with a repeated key parses to the same entry, but was not written by us."""
     body = {key: value for key, value in entry.items() if key != "hash"}
     try:
-        return wire.canonical(entry) + b"\n" == line and digest(body) == entry.get("hash")
+        return messages.canonical(entry) + b"\n" == line and digest(body) == entry.get("hash")
     except (ValueError, RecursionError):
         return False

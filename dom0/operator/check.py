@@ -116,7 +116,7 @@ def _grants(root: Path) -> Iterator[Problem]:
 
 def _freeze(root: Path) -> Iterator[Problem]:
     """What is frozen, whatever qmcp.toml says."""
-    for name in sorted(freezing.known(root)):
+    for name in sorted(freezing.all_sources(root)):
         if freezing.is_frozen(root, name):
             yield Problem("frozen", f"world {name}", f"qmcp-admin thaw {name}, when that is over")
     if policy_admin.in_force(root, frozen.FILE) != freezing.policy(root):

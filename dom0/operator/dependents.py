@@ -15,8 +15,8 @@ async def outside(
     found: dict[str, list[str]] = {}
     for other in sorted(set(await qubesd.list()) - {"dom0", name}):
         qube = await qubesd.look(other)
-        known = world.membership(qube.klass, qube.tags).get("known")
-        if known and other not in world.excluded:
+        belongs = world.membership(qube.klass, qube.tags).get("belongs")
+        if belongs and other not in world.excluded:
             continue
         for key, (value, _) in (await qubesd.properties(other)).items():
             if value == name and key in NAMES.uses:

@@ -109,7 +109,7 @@ def allowed(root: Path) -> Iterator[str]:
         yield from frozen.openings(root, closed, names)
 
 
-def known(root: Path) -> Sources:
+def all_sources(root: Path) -> Sources:
     """Every world there is or was: by qmcp.toml, if it can be used, and by the installed files."""
     paths = [root / path for path in frozen.WRITTEN if (root / path).exists()]
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
@@ -140,7 +140,7 @@ def _at_once(options: Options, do: Callable[[], list[str]]) -> Answer:
 def _require_world(root: Path, world: str, failure: str) -> None:
     """A name that nothing here knows is refused: freezing it would freeze nothing. All worlds need no name that can be read."""
     try:
-        names = {*known(root), *_flags(root)} if world != EVERY_WORLD else {world}
+        names = {*all_sources(root), *_flags(root)} if world != EVERY_WORLD else {world}
     except OSError as problem:
         stop(f"{failure}: {problem}; to freeze all worlds: qmcp-admin freeze")
     if world not in names:
@@ -166,7 +166,7 @@ def _frozen(root: Path) -> Sources:
     flags = _flags(root)
     return {
         name: those
-        for name, those in (known(root) if flags else {}).items()
+        for name, those in (all_sources(root) if flags else {}).items()
         if flags & {name, EVERY_WORLD}
     }
 
@@ -184,7 +184,7 @@ def _names_with(root: Path, tags: set[str]) -> set[str] | None:
 
 async def _stop_qubes(options: Options, report: Report) -> list[str]:
     """Returns what could not be stopped, and reports what still runs."""
-    sources, qubesd = known(options.root), open_qubesd(options.root)
+    sources, qubesd = all_sources(options.root), open_qubesd(options.root)
     principals = frozenset[str]().union(*sources.values())
     running = [
         (world, qube)
@@ -227,7 +227,7 @@ async def _stop(qubesd: Qubesd, options: Options, world: str, qube: Qube) -> lis
 
 async def _resume(root: Path, report: Report) -> list[str]:
     """Undo what a freeze did to qubes of worlds that are thawed. A person who changed or expelled one meanwhile wins."""
-    sources, qubesd, wrong = known(root), open_qubesd(root), []
+    sources, qubesd, wrong = all_sources(root), open_qubesd(root), []
     for identity, record in reversed(stopped(root)):
         name = record["qube"]
         if is_frozen(root, record["world"]):

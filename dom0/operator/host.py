@@ -86,7 +86,7 @@ async def members(qubesd: Qubesd, worlds: Worlds) -> list[Member]:
     for name in sorted(await qubesd.list()):
         qube = await qubesd.look(name)
         for world in worlds.values():
-            if world.membership(qube.klass, qube.tags).get("known"):
+            if world.membership(qube.klass, qube.tags).get("belongs"):
                 when = await entombed(qubesd, name)
                 found.append(Member(name, world, qube.klass, qube.state, qube.tags, when))
     return found

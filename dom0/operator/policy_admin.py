@@ -61,12 +61,12 @@ def _strays(root: Path, worlds: dict[str, World]) -> list[Row]:
 def findings(root: Path, worlds: dict[str, World], installed: Installed, ours: str) -> list[Row]:
     """Of the whole policy of this host, with this text as ours."""
 
-    def known(name: str) -> Qube:
+    def look(name: str) -> Qube:
         there = (root / SOCKET_OF_QUBESD).exists()
         return run(open_qubesd(root).look(name)) if there else Qube(name, "", "", frozenset())
 
     texts = {NAME: ours, Path(frozen.FILE).name: freezing.policy(root)}
-    return list(claims.findings(Policy(root, texts), worlds, installed, ours, known))
+    return list(claims.findings(Policy(root, texts), worlds, installed, ours, look))
 
 
 def install(options: Options) -> Answer:

@@ -78,11 +78,11 @@ class Parser(argparse.ArgumentParser):
         options = [
             argument["name"] for argument in TABLE["argument"].values() if "name" in argument
         ]
-        known = [*TABLE["verb"], *options]
+        words = [*TABLE["verb"], *options]
         wrong = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
         if wrong:
             message = message.partition(" (choose from")[0]
-            choices = {word for one in known for word in (one, *one.split())} | {*TIERS}
+            choices = {word for one in words for word in (one, *one.split())} | {*TIERS}
             near = difflib.get_close_matches(wrong[1] or wrong[2], sorted(choices), 1)
             message += f"; did you mean {near[0]}?" if near else "; see --help"
         super().error(message)

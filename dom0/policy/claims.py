@@ -131,10 +131,10 @@ def findings(
     worlds: Mapping[str, World],
     installed: Mapping[str, Contract],
     ours: str,
-    known: Callable[[str], Qube],
+    look: Callable[[str], Qube],
 ) -> Iterator[Row]:
     """A row for everything that does not read, then one for every claim: `holds`, `asks` where a person decides, `opened` where the
-    operator's own lines let somebody in, or `BROKEN`. `ours`: the text of our file. `known`: a qube of the real host, by its name."""
+    operator's own lines let somebody in, or `BROKEN`. `ours`: the text of our file. `look`: a qube of the real host, by its name."""
     for where, what in policy.problems:
         yield _row(
             "BROKEN",
@@ -149,7 +149,7 @@ def findings(
     found = {words: defaultdict(dict) for _, words, _ in JUDGED} | {
         CONSISTENT: {"allow": _unmatched(policy.rules, worlds, installed, ours)}
     }
-    for call in _calls(policy.rules, _invented(policy.rules, worlds, known), installed):
+    for call in _calls(policy.rules, _invented(policy.rules, worlds, look), installed):
         for _, words, breaks in JUDGED:
             if breaks(call):
                 decides = call.missing if call.arrives == "nowhere" else call.verdict
@@ -218,7 +218,7 @@ def _kind(
 
 
 def _invented(
-    rules: Iterable[Rule], worlds: Mapping[str, World], known: Callable[[str], Qube]
+    rules: Iterable[Rule], worlds: Mapping[str, World], look: Callable[[str], Qube]
 ) -> dict[str, Entry]:
     """As `decide` takes it; each qube also has its `kind`, as `from` of a claim, and its `world`."""
     words = {
@@ -269,7 +269,7 @@ def _invented(
         if not word.startswith(("*", "@t", "@a", "@default", "@dispvm:@"))
     } - {"@dispvm"}
     for name in named.union(*(world.excluded for world in worlds.values())) - {*system, *ADMINVM}:
-        make(name, known(name).tags, known(name).klass or "AppVM")
+        make(name, look(name).tags, look(name).klass or "AppVM")
     make(ANYBODY)
     return system
 

@@ -1,5 +1,5 @@
-"""The daemon: a qrexec socket service. One connection is one call: descriptor, NUL, payload, end of file, one line back, or a line
-an event."""
+"""The daemon: a qrexec socket service. One connection is one call. It brings the descriptor, a NUL and the payload, and ends with end
+of file; the answer is one line, or one line for each event."""
 
 import argparse
 import asyncio
@@ -31,7 +31,7 @@ class Daemon:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._open: Counter[str] = Counter()
-        self._calls: set[asyncio.Task[None]] = set()  # a task lives while somebody holds it
+        self._calls: set[asyncio.Task[None]] = set()  # asyncio itself keeps no reference to a task
 
     async def serve(self, listener: socket.socket) -> None:
         """Never returns. It takes one connection at a time, so that calls in progress advance between any two of them."""
@@ -49,7 +49,7 @@ class Daemon:
             await asyncio.sleep(0)
 
     async def call(self, peer: socket.socket) -> None:
-        """qrexec writes the descriptor itself, at once. From then on, the connection counts for the caller that it names."""
+        """qrexec writes the descriptor itself, at once. From then on, the connection counts against the caller in the descriptor."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LIMITS.connection_seconds
         with peer, contextlib.suppress(OSError, TimeoutError):
@@ -62,7 +62,7 @@ class Daemon:
                         async for line in lines:
                             async with asyncio.timeout(LIMITS.connection_seconds):
                                 await loop.sock_sendall(peer, line)
-                else:  # closed at once, the caller could connect again at once
+                else:  # if this closed at once, the caller could connect again at once
                     await asyncio.sleep(LIMITS.refused_connection_seconds)
 
     @contextlib.contextmanager
@@ -75,7 +75,7 @@ class Daemon:
 
 
 async def _receive_header(peer: socket.socket, deadline: float) -> tuple[bytes, bytes]:
-    """`(descriptor, the bytes that came with it)`. The descriptor is empty when there is none within the limit."""
+    """`(descriptor, the bytes read after it)`. The descriptor is empty if none ends within the limit."""
     untrusted = b""
     while b"\0" not in untrusted and len(untrusted) <= LIMITS.descriptor_bytes:
         async with asyncio.timeout_at(deadline):
@@ -88,7 +88,7 @@ async def _receive_header(peer: socket.socket, deadline: float) -> tuple[bytes, 
 
 
 async def _receive_payload(peer: socket.socket, untrusted: bytes, deadline: float) -> bytes | None:
-    """Everything up to end of file, and at most a few bytes beyond the limit. None when the caller does not end in time."""
+    """Everything up to end of file; reading stops just above the limit. None if the caller does not end in time."""
     try:
         async with asyncio.timeout_at(deadline):
             while len(untrusted) <= LIMITS.request_bytes and (
@@ -102,7 +102,7 @@ async def _receive_payload(peer: socket.socket, untrusted: bytes, deadline: floa
 
 def _listener(path: Path) -> socket.socket:
     if os.environ.get("LISTEN_PID") == str(os.getpid()):
-        listener = socket.socket(fileno=3)  # the first that systemd hands over
+        listener = socket.socket(fileno=3)  # the first socket that systemd passes
     else:
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
@@ -115,7 +115,8 @@ def _listener(path: Path) -> socket.socket:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="qmcpd", description="Carries out what a world's principals may ask of dom0."
+        prog="qmcpd",
+        description="Carries out the calls that the principals of a world make to dom0.",
     )
     parser.add_argument(
         "--root", type=Path, default=Path("/"), help="where etc, run and var are (default: /)"
@@ -126,14 +127,12 @@ async def main() -> None:
     options = parser.parse_args()
     qubesd = Qubesd(str(options.qubesd or options.root / "run/qubesd.sock"))
     journal = Journal(options.root / "var/lib/qmcp/journal")
-    known = roster.Rosters(qubesd.limited(roster.METHODS), journal)
-    settings = Settings(options.root, known.look_for)
+    rosters = roster.Rosters(qubesd.limited(roster.METHODS), journal)
+    settings = Settings(options.root, rosters.look_for)
     log = AuditLog(options.root / "var/log/qmcp/audit.log")
-    kernel = Kernel(settings, qubesd, known, journal, log)
+    kernel = Kernel(settings, qubesd, rosters, journal, log)
     await kernel.settle_unfinished()
-    housekeeper = asyncio.create_task(
-        kernel.retry_unfinished()
-    )  # a task lives while somebody holds it
+    retrying = asyncio.create_task(kernel.retry_unfinished())
     listener = _listener(options.root / "run/qmcp/qmcpd.sock")
     server = asyncio.create_task(Daemon(kernel).serve(listener))
     stop = asyncio.Event()
@@ -141,7 +140,7 @@ async def main() -> None:
     say("ready")
     await stop.wait()
     server.cancel()
-    housekeeper.cancel()
+    retrying.cancel()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The audit log: one JSON object a line, each holding the hash of the one before, so that no line can be taken out or
-changed unseen. Names of services and qubes are logged; values and payloads never."""
+"""The audit log: one JSON object a line. Each holds the hash of the line before it, so nobody can remove or change a line unnoticed.
+The log has the names of services and qubes, and never values or payloads."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from spec import LIMITS
 
-from . import wire
+from . import messages
 
 GENESIS = "0" * 64
 
@@ -22,11 +22,11 @@ class AuditLog:
         self._seq, self._last = self._tail()
 
     def append(self, kind: str, durable: bool = False, **facts: object) -> None:
-        """Write one line; `durable` waits until it is on the disk. Raises OSError when it cannot be written."""
+        """Write one line; with `durable`, wait until the disk has it. Raises OSError if the line cannot be written."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = {"seq": self._seq + 1, "time": now, "kind": kind, **facts, "prev": self._last}
         entry["hash"] = digest(entry)
-        line = wire.canonical(entry) + b"\n"
+        line = messages.canonical(entry) + b"\n"
         if os.fstat(self._fd).st_size + len(line) > LIMITS.audit_file_bytes:
             self._put_aside()
         if os.write(self._fd, line) != len(line):
@@ -40,14 +40,14 @@ class AuditLog:
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
     def _put_aside(self) -> None:
-        """Under the number of its last line. The next file begins with the hash of that line, and so cannot be taken for the first."""
+        """Rename the file to the number of its last line. The next file begins with the hash of that line, so it cannot pass for the first."""
         os.fsync(self._fd)
         os.rename(self._path, self._path.with_name(f"audit-{self._seq:012}.log"))
         os.close(self._fd)
         self._open()
 
     def _tail(self) -> tuple[int, str]:
-        """Sequence number and hash of the last whole line. A line cut by a crash was never acted on: it goes."""
+        """Sequence number and hash of the last complete line. Nothing followed from a line that a crash cut, so it is removed."""
         end, aside = self._cut_partial_line(), sorted(self._path.parent.glob("audit-*.log"))
         if not end and not aside:
             return 0, GENESIS
@@ -72,5 +72,5 @@ class AuditLog:
 
 
 def digest(entry: dict[str, Any]) -> str:
-    """Hex SHA-256 of an entry without its own hash."""
-    return hashlib.sha256(wire.canonical(entry)).hexdigest()
+    """Hex SHA-256 of an entry, its own hash left out."""
+    return hashlib.sha256(messages.canonical(entry)).hexdigest()

@@ -1,7 +1,7 @@
-"""How a qube of a world comes into being, ends, and comes back.
+"""How the qubes of a world are made, removed and restored.
 
-Every birth has the same shape: qubesd makes the qube in the principal's name, so that it is stamped from the start; it is narrowed and
-read back; and only at the commit, when its source was judged again, it gets its tier and its mark, which make it one of the world's.
+Every birth has the same shape. qubesd makes the qube in the principal's name, so the qube has a stamp from the start. qmcpd narrows it
+and reads it back. Only at the commit, after its source was judged again, the qube gets the tags that make it one of the world's.
 """
 
 import time
@@ -25,7 +25,7 @@ Outlets = tuple[str, str | None]
 
 
 async def _outlets(call: Call, qube: Qube) -> Outlets:
-    """What a qube can reach: its network, and its outbound rules."""
+    """A qube's network and its outbound rules: together, they limit what it can reach."""
     properties = await call.host.properties(qube.name)
     return properties["netvm"][0], await call.host.get(qube.name, "firewall")
 
@@ -36,8 +36,8 @@ class Birth(NamedTuple):
     kind: str
     stamp: str
     netvm: str
-    disk: int  # bytes that outlive it
-    outlets: Outlets | None = None  # of the source, when the child has the same
+    disk: int  # bytes of disk that stay while it is halted
+    outlets: Outlets | None = None  # of the source, if the child gets the same ones
 
     def narrowing(self, world: World, settings: dict[str, str]) -> list[Operation]:
         properties = {
@@ -54,14 +54,14 @@ class Birth(NamedTuple):
         ]
 
     def marks(self, world: World) -> list[str]:
-        """The tags that end the birth: the last one makes it one of the world's. A disposable's says its tier, too."""
+        """The tags that end the birth; the last one makes the qube one of the world's. The tag of a disposable also names its tier."""
         tier = invariants.birth_tier(world, self.source)
         if self.kind == "DispVM":
             return [world.tag("disposable", tier)]
         return [*([world.tag("tier", tier)] if tier != TIERS[0] else []), world.born]
 
     async def adopt(self, call: Call) -> Qube:
-        """From here on its name means the qube that was made, and no other that gets the name."""
+        """Check that qubesd made the qube with the principal's stamp. From here on, its name means this very qube."""
         child = await call.host.look(self.name)
         # INVARIANT birth.tagged-before-named
         if not {call.world.umbrella, self.stamp} <= child.tags:
@@ -86,7 +86,7 @@ class Birth(NamedTuple):
         )
         if self.disk and int((await call.host.volume(self.name))["size"]) != self.disk:
             raise Refused(REFUSAL.failed, "the new disk does not have its size")
-        # in reach of the steps that follow as it will be
+        # The steps that follow may use it with the tags that it will have.
         call.qubes[self.name] = child._replace(tags=tags | {*self.marks(call.world)})
         call.roster.expect(self.name)
 
@@ -163,8 +163,8 @@ async def _birth(
     settings: dict[str, str],
     volume: Sequence[Operation],
 ) -> None:
-    # Asked first, so that undoing this birth can never take a qube that was there before. A name that no call may act on is taken, also
-    # while no qube has it: by the principal's own name, qubesd says so.
+    # Look first, so that an undo of this birth never removes a qube that was there before. A name that no call may act on counts as
+    # taken, even if no qube has it: a look at the principal itself costs the same, and finds a qube.
     is_excluded = birth.name in call.world.excluded
     if await call.host.tags(call.principal if is_excluded else birth.name) is not None:
         raise Refused(REFUSAL.name_taken, "a qube has this name already, or no call may act on it")
@@ -181,7 +181,7 @@ async def _birth(
 
 
 async def disposable(call: Call, template: Qube) -> dict[str, str]:
-    """Made and started: what does not run is of no use, and may be gone at any time."""
+    """Make a disposable and start it: qubesd may remove one that does not run at any time."""
     host, world = call.host, call.world
     properties = await host.properties(template.name)
     if properties.get("template_for_dispvms", ("",))[0] != "True":
@@ -189,31 +189,31 @@ async def disposable(call: Call, template: Qube) -> dict[str, str]:
     outlets, stamp = await _outlets(call, template), _stamp(call, "disposable_stamp")
     netvm = invariants.birth_network(world, outlets[0])
     await call.admit(call.identity, starting(properties)._replace(qubes=1), birth=True)
-    # Another one, of whatever tier, is not what is to be undone.
+    # An undo leaves every disposable whose birth is finished, at any tier.
     unborn = (stamp, *sorted(world.kinds["disposable"]))
-    # While a disposable has no name, it is its principal's only one.
+    # Each principal makes one disposable at a time, so the one without a name can be found.
     async with call.lock([f"?{stamp}"]):
         call.intend("", UNDO, unborn=unborn)
         name = await host.create_disposable(template.name, call.principal)
         call.assign_name(name, UNDO, unborn)
     birth = Birth(name, template, "DispVM", stamp, netvm, 0, outlets)
     child = await birth.adopt(call)
-    # It has every tag of its template. Without its mark, no agent reaches it.
+    # It got every tag of its template. Until it has its own tag, no agent reaches it.
     # INVARIANT tags.operator-only
     strip = [["untag", tag] for tag in sorted({world.born, *world.kinds["tier"]})]
     await act(call, name, [*strip, *birth.narrowing(world, {})], UNDO)
     await birth.read_back(call, child)
-    if await host.state(name) != "Running":  # one that qubesd had ready is
+    if await host.state(name) != "Running":  # a preloaded one runs already
         await act(call, name, [["start"]], [])
     return {"name": name}
 
 
-# ---- end, and return
+# ---- removal and restoration
 
 
 async def entomb(call: Call, qube: Qube) -> dict[str, str]:
-    """Halt and mark. What it may be is left to its tags, so that one the operator takes meanwhile is taken for good. A disposable
-    has nothing to keep."""
+    """Halt the qube and hide it with a tombstone. Its other tags stay, so a tag that the operator removes meanwhile stays removed. A
+    disposable has nothing to keep, and is removed."""
     end, leave, world = UNDO, [], call.world
     if (await call.host.list(qube.name))[qube.name][0] != "DispVM":
         now = str(int(time.time()))
@@ -229,8 +229,8 @@ async def entomb(call: Call, qube: Qube) -> dict[str, str]:
 
 
 async def restore(call: Call, qube: Qube) -> dict[str, str]:
-    """Back to what it is by the tags it has now: the mark that hides it goes, and nothing is given. It goes at the commit, and is
-    never put back: if it is gone, the qube is restored, whoever took it off."""
+    """Remove the tombstone; the qube is then what its other tags make it. This gives no tag. The tombstone is removed at the commit and
+    never put back: a qube without it is restored, whoever removed it."""
     tombstone, when = (
         call.world.tombstone,
         await call.host.get(qube.name, "feature", FEATURE.entombed),

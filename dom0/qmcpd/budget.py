@@ -1,5 +1,5 @@
-"""What a world may use, and what it does. Usage is what qubesd says of the world's qubes, and, for a call that is under way,
-at least what it was admitted with: so no interleaving of calls goes beyond a limit."""
+"""A world's limits, and its usage. Usage is what qubesd says of the world's qubes. A call in progress counts with at least what it was
+admitted with, so no order of calls exceeds a limit."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from .errors import Refused
 from .journal import Intent
 from .qubesd import Properties, Qubesd
 
-# Seconds over which a rate is counted.
+# The window of each rate, in seconds.
 RATES = {"calls_per_minute": 60, "creates_per_hour": 3600}
 
 
@@ -24,7 +24,7 @@ def _most(one: "Charge", other: "Charge") -> "Charge":
 
 
 class Charge(NamedTuple):
-    """What one qube uses: bytes of disk, MiB of memory. A disposable has no disk of its own; a removed qube still has."""
+    """What one qube uses: bytes of disk, MiB of memory. A disposable has no disk of its own; a removed qube keeps its disk."""
 
     qubes: int = 0
     disk: int = 0
@@ -34,7 +34,7 @@ class Charge(NamedTuple):
 
 
 def running(properties: Properties) -> Charge:
-    """What a qube uses while it runs."""
+    """What a qube with these properties uses while it runs."""
     memory, most, vcpus = (
         int(properties.get(key, ("0",))[0] or 0) for key in ("memory", "maxmem", "vcpus")
     )
@@ -57,7 +57,7 @@ def starting(properties: Properties) -> Charge:
 
 
 class Names(Protocol):
-    """A roster, or what takes its place in the operator's command."""
+    """A roster, or its equivalent in the operator's command."""
 
     world: Any
 
@@ -65,8 +65,8 @@ class Names(Protocol):
 
 
 class Budget:
-    """One world's; its roster knows its qubes, and what the configuration says of it now. `unfinished`: `[(id, intent)]` of calls
-    that were interrupted."""
+    """The budget of one world. `roster` lists its qubes and has its current settings. `unfinished` returns `[(id, intent)]` of
+    interrupted calls."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Budget:
         self._admitted: dict[str, Charge] = {}
         self._peaks: dict[str, Charge] = {}
         self._times: dict[str, deque[float]] = {line: deque() for line in RATES}
-        self._calls = self.consecutive_rejections = 0  # the latter in a row, for being too many
+        self._calls = self.consecutive_rejections = 0  # rejections by the rate, in a row
         self._one_by_one = asyncio.Lock()
 
     @contextmanager
@@ -103,7 +103,7 @@ class Budget:
         self._times[line].append(time.monotonic())
 
     def charge(self, asked: list[int]) -> None:
-        """What a call has asked of qubesd, beyond the first few, counts as further calls: qubesd's time is every world's."""
+        """Count a call again for every so many requests it made to qubesd, because all worlds share qubesd's time."""
         calls, asked[0] = divmod(asked[0], LIMITS.admin_calls)
         left = self._roster.world.budget["calls_per_minute"] - self._counted("calls_per_minute")
         self._times["calls_per_minute"].extend([time.monotonic()] * min(calls, left))
@@ -115,7 +115,7 @@ class Budget:
         return len(times)
 
     async def admit(self, key: str, charge: Charge) -> None:
-        """Hold this for the qube until `release`, or refuse. `key` is its name, or anything else while it has none."""
+        """Reserve a charge for a qube until `release`, or refuse. `key` is the qube's name; before it has one, any other text."""
         async with self._one_by_one:
             usage = await self._usage()
             before = _total(usage)
@@ -141,7 +141,7 @@ class Budget:
             self._peaks[key] = self._admitted.pop(key, Charge())
 
     async def status(self) -> dict[str, dict[str, int]]:
-        """Exactly what the gate goes by: `{line: {used, limit, left}}`."""
+        """The numbers that `admit` and `count` use: `{line: {used, limit, left}}`."""
         # INVARIANT budget.numbers-private
         used = _total(await self._usage())._asdict() | {line: self._counted(line) for line in RATES}
         used |= {"concurrent_calls": self._calls, "private_size": 0}
@@ -151,8 +151,8 @@ class Budget:
         }
 
     async def _usage(self) -> dict[str, Charge]:
-        """`{name: Charge}`. What is held is read first: a call that ends meanwhile is then seen in one place or the other. A call
-        that was interrupted holds what it was admitted with until qubesd cannot carry out any more what it was asked."""
+        """`{name: Charge}`. This reads the reserved charges first: a call that ends meanwhile then counts in one place or the other. An
+        interrupted call keeps its charge as long as qubesd may still carry out its requests."""
         held = dict(self._admitted)
         for identity, intent in self._unfinished():
             if (
@@ -168,14 +168,14 @@ class Budget:
 
     async def _charge(self, name: str) -> Charge:
         qube, up = await self._host.look(name), Charge()
-        known = self._roster.world.membership(qube.klass, qube.tags).get("known")
-        made = known and invariants.is_made_by(self._roster.world, qube)
+        belongs = self._roster.world.membership(qube.klass, qube.tags).get("belongs")
+        made = belongs and invariants.is_made_by(self._roster.world, qube)
         if not qube.klass or not (made or invariants.reach(self._roster.world, qube)):
             return Charge()
         if qube.state not in (
             "Halted",
             "Crashed",
-        ):  # it has what it was started with, whatever is said of it meanwhile
+        ):  # it keeps what it was started with, whatever its properties say since
             up = _most(running(await self._host.properties(name)), self._peaks.get(name, up))
         self._peaks[name] = up
         disk = (

@@ -1,4 +1,4 @@
-"""What is known of one call, from its first byte to its outcome."""
+"""The state of one call, from its first byte to its outcome."""
 
 import secrets
 import time
@@ -14,14 +14,14 @@ from .journal import Intent, Journal, Operation
 from .qubesd import Qube, Qubesd
 from .roster import Roster
 
-_NOT_YET: Any = None  # what the kernel finds out as the call goes on
+_NOT_YET: Any = None  # the kernel sets these as the call advances
 Lock = Callable[[Iterable[str]], AbstractAsyncContextManager[None]]
 
 
 class Call:
-    """The caller's world, the qubes in reach, and qubesd cut down to the contract's methods. `judged`: the qubes that the call was let
-    have, as they were then. `checks`: what has to hold at the end, and `at_commit`: what is done then. `require_same`: refuses when a person has changed one
-    of these qubes meanwhile."""
+    """The caller's world, the qubes in reach, and qubesd limited to the contract's methods. `judged`: the qubes that the kernel let the
+    call use, as they were then. `checks`: conditions that must hold at the commit. `at_commit`: the actions of the commit.
+    `require_same`: refuses if a person has changed one of these qubes meanwhile."""
 
     def __init__(self, lock: Lock, journal: Journal) -> None:
         self.identity = secrets.token_hex(8)
@@ -41,7 +41,7 @@ class Call:
         self.checks: list[Callable[[], Awaitable[object]]] = []
         self.at_commit: list[Callable[[], Awaitable[object]]] = []
         self.begun = False
-        self.asked = [0]  # calls of qubesd, since the budget was charged with them
+        self.asked = [0]  # requests to qubesd that the budget has not counted yet
         self.require_same: Callable[[], Awaitable[None]] = _NOT_YET
         self.lock, self._journal = lock, journal
 
@@ -63,8 +63,8 @@ class Call:
         unborn: Sequence[str] | None = None,
         charge: Charge | None = None,
     ) -> None:
-        """Journal an intent: `undo` is done if the call is not committed, `leave` instead on a qube that is not of the world any
-        more. `unborn`, of a birth: its stamp, and the marks of a birth that is finished. `charge`: what it was admitted with."""
+        """Journal an intent. If the call is not committed, qmcpd carries out `undo`, or `leave` on a qube that has left the world.
+        `unborn`: for a birth, its stamp, and the tags that a finished birth has. `charge`: what the budget admitted."""
         intent = {
             "call": self.identity,
             "world": self.world.name,
@@ -80,7 +80,7 @@ class Call:
         self.intents[self._journal.open(intent)] = intent
 
     def assign_name(self, name: str, undo: Sequence[Operation], unborn: Sequence[str]) -> None:
-        """A disposable has no name until qubesd says it."""
+        """Replace the intent of a disposable without a name: qubesd has now chosen the name."""
         nameless = [one for one, intent in self.intents.items() if unborn == intent["unborn"]]
         self.intend(name, undo, unborn=unborn)
         for identity in nameless:

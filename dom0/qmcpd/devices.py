@@ -1,4 +1,4 @@
-"""Devices between qubes of the world: both ends are in reach, at full tier, or there is no device."""
+"""Devices between qubes of the world. A call needs the tier `full` on both ends of a device."""
 
 from spec import LIMITS, NAMES, REFUSAL
 
@@ -10,7 +10,7 @@ from .qubesd import Qube
 
 
 async def list_devices(call: Call, qube: Qube) -> dict[str, list[dict[str, object]]]:
-    """What a qube offers, and what it uses; the other end of either by name only where the caller may see it."""
+    """The devices that a qube offers or uses. The other end has its name only if the caller may see that qube."""
     host, world, found = call.host, call.world, []
     for devclass in NAMES.device_classes:
         offered = await host.devices("Available", qube.name, devclass)
@@ -24,7 +24,7 @@ async def list_devices(call: Call, qube: Qube) -> dict[str, list[dict[str, objec
                     "device": port,
                     "attached": backend is not None,
                     "backend": invariants.redact(world, backend, end) if backend else qube.name,
-                    # the backend's own words, and it may be anybody's
+                    # The backend writes this text, and the backend of an attached device may be outside the world.
                     "description": "".join(c for c in described if " " <= c <= "~")[
                         : LIMITS.device_text
                     ]
@@ -52,5 +52,5 @@ async def attach(
 
 
 async def detach(call: Call, qube: Qube, backend: Qube, device: str, devclass: str) -> None:
-    """This is one request, so it needs no undo."""
+    """Detaching is one request, so it needs no undo."""
     await act(call, qube.name, [["detach", devclass, backend.name, device]], [])

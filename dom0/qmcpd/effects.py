@@ -1,7 +1,7 @@
-"""Changes of a qube, as data: an effect is a list of operations, and its intent holds the list that undoes it, or that completes it
+"""Changes of a qube, as data. An effect is a list of operations. Its intent holds the operations that undo it, or that complete it
 towards less authority. The journal has the intent before the first operation, so a crash needs no code of its own.
 
-An operation is `[a key of OPERATIONS, argument, ...]`; the qube is left out.
+An operation is `[key of OPERATIONS, argument, ...]`, without the qube.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from .qubesd import Qube, Qubesd
 async def swap(
     host: Qubesd, name: str, kind: str, key: str, ours: str | None, to: str | None
 ) -> str | None:
-    """Where there is what the call wrote or found, write the other value. Any third value is somebody else's, and stays."""
+    """Write `to` if the value is still `ours`. Any third value is from somebody else, and stays."""
     if kind == "property":
         value, is_default = (await host.properties(name))[key]
         now = None if is_default and None in (ours, to) else value
@@ -31,7 +31,7 @@ async def swap(
 async def detach_ours(
     host: Qubesd, name: str, devclass: str, backend: str, port: str, read_only: bool
 ) -> str | None:
-    """Not a device that is attached in another way than the call attached it: somebody else did that since."""
+    """Detach the device if it is still attached as the call attached it. Otherwise somebody else attached it since."""
     attached = await host.devices("Attached", name, devclass)
     if (backend, port, not read_only) in [(one[0], one[1], one[3]) for one in attached]:
         return f"{devclass} device"
@@ -39,8 +39,8 @@ async def detach_ours(
 
 
 async def mark(host: Qubesd, name: str, tag: str, umbrella: str) -> None:
-    """Write a tag that only a qube of the world has, and read it back. If somebody takes the qube out of its world at this moment, the
-    tag comes off again."""
+    """Write a tag that only qubes of the world have, and read it back. If somebody takes the qube out of the world at this moment, remove
+    the tag again."""
     await host.tag(name, tag)
     if not {tag, umbrella} <= (await host.tags(name) or frozenset()):
         await host.untag(name, tag)
@@ -48,13 +48,13 @@ async def mark(host: Qubesd, name: str, tag: str, umbrella: str) -> None:
 
 
 async def match_tombstone(host: Qubesd, name: str, tombstone: str, when: str) -> str | None:
-    """A removed qube has the time of its removal, and any other qube has none. No tag is written: what a person did to the tags stays."""
+    """Make the time of removal match the tombstone: set if the qube has one, absent if not. The tags stay as a person left them."""
     removed = tombstone in (await host.tags(name) or ())
     values = (None, when) if removed else (when, None)
     return await swap(host, name, "feature", FEATURE.entombed, *values)
 
 
-# An operation returns what it left as it is, because somebody else changed it since.
+# Every operation returns the name of a value that it left alone because somebody else has changed it, or None.
 OPERATIONS: dict[str, Callable[..., Awaitable[str | None]]] = {
     "put": lambda host, *words: host.put(*words),
     "tag": lambda host, *words: host.tag(*words),
@@ -74,13 +74,13 @@ OPERATIONS: dict[str, Callable[..., Awaitable[str | None]]] = {
 
 
 async def perform(host: Qubesd, name: str, operations: Iterable[Operation]) -> list[str]:
-    """Returns what was left as it is, in words."""
+    """Carry out operations. Returns a sentence for each value that was left alone."""
     kept = [await OPERATIONS[one](host, name, *arguments) for one, *arguments in operations]
     return [f"somebody has changed its {one} since" for one in kept if one]
 
 
 async def carry_out(host: Qubesd, name: str, operations: Sequence[Operation]) -> None:
-    """All of them; then read back what they wrote."""
+    """Carry out operations, then read back what they wrote."""
     await perform(host, name, operations)
     tags = await host.tags(name) or frozenset()
     properties = (
@@ -117,28 +117,28 @@ async def act(
     undo: Sequence[Operation],
     leave: Sequence[Operation] = (),
 ) -> None:
-    """Intent, effect, read back. Without an undo there is no intent: it is one request, which qubesd carries out or not. A qube that
-    the same call makes has an intent already, and needs no other."""
+    """Journal the intent, carry out the effect, read it back. Without `undo` there is no intent: the effect is then one request, which
+    qubesd carries out or not. A qube that the same call makes has an intent already."""
     if undo and not any(one["qube"] == name and one["unborn"] for one in call.intents.values()):
         call.intend(name, undo, leave)
     await carry_out(call.host, name, do)
 
 
 def is_same(intent: Intent, qube: Qube) -> bool:
-    """Of a birth it is enough that the qube has the stamp of its principal: nobody else makes a qube with that."""
+    """Whether it is the qube of the intent. For a birth, the stamp of the principal is enough: nobody else makes qubes with it."""
     stamp, *_ = intent["unborn"] or [None]
     return stamp in qube.tags if stamp else intent["uuid"] == qube.uuid
 
 
 def concerns(intent: Intent, qube: Qube) -> bool:
-    """Whether a qube is still what an intent is about: the same qube, of the same world, and not born yet if it is about a birth."""
+    """Whether an intent still applies to a qube: it is the same qube, in the same world, and a birth is not finished."""
     _, *marks = intent["unborn"] or [None]
     return is_same(intent, qube) and intent["umbrella"] in qube.tags and qube.tags.isdisjoint(marks)
 
 
 async def settle(host: Qubesd, intent: Intent, names: Iterable[str]) -> tuple[bool, list[str]]:
-    """Undo, on those of these qubes that the intent is about; look before each operation, because a person may have taken the qube
-    over. Returns whether the qube with the intent's name is there, and in words what was left as it is."""
+    """Undo an intent on those of the named qubes that it applies to. Look before each operation, because a person may have taken the
+    qube over. Returns whether the qube with the intent's name exists, and a sentence for each value that was left alone."""
     there, kept = False, []
     for name in names:
         for operation in intent["undo"]:
@@ -153,7 +153,7 @@ async def settle(host: Qubesd, intent: Intent, names: Iterable[str]) -> tuple[bo
 
 
 async def _leave(host: Qubesd, intent: Intent, qube: Qube) -> list[str]:
-    """A qube that left the world keeps nothing that only qubes of the world have. Another one of its name is not touched."""
+    """Remove from a qube that left the world what only qubes of the world have. Leave another qube with its name alone."""
     if not qube.klass or qube.name != intent["qube"]:
         return []
     if not is_same(intent, qube):

@@ -1,7 +1,7 @@
-"""Outbound rules: as agents and the operator write them, as qubesd keeps them, and whether one is within another.
+"""Outbound rules: the form that agents and the operator write, the form that qubesd keeps, and whether one rule covers another.
 
-A rule is `{"to": …, "protocol": …, "ports": …}`: `to` is `*`, `dns` (the resolvers of the network), an address, a network or a
-host name; without a protocol it is any, without ports all. What no rule lets through is dropped.
+A rule is `{"to": …, "protocol": …, "ports": …}`. `to` is `*`, `dns` (the resolvers of the network), an address, a network or a
+host name. Without a protocol, a rule allows every protocol; without ports, every port. Everything that no rule allows is dropped.
 """
 
 from collections.abc import Iterable
@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from settings.rules import HOST, is_rule, network_of, ports_of
 
 Rule = dict[str, str]
-EVERYTHING = "action=accept\n"  # qubesd's rules of a qube whose rules nobody has set
+EVERYTHING = "action=accept\n"  # the rules of a qube for which nobody has set any
 
 
 def covers(ceiling: Rule, rule: Rule) -> bool:
-    """Whatever the rule lets through, this one rule of the ceiling does too."""
+    """Whether this one rule of the ceiling allows everything that the rule allows."""
     outer, inner = ceiling["to"], rule["to"]
     around, within = network_of(outer), network_of(inner)
     if around and within:
-        # pyright does not see that two networks of one version are of one class
+        # pyright does not infer that two networks of the same version have the same class
         reaches = around.version == within.version and within.subnet_of(around)  # pyright: ignore
     else:
         reaches = outer in ("*", inner) or (
@@ -35,12 +35,12 @@ def covers(ceiling: Rule, rule: Rule) -> bool:
 def _ports(rule: Rule) -> tuple[int, int]:
     ports = ports_of(rule)
     if ports is None:
-        raise ValueError("a rule with ports that are no range")
+        raise ValueError("the ports of a rule are not a range")
     return ports
 
 
 def to_firewall(rules: Iterable[Rule]) -> str:
-    """The rules as qubesd writes them, with the final drop."""
+    """The rules in the form of qubesd, with the final drop."""
     lines = []
     for rule in rules:
         words, to, network = ["action=accept"], rule["to"], network_of(rule["to"])
@@ -55,7 +55,7 @@ def to_firewall(rules: Iterable[Rule]) -> str:
 
 
 def from_firewall(text: str) -> list[Rule] | None:
-    """The rules, or None for a firewall that is not of our making."""
+    """The rules, or None for a firewall that `to_firewall` cannot have made."""
     *lines, last = text.splitlines() or [""]
     rules = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""Refusals: their codes are the closed list of `spec/refusals.toml`. Anything else that reaches the edge is answered `failed`."""
+"""Refusals and messages. `spec/refusals.toml` lists every code; for any other exception, the caller gets `failed`."""
 
 import sys
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class Refused(Exception):
-    """A call that does not happen. `data` may hold only the caller's own words. `why` is for the audit log: the caller never sees it."""
+    """A refused call. `data` may hold only the caller's own words. `why` is for the audit log; the caller never sees it."""
 
     def __init__(self, code: str, why: str = "", **data: object) -> None:
         super().__init__(code)
@@ -14,8 +14,7 @@ class Refused(Exception):
 
 
 class Misconfigured(Exception):
-    """A file of the operator's that cannot be used: which, the path of the key in it, what was expected. `qmcp-admin check`
-    finds the line."""
+    """An unusable file of the operator: its path, the key in it, and the value that was expected. `qmcp-admin check` finds the line."""
 
     def __init__(self, path: Path, key: Sequence[str | int], message: str) -> None:
         super().__init__(
@@ -25,5 +24,5 @@ class Misconfigured(Exception):
 
 
 def say(words: str) -> None:
-    """For the operator: on standard error, which systemd keeps."""
+    """Tell the operator, on standard error: systemd writes it to the system journal."""
     print(f"qmcpd: {words}", file=sys.stderr, flush=True)

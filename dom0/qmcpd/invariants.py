@@ -1,7 +1,7 @@
-"""The statements that hold whatever an agent does, each enforced by a line marked `# INVARIANT id`.
+"""The statements that hold whatever an agent does. A line marked `# INVARIANT id` enforces each of them.
 
-The checks are plain functions of the world and of what qubesd said; the kernel and the steps call them, so that no
-contract can leave one out. `spec/invariants.toml` has the statements.
+The checks are plain functions of the world and of what qubesd said. The kernel and the steps call them, so no contract can omit one.
+`spec/invariants.toml` has the statements.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,41 +16,41 @@ from .egress import Rule
 from .errors import Refused
 from .qubesd import Properties, Qube
 
-# ---- who may be seen, and what of them: a Qube, or whatever has the name, the class and the tags of one
+# ---- visibility: `qube` is a Qube, or any object with a name, a class and tags
 
 
 def reach(world: World, qube: Any) -> str | None:
-    """The tier at which an agent has it, None when no agent does: by its tags and class, and whatever those are by its name."""
+    """The tier at which agents may use a qube, or None. Its tags and class decide; the names that `excluded` lists are never in reach."""
     tier = world.reach(qube.klass, qube.tags)
     return None if qube.name in world.excluded else tier  # INVARIANT scope.self-excluded
 
 
 def is_made_by(world: World, qube: Any) -> bool:
-    """Made by one of the world's principals: qubesd stamps that, and lets no qube write the stamp."""
+    """Whether a principal of the world made it. qubesd itself writes that stamp, and no qube can."""
     return not world.kinds["stamp"].isdisjoint(qube.tags)
 
 
 def is_source(world: World, qube: Qube) -> bool:
-    """A template that the operator gave to build on. A child reads what is in it, whatever its own tier, and changes nothing of it."""
+    """Whether the operator lets the world build on this template. A child can read its contents at any tier, and cannot change them."""
     given = qube.klass == "TemplateVM" and world.source in qube.tags
     given &= world.guard not in qube.tags  # INVARIANT tiers.no-escalation
     return given
 
 
 def require_reach(
-    world: World, qube: Qube, capability: str, known: bool, as_source: bool = False
+    world: World, qube: Qube, capability: str, is_listed: bool, as_source: bool = False
 ) -> None:
-    """One refusal for missing, out of scope, under tier, guarded and tombstoned, after the same work for each. Instead of one
-    whose name is not known to the world, it is another. `as_source`: it is only built on."""
+    """Refuse a qube that is missing, out of scope, below the tier, guarded or tombstoned: each with the same code, after the same work.
+    If the roster does not list the name (`is_listed`), the caller passes another qube. `as_source`: the call only builds on it."""
     tier = reach(world, qube)
     if is_source(world, qube) and as_source:
         capability = TIERS[0]
     within = tier is not None
-    within &= known  # INVARIANT scope.existence-hidden
+    within &= is_listed  # INVARIANT scope.existence-hidden
     # INVARIANT tiers.no-escalation
     within &= TIERS.index(tier or TIERS[0]) >= TIERS.index(capability)
-    reasons = (  # all of them each time: the work tells of none
-        (not known, "the world has no such qube"),
+    reasons = (  # compute all of them each time, so that the work does not tell which one holds
+        (not is_listed, "the world has no such qube"),
         (qube.name in world.excluded, "no call may act on this qube, whatever its tags are"),
         (
             tier is None,
@@ -63,23 +63,23 @@ def require_reach(
         raise Refused(REFUSAL.not_found, why)
 
 
-def require_tombstone(world: World, qube: Qube, known: bool) -> None:
-    """Of those the world removed, the only ones it can name."""
+def require_tombstone(world: World, qube: Qube, is_listed: bool) -> None:
+    """Refuse every qube but those that the world has removed."""
     removed = world.membership(qube.klass, qube.tags)["is"] == "tombstone"
-    if not (known and removed and qube.name not in world.excluded):
+    if not (is_listed and removed and qube.name not in world.excluded):
         raise Refused(REFUSAL.not_found, "the world has no such removed qube")
 
 
 def standing(world: World, qube: Qube) -> tuple[str, str | None, bool, frozenset[str]]:
-    """All that a call may go by: which qube it is, the tier at which an agent has it, and its restrictions. The tombstone is left
-    out: a call may be what sets it, or takes it off."""
+    """Everything that decides what a call may do with a qube: its identity, its tier for agents, and its restrictions. The tombstone is
+    left out, because the call itself may set or remove it."""
     tags = qube.tags - {world.tombstone}
     now = qube._replace(tags=tags)
     return qube.uuid, reach(world, now), is_source(world, now), tags & world.restrictions
 
 
 def redact(world: World, name: str, qube: Qube | None) -> str | None:
-    """A qube's name as a value: itself when the caller may see it, null for none, else one constant."""
+    """A qube's name in a reply: the name if the caller may see the qube, null if there is none, else one constant."""
     if not name:
         return None
     visible = name in world.gateways or (qube and reach(world, qube))
@@ -97,8 +97,8 @@ def require_namespace(world: World, untrusted_name: Any) -> None:
 
 
 def birth_tier(world: World, source: Qube) -> str:
-    """A child is at most at its source's tier, and never above the world's birth ceiling; that of a template given to build on, at
-    the ceiling."""
+    """The lower of the source's tier and the world's birth ceiling. The child of a template that agents may only build on gets the
+    ceiling."""
     most = TIERS[-1] if is_source(world, source) else reach(world, source) or TIERS[0]
     return min(most, world.birth_ceiling, key=TIERS.index)  # INVARIANT tiers.no-escalation
 
@@ -108,7 +108,7 @@ def birth_restrictions(world: World, source_tags: frozenset[str]) -> list[str]:
 
 
 def birth_network(world: World, source_network: str | None) -> str:
-    """On its workload source's network, none included; a template's own is never inherited (None: the birth gateway)."""
+    """The network of the source, which may be none. For a template, `source_network` is None: the child gets the birth gateway."""
     # INVARIANT birth.egress-inherited
     network = world.birth_gateway if source_network is None else source_network
     require_gateway(world, network)
@@ -118,15 +118,15 @@ def birth_network(world: World, source_network: str | None) -> str:
 def birth_firewall(
     world: World, source_tags: frozenset[str], source_firewall: str | None
 ) -> str | None:
-    """Never more than its source: the source's rules while they are within the ceiling; the ceiling, where the source may reach
-    everything (a template has no rules: None); nothing else, and nothing where the operator has locked the rules."""
+    """The child never reaches more than its source. It gets the source's rules if they are within the ceiling; the ceiling if the source
+    may reach everything (a template has no rules: None); and otherwise, or if the operator has locked the rules, nothing."""
     rules = egress.from_firewall(source_firewall or "")
     if rules is not None and outside_ceiling(world, rules) is None:
         return source_firewall
     open_to_all = source_firewall in (None, egress.EVERYTHING)
     # INVARIANT restrictions.inherit
     ceiling = world.egress if open_to_all and world.egress_lock not in source_tags else []
-    # a firewall cannot say *.example.org
+    # A qube's firewall has no form for *.example.org.
     return egress.to_firewall(filter(is_rule, ceiling))
 
 
@@ -139,7 +139,7 @@ def require_birth(
     tags: frozenset[str],
     properties: Properties,
 ) -> None:
-    """What was made is what was meant: read back before anyone hears of it. A failure here undoes the birth."""
+    """Check what qubesd made before anyone hears of it. A refusal here undoes the birth."""
     value = {key: read for key, (read, _) in properties.items()}
     born = "DispVMTemplate" if value.get("template_for_dispvms") == "True" else value["klass"]
     made = all(

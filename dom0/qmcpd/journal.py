@@ -1,5 +1,5 @@
-"""Intents: each is written before its effect, and deleted when its call is over. An intent that is still here after its call, or when
-qmcpd starts, is unfinished: see effects.py. Each intent is one file, so that opening and closing one is one rename or one deletion."""
+"""Intents. qmcpd writes each before its effect, and deletes it at the end of its call. An intent that is still here after its call, or
+when qmcpd starts, is unfinished: see effects.py. Each is one file, so that opening it is one rename and closing it one deletion."""
 
 import json
 import os
@@ -8,33 +8,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import wire
+from . import messages
 
 Operation = Sequence[Any]  # see effects.py
 Intent = dict[str, Any]  # see Call.intend
 
 
 class Journal:
-    """Holds in memory what the directory holds on the disk, in the order in which it was written."""
+    """The intents of a directory, in memory too, in the order in which they were written."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = Path(directory)
         self._directory.mkdir(mode=0o750, exist_ok=True)
-        self._held: set[str] = set()  # those of calls in progress
+        self._held: set[str] = set()  # intents of calls in progress
         for draft in self._directory.glob("*.draft"):
-            draft.unlink()  # never acted on
+            draft.unlink()  # no effect followed from it
         paths = sorted(self._directory.glob("*.intent"), key=lambda path: path.stat().st_mtime_ns)
         self._intents: dict[str, Intent] = {
             path.stem: json.loads(path.read_bytes()) for path in paths
         }
 
     def open(self, intent: Intent) -> str:
-        """Record an intent on the disk and return its id. Raises OSError when it cannot; then nothing may happen."""
+        """Write an intent to the disk and return its id. Raises OSError if that fails; then no effect may follow."""
         identity = secrets.token_hex(8)
         path = self._path(identity)
         draft = path.with_suffix(".draft")
         with open(draft, "xb") as file:
-            file.write(wire.canonical(intent))
+            file.write(messages.canonical(intent))
             file.flush()
             os.fsync(file.fileno())
         os.rename(draft, path)
@@ -44,17 +44,17 @@ class Journal:
         return identity
 
     def close(self, identity: str) -> None:
-        """Delete an intent, through to the disk: the caller is told of success only after this."""
+        """Delete an intent from the disk. A caller hears of success only after this."""
         self._path(identity).unlink(missing_ok=True)
         self._sync()
         del self._intents[identity]
 
     def release(self, identities: Iterable[str]) -> None:
-        """Their call is over."""
+        """Say that the call of these intents is over."""
         self._held.difference_update(identities)
 
     def births(self) -> set[str]:
-        """The names of the qubes that are being made."""
+        """The names of the qubes whose birth is in progress."""
         return {intent["qube"] for intent in self._intents.values() if intent["unborn"]}
 
     def names(self) -> set[str]:

@@ -1,7 +1,7 @@
-"""The only path from an agent's bytes to an effect. `Kernel._answer` reads top to bottom as the story of a call.
+"""The only path from an agent's bytes to an effect. Read `Kernel._answer` from top to bottom: it is the course of a call.
 
-Order matters twice: authority is decided before any feedback about values that depends on the host, and the intent is on
-the disk before the first effect.
+Order matters twice: the kernel decides about authority before it says anything that depends on the host, and the disk has the intent
+before the first effect.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from settings.contracts import Contract, Use
 from settings.current import Settings
 from spec import LIMITS, REFUSAL, SERVICE, STEPS, TYPES
 
-from . import effects, invariants, schema, steps, wire
+from . import effects, invariants, messages, schema, steps
 from .audit import AuditLog
 from .budget import Budget
 from .call import Call
@@ -35,7 +35,7 @@ SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
     *(step["methods"] for step in STEPS.values())
 )
 
-# Of all callers together that are no principals: lines of the audit log.
+# Callers that are not principals share one rate, which limits their lines in the audit log.
 _LINES = {"calls_per_minute": LIMITS.unknown_callers_per_minute}
 UNKNOWN_CALLERS: Any = SimpleNamespace(world=SimpleNamespace(budget=_LINES))
 
@@ -60,13 +60,13 @@ class Kernel:
         self._unknown_callers = Budget(self._qubesd, UNKNOWN_CALLERS)
         self._last_turn: defaultdict[str, float] = defaultdict(float)
         self._budgets: dict[str, Budget] = {}
-        # A lock lives while somebody holds or awaits it.
+        # A lock exists only while somebody holds it or waits for it.
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     def source(self, untrusted_header: bytes) -> str:
-        """The principal for whom a call counts; empty for every caller that is none."""
+        """The principal whose share a call counts against; empty for a caller that is not a principal."""
         try:
-            caller = wire.parse_descriptor(untrusted_header)[1]
+            caller = messages.parse_descriptor(untrusted_header)[1]
         except Refused:
             return ""
         return caller if self.settings.config.world_of(caller) else ""
@@ -74,24 +74,24 @@ class Kernel:
     async def answer(
         self, untrusted_header: bytes, untrusted_payload: bytes | None
     ) -> AsyncGenerator[bytes, None]:
-        """The whole of a call: bytes in, one line out, or a line an event."""
+        """Answer one call: bytes in, one line out, or one line for each event."""
         call = Call(self.locked, self.journal)
         try:
             async for result in self._answer(call, untrusted_header, untrusted_payload):
-                yield wire.reply(result)
+                yield messages.reply(result)
         except Exception as error:
             refused = (
                 error
                 if isinstance(error, Refused)
                 else Refused(REFUSAL.failed, "the journal of qmcpd has the reason")
             )
-            if refused is not error:  # nothing anybody foresaw: what it was is for the operator
+            if refused is not error:  # unexpected: only the operator learns what it was
                 say(f"call {call.identity}: {type(error).__name__}: {error}")
             self._refuse(call, refused)
             if call.world is None or (refused.code == REFUSAL.rate_limited and not call.begun):
                 await self._pace(call.principal if call.world else "")
-            yield wire.refusal(refused)
-        except asyncio.CancelledError:  # we are being stopped
+            yield messages.refusal(refused)
+        except asyncio.CancelledError:  # qmcpd stops, or the caller has left
             self._refuse(call, Refused(REFUSAL.failed, "qmcpd was stopped"))
             raise
 
@@ -103,8 +103,8 @@ class Kernel:
             raise Refused(REFUSAL.busy, "the caller did not end its request in time")
         self._require_thawed(call)
 
-        # What do they ask for, and is it well formed?
-        untrusted_params = wire.parse_json(untrusted_payload)
+        # What does the caller ask for, and is the request well formed?
+        untrusted_params = messages.parse_json(untrusted_payload)
         if call.service != SERVICE.catalog:
             call.contract = self._contract(call)
         params = schema.check(
@@ -116,15 +116,15 @@ class Kernel:
                 result = self.settings.catalog(call.world, call.principal)
             else:
                 try:
-                    uses, known = self._uses(call, params), await call.roster.names()
-                    # a name the world does not know is held as well, for what that takes, and apart from who has it elsewhere
+                    uses, listed = self._uses(call, params), await call.roster.names()
+                    # Lock unknown names too, so that they cost the same; per world, so that no other world shows.
                     changed = {
-                        name if use.kind == "new" or name in known else f"{name}?{call.world.name}"
+                        name if use.kind == "new" or name in listed else f"{name}?{call.world.name}"
                         for name, use in uses
                         if use.changes
                     }
                     async with self.locked(changed if call.contract.changes else ()):
-                        await self._reach(call, uses, known)
+                        await self._reach(call, uses, listed)
                         if STEPS[call.contract.steps[0]["do"]].get("streams"):
                             async for event in self._step(call, params, call.contract.steps[0]):
                                 self._require_thawed(call)
@@ -140,8 +140,8 @@ class Kernel:
         yield result
 
     def _identify(self, call: Call, untrusted_header: bytes) -> None:
-        """Who is calling, in which world? Counts the call, whatever it is: a refusal is a line of the audit log too."""
-        call.service, call.principal, call.target = wire.parse_descriptor(untrusted_header)
+        """Who is calling, and in which world? Every call counts, because a refusal is a line in the audit log too."""
+        call.service, call.principal, call.target = messages.parse_descriptor(untrusted_header)
         self.settings.refresh()
         world = self.settings.config.world_of(call.principal)
         if world is None:
@@ -158,7 +158,7 @@ class Kernel:
         return self._budgets[world]
 
     def _require_thawed(self, call: Call) -> None:
-        """Asked at the door, before every step and before the commit: a call may wait long, and work long."""
+        """Refuse if the operator has frozen or changed the world. Checked at the start, before every step and before the commit."""
         if self.settings.frozen(call.world.name):
             # INVARIANT frozen.means-frozen
             raise Refused(REFUSAL.frozen, "the operator has frozen the world")
@@ -166,7 +166,7 @@ class Kernel:
         world = self.settings.config.world_of(call.principal)
         if world is None or world.table != call.world.table:
             raise Refused(REFUSAL.busy, "the operator has changed the world meanwhile")
-        call.world = world  # by what the operator says of other worlds, it is judged from now on
+        call.world = world  # the other worlds may have changed: judge the call by them from now on
 
     def _contract(self, call: Call) -> Contract:
         contract = self.settings.contracts.get(call.service)
@@ -180,7 +180,7 @@ class Kernel:
         return contract
 
     def _uses(self, call: Call, params: Parameters) -> Uses:
-        """`[(name, what becomes of it)]`, the names judged by shape, before anything is looked up. The log has refused names, too."""
+        """`[(name, how the steps use it)]`. Checks the shape of the names before any look at the host. The log gets refused names too."""
         uses = [
             (_given(call, params, reference), use) for reference, use in call.contract.uses.items()
         ]
@@ -195,30 +195,30 @@ class Kernel:
 
     @asynccontextmanager
     async def locked(self, names: Iterable[str]) -> AsyncIterator[None]:
-        """One change of a qube at a time. A world waits for names of its own only, so that waiting tells of no other."""
+        """Allow one change of a qube at a time. A world waits only for its own names, so waiting tells nothing of another world."""
         async with AsyncExitStack() as held:
             for name in sorted(names):
                 await held.enter_async_context(self._locks.setdefault(name, asyncio.Lock()))
             yield
 
-    async def _reach(self, call: Call, uses: Uses, known: list[str]) -> None:
-        """May they have it? One look-up for every name asked about, and always of a qube that is there: of one that is not,
-        qubesd says so sooner."""
+    async def _reach(self, call: Call, uses: Uses, listed: list[str]) -> None:
+        """May the caller use these qubes? Every name costs one look at a qube that exists, because qubesd answers sooner about a
+        qube that does not."""
         call.host = self.qubesd.limited(call.contract.calls)
         for name, use in uses:
             if use.kind != "new":
                 # INVARIANT scope.existence-hidden
-                qube = await call.roster.look(name if name in known else call.principal)
+                qube = await call.roster.look(name if name in listed else call.principal)
                 if use.kind == "removed":
-                    invariants.require_tombstone(call.world, qube, name in known)
+                    invariants.require_tombstone(call.world, qube, name in listed)
                 else:
                     source = use.kind == "source"
-                    invariants.require_reach(call.world, qube, use.tier, name in known, source)
+                    invariants.require_reach(call.world, qube, use.tier, name in listed, source)
                 call.qubes[name] = call.judged[name] = qube
                 call.host.pin(qube)
 
     async def _require_same(self, call: Call) -> None:
-        """Every qube the call was let have, read again: what it was let have it by has to hold until it is over."""
+        """Read every qube of the call again: the reasons for which it may use the qube must still hold."""
         for check in call.checks:
             await check()
         for name, then in call.judged.items():
@@ -231,7 +231,7 @@ class Kernel:
                 raise Refused(REFUSAL.busy, f"the operator has changed {name} meanwhile")
 
     def _arguments(self, call: Call, params: Parameters, entry: Step) -> dict[str, Any]:
-        """What a step is handed, checked by what the kernel says of it: the contract may be wider."""
+        """The arguments of a step. The kernel's own types apply to them, because a contract may allow more."""
         step, arguments = STEPS[entry["do"]], {}
         for argument, kind in step["arguments"].items():
             argument = argument.rstrip("?")
@@ -241,7 +241,7 @@ class Kernel:
                 arguments[argument] = value
             elif kind in ("qube", "source", "removed"):
                 qube = arguments[argument] = call.qubes[given]
-                if kind != "removed":  # said once more for a qube that this very call has made
+                if kind != "removed":  # again, for a qube that this very call has made
                     invariants.require_reach(call.world, qube, step["tier"], True, kind == "source")
             elif given is not None:
                 arguments[argument] = given if kind == "new" else schema.check(TYPES[kind], given)
@@ -257,7 +257,7 @@ class Kernel:
         return result
 
     async def _run(self, call: Call, params: Parameters) -> Any:
-        """The steps, in order; the reply is what they return together."""
+        """Run the steps in order; their results together are the reply."""
         result = {}
         for entry in call.contract.steps:
             if "when" not in entry or params.get(entry["when"][1:], False):
@@ -265,7 +265,7 @@ class Kernel:
         return self._promised(call, result)
 
     async def _change(self, call: Call, params: Parameters) -> Any:
-        """Intent, effect, commit; or everything put right."""
+        """Write the intent, run the steps, commit. If anything fails, undo everything."""
         self.audit.append("intent", durable=True, **call.facts())  # INVARIANT audit.complete
         call.begun, call.require_same = True, lambda: self._require_same(call)
         try:
@@ -293,7 +293,7 @@ class Kernel:
         return result
 
     async def _pace(self, source: str) -> None:
-        """Refusals that no budget counts cost dom0 time. After a first rush, each waits for its turn."""
+        """Delay refusals that no budget counts, because they cost dom0 time too. A first rush passes without a delay."""
         now = asyncio.get_running_loop().time()
         last = max(self._last_turn[source], now - LIMITS.refusal_rush_seconds)
         self._last_turn[source] = last + 1 / LIMITS.refusals_per_second
@@ -307,9 +307,9 @@ class Kernel:
             try:
                 budget.count("calls_per_minute")
             except Refused as full:
-                code = full.code  # in the log alone: the caller hears what every other does
+                code = full.code  # only in the log: the caller gets the same code as always
         if code == REFUSAL.rate_limited and not call.begun and budget.consecutive_rejections > 1:
-            return  # the first of a row is written: a flood of calls is none of lines
+            return  # log only the first rejection in a row, so that a flood of calls cannot flood the log
         try:
             self.audit.append(
                 "outcome" if call.begun else "refusal", code=code, why=refused.why, **call.facts()
@@ -317,10 +317,10 @@ class Kernel:
         except OSError as error:
             say(f"audit log: {error}")
 
-    # ---- what was cut off in the middle
+    # ---- interrupted calls
 
     async def retry_unfinished(self) -> None:
-        """For ever: what could not be settled, or what a birth may still leave, is looked at again."""
+        """Run for ever: try again to settle unfinished intents."""
         while True:
             await asyncio.sleep(LIMITS.retry_seconds)
             await self.settle_unfinished()
@@ -331,8 +331,8 @@ class Kernel:
                 await self._settle(identity, intent, in_doubt=True)
 
     async def _settle(self, identity: str, intent: Intent, in_doubt: bool) -> bool:
-        """Undo. False when that failed; the intent stays in the journal then. It stays, too, as long as qubesd may still carry out
-        what it was asked: it does so when nobody waits for the answer any more."""
+        """Undo an intent. Returns False if that failed; the journal then keeps it. The journal also keeps it as long as qubesd may
+        still carry out a request: qubesd does that even if nobody waits for the answer."""
         stamp = (intent["unborn"] or [None])[0]
         try:
             named = intent["qube"] or not stamp
@@ -357,13 +357,13 @@ class Kernel:
             return False
 
     async def _nameless(self, world: str) -> list[str]:
-        """Disposables nobody knows the name of are among these. How many others the host has shows in no time."""
+        """Names that a disposable without a name can have. The number of foreign disposables must not show in the time this takes."""
         roster = self.rosters.get(world)
-        known = self.journal.names() | (roster.foreign if roster else set())
+        others = self.journal.names() | (roster.foreign if roster else set())
         return [
             name
             for name, (klass, _) in (await self._qubesd.list()).items()
-            if klass == "DispVM" and name not in known
+            if klass == "DispVM" and name not in others
         ]
 
 

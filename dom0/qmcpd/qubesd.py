@@ -1,7 +1,7 @@
-"""The Admin API, on qubesd's own socket. Nothing else in qmcpd opens it.
+"""The Admin API, on qubesd's own socket. Nothing else in qmcpd opens that socket.
 
-qubesd trusts whatever SRC its peer writes, so every limit is ours to keep: SRC is dom0, but for births, where naming the
-principal makes qubesd itself stamp the new qube as that principal's.
+qubesd believes any source that its peer writes, so qmcpd itself must keep every limit. The source is dom0, except for births: there it
+is the principal, so that qubesd itself stamps the new qube as made by that principal.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ from spec import LIMITS, REFUSAL
 from .errors import Refused
 
 Properties = dict[str, tuple[str, bool]]  # value, and whether it is the default
-# an event is NUL-terminated words, ended by an empty one where a key would be
+# An event is a row of NUL-terminated words; an empty word in the place of a key ends it.
 _QUBE = re.compile(r"^(\S+) class=(\S+) state=(\S+)(?: uuid=(\S+))?", re.MULTILINE)
 _EVENT = re.compile(rb"1\0([^\0]*)\0([^\0]*)\0((?:[^\0]+\0[^\0]*\0)*)\0")
 
 
-# How many calls of qubesd the current call has made; its tasks share the list.
+# How many requests to qubesd the current call has made. The tasks of the call share the list.
 ASKED: ContextVar[list[int]] = ContextVar("asked")
 
 
 class AdminError(Exception):
-    """qubesd refused. `kind` is the class name it sent, or empty for the empty reply it gives when it will not say.
+    """qubesd refused. `kind` is the name of the exception that it sent; it is empty for the empty reply, which gives no reason.
 
-    The message names qubes, pools and paths: it goes to the operator's log and nowhere else.
+    The message names qubes, pools and paths, so only the operator's log may have it.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -38,8 +38,8 @@ class AdminError(Exception):
 
 
 class Qube(NamedTuple):
-    """What there is to judge a qube by; of one that is not there, nothing. Another qube can get its name, but not its uuid.
-    `address`: the uuid as qubesd takes it for a destination; the name up to 4.2, which takes no uuid there."""
+    """A qube as the rules of a world see it. All fields but the name are empty if there is no such qube. Another qube can get its name,
+    but not its uuid. `address`: the uuid in the form of a destination; up to 4.2, which has no such form, the name."""
 
     name: str
     klass: str
@@ -53,8 +53,8 @@ Devices = list[tuple[str | None, str, str, bool]]
 
 
 class Qubesd:
-    """One connection a call, as the Admin API has it. `allowed` is the list of methods this handle may use. `unanswered`: how many
-    requests never had a whole reply, so that qubesd may still carry them out."""
+    """A handle on qubesd; every request has a connection of its own. `allowed`: the methods that this handle may use. `unanswered`: how
+    many requests got no complete reply; qubesd may still carry these out."""
 
     def __init__(self, path: str, allowed: frozenset[str] | None = None) -> None:
         self._path, self._allowed, self.unanswered = path, allowed, 0
@@ -64,7 +64,7 @@ class Qubesd:
         return Qubesd(self._path, frozenset(methods))
 
     def pin(self, qube: Qube) -> None:
-        """From now on, requests about that name are about this very qube, whoever gets the name."""
+        """Send requests about this name to this very qube from now on, even if another qube gets the name."""
         self._addresses[qube.name] = qube.address
 
     async def call(
@@ -77,8 +77,8 @@ class Qubesd:
         timeout: float = LIMITS.admin_seconds,
         absent: Collection[str] = (),
     ) -> str | None:
-        """The text of an `ok` reply. An AdminError of one of the kinds in `absent` is None instead. Raises OSError and
-        TimeoutError when qubesd is not there."""
+        """The text of an `ok` reply; None instead of an AdminError whose kind is in `absent`. Raises OSError and TimeoutError if qubesd
+        does not answer."""
         self.unanswered += 1
         async with (
             asyncio.timeout(timeout),
@@ -98,8 +98,8 @@ class Qubesd:
             return None
 
     async def events(self) -> AsyncIterator[tuple[str, str]]:
-        """`(qube, event)` as they happen, for ever; the qube is empty for an event of none. The first one is
-        `connection-established`: nothing that happens after it is missed."""
+        """Yields `(qube, event)` for ever; the qube is empty for an event that is not about one. The first event is
+        `connection-established`: no later event is missed."""
         async with self._asked("admin.Events", "dom0") as receive:
             untrusted = b""
             while chunk := await receive():
@@ -114,11 +114,10 @@ class Qubesd:
     async def _asked(
         self, method: str, dest: str, arg: str = "", payload: str = "", src: str = "dom0"
     ) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
-        """A request that was made; what it yields reads the next bytes of the reply."""
+        """Send a request, and yield a function that reads the next bytes of the reply."""
         if self._allowed is not None and method not in self._allowed:
-            raise PermissionError(
-                f"{method} is not in the contract"
-            )  # a bug in a step, stopped here
+            # Only a bug in a step gets here.
+            raise PermissionError(f"{method} is not in the contract")
         ASKED.get([0])[0] += 1
         loop, dest = asyncio.get_running_loop(), self._addresses.get(dest, dest)
         with socket.socket(socket.AF_UNIX) as peer:
@@ -133,20 +132,20 @@ class Qubesd:
     # ---- reads
 
     async def list(self, dest: str = "dom0") -> dict[str, tuple[str, str]]:
-        """`{name: (class, state)}` of every qube, or of one; of none when there is no such qube."""
+        """`{name: (class, state)}` of every qube, or of one; empty if there is no such qube."""
         return {
             name: (klass, state) for name, (klass, state, _) in (await self.listed(dest)).items()
         }
 
     async def listed(self, dest: str) -> dict[str, tuple[str, str, str]]:
-        """`{name: (class, state, uuid)}`. Up to 4.2 the uuid is empty here, and only a property."""
+        """`{name: (class, state, uuid)}`. Up to 4.2, the uuid is empty here; qubesd has it only as a property."""
         text = await self.call("admin.vm.List", dest, absent=["QubesVMNotFoundError"])
         return {
             name: (klass, state, uuid) for name, klass, state, uuid in _QUBE.findall(text or "")
         }
 
     async def look(self, name: str) -> Qube:
-        """The tags are those of the qube that was listed, and not of another that has its name by then."""
+        """Look at one qube. Its tags are those of the listed qube, even if another qube gets the name meanwhile."""
         klass, state, uuid = (await self.listed(name)).get(name, ("", "", ""))
         address = f"uuid:{uuid}" if uuid else name
         tags = await self.tags(address)
@@ -158,14 +157,14 @@ class Qubesd:
         return (await self.list(name)).get(name, ("", "gone"))[1]
 
     async def tags(self, name: str) -> frozenset[str] | None:
-        """A qube's tags, or None when there is no such qube, or no qube can have that name."""
+        """A qube's tags; None if there is no such qube, or if no qube can have that name."""
         tags = await self.call(
             "admin.vm.tag.List", name, absent=["QubesVMNotFoundError", "QubesValueError"]
         )
         return None if tags is None else frozenset(tags.split())
 
     async def properties(self, name: str, method: str = "admin.vm.property.GetAll") -> Properties:
-        """`{property: (value, is it the default)}`; an unset qube is the empty string."""
+        """`{property: (value, is it the default)}`; a property that names no qube is the empty string."""
         return {
             key: (
                 re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], value),
@@ -177,20 +176,20 @@ class Qubesd:
         }
 
     async def volume(self, name: str, volume: str = "private") -> dict[str, str]:
-        """`{key: value}` of one volume; sizes are bytes, as text."""
+        """`{key: value}` of one volume; sizes are text, in bytes."""
         data = await self.call("admin.vm.volume.Info", name, volume)
         return {key: value for key, _, value in (line.partition("=") for line in _lines(data))}
 
     async def devices(self, method: str, name: str, devclass: str) -> Devices:
-        """`[(backend or None, port, description, read-only)]` of what a qube offers (`Available`) or uses (`Attached`)."""
+        """`[(backend or None, port, description, read-only)]` of the devices that a qube offers (`Available`) or uses (`Attached`)."""
         if devclass not in _lines(await self.call("admin.deviceclass.List", "dom0")):
-            return []  # USB and microphones have their parts of dom0, which a host may lack
+            return []  # dom0 packages provide USB and microphones, and a host may lack them
         data = await self.call(
             f"admin.vm.device.{devclass}.{method}",
             name,
             absent=[""] if method == "Attached" else [],
         )
-        if data is None:  # 4.2 calls it so
+        if data is None:  # the name of this method in 4.2
             data = await self.call(f"admin.vm.device.{devclass}.List", name)
         found = []
         for line in _lines(data):
@@ -201,15 +200,15 @@ class Qubesd:
         return found
 
     async def get(self, name: str, kind: str, key: str = "") -> str | None:
-        """A feature or firewall as it stands; None for a feature that is not set."""
+        """The value of a feature, or the rules of a firewall; None for a feature that is not set."""
         return await self.call(
             f"admin.vm.{kind}.Get", name, key, absent=["QubesFeatureNotFoundError"]
         )
 
-    # ---- writes: each can be an operation of a step (effects.py), and so is safe to repeat
+    # ---- writes: each can be an operation of an effect (effects.py), so each is safe to repeat
 
     async def put(self, name: str, kind: str, key: str, value: str | None) -> None:
-        """What was read, put back; or something new. None is a property's default, or no feature."""
+        """Write a value. None resets a property to its default, and removes a feature."""
         if value is not None:
             await self.call(f"admin.vm.{kind}.Set", name, key, value)
         elif kind == "property":
@@ -220,7 +219,7 @@ class Qubesd:
             )
 
     async def create(self, name: str, template: str, label: str, principal: str) -> None:
-        # Up to 4.3 there is no class of its own for this; the name's shape was checked, so it can only be taken.
+        # Up to 4.3, this error has no class of its own. The shape of the name was checked, so the name must be taken.
         taken, payload = (
             ["QubesVMAlreadyExistsError", "QubesValueError"],
             f"name={name} label={label}",
@@ -234,7 +233,7 @@ class Qubesd:
             raise Refused(REFUSAL.name_taken, "a qube has this name already")
 
     async def create_disposable(self, template: str, principal: str) -> str:
-        """Its name, which qubesd chooses. It may be running already."""
+        """Returns the name, which qubesd chooses. The disposable may be running already."""
         return await self.call("admin.vm.CreateDisposable", template, src=principal) or ""
 
     async def tag(self, name: str, tag: str) -> None:
@@ -260,8 +259,8 @@ class Qubesd:
             await self.call(f"admin.vm.device.{devclass}.Detach", name, f"{backend}+{port}")
 
     async def change_power(self, method: str, name: str) -> bool:
-        """False when the qube is in no state for it, or used by another. Never `wait` for a Shutdown: a Kill after one that timed
-        out answers with an empty reply although it killed."""
+        """Returns False if the state of the qube does not allow it, or if another qube uses it. This never makes qubesd `wait` for a
+        Shutdown: after a wait that timed out, a Kill gets an empty reply although it killed."""
         return None is not await self.call(
             f"admin.vm.{method}",
             name,
@@ -274,17 +273,17 @@ class Qubesd:
         )
 
     async def start(self, name: str) -> None:
-        # qubesd answers once qrexec is up, after the chain of network qubes: minutes on a slow disk
+        # qubesd starts the network qubes first, and answers when qrexec is up: that takes minutes on a slow disk.
         started = await self.call(
             "admin.vm.Start", name, timeout=LIMITS.start_seconds, absent=["QubesMemoryError"]
         )
         if started is None:
-            # The code says nothing of memory: how much is free depends on qubes outside.
+            # The code does not mention memory: how much is free depends on qubes outside.
             raise Refused(REFUSAL.busy, "the host does not have enough memory for this start")
 
     async def halt(self, name: str) -> None:
-        """Kill, and believe the state rather than the reply: qubesd can kill and then answer with nothing. A disposable is
-        gone then."""
+        """Kill the qube, and trust its state rather than the reply, because qubesd can kill and then send an empty reply. This removes
+        a disposable."""
         await self.call(
             "admin.vm.Kill", name, absent=["", "QubesVMNotStartedError", "QubesVMNotFoundError"]
         )

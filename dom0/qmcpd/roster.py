@@ -27,7 +27,7 @@ MADE_BY = TAGS["stamp"]["pattern"].partition("{")[0]
 
 
 class Rosters(dict[str, "Roster"]):
-    """By the world's name: each world's is its own, so that no other world shows in what it costs."""
+    """A roster for each world, by name. No world shares one, so that no other world shows in what a call costs."""
 
     def __init__(self, host: Qubesd, journal: Journal) -> None:
         self._host, self._journal = host, journal
@@ -44,7 +44,7 @@ class Rosters(dict[str, "Roster"]):
 class Roster:
     def __init__(self, host: Qubesd, journal: Journal, world: World) -> None:
         self._host, self._journal, self.look, self.world = host, journal, host.look, world
-        self.known: set[str] = set()
+        self.candidates: set[str] = set()
         self.foreign: set[str] = set()
         self._begun: set[str] = set()
         self._queues: set[asyncio.Queue[tuple[str, str]]] = set()
@@ -52,29 +52,29 @@ class Roster:
         self._caught_up = asyncio.Event()
 
     async def names(self) -> list[str]:
-        """Every name that may be of a world, sorted. Waits while the events are interrupted, or a qube is looked at."""
+        """Every name that may belong to the world, sorted. Waits until the roster has followed all events."""
         async with asyncio.timeout(LIMITS.roster_seconds):
-            while not self._caught_up.is_set():  # what woke this call may be past already
+            while not self._caught_up.is_set():  # another event may have come meanwhile
                 await self._caught_up.wait()
-        if self._looked_for != self.world.kinds:  # what to look for has changed
-            nobody = ASKED.set([0])  # how many qubes the host has is charged to no call
+        if self._looked_for != self.world.kinds:  # the world has other tags now
+            nobody = ASKED.set([0])  # no call pays for the number of qubes that the host has
             await self._look_around()
             ASKED.reset(nobody)
-        return sorted(self.known)
+        return sorted(self.candidates)
 
     async def _look_around(self) -> None:
         kinds, begun = self.world.kinds, self._journal.births()
         for name in await self._host.list():
             qube = await self.look(name)
-            if (await self._put_right(qube, begun)).get("known"):
-                self.known.add(name)
+            if (await self._put_right(qube, begun)).get("belongs"):
+                self.candidates.add(name)
             for tag in qube.tags:
                 self._notice_maker(name, tag)
         self._looked_for = kinds
 
     def expect(self, name: str) -> None:
         """A birth makes it: until the last tag of the birth, its events are our own doing."""
-        self.known.add(name)
+        self.candidates.add(name)
         self._begun.add(name)
 
     async def _put_right(self, qube: Qube, begun: Collection[str] = ()) -> dict[str, Any]:
@@ -92,13 +92,13 @@ class Roster:
         return row
 
     def _notice_maker(self, name: str, tag: str) -> None:
-        """`foreign` has the qubes that somebody outside of the world made. Without such a tag, a qube may still become the world's."""
+        """Add to `foreign` a qube that somebody outside the world made. A qube without such a tag may still become the world's."""
         if tag.startswith(MADE_BY) and tag not in self.world.stamps:
             self.foreign.add(name)
 
     @contextmanager
     def subscribed(self) -> Iterator[asyncio.Queue[tuple[str, str]]]:
-        """A queue of `(name, event)` of those, from now on."""
+        """A queue of `(name, event)` of the world's qubes, from now on."""
         queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue(LIMITS.missed_events)
         self._queues.add(queue)
         try:
@@ -107,8 +107,8 @@ class Roster:
             self._queues.discard(queue)
 
     async def follow(self) -> None:
-        """For ever: subscribe, look once at everything there is, then at what changes."""
-        ASKED.set([0])  # not what the call has asked that saw the new world first
+        """Run for ever: subscribe, look once at every qube, then at those that change."""
+        ASKED.set([0])  # the call that saw the new world first does not pay for this
         while True:
             try:
                 await self._follow()
@@ -120,30 +120,30 @@ class Roster:
     async def _follow(self) -> None:
         async for subject, event in self._host.events():
             tag = event.partition(":")[2]
-            watched = self.world.watched if subject in self.known else self.world.signs
+            watched = self.world.watched if subject in self.candidates else self.world.signs
             stays = event != "domain-delete"
-            # An event that no agent is told of, and that changes what nobody sees, costs no call of qubesd.
+            # An event that no agent hears of, and that changes nothing an agent sees, causes no request to qubesd.
             tells = event == "domain-delete" or event in NAMES.event or tag in self.world.meaningful
             if event == "connection-established":
                 self._begun.clear()
                 await self._look_around()
                 self._caught_up.set()
             elif tag in watched and subject not in self._begun | self._journal.births():
-                self._caught_up.clear()  # no call goes by what was true before
-                stays = (await self._put_right(await self.look(subject))).get("known", False)
-                self.known |= {subject} if stays else set()
+                self._caught_up.clear()  # no call may use the roster until it is up to date
+                stays = (await self._put_right(await self.look(subject))).get("belongs", False)
+                self.candidates |= {subject} if stays else set()
                 self._caught_up.set()
             if event.startswith("domain-tag-add:"):
                 self._notice_maker(subject, tag)
-            if subject in self.known and tells:
+            if subject in self.candidates and tells:
                 for queue in self._queues:
                     if not queue.full():
                         queue.put_nowait((subject, event))
             if not stays:
-                self.known.discard(subject)
+                self.candidates.discard(subject)
             if event == "domain-delete":
                 self.foreign.discard(subject)
-            # A birth ends with its mark, or in nothing.
+            # A birth ends with its last tag, or with the deletion of the qube.
             if event == "domain-delete" or tag in {
                 self.world.born,
                 *self.world.kinds["disposable"],

@@ -1,5 +1,5 @@
-"""The shape of values, in a closed subset of JSON Schema. `spec/shapes/` holds ours, written in it: what qmcp.toml is, what
-a contract is, and what a schema inside a contract may be."""
+"""Checks values against a closed subset of JSON Schema. `spec/shapes/` has the schemas of qmcp.toml, of a contract, and of a schema
+within a contract."""
 
 import re
 from typing import Any
@@ -24,7 +24,7 @@ _TYPES: dict[str, type] = {
 def problem(
     schema: Schema, value: Any, path: Path = (), root: Schema | None = None
 ) -> Problem | None:
-    """None for a value that fits; else `(path to what does not, what was expected there)`."""
+    """None for a value that fits; else `(path of the first part that does not, the value expected there)`."""
     root = root or schema
     schema = root if "$ref" in schema else schema
     wrong = (
@@ -39,7 +39,7 @@ def problem(
     if "enum" in schema:
         return None if isinstance(value, str) and value in schema["enum"] else wrong
     kind = schema.get("type")
-    # `type()` and not isinstance: True is not an integer here
+    # type(), because isinstance would accept True as an integer.
     if kind and (type(value) is not _TYPES[kind] or not _within(schema, kind, value)):
         return wrong
     return _members(schema, kind, value, path, root)
@@ -50,7 +50,7 @@ def _within(schema: Schema, kind: str, value: Any) -> bool:
         kind, ("minLength", "maxLength")
     )
     size = value if kind == "integer" else len(value) if kind in ("array", "string") else 0
-    # fullmatch without the anchors: in Python `$` also matches before a final newline
+    # fullmatch without the anchors, because `$` also matches before a final newline in Python.
     return schema.get(low, size) <= size <= schema.get(high, size) and (
         kind != "string"
         or "pattern" not in schema
@@ -70,16 +70,17 @@ def _members(
         for key in schema.get("required", ()):
             if key not in value:
                 return path, f"the key {key}"
-        known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties", {})
         for key in value:
-            if key not in known and (
+            if key not in properties and (
                 others is False or problem(schema.get("propertyNames", {}), key)
             ):
                 return (*path, key), schema["propertyNames"][
                     "description"
-                ] if others else f"one of {', '.join(known)}"
+                ] if others else f"one of {', '.join(properties)}"
         found = (
-            problem(known.get(key, others), one, (*path, key), root) for key, one in value.items()
+            problem(properties.get(key, others), one, (*path, key), root)
+            for key, one in value.items()
         )
     else:
         return None
@@ -91,7 +92,7 @@ def fits(schema: Schema, value: object) -> bool:
 
 
 def check(schema: Schema, value: Any) -> Any:
-    """The value, if it fits; nothing is said of why not, since the core has said it to whoever wrote the call."""
+    """Return a value that fits, or refuse it. The refusal gives no reason: the server in the control qube has told the agent."""
     if not fits(schema, value):
         raise Refused(REFUSAL.invalid_request, "the arguments do not fit the contract")
     return value

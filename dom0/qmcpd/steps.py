@@ -1,5 +1,5 @@
-"""The verbs a contract is made of. A step takes the call and its arguments, already resolved: a qube is a Qube in reach, a `new`
-argument a name of the world's shape. It returns a part of the reply, or None; what it changes, it changes through `act`."""
+"""The steps of contracts. A step takes the call and its arguments: for a qube, a Qube in reach; for a `new` qube, an allowed name. It
+returns a part of the reply, or None, and makes every change through `act`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ Reply = dict[str, Any]
 
 
 async def list_qubes(call: Call) -> Reply:
-    """As many qubesd calls as the roster has names: a host's other qubes cost nothing and so show in nothing."""
+    """Makes as many requests as the roster has names: other qubes of the host do not show, because they cost nothing."""
     return {
         "prefix": call.world.prefix,
         "qubes": [
@@ -85,7 +85,7 @@ async def read_ceiling(call: Call) -> Reply:
 
 
 async def read_firewall(call: Call, qube: Qube) -> Reply:
-    """The rules, while they are an agent's; the operator's own stay the operator's."""
+    """The rules, if an agent could have set them. The operator's own rules are not shown."""
     rules = egress.from_firewall(await call.host.get(qube.name, "firewall") or "")
     if rules is None or invariants.outside_ceiling(call.world, rules):
         return {"rules": [], "by": "operator"}
@@ -93,7 +93,7 @@ async def read_firewall(call: Call, qube: Qube) -> Reply:
 
 
 async def watch(call: Call, seconds: int) -> AsyncIterator[Reply]:
-    """What happens to the world's qubes, as it happens: one reply an event. The first says that nothing is missed from here."""
+    """Yields one reply for each event of the world's qubes. After the first reply, no event is missed."""
     loop = asyncio.get_running_loop()
     deadline, beat = loop.time() + seconds, loop.time() + LIMITS.heartbeat_seconds
     with call.roster.subscribed() as queue:
@@ -130,9 +130,8 @@ async def power(call: Call, qube: Qube, to: str, timeout: int = LIMITS.shutdown_
         properties = await host.properties(name)
         invariants.require_gateway(call.world, properties["netvm"][0])
         await call.admit(name, budget.starting(properties))
-        await (
-            call.require_same()
-        )  # a start of a qube that left the world meanwhile would not be undone
+        # Nobody would undo the start of a qube that left the world meanwhile.
+        await call.require_same()
         await act(call, name, [["start"]], [["halt"]] if state == "Halted" else [])
         state = await host.state(name)
         if state != "Running":
@@ -155,8 +154,8 @@ async def power(call: Call, qube: Qube, to: str, timeout: int = LIMITS.shutdown_
 
 
 async def set_properties(call: Call, qube: Qube, **values: str | int) -> None:
-    """Not of a template: whatever is based on it has its values, whoever's it is. Not while it runs: it would run with what it
-    had, and be counted by what it has."""
+    """Refuses templates, because any qube may be based on one and take its values. Refuses a running qube, because it would keep the
+    old values while the budget counts the new ones."""
     old = await call.host.properties(qube.name)
     new = {key: str(value) for key, value in values.items()}
     if not set(new) <= set(call.world.properties):
@@ -187,7 +186,7 @@ async def set_feature(call: Call, qube: Qube, feature: str, value: str | None = 
 
 
 async def grow(call: Call, qube: Qube, size: int) -> None:
-    """Growing is one request, so it needs no undo. Only of what the world made, and is charged for."""
+    """Growing is one request, so it needs no undo. Only the disk of a qube that the world made counts in the budget, and can grow."""
     if call.world.born not in qube.tags or size < int((await call.host.volume(qube.name))["size"]):
         # INVARIANT budget.hard
         raise Refused(REFUSAL.not_permitted, "a disk only grows, of a qube that the world made")
@@ -203,18 +202,18 @@ async def set_firewall(call: Call, qube: Qube, rules: list[Rule]) -> Reply:
 
 
 async def network(call: Call, qube: Qube, to: str) -> None:
-    """Off its network, or back on the one it was born on: there is no other."""
+    """Disconnect a qube, or connect it again to the network on which it was born; no other network is possible."""
     _require_unlocked(call, qube)
     host, do = call.host, []
     here = (await host.properties(qube.name))["netvm"][0]
     home = await host.get(qube.name, "feature", FEATURE.birth_network)
-    if home is None:  # not one of ours: what it leaves now is what it can come back to
+    if home is None:  # no principal made it: it may return to the network that it leaves now
         home = here if to == "none" else ""
         do = [["put", "feature", FEATURE.birth_network, home]]
     if to == "home" and home not in call.world.gateways:  # INVARIANT egress.never-widens
         raise Refused(REFUSAL.not_permitted, "the qube was not born on a gateway")
     netvm = "" if to == "none" else home
-    # Off its network is less than on it: an undo completes the one, and takes back the other.
+    # No network is less authority than any. So an undo completes a disconnection, and reverses a connection.
     undo = [["swap", "property", "netvm", netvm or here, ""]]
     await act(call, qube.name, [*do, ["put", "property", "netvm", netvm]], undo)
 
@@ -230,9 +229,9 @@ def _require_unlocked(call: Call, qube: Qube) -> None:
         raise Refused(REFUSAL.not_found, "the operator has locked the rules of the qube")
 
 
-# ---- what carries out the steps of the spec
+# ---- the functions of the steps in spec/steps.toml
 
-# A stream gives an iterator, any other step an awaitable.
+# A stream returns an iterator; every other step returns an awaitable.
 RUN: dict[str, Callable[..., Any]] = {
     "list": list_qubes,
     "read": read,

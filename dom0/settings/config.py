@@ -1,5 +1,5 @@
-"""/etc/qmcp/qmcp.toml: the worlds, and who is in them. A key we do not know, or a value we cannot use, makes the whole file
-unusable: a ceiling that was misspelt must not be a ceiling that is missing. A key that is left out is the least authority."""
+"""/etc/qmcp/qmcp.toml: the worlds and their principals. An unknown key or an invalid value makes the whole file unusable, because a
+misspelt ceiling must not become a missing one. A key that is left out gives the least authority."""
 
 import tomllib
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ _WORLD = SHAPES["config"]["properties"]["world"]["additionalProperties"]["proper
 
 
 def _tags(kind: str, world: str, principals: Iterable[str] = ()) -> Tags:
-    """Every tag of that kind in a world of that name. The first tier has no tag: it is the umbrella's."""
+    """Every tag of that kind in the world with that name. The first tier has no tag of its own: the umbrella gives it."""
     pattern, tiers = TAGS[kind]["pattern"], TIERS[1:] if kind == "tier" else TIERS
     return frozenset(
         pattern.format(world=world, tier=tier, principal=principal)
@@ -37,13 +37,13 @@ def _own(world: str) -> Tags:
 
 
 def _least(keys: Json) -> Json:
-    """What a world has of the keys that are left out."""
+    """The defaults of keys that a table leaves out."""
     return {key: shape["default"] for key, shape in keys.items() if "default" in shape}
 
 
 class World:
-    """The bounded set of qubes its principals may see, and the ceilings over what they may make of it. `principals`: name → the plugins whose services it may call. `excluded`: names no call has as its object.
-    `others`: the names of the other worlds."""
+    """The settings of a world: which qubes its principals may use, and the ceilings that apply. `principals`: name → the plugins whose
+    services it may call. `excluded`: names that no call may act on. `others`: the names of the other worlds."""
 
     def __init__(
         self, name: str, table: Json, excluded: Iterable[str] = (), others: Iterable[str] = ()
@@ -69,33 +69,33 @@ class World:
             self.tag, ("umbrella", "tombstone", "born", "guard", "egress_lock", "sink")
         )
         self.source = self.tag("source")
-        # Every tag that a line of ours gives a meaning to, and those that narrow a qube and so every child of it.
+        # Every tag that has a meaning in this world, and those that narrow a qube: its children inherit these.
         self.own = _own(name)
         self.restrictions = frozenset(self.tag(one) for one in TAGS if TAGS[one].get("narrows"))
-        # The kinds of tags that membership.toml speaks of.
+        # The tags of each kind that membership.toml names.
         self.kinds = {kind: _tags(kind, name, self.principals) for kind in TAGS}
         self.kinds["authority"] = frozenset().union(
             *(self.kinds[kind] for kind in TAGS if TAGS[kind].get("authority"))
         )
         self.kinds["elsewhere"] = frozenset().union(*map(_own, others))
-        # Tags that may open a qube, or make it the world's; a disposable has the umbrella of its template without an event.
+        # Tags that can bring a qube into the world, or open it. A disposable gets the umbrella of its template without an event.
         self.signs = self.kinds["authority"] | self.kinds["umbrella"] | self.kinds["tombstone"]
-        # Every tag that takes part in what a qube is to the world, and those that tell who made it.
+        # Every tag that decides what a qube is to the world, and those that tell who made it.
         self.meaningful = frozenset().union(*self.kinds.values())
         self.stamps = self.kinds["stamp"] | self.kinds["disposable_stamp"]
-        # Tags that make a qube another thing to the world. An agent's calls write these in births alone.
+        # Tags whose change makes qmcpd look at the qube again. Calls of agents write these only in births.
         self.watched = (self.own | self.kinds["elsewhere"]) - self.kinds["tombstone"]
 
     def tag(self, kind: str, tier: str = "", principal: str = "") -> str:
-        """The tag of names.toml with that name; what it begins with, where the last part of it is left out."""
+        """The tag with that key in names.toml. Without the last part of a pattern, the text that such tags begin with."""
         return TAGS[kind]["pattern"].format(world=self.name, tier=tier, principal=principal)
 
     def membership(self, klass: str, tags: Tags) -> Json:
-        """What a qube is to this world: a row of membership.toml. The same work for every qube, whatever it is."""
-        # compress, and not a condition, which would take a few instructions more for each kind that the qube has
+        """What a qube is to this world: a row of membership.toml. The work is the same for every qube."""
+        # compress, because a condition would take a few more instructions for each kind that the qube has.
         has = [not those.isdisjoint(tags) for those in self.kinds.values()]
         kinds = set(compress(self.kinds, has))
-        return [  # noqa: RUF015  every row is tried, so that the time tells of none
+        return [  # noqa: RUF015  tries every row, so that the time does not tell which one fits
             row
             for row in MEMBERSHIP
             if all(
@@ -109,9 +109,9 @@ class World:
         ][0]
 
     def reach(self, klass: str, tags: Tags) -> str | None:
-        """The tier at which an agent has such a qube; None when no agent does."""
+        """The tier at which agents may use such a qube, or None."""
         reach = self.membership(klass, tags).get("reach")
-        # A disposable has the tier tags of its template from the start, and of its own nothing but the mark.
+        # A disposable starts with the tier tags of its template, so only its own tag counts.
         tier_tag = "disposable" if klass == "DispVM" else "tier"
         held = [
             tier
@@ -122,7 +122,7 @@ class World:
 
 
 class Config:
-    """`worlds` by name; `world_of` finds a principal's."""
+    """The worlds by name; `world_of` returns the world of a principal, or None."""
 
     def __init__(self, worlds: dict[str, World]) -> None:
         self.worlds = worlds
@@ -132,9 +132,9 @@ class Config:
 
 
 def read(path: str | Path, limit: int = LIMITS.operator_file_bytes) -> bytes:
-    """The bytes of a file, and of nothing that only looks like one. Raises OSError."""
+    """The bytes of a regular file. Raises OSError for anything else, or for a file above the limit."""
     if not Path(path).is_file():
-        raise OSError(f"{path} is no file")
+        raise OSError(f"{path} is not a regular file")
     with open(path, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
@@ -150,7 +150,7 @@ def load(path: Path) -> Config:
     wrong = schema.problem(SHAPES["config"], data) or _disagreement(data["world"])
     if wrong:
         raise Misconfigured(path, wrong[0], f"expected {wrong[1]}")
-    # no world's principal or gateway is an object of any other world either
+    # No call may act on a principal or a gateway of any world.
     everyone = {
         name
         for table in data["world"].values()
@@ -163,15 +163,15 @@ def load(path: Path) -> Config:
 
 
 def _side_effect(feature: str) -> str:
-    """What happens on the host when somebody sets it."""
-    known = (
+    """What the host does if somebody sets this feature."""
+    effects = (
         words for name, words in FEATURES["acts_outside"].items() if fnmatchcase(feature, name)
     )
-    return f"the host {next(known, 'may do anything: qmcp does not know it')}"
+    return f"the host {next(effects, 'may do anything: qmcp does not know it')}"
 
 
 def _disagreement(tables: dict[str, Json]) -> tuple[tuple[str, ...], str] | None:
-    """What has the right shape and cannot be: `(path, what was expected)`."""
+    """The first value that has the right shape and contradicts another: `(path, the value expected there)`, or None."""
     if not tables:
         return ("world",), "a world"
     owner = {}

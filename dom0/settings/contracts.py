@@ -1,5 +1,5 @@
-"""Contracts: what a plugin may put into dom0. Data, bounded by `spec/`; digested, so that the plugin's author, the
-operator who reviewed it and the kernel mean the same bytes."""
+"""Contracts: the part of a plugin that dom0 reads. A contract is data within the limits of `spec/`. Its digest shows that the author,
+the operator who reviewed it and the kernel mean the same bytes."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qmcpd import schema, wire
+from qmcpd import messages, schema
 from qmcpd.errors import Refused
 from spec import INVARIANTS, LIMITS, SHAPES, STEPS, TIERS
 
@@ -21,11 +21,11 @@ NAME = re.compile(SHAPES["contract"]["properties"]["service"]["pattern"])
 
 
 class BadContract(ValueError):
-    """Written for the author: where in the contract, and what was expected."""
+    """An unusable contract. The message is for the author: the place in the contract, and what was expected there."""
 
 
 class Use(NamedTuple):
-    """What the steps do with the qube a reference names: at least which tier it takes, and whether they change it."""
+    """How the steps use the qube that a reference names: the lowest tier that is enough, and whether they change the qube."""
 
     kind: str
     tier: str
@@ -47,7 +47,7 @@ class Contract:
 
 
 def parse(data: Json, service: str) -> Contract:
-    """A contract, or BadContract. `service` is the name it was installed under."""
+    """Check a contract. Raises BadContract. `service` is the name under which it was installed."""
     wrong = schema.problem(SHAPES["contract"], data)
     if wrong:
         raise BadContract(f"{'.'.join(map(str, wrong[0])) or 'contract'}: expected {wrong[1]}")
@@ -58,9 +58,11 @@ def parse(data: Json, service: str) -> Contract:
         f"{service} is outside the namespace qmcp.{data['plugin']}.*",
     )
     for entry in data["invariants"]:
-        known = INVARIANTS.get(entry["id"])
-        _want(known is not None, "invariants", f"this kernel knows no invariant {entry['id']!r}")
-        fits = schema.fits(known.get("with", NOTHING), entry["with"])
+        invariant = INVARIANTS.get(entry["id"])
+        _want(
+            invariant is not None, "invariants", f"this kernel knows no invariant {entry['id']!r}"
+        )
+        fits = schema.fits(invariant.get("with", NOTHING), entry["with"])
         _want(fits, "invariants", f"{entry['id']} cannot be had with {json.dumps(entry['with'])}")
     if data["route"] == "qube":
         _check_guest(data)
@@ -68,11 +70,11 @@ def parse(data: Json, service: str) -> Contract:
     else:
         _check_schemas(data)
         uses = _check_steps(data)
-    return Contract(data, "sha256:" + hashlib.sha256(wire.canonical(data)).hexdigest(), uses)
+    return Contract(data, "sha256:" + hashlib.sha256(messages.canonical(data)).hexdigest(), uses)
 
 
 def _check_guest(data: Json) -> None:
-    """dom0 has no part in such a call but the policy's decision."""
+    """For a service in a qube, dom0 does nothing but decide by the policy."""
     _want(data["target"] is not None, "target", "a service inside a qube has a target")
     _want(not (data["steps"] or data["calls"] or data["qubes"]), "steps", "dom0 has no part in it")
     for entry in data["invariants"]:
@@ -86,7 +88,10 @@ def _check_guest(data: Json) -> None:
 
 def _check_schemas(data: Json) -> None:
     most = {
-        "params": (LIMITS.request_bytes // 2, LIMITS.request_checks),  # an item has two bytes
+        "params": (
+            LIMITS.request_bytes // 2,
+            LIMITS.request_checks,
+        ),  # an item takes two bytes at least
         "reply": (1, LIMITS.reply_checks),
     }
     for key, (longest, limit) in most.items():
@@ -105,7 +110,7 @@ def _check_schemas(data: Json) -> None:
 
 
 def _check_steps(data: Json) -> dict[str, Use]:
-    """`{reference: Use}`: what the steps do with each qube."""
+    """`{reference: Use}`: how the steps use each qube."""
     parameters, required = data["params"].get("properties", {}), data["params"].get("required", [])
     _want(
         "target" not in parameters, "params.target", "$target is the qube the service is called on"
@@ -127,7 +132,7 @@ def _check_steps(data: Json) -> dict[str, Use]:
                 # INVARIANT devices.both-ends
                 tier = max(before.tier, step["tier"], key=TIERS.index)
                 changes = before.changes or arguments[name] != "source"
-                # One that is only built on may be a template that the operator gave for that.
+                # A qube that the steps only build on may be a template with the `source` right.
                 kind = "source" if not changes and value != "$target" else before.kind
                 uses[value] = Use("qube" if changes and kind == "source" else kind, tier, changes)
         when = entry.get("when", "$")[1:]
@@ -144,7 +149,7 @@ def _check_steps(data: Json) -> dict[str, Use]:
 
 
 def _check_step(here: str, entry: Json, data: Json) -> None:
-    """One that there is, and the arguments it takes."""
+    """Check that the step exists and gets its arguments."""
     step, given = STEPS.get(entry["do"], {}), set(entry["with"])
     _want(
         step,
@@ -202,14 +207,14 @@ def _want(condition: object, where: str, message: str) -> None:
         raise BadContract(f"{where}: {message}")
 
 
-# calls wait while the settings are read again, and most contracts are what they were
+# Calls wait while the settings are read again, and most contracts have not changed.
 _parsed = lru_cache(LIMITS.judged_contracts)(
-    lambda text, service: parse(wire.parse_json(text), service)
+    lambda text, service: parse(messages.parse_json(text), service)
 )
 
 
 def load(directory: str | Path) -> tuple[dict[str, Contract], dict[str, str]]:
-    """`({service: Contract}, {service: why not})`. A contract that cannot be used is left out: its service does not exist."""
+    """`({service: Contract}, {service: why it is unusable})`. The service of an unusable contract does not exist."""
     contracts, unusable = {}, {}
     for path in sorted(Path(directory).glob("*.json")):
         try:
@@ -230,8 +235,8 @@ def catalog(
     principal: str,
     policy: str,
 ) -> Json:
-    """What dom0 enforces for this principal, and which of its contracts are not in force. A service that the policy decides
-    is in force only while `policy`, the installed text, was generated from this very contract."""
+    """What dom0 enforces for this principal, and which contracts are not in force. A service in a qube is in force only if `policy`, the
+    installed text, was generated from this very contract."""
     services, unusable = {}, dict(unusable)
     for name, contract in contracts.items():
         # INVARIANT policy.consistent
@@ -254,6 +259,7 @@ def catalog(
         "services": services,
         "unusable": unusable,
         "invariants": {
-            identity: {"enforcedBy": known["enforced_by"]} for identity, known in INVARIANTS.items()
+            identity: {"enforcedBy": invariant["enforced_by"]}
+            for identity, invariant in INVARIANTS.items()
         },
     }

@@ -1,4 +1,4 @@
-"""What the operator has put in place, read again when it changes: the worlds, the contracts, the policy, and what is frozen."""
+"""The operator's settings: the worlds, the contracts, the policy and the freeze. This module reads them again when they change."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -12,11 +12,11 @@ from . import config, contracts
 
 
 class Settings:
-    """`config`, `contracts` and `unusable` (the contracts left out, and why), as they are now. A qmcp.toml that became unusable
-    leaves the worlds as they were: it can narrow nothing, and it widens nothing."""
+    """The current `config`, `contracts` and `unusable` (the contracts left out, and why). If qmcp.toml becomes unusable, the worlds stay
+    as they were: the file then neither narrows nor widens anything."""
 
     def __init__(self, root: Path, changed: Callable[[Iterable[config.World]], None]) -> None:
-        """`changed` is told of the worlds whenever they may be others."""
+        """`changed` is called with the worlds whenever they may have changed."""
         self._config = root / "etc/qmcp/qmcp.toml"
         self._contracts, self._frozen = root / "etc/qmcp/contracts", root / "var/lib/qmcp/frozen"
         self._policy = root / "etc/qubes/policy.d/30-qmcp.policy"
@@ -29,7 +29,7 @@ class Settings:
         self.refresh()
 
     def refresh(self) -> None:
-        """At most once a second."""
+        """Read changed files again, at most once a second."""
         if time.monotonic() - self._looked < LIMITS.settings_seconds:
             return
         self._looked = time.monotonic()
@@ -50,7 +50,7 @@ class Settings:
         self._changed(self.config.worlds.values())
 
     def frozen(self, world: str) -> bool:
-        """The operator freezes a world by a file of its name, or every world by `all`."""
+        """Whether the operator has frozen a world: by a file with its name, or by the file `all`."""
         return any((self._frozen / name).exists() for name in (world, "all"))
 
     def catalog(self, world: config.World, principal: str) -> dict[str, Any]:

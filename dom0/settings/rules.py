@@ -1,4 +1,4 @@
-"""Outbound rules as they are written, in qmcp.toml and in a call."""
+"""The form of outbound rules in qmcp.toml and in calls."""
 
 import ipaddress
 import re
@@ -10,15 +10,14 @@ HOST = re.compile(
 
 def network_of(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     try:
-        return (
-            None if "%" in text else ipaddress.ip_network(text, strict=False)
-        )  # a zone may be any words at all
+        # A zone (after `%`) may be any text.
+        return None if "%" in text else ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
 
 
 def ports_of(rule: dict[str, str]) -> tuple[int, int] | None:
-    """`(low, high)`; all of them without any; None for what is no range."""
+    """`(low, high)`: every port if the rule names none; None if the text is not a range."""
     if "ports" not in rule:
         return 0, 65535
     found = re.fullmatch(r"([1-9]\d{0,4})(?:-([1-9]\d{0,4}))?", rule["ports"])
@@ -27,11 +26,13 @@ def ports_of(rule: dict[str, str]) -> tuple[int, int] | None:
 
 
 def is_rule(rule: dict[str, str], ceiling: bool = False) -> bool:
-    """Beyond its shape; only a ceiling may say `*.example.org`."""
+    """Whether a rule of the right shape makes sense. Only a ceiling may have `*.example.org`."""
     to = rule["to"].removeprefix("*.") if ceiling else rule["to"]
-    known = to in ("*", "dns") or network_of(to) is not None or HOST.fullmatch(to) is not None
+    is_destination = (
+        to in ("*", "dns") or network_of(to) is not None or HOST.fullmatch(to) is not None
+    )
     return (
-        known
+        is_destination
         and ports_of(rule) is not None
         and not (
             ("ports" in rule and rule.get("protocol") not in ("tcp", "udp"))

@@ -1,5 +1,5 @@
-"""The schemas a contract may use: `spec/shapes/subset.json` says which keywords; matching a pattern takes linear time, and one value
-does not take long to check, because every other world waits meanwhile."""
+"""The schemas that a contract may use. `spec/shapes/subset.json` lists the keywords. Patterns match in linear time, and the check of one
+value is short, because every other world waits meanwhile."""
 
 import re
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from qmcpd import schema
 from qmcpd.schema import Schema
 from spec import SHAPES
 
-# A row of characters and bracketed classes, at most one of them repeated.
+# Characters and bracketed classes, of which at most one repeats.
 _LINEAR = re.compile(
     r"\^(?:\[[^\[\]\\]+\]|[A-Za-z0-9_-])*(?:\[[^\[\]\\]+\][*+])?(?:\[[^\[\]\\]+\]|[A-Za-z0-9_-])*\$"
 )
 
 
 def check(of: Schema) -> None:
-    """Raise ValueError, naming the place, for a schema outside the subset."""
+    """Raise ValueError for a schema outside the subset; the message names the place."""
     wrong = schema.problem(SHAPES["subset"], of)
     if wrong:
         raise ValueError(f"{'.'.join(map(str, wrong[0]))}: expected {wrong[1]}")
@@ -34,7 +34,7 @@ def check(of: Schema) -> None:
 
 
 def most_checks(of: Schema, longest: int) -> int:
-    """How many values are checked against a schema, at most. No array has more than `longest` items."""
+    """The most comparisons that one check of a value can take, if no array has more than `longest` items."""
     count = len(of.get("enum", ())) + sum(most_checks(one, longest) for one in _members(of))
     items = max(0, min(of.get("maxItems", longest), longest)) if of.get("type") == "array" else 1
     return 1 + count * items

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from unittest import mock
 
-from qmcpd import wire
+from qmcpd import messages
 from qmcpd.audit import AuditLog, digest
 from spec import LIMITS
 
@@ -205,7 +205,7 @@ class Verify(Log):
         self.fill(2)
         entry = json.loads(self.lines()[1]) | {"target": "ai-other"}
         del entry["hash"]
-        made_up = wire.canonical(entry | {"hash": digest(entry)}) + b"\n"
+        made_up = messages.canonical(entry | {"hash": digest(entry)}) + b"\n"
         self.path.write_bytes(b"".join([self.lines()[0], made_up, *self.lines()[2:]]))
         self.assertBroken(self.path, 3, "does not follow")
 
@@ -232,7 +232,7 @@ class Verify(Log):
         for change in ({"seq": 5}, {"prev": "1" * 64}, {"seq": "2"}, {"seq": None}):
             entry = written | change
             del entry["hash"]
-            self.path.write_bytes(wire.canonical(entry | {"hash": digest(entry)}) + b"\n")
+            self.path.write_bytes(messages.canonical(entry | {"hash": digest(entry)}) + b"\n")
             self.assertBroken(self.path, 1, "does not follow")
 
     def test_what_is_no_entry_is_a_break_and_never_an_exception(self):

@@ -229,13 +229,13 @@ class Vocabulary(unittest.TestCase):
 
     def test_a_service_inside_a_qube_claims_only_what_the_policy_enforces(self):
         guest = changed(START, route="qube", steps=[], calls=[])
-        for known, data in INVARIANTS.items():
-            claim = changed(guest, invariants=[{"id": known, "with": {}}])
-            with self.subTest(invariant=known):
+        for identity, data in INVARIANTS.items():
+            claim = changed(guest, invariants=[{"id": identity, "with": {}}])
+            with self.subTest(invariant=identity):
                 if data["enforced_by"] == "policy":
                     contracts.parse(claim, "qmcp.spawn.Start")
                 elif not data.get("with"):
-                    self.rejects(claim, f"{known} is enforced by dom0")
+                    self.rejects(claim, f"{identity} is enforced by dom0")
 
     def test_a_service_inside_a_qube_is_root_from_the_tier_exec_on(self):
         world = World("ai", {"prefix": "ai-", "principal": {"mcp-control": {"plugins": ["spawn"]}}})

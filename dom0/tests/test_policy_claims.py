@@ -52,7 +52,7 @@ class Claims(unittest.TestCase):
         self.worlds = config.load(toml).worlds
         self.ours = generate(self.worlds, self.installed)
 
-    def lint(self, line="", file="10-mine.policy", known=None):
+    def lint(self, line="", file="10-mine.policy", look=None):
         """`{claim: (result, place)}` of all that does not hold, with this line in a file of the operator's."""
         (self.home / file).write_text(line + "\n")
         policy = Policy(self.root, {"30-qmcp.policy": self.ours})
@@ -61,7 +61,7 @@ class Claims(unittest.TestCase):
             self.worlds,
             self.installed,
             self.ours,
-            known or (lambda name: Qube(name, "", "", frozenset())),
+            look or (lambda name: Qube(name, "", "", frozenset())),
         )
         return {
             row["claim"]: (row["result"], row["where"]) for row in rows if row["result"] != "holds"
@@ -270,7 +270,7 @@ class Claims(unittest.TestCase):
         self.assertEqual(self.lint(line), {})
         found = self.lint(
             line,
-            known=lambda name: Qube(
+            look=lambda name: Qube(
                 name, "AppVM", "Halted", frozenset({"ai-managed"} if name == "work" else ())
             ),
         )

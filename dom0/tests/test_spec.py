@@ -91,7 +91,7 @@ def fragments():
 
 class OneTruth(unittest.TestCase):
     def test_no_program_of_dom0_says_a_name_of_the_spec_again(self):
-        known, rows, found, excused = words(), {row["is"] for row in spec.MEMBERSHIP}, [], set()
+        names, rows, found, excused = words(), {row["is"] for row in spec.MEMBERSHIP}, [], set()
         for path in SOURCES:
             where = path.relative_to(DOM0).as_posix()
             for line, value in constants(path):
@@ -100,7 +100,7 @@ class OneTruth(unittest.TestCase):
                 if (where, value) in OTHER_MEANING:
                     excused.add((where, value))
                 elif value not in rows and (
-                    value in known or any(part in value for part in fragments())
+                    value in names or any(part in value for part in fragments())
                 ):
                     found.append(f"{where}:{line}: {value!r}")
         self.assertEqual(found, [])
@@ -214,8 +214,8 @@ class Steps(unittest.TestCase):
         for name, step in spec.STEPS.items():
             for argument, kind in step["arguments"].items():
                 if not isinstance(kind, list):
-                    known = {"new", "qube", "source", "removed", *spec.TYPES}
-                    self.assertIn(kind, known, f"{name}.{argument}")
+                    kinds = {"new", "qube", "source", "removed", *spec.TYPES}
+                    self.assertIn(kind, kinds, f"{name}.{argument}")
 
     def test_no_set_of_methods_is_left_as_a_name(self):
         for name, step in spec.STEPS.items():

@@ -6,9 +6,9 @@ import type { Api } from '../host/api.js';
 import { Host } from '../host/host.js';
 import { loadHostSpec } from '../host-spec.js';
 import { packageFile } from '../root.js';
+import { decodeReply, encodeRequest } from './messages.js';
 import { methodsOf, STREAMS } from './methods/index.js';
 import { soon } from './replay/replay.js';
-import { decodeReply, encodeRequest } from './wire.js';
 
 const load = (api: Api = '4.4') => Host.load(loadHostSpec('demo'), { api, wait: soon });
 

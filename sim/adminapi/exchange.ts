@@ -2,10 +2,10 @@ import { ApiError, errors, NoReply, repr, SILENT_BEFORE_4_4 } from '../host/erro
 import { validateName } from '../host/names.js';
 import type { Qube } from '../host/qube.js';
 import type { HostState } from '../host/state.js';
+import { errorReply, okReply, parseRequest, type Request } from './messages.js';
 import type { Call, Method } from './method.js';
 import { methodsOf, STREAMS } from './methods/index.js';
 import { events, stats } from './streams.js';
-import { errorReply, okReply, parseRequest, type Request } from './wire.js';
 
 const NOTHING = new Uint8Array();
 

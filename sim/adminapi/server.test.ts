@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { eventually, gate } from '../../test/support/waiting.js';
 import { Host } from '../host/host.js';
 import { loadHostSpec } from '../host-spec.js';
+import { decodeReply, encodeRequest } from './messages.js';
 import { type AdminApiServer, serveAdminApi } from './server.js';
-import { decodeReply, encodeRequest } from './wire.js';
 
 let dir: string;
 let path: string;

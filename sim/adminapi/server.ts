@@ -2,7 +2,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import type { Host } from '../host/host.js';
 import { isStream } from './exchange.js';
-import { MAX_REQUEST } from './wire.js';
+import { MAX_REQUEST } from './messages.js';
 
 export interface AdminApiServer {
   close(): Promise<void>;

@@ -1,9 +1,9 @@
 import { errors } from '../host/errors.js';
 import type { HostEvent } from '../host/events.js';
 import type { Qube } from '../host/qube.js';
+import { eventReply, hostEventReply } from './messages.js';
 import type { Call } from './method.js';
 import { statsOf } from './stats.js';
-import { eventReply, hostEventReply } from './wire.js';
 
 type Stream = (call: Call, onBytes: (bytes: Uint8Array) => void, signal: AbortSignal) => Promise<void>;
 

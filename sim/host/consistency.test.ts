@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { SEED } from '../../test/support/seed.js';
+import { decodeReply, encodeRequest } from '../adminapi/messages.js';
 import { soon } from '../adminapi/replay/replay.js';
-import { decodeReply, encodeRequest } from '../adminapi/wire.js';
 import { loadHostSpec } from '../host-spec.js';
 import { type HostEvent, pythonStr } from './events.js';
 import { Host } from './host.js';

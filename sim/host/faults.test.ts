@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { decodeReply, encodeRequest } from '../adminapi/messages.js';
 import { soon } from '../adminapi/replay/replay.js';
-import { decodeReply, encodeRequest } from '../adminapi/wire.js';
 import { loadHostSpec } from '../host-spec.js';
 import { Host } from './host.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { eventually } from '../../test/support/waiting.js';
 import { visits } from '../../test/support/work.js';
-import { decodeReply, encodeRequest } from '../adminapi/wire.js';
+import { decodeReply, encodeRequest } from '../adminapi/messages.js';
 import { type HostSpec, loadHostSpec, parseHostSpec } from '../host-spec.js';
 import { Host } from './host.js';
 

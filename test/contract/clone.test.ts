@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { decodeReply, encodeRequest } from '../../sim/adminapi/messages.js';
 import { normalise } from '../../sim/adminapi/replay/normalise.js';
 import { Translation } from '../../sim/adminapi/replay/translate.js';
-import { decodeReply, encodeRequest } from '../../sim/adminapi/wire.js';
 import { Host } from '../../sim/host/host.js';
 import { loadHostSpec } from '../../sim/host-spec.js';
 import { packageFile } from '../../sim/root.js';

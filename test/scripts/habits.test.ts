@@ -8,9 +8,9 @@ const { byFolder, table } = await import(packageFile('scripts/coverage.mjs'));
 
 describe('npm run test:one', () => {
   test('a part of a file name finds the whole file, in TypeScript and in Python', async () => {
-    const { files, pythonFiles } = await findTests('wire');
+    const { files, pythonFiles } = await findTests('messages');
     expect(files).toEqual([]);
-    expect(pythonFiles).toEqual(['dom0/tests/test_wire.py']);
+    expect(pythonFiles).toEqual(['dom0/tests/test_messages.py']);
     expect((await findTests('Repetition')).files).toEqual(['test/architecture/repetition.test.ts']);
   });
 

@@ -17,7 +17,7 @@ export const MEMBERSHIP = Object.freeze([
     is: 'tombstone',
     words: 'an agent removed it: no agent reaches it until it is restored',
     has: ['umbrella', 'tombstone'],
-    known: true,
+    belongs: true,
     boots: true,
   },
   {
@@ -36,7 +36,7 @@ export const MEMBERSHIP = Object.freeze([
     has: ['umbrella', 'stamp'],
     lacks: ['born'],
     loses: ['tier', 'disposable', 'sink'],
-    known: true,
+    belongs: true,
     boots: true,
   },
   {
@@ -44,7 +44,7 @@ export const MEMBERSHIP = Object.freeze([
     words: 'agents may only look at it, whatever its tier',
     has: ['umbrella', 'guard'],
     reach: 'least',
-    known: true,
+    belongs: true,
     boots: true,
   },
   {
@@ -53,7 +53,7 @@ export const MEMBERSHIP = Object.freeze([
     class: 'DispVM',
     has: ['umbrella', 'disposable'],
     reach: 'tags',
-    known: true,
+    belongs: true,
     boots: true,
   },
   {
@@ -61,7 +61,7 @@ export const MEMBERSHIP = Object.freeze([
     words: 'a qube of the world, at the tier of its tags',
     has: ['umbrella'],
     reach: 'tags',
-    known: true,
+    belongs: true,
     boots: true,
   },
   {

@@ -106,10 +106,10 @@ class Machine:
     async def _booted(self):
         host = qubesd.Qubesd("run/qubesd.sock")
         self.journal = Journal(self.root / "var/lib/qmcp/journal")
-        known = roster.Rosters(host.limited(roster.METHODS), self.journal)
-        settings = Settings(self.root, known.look_for)
+        rosters = roster.Rosters(host.limited(roster.METHODS), self.journal)
+        settings = Settings(self.root, rosters.look_for)
         self.log = AuditLog(self.root / "var/log/qmcp/audit.log")
-        self.kernel = Kernel(settings, host, known, self.journal, self.log)
+        self.kernel = Kernel(settings, host, rosters, self.journal, self.log)
         await self.kernel.settle_unfinished()
         self._house = asyncio.get_running_loop().create_task(
             self.kernel.retry_unfinished(), name="house"

@@ -90,8 +90,8 @@ def comparable(request, reply):
     method = re.match(r"[^+ ]*", request)[0]
     lines = reply.removeprefix("0\0").split("\n")
     if method.endswith("property.GetAll"):
-        known = GLOBALS if method == "admin.property.GetAll" else PROPERTIES
-        return [line for line in lines if line.split(" ")[0] in known]
+        listed = GLOBALS if method == "admin.property.GetAll" else PROPERTIES
+        return [line for line in lines if line.split(" ")[0] in listed]
     if method.endswith("volume.Info"):
         return [line for line in lines if re.match("(size|usage|rw|s[an]\\w+_on_st\\w+)=", line)]
     if ".device." in method and reply.startswith("0\0"):

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Host } from '../../host/host.js';
 import { loadHostSpec } from '../../host-spec.js';
-import { encodeRequest } from '../wire.js';
+import { encodeRequest } from '../messages.js';
 import { normalise } from './normalise.js';
 import { type Exchange, releaseOf } from './recording.js';
 import { hostChanges, replay } from './replay.js';

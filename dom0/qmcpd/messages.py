@@ -1,4 +1,4 @@
-"""Bytes to values. Everything here is about shape: no function looks at the host, so no refusal can tell of it."""
+"""Requests and replies: bytes to values, and back. No function here looks at the host, so no refusal can tell anything about it."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _DESCRIPTOR = re.compile(
 
 
 def parse_descriptor(untrusted_header: bytes) -> tuple[str, str, str]:
-    """`(service, source, target)`: who calls what on what, as qrexec reports it. `target` is dom0 for `keyword adminvm`."""
+    """`(service, source, target)` as qrexec reports them. `target` is dom0 for `keyword adminvm`."""
     found = _DESCRIPTOR.fullmatch(untrusted_header.decode("latin-1"))
     if (
         not found
@@ -29,17 +29,16 @@ def parse_descriptor(untrusted_header: bytes) -> tuple[str, str, str]:
 
 
 def parse_json(untrusted_payload: bytes) -> dict[str, Any]:
-    """One JSON object: UTF-8, no longer and no deeper than its limits, no duplicate key, no NaN, no lone surrogate."""
+    """Parse one JSON object: UTF-8, within the limits of length and depth, without duplicate keys, NaN or lone surrogates."""
     if len(untrusted_payload) > LIMITS.request_bytes:
         raise Refused(REFUSAL.invalid_request, "the request is longer than its limit")
     try:
-        # NaN and the infinities are no integers
+        # int rejects NaN and the infinities
         untrusted_value = json.loads(
             untrusted_payload.decode("utf-8"), object_pairs_hook=_unique, parse_constant=int
         )
-        json.dumps(untrusted_value, ensure_ascii=False).encode(
-            "utf-8"
-        )  # a lone surrogate does not encode
+        # This raises ValueError for a lone surrogate.
+        json.dumps(untrusted_value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):
         raise Refused(REFUSAL.invalid_request, "the request is not one JSON object") from None
     if not isinstance(untrusted_value, dict) or _depth(untrusted_value) > LIMITS.request_depth:
@@ -62,7 +61,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def canonical(value: object) -> bytes:
-    """RFC 8785 for what we use of JSON: strings, integers, booleans, null; keys are ASCII. One value, one spelling."""
+    """RFC 8785 for the JSON that qmcp uses: strings, integers, booleans, null; keys are ASCII. Each value has one form."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8"
     )

@@ -1,6 +1,6 @@
 import unittest
 
-from qmcpd import schema, wire
+from qmcpd import messages, schema
 from qmcpd.errors import Refused
 from spec import LIMITS, TYPES
 
@@ -8,18 +8,18 @@ from spec import LIMITS, TYPES
 class Descriptors(unittest.TestCase):
     def test_a_call_on_a_qube_names_service_caller_and_target(self):
         self.assertEqual(
-            wire.parse_descriptor(b"qmcp.spawn.Start+ mcp-control name ai-work"),
+            messages.parse_descriptor(b"qmcp.spawn.Start+ mcp-control name ai-work"),
             ("qmcp.spawn.Start", "mcp-control", "ai-work"),
         )
 
     def test_a_call_on_the_adminvm_has_dom0_as_its_target(self):
         self.assertEqual(
-            wire.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm")[2], "dom0"
+            messages.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm")[2], "dom0"
         )
 
     def test_a_service_with_an_argument_is_another_service_of_the_same_caller(self):
         for argument in ("x", "+", "argument"):
-            service, source, _ = wire.parse_descriptor(
+            service, source, _ = messages.parse_descriptor(
                 f"qmcp.spawn.Start+{argument} mcp-control name ai-work".encode()
             )
             self.assertEqual((service, source), (f"qmcp.spawn.Start+{argument}", "mcp-control"))
@@ -39,7 +39,7 @@ class Descriptors(unittest.TestCase):
             b"qmcp.spawn.Start+ mcp-control\xc3\xa9 name ai-work",
         ):
             with self.subTest(header=header), self.assertRaises(Refused) as caught:
-                wire.parse_descriptor(header)
+                messages.parse_descriptor(header)
             self.assertEqual(caught.exception.code, "invalid-request")
 
 
@@ -69,16 +69,17 @@ class Names(unittest.TestCase):
 class Payloads(unittest.TestCase):
     def test_one_json_object_is_read(self):
         self.assertEqual(
-            wire.parse_json(b' {"a": [1, true, null, "\xc3\xa9"]} '), {"a": [1, True, None, "é"]}
+            messages.parse_json(b' {"a": [1, true, null, "\xc3\xa9"]} '),
+            {"a": [1, True, None, "é"]},
         )
 
     def test_a_payload_of_exactly_the_limit_is_read(self):
         payload = b'{"a":"' + b"x" * (LIMITS.request_bytes - 8) + b'"}'
         self.assertEqual(len(payload), LIMITS.request_bytes)
-        self.assertEqual(len(wire.parse_json(payload)["a"]), LIMITS.request_bytes - 8)
+        self.assertEqual(len(messages.parse_json(payload)["a"]), LIMITS.request_bytes - 8)
 
     def test_brackets_in_a_string_are_not_depth(self):
-        self.assertEqual(wire.parse_json(b'{"a":"\\"[[[[[[[[[[[["}'), {"a": '"[[[[[[[[[[[['})
+        self.assertEqual(messages.parse_json(b'{"a":"\\"[[[[[[[[[[[["}'), {"a": '"[[[[[[[[[[[['})
 
     def test_anything_else_is_refused_on_its_shape(self):
         for payload in (
@@ -103,17 +104,17 @@ class Payloads(unittest.TestCase):
             b'{"a":"' + b"x" * (LIMITS.request_bytes - 7) + b'"}',
         ):
             with self.subTest(payload=payload[:40]), self.assertRaises(Refused) as caught:
-                wire.parse_json(payload)
+                messages.parse_json(payload)
             self.assertEqual(caught.exception.code, "invalid-request")
 
 
 class Replies(unittest.TestCase):
     def test_a_reply_is_one_line_of_ascii(self):
         self.assertEqual(
-            wire.reply({"name": "é\n"}), b'{"ok":true,"result":{"name":"\\u00e9\\n"}}\n'
+            messages.reply({"name": "é\n"}), b'{"ok":true,"result":{"name":"\\u00e9\\n"}}\n'
         )
 
     def test_a_refusal_is_its_code_and_nothing_else(self):
         self.assertEqual(
-            wire.refusal(Refused("not-found")), b'{"error":{"code":"not-found"},"ok":false}\n'
+            messages.refusal(Refused("not-found")), b'{"error":{"code":"not-found"},"ok":false}\n'
         )
