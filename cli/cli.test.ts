@@ -4,6 +4,7 @@ import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Catalog } from '../core/boot/catalog.js';
+import { OWN_TOOLS } from '../core/serve/background.js';
 import { BUILT_IN } from '../plugins/index.js';
 import { catalogOf } from '../test/support/fake-host.js';
 import { CatalogOnlyHost, QMCP, qmcp, qmcpInProcess } from '../test/support/qmcp.js';
@@ -79,7 +80,7 @@ describe('qmcp serve', () => {
     );
     const { tools } = await mcp.listTools();
     const left = BUILT_IN.filter(({ id }) => id !== 'spawn').flatMap((plugin) => plugin.tools);
-    expect(tools.map(({ name }) => name)).toEqual(left.map(({ name }) => name));
+    expect(tools.map(({ name }) => name)).toEqual([...left.map(({ name }) => name), ...OWN_TOOLS]);
     await mcp.close();
   });
 

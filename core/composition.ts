@@ -37,6 +37,8 @@ import {
   stopRequested,
   workingDirectory,
 } from './process.js';
+import { backgroundTools, OWN_TOOLS, withBackground } from './serve/background.js';
+import { BackgroundCalls } from './serve/calls.js';
 import { tracedTools } from './trace.js';
 import { VERSION } from './version.js';
 
@@ -91,7 +93,8 @@ async function loadEverything(
   const { timeout } = config.qrexec;
   const { candidates, problems } = await candidatesOf(config);
   for (const { origin } of candidates) debug('boot', `plugin found: ${origin}`);
-  await checkAgainstPlugins(config, candidates.flatMap(declaredBy));
+  const own = { id: 'qmcp', tools: OWN_TOOLS.map((name) => ({ name })) };
+  await checkAgainstPlugins(config, [...candidates.flatMap(declaredBy), own]);
   const catalog = asked ?? requestCatalog(qrexec, timeout);
   const loaded = await boot({
     candidates,
@@ -172,6 +175,7 @@ export async function serve(config: Config, dom0: Dom0): Promise<void> {
   const connection = serveMcp({ ...options, stdin: standardInput(), stdout });
   await Promise.race([connection.closed, stopRequested()]);
   await connection.close();
+  await options.calls.stop();
   await loaded.dispose();
 }
 
@@ -186,6 +190,7 @@ export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAdd
     await stopRequested();
     await close();
   } finally {
+    await options.calls.stop();
     await loaded.dispose();
   }
 }
@@ -196,8 +201,11 @@ async function loadToServe(config: Config, dom0: Dom0) {
   const instructing = keepReviewedInstructions(loaded.plugins, unreviewed);
   const served = loaded.tools.map(({ tool }) => tool.name);
   if (loaded.problems.length > 0) log(`started without these plugins:\n${report(loaded.problems)}`);
+  const calls = new BackgroundCalls();
   const options = {
     ...loaded,
+    tools: followable(loaded.tools, calls, config),
+    calls,
     // Instructions that nobody has reviewed are not sent.
     instructions: unreviewed.some(({ kind, plugin }) => kind === 'instructions' && plugin === undefined)
       ? undefined
@@ -207,6 +215,14 @@ async function loadToServe(config: Config, dom0: Dom0) {
     log,
   };
   return { loaded, options };
+}
+
+/** The tools, with those that follow a call in the background if one is slow. Without `call_result`, nothing goes there. */
+function followable(tools: Reviewed['tools'], calls: BackgroundCalls, config: Config): Reviewed['tools'] {
+  const own = tools.some(({ tool }) => tool.slow) ? selectTools(backgroundTools(calls), config) : [];
+  return own.some(({ tool }) => tool.name === 'call_result')
+    ? [...withBackground(tools, calls), ...own]
+    : tools;
 }
 
 /** The parts of a plugin that a configuration can refer to, as far as they can be read. `graphOf` reports what is wrong. */

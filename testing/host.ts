@@ -159,7 +159,7 @@ export class SimulatedHost {
   async connect(): Promise<McpClient> {
     const server = mcpServer(
       { ...this.current, version: '0', log: (line) => this.logLines.push(line) },
-      false,
+      { subscribable: false },
     );
     const [near, far] = InMemoryTransport.createLinkedPair();
     await server.connect(far);

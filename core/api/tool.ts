@@ -47,6 +47,8 @@ export interface Tool<I extends TSchema = TSchema, O extends TSchema = TSchema, 
   readonly upholds: readonly Invariant[];
   /** The tool can reach things outside the host, such as a qube's network. */
   readonly openWorld?: boolean;
+  /** A call can take longer than clients wait: a minute. An agent can let it go on in the background, with `background: true`. */
+  readonly slow?: boolean;
   readonly run?: (ports: Ports<U>, input: Static<I>, context: RunContext) => Promise<Static<O>>;
   readonly handler?: new (...args: never[]) => ToolHandler<Static<I>, Static<O>>;
 }

@@ -32,9 +32,10 @@ const REFUSAL = { type: 'object' };
 
 /** A result, or a refusal: some clients check both against this schema. */
 export function fullOutput(schema: Schema): ObjectSchema {
-  const { required, ...shown } = rewritten(schema, (keyword) => !OF_RESULTS.test(keyword));
+  const { required, anyOf, ...shown } = rewritten(schema, (keyword) => !OF_RESULTS.test(keyword));
   const properties = { ...(shown.properties as object), error: REFUSAL };
-  const either = required === undefined ? {} : { anyOf: [{ required }, { required: ['error'] }] };
+  const results = (anyOf as unknown[] | undefined) ?? (required === undefined ? [] : [{ required }]);
+  const either = results.length === 0 ? {} : { anyOf: [...results, { required: ['error'] }] };
   return { ...shown, type: 'object', properties, ...either };
 }
 

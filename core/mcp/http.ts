@@ -61,11 +61,14 @@ export async function serveHttp(options: HttpOptions): Promise<HttpListener> {
   });
   // A request without a session stands alone; what plugins keep belongs to all such requests together.
   const shared = { ...options, session: {} };
-  const handler = createMcpHandler(({ era }) => mcpServer(shared, era === 'modern'), {
-    bus,
-    maxSubscriptions: MAX_SUBSCRIPTIONS,
-    onerror: (error) => log(`mcp: ${error.message}`),
-  });
+  const handler = createMcpHandler(
+    ({ era }) => mcpServer(shared, { isModern: era === 'modern', subscribable: era === 'modern' }),
+    {
+      bus,
+      maxSubscriptions: MAX_SUBSCRIPTIONS,
+      onerror: (error) => log(`mcp: ${error.message}`),
+    },
+  );
   const answer = toNodeHandler({
     fetch: async (request, given) => {
       const body = request.method === 'POST' ? await jsonIn(request.clone()) : undefined;

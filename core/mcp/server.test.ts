@@ -26,7 +26,7 @@ async function connected(...tools: ServedTool[]): Promise<Client> {
   const [near, far] = InMemoryTransport.createLinkedPair();
   const nothing = { resources: [], prompts: [], changes: [] };
   const options = { ...nothing, tools, version: '1.2.3', log: (line: string) => logged.push(line) };
-  await mcpServer(options, false).connect(far);
+  await mcpServer(options, { subscribable: false }).connect(far);
   const client = new Client({ name: 'test', version: '0' });
   await client.connect(near);
   open.push(() => client.close());

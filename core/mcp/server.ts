@@ -1,12 +1,23 @@
 import { Refused } from '../api/index.js';
+import { endsWithin } from '../serve/background.js';
+import type { BackgroundCalls } from '../serve/calls.js';
 import { inScope } from '../serve/scope.js';
-import type { Surface } from '../serve/served.js';
-import { ProtocolError, ProtocolErrorCode, Server } from '../vendor/mcp.js';
+import type { ServedTool, Surface } from '../serve/served.js';
+import { ProtocolError, ProtocolErrorCode, Server, type ServerContext } from '../vendor/mcp.js';
 import { INSTRUCTIONS } from './instructions.js';
 import { withProgress } from './progress.js';
 import { answerPrompts } from './prompts.js';
 import { answerResources } from './resources.js';
-import { refusalOf, resultOf } from './results.js';
+import { refusalOf, resultOf, type ToolResult } from './results.js';
+import {
+  answerTasks,
+  declaresTasks,
+  extensionTaskOf,
+  resultIn,
+  TASKS_CAPABILITY,
+  TASKS_EXTENSION,
+  taskOf,
+} from './tasks.js';
 import { describeTools, type SchemaForm } from './tool-descriptions.js';
 import { toolSchemas } from './tool-schemas.js';
 
@@ -28,9 +39,20 @@ export interface Subscriber {
   unsubscribed(uri: string): void;
 }
 
+/** For whom a server is made. */
+export interface Connection {
+  /** The era after 2025, whose requests stand alone. */
+  readonly isModern?: boolean;
+  readonly subscribable: boolean;
+  readonly subscriber?: Subscriber;
+}
+
 /** Makes an MCP server over the loaded plugins, for either era of the protocol. */
-export function mcpServer(options: McpOptions, subscribable: boolean, subscriber?: Subscriber): Server {
-  const { tools, prompts, version } = options;
+export function mcpServer(
+  options: McpOptions,
+  { isModern = false, subscribable, subscriber }: Connection,
+): Server {
+  const { tools, prompts, version, calls } = options;
   const resources = [...options.resources, toolSchemas(tools)];
   const instructions = 'instructions' in options ? options.instructions : INSTRUCTIONS;
   const server = new Server(
@@ -41,12 +63,14 @@ export function mcpServer(options: McpOptions, subscribable: boolean, subscriber
         resources: subscribable ? { subscribe: true } : {},
         completions: {},
         prompts: {},
+        ...(calls && (isModern ? { extensions: { [TASKS_EXTENSION]: {} } } : { tasks: TASKS_CAPABILITY })),
       },
       ...(instructions !== undefined && { instructions }),
     },
   );
   const session = options.session ?? {};
-  answerTools(server, options, session);
+  answerTools(server, options, session, isModern);
+  if (calls !== undefined) answerTasks(server, calls, session, isModern);
   answerResources(server, { resources }, session);
   answerPrompts(server, { prompts, resources });
   if (subscriber !== undefined) {
@@ -62,11 +86,19 @@ export function mcpServer(options: McpOptions, subscribable: boolean, subscriber
   return server;
 }
 
-function answerTools(server: Server, { tools, log, schemas = 'full' }: McpOptions, session: object): void {
+/** Seconds that a call may take before a client gets a task in place of its result. */
+const PATIENCE_SECONDS = 5;
+
+function answerTools(
+  server: Server,
+  { tools, log, calls, schemas = 'full' }: McpOptions,
+  session: object,
+  isModern: boolean,
+): void {
   const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
   const descriptions = describeTools(
     tools.map(({ tool }) => tool),
-    schemas,
+    { form: schemas, withTasks: calls !== undefined && !isModern },
   );
   server.setRequestHandler('tools/list', () => ({ tools: descriptions }));
 
@@ -75,27 +107,60 @@ function answerTools(server: Server, { tools, log, schemas = 'full' }: McpOption
     // The specification makes an unknown tool a protocol error; a tool's own failures are results.
     if (entry === undefined)
       throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Unknown tool: ${params.name}`);
-    const progressToken = mcpReq._meta?.progressToken;
-    const notify =
-      progressToken === undefined
-        ? undefined
-        : (update: { progress: number; message: string }) => {
-            const sent = { progressToken, ...update };
-            mcpReq.notify({ method: 'notifications/progress', params: sent }).catch(() => {});
-          };
+    const given = params.arguments ?? {};
+    const wantsTask = !isModern && 'task' in params && params.task !== undefined;
+    if (wantsTask && !(calls && entry.tool.slow))
+      throw new ProtocolError(ProtocolErrorCode.MethodNotFound, `${params.name} cannot be a task`);
+    if (calls && entry.tool.slow && (wantsTask || (isModern && declaresTasks(mcpReq))))
+      return asTask(entry, given, { mcpReq, calls, session, wantsTask });
+    const work = (progress: (message: string) => void) =>
+      entry.call(given, { signal: mcpReq.signal, progress, session });
     try {
-      const output = await inScope(session, (scope) =>
-        withProgress(
-          notify,
-          () => scope.waitingFor,
-          (progress) => entry.call(params.arguments ?? {}, { signal: mcpReq.signal, progress, session }),
-        ),
+      return resultOf(
+        await inScope(session, (scope) => withProgress(notifierOf(mcpReq), () => scope.waitingFor, work)),
       );
-      return resultOf(output);
     } catch (error) {
       if (error instanceof Refused) return refusalOf(error);
       log(`${params.name}: ${String(error)}`);
       return refusalOf(new Refused('failed'));
     }
   });
+}
+
+type McpRequest = ServerContext['mcpReq'];
+
+/** Sends progress to a client that asked for it. */
+function notifierOf(mcpReq: McpRequest) {
+  const progressToken = mcpReq._meta?.progressToken;
+  if (progressToken === undefined) return undefined;
+  return (update: { progress: number; message: string }) => {
+    const params = { progressToken, ...update };
+    mcpReq.notify({ method: 'notifications/progress', params }).catch(() => {});
+  };
+}
+
+interface TaskRequest {
+  readonly mcpReq: McpRequest;
+  readonly calls: BackgroundCalls;
+  readonly session: object;
+  /** The client asked for a task; without that, a call that ends soon has its result as its answer. */
+  readonly wantsTask: boolean;
+}
+
+async function asTask(
+  { tool, call }: ServedTool,
+  given: unknown,
+  { mcpReq, calls, session, wantsTask }: TaskRequest,
+): Promise<ToolResult> {
+  const notify = notifierOf(mcpReq);
+  const begun = calls.begin(tool.name, session, ({ signal, progress }) =>
+    call(given, { signal, progress, session }),
+  );
+  // The content is for the SDK, which takes every answer to a call for a result.
+  if (wantsTask) return { content: [], task: taskOf(begun) } as unknown as ToolResult;
+  const waiting = () => endsWithin(begun, PATIENCE_SECONDS, mcpReq);
+  await withProgress(notify, () => begun.status, waiting);
+  if (begun.outcome === undefined && mcpReq.signal.aborted) begun.stop();
+  if (begun.outcome !== undefined) return resultIn(begun);
+  return { content: [], resultType: 'task', ...extensionTaskOf(begun) } as unknown as ToolResult;
 }

@@ -98,10 +98,11 @@ class Session {
       onsessioninitialized: (id) => owner.began(id),
       eventStore: new RecentEvents(),
     });
-    this.server = mcpServer({ ...options, session: {} }, true, {
-      subscribed: (uri) => this.addresses.add(uri),
-      unsubscribed: (uri) => this.addresses.delete(uri),
-    });
+    const subscriber = {
+      subscribed: (uri: string) => this.addresses.add(uri),
+      unsubscribed: (uri: string) => this.addresses.delete(uri),
+    };
+    this.server = mcpServer({ ...options, session: {} }, { subscribable: true, subscriber });
   }
 
   async connect(): Promise<void> {

@@ -23,19 +23,23 @@ export function serveMcp(
   const updateWatcher = () =>
     watcher.setActive(subscriptions.addresses.size + subscriptions.streams.size > 0);
 
+  // One client, whichever era it turns out to be of.
+  const session = {};
   const transport = new StdioTransport(stdin, stdout);
   const handle = serveStdio(
     ({ era }) => {
-      const server = mcpServer(options, true, {
-        subscribed: (uri) => {
+      const subscriber = {
+        subscribed: (uri: string) => {
           subscriptions.addresses.add(uri);
           updateWatcher();
         },
-        unsubscribed: (uri) => {
+        unsubscribed: (uri: string) => {
           subscriptions.addresses.delete(uri);
           updateWatcher();
         },
-      });
+      };
+      const isModern = era === 'modern';
+      const server = mcpServer({ ...options, session }, { isModern, subscribable: true, subscriber });
       notify = (uri) => {
         // In the later era the SDK knows which stream subscribed to which address.
         if (era === 'modern' || subscriptions.addresses.has(uri))

@@ -11,7 +11,7 @@ import { describeTools, type SchemaForm } from './tool-descriptions.js';
 const exact = { additionalProperties: false };
 const service = serviceOf('a');
 const shown = (form: SchemaForm, input: TSchema, output: TSchema = Type.Object({})) =>
-  describeTools([toolOf('a_say', service, { input, output })], form)[0]!;
+  describeTools([toolOf('a_say', service, { input, output })], { form })[0]!;
 
 const TOOLS = BUILT_IN.flatMap(({ tools }) => tools as readonly Tool[]);
 const rule = Type.Object({ to: Type.String(), ports: Type.Optional(Type.String()) }, exact);
@@ -184,7 +184,7 @@ describe('the lean schemas of a tool', () => {
         of('a_word_with_a_long_name', Type.Object({ a: Type.String() })),
         of('a_other', Type.Object({ a: Type.String() })),
       ],
-      'lean',
+      { form: 'lean' },
     );
     expect(first!.outputSchema).toHaveProperty('description', '{name, class, label}');
     expect(second!.outputSchema).toEqual({ type: 'object', description: 'as of a_state' });
@@ -197,7 +197,7 @@ describe('what a client is told of the built-in tools', () => {
     'every value that fits the complete schema fits the %s one, and so does a refusal',
     (form) => {
       for (const tool of TOOLS) {
-        const { inputSchema, outputSchema } = describeTools([tool], form)[0]!;
+        const { inputSchema, outputSchema } = describeTools([tool], { form })[0]!;
         const drawn = new Map([
           [inputSchema, tool.input],
           [outputSchema, tool.output],
@@ -220,7 +220,7 @@ describe('what a client is told of the built-in tools', () => {
       ...Object.entries(properties).flatMap(([name, part]) => missing(`${path}/${name}`, part)),
       ...Object.entries(items?.properties ?? {}).flatMap(([name, part]) => missing(`${path}/${name}`, part)),
     ];
-    const shown = describeTools(TOOLS, 'full');
+    const shown = describeTools(TOOLS, { form: 'full' });
     expect(shown.flatMap(({ name, inputSchema }) => missing(name, inputSchema))).toEqual([]);
   });
 

@@ -1,4 +1,5 @@
 import type { Tool } from '../api/index.js';
+import type { BackgroundTool } from '../serve/served.js';
 import { annotationsOf } from './annotations.js';
 import { fullInput, fullOutput } from './full-schemas.js';
 import { leanInput, leanOutput } from './lean-schemas.js';
@@ -19,8 +20,14 @@ export interface ToolDescription {
 }
 
 /** The tools in their order. Every call is checked against the complete schemas, and by dom0 against its contract. */
-export function describeTools(tools: readonly Tool[], form: SchemaForm): ToolDescription[] {
-  return form === 'full' ? tools.map(describeInFull) : describeLeanly(tools);
+export function describeTools(
+  tools: readonly Tool[],
+  { form, withTasks = false }: { readonly form: SchemaForm; readonly withTasks?: boolean },
+): ToolDescription[] {
+  const described = form === 'full' ? tools.map(describeInFull) : describeLeanly(tools);
+  // Only 2025-11-25 has this; a client of another version drops it.
+  const execution = { taskSupport: 'optional' };
+  return withTasks ? described.map((one, at) => (tools[at]!.slow ? { ...one, execution } : one)) : described;
 }
 
 const describeInFull = (tool: Tool): ToolDescription => ({
@@ -36,7 +43,8 @@ const describeInFull = (tool: Tool): ToolDescription => ({
 function describeLeanly(tools: readonly Tool[]): ToolDescription[] {
   const first = new Map<string, string>();
   return tools.map((tool) => {
-    const output = leanOutput(tool.output as unknown as Schema);
+    const result = 'result' in tool ? (tool as BackgroundTool).result : tool.output;
+    const output = leanOutput(result as unknown as Schema);
     const key = JSON.stringify(output);
     const before = first.get(key);
     if (before === undefined) first.set(key, tool.name);

@@ -3,6 +3,8 @@ import type { Content, Prompt, ReadContext, Resource, Variables } from '../api/s
 export type { ReadContext } from '../api/surface.js';
 
 import type { Tool, ToolContext } from '../api/tool.js';
+import type { TSchema } from '../vendor/typebox.js';
+import type { BackgroundCalls } from './calls.js';
 
 /** A tool that passed every check and may be shown to a client. */
 export interface ServedTool {
@@ -10,6 +12,12 @@ export interface ServedTool {
   readonly tool: Tool;
   /** Takes an agent's arguments as they came. Rejects with `Refused` and with nothing else. */
   call(untrusted_input: unknown, context: ToolContext): Promise<Record<string, unknown>>;
+}
+
+/** A slow tool whose output may be the handle of a call in the background. */
+export interface BackgroundTool extends Tool {
+  /** The output of a call that is not in the background. */
+  readonly result: TSchema;
 }
 
 /** A resource that passed every check. Its functions reject with `Refused` and with nothing else. */
@@ -37,4 +45,6 @@ export interface Surface {
   readonly prompts: readonly ServedPrompt[];
   /** Sources of changes: each yields addresses whose contents have changed. They run in parallel. */
   readonly changes: readonly ((context: ReadContext) => AsyncIterable<string>)[];
+  /** The calls that go on in the background; without it, none can. */
+  readonly calls?: BackgroundCalls;
 }

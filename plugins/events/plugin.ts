@@ -46,6 +46,7 @@ export default definePlugin({
       description:
         'Waits up to `seconds` for one of `kinds` (or anything) to happen to `qube` (or any), and tells what happened until then, and whether it `came`.',
       effect: 'read',
+      slow: true,
       input: describedInput(
         {
           ...watch.params.properties,

@@ -15,13 +15,21 @@ const NEW_NAME =
 const Halted = Type.Object({ qube: QubeName, state: Type.Enum(['halted']) }, { additionalProperties: false });
 
 /** A tool that changes a qube's power state and returns the qube's state. */
-const power = (service: typeof spawn.start, name: string, title: string, description: string, qube: string) =>
+const power = (
+  service: typeof spawn.start,
+  name: string,
+  title: string,
+  description: string,
+  qube: string,
+  slow = false,
+) =>
   defineTool({
     name,
     title,
     description,
     effect: 'write',
     idempotent: true,
+    slow,
     input: oneQube(qube),
     output: service.reply,
     uses: { service },
@@ -55,6 +63,7 @@ export default definePlugin({
       title: 'Make a qube',
       description: 'Makes a qube from a template.',
       effect: 'write',
+      slow: true,
       input: describedInput(spawn.create.params.properties, {
         name: NEW_NAME,
         template: 'the template to make it from',
@@ -85,6 +94,7 @@ export default definePlugin({
       title: 'Clone a qube',
       description: 'Makes a halted copy of `source`: its settings and private disk.',
       effect: 'write',
+      slow: true,
       input: describedInput(spawn.clone.params.properties, {
         source: 'the qube to copy',
         name: NEW_NAME,
@@ -100,6 +110,7 @@ export default definePlugin({
       description:
         'Makes and starts a disposable from a DispVMTemplate qube. It names itself, and is gone with its data when it halts.',
       effect: 'write',
+      slow: true,
       input: describedInput(spawn.disposable.params.properties, {
         template: 'the qube of class DispVMTemplate to make it from',
       }),
@@ -114,6 +125,7 @@ export default definePlugin({
       'Start a qube',
       'Starts a qube and waits until it answers.',
       'the qube to start',
+      true,
     ),
     power(spawn.pause, 'qube_pause', 'Pause a qube', 'Freezes a running qube.', 'the running qube'),
     power(spawn.unpause, 'qube_unpause', 'Unpause a qube', 'Lets a paused qube go on.', 'the paused qube'),
@@ -124,6 +136,7 @@ export default definePlugin({
         'Asks a qube to halt and waits `timeout` seconds. It is a `conflict` if it has not halted by then.',
       effect: 'destroy',
       idempotent: true,
+      slow: true,
       input: describedInput(
         { qube: QubeName, ...spawn.shutdown.params.properties },
         {
@@ -161,6 +174,7 @@ export default definePlugin({
         'Halts a qube and removes it. For some days qube_restore brings it back; its name and disk stay taken.',
       effect: 'destroy',
       idempotent: true,
+      slow: true,
       input: oneQube('the qube to remove'),
       output: spawn.remove.reply,
       uses: { remove: spawn.remove },

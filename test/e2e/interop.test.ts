@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { OWN_TOOLS } from '../../core/serve/background.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { sharedHarness } from '../support/harness.js';
 import { type AnyClient, v1, v2 } from './clients.js';
@@ -32,7 +33,7 @@ describe.each(CLIENTS)('%s', (_who, qube, protocol, connect) => {
   test('the client makes a qube, runs a command in it and removes it', async () => {
     expect(client.protocol).toBe(protocol);
     const shipped = BUILT_IN.flatMap(({ tools }) => tools.map(({ name }) => name));
-    expect((await client.tools()).map(({ name }) => name)).toEqual(shipped);
+    expect((await client.tools()).map(({ name }) => name)).toEqual([...shipped, ...OWN_TOOLS]);
     const done = async (name: string, args: Record<string, unknown>) => {
       const { isError, structuredContent } = await client.call(name, args);
       expect([name, isError ?? false, structuredContent?.error]).toEqual([name, false, undefined]);

@@ -8,7 +8,7 @@ const TOOLS = BUILT_IN.flatMap(({ tools }) => tools as readonly Tool[]);
 
 describe.each(RULES)('$vendor: $says', ({ accepts, refused }) => {
   test.each(['full', 'lean'] as const)('the rule holds for every built-in tool in the %s form', (form) => {
-    const broken = describeTools(TOOLS, form).filter((tool) => !accepts(tool));
+    const broken = describeTools(TOOLS, { form }).filter((tool) => !accepts(tool));
     expect(broken.map(({ name }) => name)).toEqual([]);
   });
 

@@ -26,7 +26,8 @@ export function toolsPage(): string {
   return `${HEADING('Tools', 'plugins/')}
 These are the built-in tools. A tool with the effect \`read\` changes nothing, \`write\` makes changes that can be undone, \`destroy\` ends,
 removes or replaces something for good, or runs commands. Every call is checked against the input below before it is sent, and against its contract in dom0, whatever the
-control qube says. A refusal has one of the [closed codes](errors.md). \`qmcp explain TOOL\` shows the lines in dom0 and the tests.
+control qube says. A slow tool takes \`background: true\`, too: it returns a handle at once, and the server's own tools \`call_result\` and \`call_stop\`
+follow the call. A refusal has one of the [closed codes](errors.md). \`qmcp explain TOOL\` shows the lines in dom0 and the tests.
 
 ${tableOf(['tool', 'plugin', 'effect', 'what it does'], rows)}
 
@@ -43,7 +44,7 @@ function about(tool: Tool): string {
   const inputs = fields(tool.input as Schema);
   return `### ${tool.name}
 
-${tool.description}
+${tool.description}${isSlow(tool) ? ' Slow.' : ''}
 
 ${inputs.length === 0 ? 'It has no input.' : tableOf(['input', '', 'value'], inputs)}
 
@@ -55,6 +56,10 @@ Returns ${
 Calls ${used.map(({ name }) => `[${code(name)}](../../dom0/contracts/${name}.json)`).join(', ')}; bounded by ${held.map((id) => `[${code(id)}](invariants.md#${anchor(id)})`).join(', ') || 'the axioms'}.
 `;
 }
+
+/** Whether it takes `background` from the server; exec_run has an argument of that name itself. */
+const isSlow = ({ slow = false, input }: Tool) =>
+  slow && !('background' in ((input as Schema).properties ?? {}));
 
 /** The anchor that GitHub gives a heading. */
 export const anchor = (heading: string): string =>
