@@ -45,8 +45,8 @@ def copy(request: Request, received: Input, frames: Frames) -> Reply:
     if client is None:
         raise Problem("no-copy-here")
     become(user)
+    os.lstat(path)  # before the next line takes a slash off that only a directory may have
     path = os.path.abspath(path)
-    os.lstat(path)
     if not os.path.basename(path):
         raise BadRequest
     words = [client, target, "qubes.Filecopy", SENDER, path]

@@ -33,9 +33,10 @@ def read(request: Request, _received: Input, frames: Frames) -> Reply:
         frames.send(b"O", chunk)
         at += len(chunk)
     # Files in /proc and /sys report size 0, but have content.
+    size = max(status.st_size, at) if at > offset else status.st_size
     return {
         "path": os.path.realpath(path),
-        "size": max(status.st_size, at),
+        "size": size,
         "end": not os.pread(fd, 1, at),
         "mode": f"{stat.S_IMODE(status.st_mode):04o}",
         "mtime": int(status.st_mtime),

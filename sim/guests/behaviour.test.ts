@@ -1,6 +1,14 @@
 /** One table of behaviours, which runs against the service that a template ships and against each engine's guests. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -58,12 +66,18 @@ function answerOf(bytes: Uint8Array): Answer {
   return { stdout: Buffer.concat(out.stdout), stderr: Buffer.concat(out.stderr), last };
 }
 
+/** Linux checks no permissions of root, who may run these tests. */
+const PLAIN = userInfo().uid === 0 ? 'nobody' : userInfo().username;
+
 /** The shipped services as real processes, with the user who runs the tests. */
 const shipped: Engine = async () => {
-  const all = mkdtempSync(join(tmpdir(), 'qmcp-guest-'));
+  // Not in the directory of this run, which is closed to PLAIN.
+  const all = mkdtempSync('/tmp/qmcp-guest-');
+  chmodSync(all, 0o755);
   return {
     qube: async () => {
       const dir = mkdtempSync(join(all, 'qube-'));
+      chmodSync(dir, 0o777);
       return {
         dir,
         call: (service, sent, { hears, hangsUp } = {}) =>
@@ -151,7 +165,10 @@ const exited = (exit: number) => ({ exit, signal: null, timed_out: false });
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 
 interface Step {
-  /** The service; by default `Run`. `DIR` in the request is a directory, `JOB` the last background command. */
+  /**
+   * The service; by default `Run`. `DIR` in the request is a directory, `JOB` the last background command, and `ME` a user other
+   * than root.
+   */
   readonly call?: string;
   readonly request: object | string;
   readonly stdin?: Buffer;
@@ -379,7 +396,7 @@ const CASES: Record<string, Case> = {
     {
       call: 'FileRead',
       request: { path: 'DIR/f', offset: 999 },
-      last: expect.objectContaining({ end: true }),
+      last: expect.objectContaining({ size: 256, end: true }),
     },
   ],
   'a file keeps its mode when it is written anew, and gets the one asked for': [
@@ -395,6 +412,8 @@ const CASES: Record<string, Case> = {
     { ...write('f', 'x', { offset: 100 }), last: conflict('beyond-the-end') },
     { ...write('none', 'x', { offset: 0 }), last: conflict('no-such-file') },
     { ...write('f', 'x', { offset: 0, append: true }), last: invalid },
+    { ...write('f', '!', { append: true, mode: '0600' }), last: expect.objectContaining({ mode: '0600' }) },
+    { ...write('g', 'x', { append: true, mode: '750' }), last: expect.objectContaining({ mode: '0750' }) },
   ],
   'a file of which not every byte arrives is not written, and leaves nothing behind': [
     write('f', 'old'),
@@ -429,6 +448,81 @@ const CASES: Record<string, Case> = {
       stdout: /"link",.*"type": ?"link".*"target": ?"real".*\n.*"real",.*"type": ?"file"/,
       last: expect.objectContaining({ total: 2 }),
     },
+  ],
+  'a file that its user may not write is not replaced, appended to or changed': [
+    { ...write('f', 'old', { mode: '0444', user: 'ME' }) },
+    { ...write('f', 'new', { user: 'ME' }), last: conflict('access-denied') },
+    { ...write('f', 'new', { user: 'ME', append: true }), last: conflict('access-denied') },
+    { ...write('f', 'new', { user: 'ME', offset: 0 }), last: conflict('access-denied') },
+    { call: 'FileRead', request: { path: 'DIR/f', user: 'ME' }, stdout: 'old', last: expect.anything() },
+    {
+      call: 'FileList',
+      request: { path: 'DIR' },
+      stdout: /"name": ?"f"/,
+      last: expect.objectContaining({ total: 1 }),
+    },
+  ],
+  'a file that its user may not read is not read': [
+    { ...write('f', 'old', { mode: '0200', user: 'ME' }) },
+    { call: 'FileRead', request: { path: 'DIR/f', user: 'ME' }, last: conflict('access-denied') },
+  ],
+  'to append to a file or to write into it takes no right to its directory, and to replace it does': [
+    {
+      request: {
+        command: 'cd DIR; mkdir d; echo old > d/f; chmod 555 d',
+        user: 'ME',
+        cwd: '/tmp',
+      },
+      last: exited(0),
+    },
+    { ...write('d/f', 'more', { user: 'ME', append: true }) },
+    { ...write('d/f', 'O', { user: 'ME', offset: 0 }) },
+    { ...write('d/f', 'new', { user: 'ME' }), last: conflict('access-denied') },
+    { ...write('d/g', 'new', { user: 'ME' }), last: conflict('access-denied') },
+    { request: { command: 'cat DIR/d/f; ls DIR/d' }, stdout: 'Old\nmoref\n', last: exited(0) },
+  ],
+  'links that lead to each other are not replaced by a file': [
+    { request: { command: 'cd DIR; ln -s b a; ln -s a b; ln -s self self' }, last: exited(0) },
+    { ...write('a', 'x'), last: conflict('link-loop') },
+    { ...write('self', 'x'), last: conflict('link-loop') },
+    { ...write('self/f', 'x', { parents: true }), last: conflict('link-loop') },
+    { call: 'FileRead', request: { path: 'DIR/a' }, last: conflict('link-loop') },
+    { call: 'FileList', request: { path: 'DIR/self' }, last: conflict('link-loop') },
+    { request: { command: 'cd DIR; readlink a b self' }, stdout: 'b\na\nself\n', last: exited(0) },
+  ],
+  'through a link to what does not exist yet, the file is made where the link leads': [
+    { request: { command: 'mkdir DIR/d; ln -s d/new DIR/link' }, last: exited(0) },
+    { ...write('link', 'new'), last: expect.objectContaining({ path: 'DIR/d/new' }) },
+    { request: { command: 'cat DIR/d/new; readlink DIR/link' }, stdout: 'newd/new\n', last: exited(0) },
+  ],
+  'a name with a slash at its end stands for a directory': [
+    write('t', 'old'),
+    { ...write('t/', 'new'), last: conflict('not-a-directory') },
+    { ...write('t/.', 'new'), last: conflict('not-a-directory') },
+    { ...write('t/../u', 'new'), last: conflict('not-a-directory') },
+    { ...write('t/', 'new', { append: true }), last: conflict('not-a-directory') },
+    { ...write('nodir/', 'new'), last: conflict('is-a-directory') },
+    { ...write('nodir/', 'new', { parents: true }), last: conflict('is-a-directory') },
+    { ...write('nodir/.', 'new', { parents: true }), last: conflict('is-a-directory') },
+    { ...write('.', 'new'), last: conflict('is-a-directory') },
+    { call: 'FileRead', request: { path: 'DIR/t/' }, last: conflict('not-a-directory') },
+    { call: 'FileRead', request: { path: 'DIR/nodir/' }, last: conflict('no-such-file') },
+    { call: 'FileList', request: { path: 'DIR/t/' }, last: conflict('not-a-directory') },
+    { call: 'FileList', request: { path: 'DIR/t/..' }, last: conflict('not-a-directory') },
+    { request: { command: 'cat DIR/t; ls DIR' }, stdout: 'oldt\n', last: exited(0) },
+  ],
+  'a file is not taken for a directory on the way to another': [
+    write('t', 'old'),
+    { ...write('t/f', 'new'), last: conflict('not-a-directory') },
+    { ...write('t/f', 'new', { parents: true }), last: conflict('not-a-directory') },
+    { ...write('t/d/f', 'new', { parents: true }), last: conflict('not-a-directory') },
+    { call: 'FileRead', request: { path: 'DIR/t/f' }, last: conflict('not-a-directory') },
+    { call: 'FileList', request: { path: 'DIR/t/d' }, last: conflict('not-a-directory') },
+    { call: 'FileRead', request: { path: 'DIR/t' }, stdout: 'old', last: expect.anything() },
+  ],
+  'of a file of which not every byte arrives, no directory is made either': [
+    { ...write('a/b/f', 'new', { parents: true }), stdin: Buffer.from('n'), last: invalid },
+    { call: 'FileList', request: { path: 'DIR' }, last: { path: 'DIR', total: 0 } },
   ],
   'what is no file is not read, and what is a directory not written': [
     { call: 'FileRead', request: { path: 'DIR' }, last: conflict('is-a-directory') },
@@ -469,21 +563,21 @@ const CASES: Record<string, Case> = {
 };
 
 /** The request with the names of this run. */
-function lineOf(step: Step, user: string, dir: string, job: string): string {
+function lineOf(step: Step, user: string, plain: string, dir: string, job: string): string {
   const takesUser = !['Output', 'Stop'].includes(step.call ?? 'Run');
   const line =
     typeof step.request === 'string'
       ? step.request
       : JSON.stringify({ ...(takesUser && { user }), ...step.request });
-  return line.replaceAll('DIR', dir).replaceAll('JOB', job);
+  return line.replaceAll('DIR', dir).replaceAll('JOB', job).replaceAll('"ME"', JSON.stringify(plain));
 }
 
 const noSandbox = BwrapEngine.unavailable();
 
-for (const [name, engine, user, missing] of [
-  ['the service a template ships', shipped, userInfo().username, undefined],
-  ['the guests in memory', inMemory, 'user', undefined],
-  ['the guests in a sandbox', inSandbox, 'user', noSandbox],
+for (const [name, engine, user, plain, missing] of [
+  ['the service a template ships', shipped, userInfo().username, PLAIN, undefined],
+  ['the guests in memory', inMemory, 'user', 'user', undefined],
+  ['the guests in a sandbox', inSandbox, 'user', 'user', noSandbox],
 ] as const)
   describe.skipIf(missing !== undefined)(`${name}${missing ? ` (skipped: ${missing})` : ''}`, () => {
     let place: Place;
@@ -497,7 +591,7 @@ for (const [name, engine, user, missing] of [
         const qube = await place.qube();
         let job = '';
         const take = async (step: Step) => {
-          const line = lineOf(step, user, qube.dir, job);
+          const line = lineOf(step, user, plain, qube.dir, job);
           const answer = await qube.call(step.call ?? 'Run', message(line, step.stdin));
           job = (answer.last as { job?: string }).job ?? job;
           const said = JSON.parse(JSON.stringify(answer.last).replaceAll(qube.dir, 'DIR')) as unknown;

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { inputFrames } from '../../core/ports/frames.js';
 import { eventually } from '../../test/support/waiting.js';
 import { startHost } from '../index.js';
 import { packageRoot } from '../root.js';
@@ -81,6 +82,29 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
     await first.stop();
     expect(await runOnce('app', `ls ${kept} ${lost} 2>/dev/null`)).toBe(`${kept.replace(' ', '\n')}\n`);
   });
+
+  it.skipIf(process.geteuid?.() !== 0)(
+    'a file keeps its group when it is written anew, and is not replaced if its user cannot keep its owner (needs root here)',
+    async () => {
+      const guest = await start('app');
+      const write = async (path: string) => {
+        const request = JSON.stringify({ path, size: 3 });
+        const sent = Buffer.concat([Buffer.from(`${request}\n`), ...inputFrames(Buffer.from('new'))]);
+        const { said } = await serve(guest, 'qmcp.exec.FileWrite', sent.toString('latin1'));
+        return /access-denied|"size"/.exec(said)?.[0];
+      };
+      await run(
+        guest,
+        'sed -i "s/^nogroup:.*/nogroup:x:65534:user/" /etc/group; mkdir -m 777 /tmp/d; cd /tmp/d; for f in own group other; do echo old > $f; chmod 664 $f; chown user:user $f; done; chgrp nogroup group; chown root:user other',
+      );
+      expect(await write('/tmp/d/own')).toBe('"size"');
+      expect(await write('/tmp/d/group')).toBe('"size"');
+      expect(await write('/tmp/d/other')).toBe('access-denied');
+      expect(await run(guest, 'cd /tmp/d; stat -c "%n %U %G" *; cat other')).toBe(
+        'group user nogroup\nother root user\nown user user\nold\n',
+      );
+    },
+  );
 
   it('a removed qube leaves no file of its sandbox', async () => {
     await runOnce('app', 'echo a > /home/user/f; chmod 000 /home/user');

@@ -4,6 +4,7 @@ import { Type } from '../../core/vendor/typebox.js';
 import { outcomeOf } from './exec-run.js';
 import type { ServiceCall } from './guest.js';
 import type { MemoryGuest } from './memory-guest.js';
+import { followToEnd } from './paths.js';
 import { accountOf, answer, Path, Refusal, type Respond, User } from './protocol.js';
 
 const Timeout = Type.Optional(Type.Integer({ minimum: 1, maximum: LIMITS.command_seconds }));
@@ -16,10 +17,11 @@ export function fileCopy(guest: MemoryGuest, call: ServiceCall): Promise<number>
     { target, path: Path, user: User, timeout: Timeout },
     async (request, _body, send, signal) => {
       const { path, user = 'user', timeout = LIMITS.default_copy_seconds } = request;
-      const from = guest.fs.resolvePath(accountOf(user).home, path);
+      const { home } = accountOf(user);
+      await requirePath(guest.fs, home, path);
+      const from = guest.fs.resolvePath(home, path);
       const name = from.split('/').at(-1)!;
       if (name === '') throw new Refusal('invalid-request');
-      await guest.fs.lstat(from);
       const result = await command(guest, ['qvm-copy-to-vm', request.target, from], {
         user,
         timeout,
@@ -30,6 +32,16 @@ export function fileCopy(guest: MemoryGuest, call: ServiceCall): Promise<number>
       return { ...result, name };
     },
   );
+}
+
+/** A link is copied as one, wherever it leads; only a directory may have a slash after its name. */
+async function requirePath(fs: MemoryGuest['fs'], home: string, path: string): Promise<void> {
+  if (/(^|\/)\.{0,2}$/.test(path)) await followToEnd(fs, home, path);
+  else {
+    const slash = path.lastIndexOf('/') + 1;
+    const folder = await followToEnd(fs, home, path.slice(0, slash) || '.');
+    await fs.lstat(`${folder.path}/${path.slice(slash)}`);
+  }
 }
 
 export function packageInstall(guest: MemoryGuest, call: ServiceCall): Promise<number> {

@@ -2,7 +2,9 @@
 import type { IFileSystem } from 'just-bash';
 import { LIMITS } from '../../core/api/generated/limits.js';
 import { Type } from '../../core/vendor/typebox.js';
+import type { Account } from './accounts.js';
 import type { ServiceCall } from './guest.js';
+import { type Found, follow, followToEnd } from './paths.js';
 import { accountOf, answer, conflict, Path, Refusal, User } from './protocol.js';
 
 interface WithFiles {
@@ -24,15 +26,17 @@ export function fileRead({ fs }: WithFiles, call: ServiceCall): Promise<number> 
     call,
     shape,
     async ({ path, offset = 0, length = LIMITS.default_page_bytes, user }, _body, send) => {
-      const real = await fs.realpath(fs.resolvePath(accountOf(user).home, path));
-      const { isDirectory, isFile, mode, mtime } = await fs.stat(real);
-      if (!isFile) throw conflict(isDirectory ? 'is-a-directory' : 'not-a-file');
+      const account = accountOf(user);
+      const { path: real, found } = await followToEnd(fs, account.home, path);
+      const { isDirectory, isFile, mode, mtime } = found;
+      if (isFile) requireBit(account, mode, 0o400);
+      else throw conflict(isDirectory ? 'is-a-directory' : 'not-a-file');
       const bytes = await fs.readFileBuffer(real);
       send('O', bytes.subarray(offset, offset + length));
       const end = offset + length >= bytes.length;
       return {
         path: real,
-        size: Math.max(bytes.length, offset),
+        size: bytes.length,
         end,
         mode: octal(mode),
         mtime: seconds(mtime),
@@ -53,13 +57,15 @@ export function fileWrite({ fs }: WithFiles, call: ServiceCall): Promise<number>
   };
   return answer(call, shape, async ({ path, size, mode, offset, append, parents, user }, body) => {
     if (append && offset !== undefined) throw new Refusal('invalid-request');
-    const real = await throughLinks(fs, fs.resolvePath(accountOf(user).home, path));
-    const found = (await fs.exists(real)) ? await fs.stat(real) : undefined;
+    const account = accountOf(user);
+    const { path: real, found, missing } = await target(fs, account.home, path, parents);
     if (found?.isDirectory) throw conflict('is-a-directory');
-    const folder = real.slice(0, real.lastIndexOf('/')) || '/';
-    if (parents) await fs.mkdir(folder, { recursive: true });
-    if (!(await fs.stat(folder)).isDirectory) throw conflict('not-a-directory');
+    if (found) requireBit(account, found.mode, 0o200);
+    const isNew = !found || (!append && offset === undefined);
+    if (isNew && missing === undefined)
+      requireBit(account, (await fs.stat(real.slice(0, real.lastIndexOf('/')) || '/')).mode, 0o200);
     if (body.length !== size) throw new Refusal('invalid-request');
+    if (parents && missing !== undefined) await fs.mkdir(missing, { recursive: true });
     const before =
       found && (append || offset !== undefined) ? await fs.readFileBuffer(real) : new Uint8Array();
     if (offset !== undefined && !found) throw conflict('no-such-file');
@@ -72,14 +78,27 @@ export function fileWrite({ fs }: WithFiles, call: ServiceCall): Promise<number>
   });
 }
 
-/** The file a path leads to; it need not exist yet. */
-async function throughLinks(fs: IFileSystem, path: string): Promise<string> {
-  if (await fs.exists(path)) return fs.realpath(path);
-  const slash = path.lastIndexOf('/');
-  const folder = path.slice(0, slash) || '/';
-  return (await fs.exists(folder))
-    ? `${(await fs.realpath(folder)).replace(/\/$/, '')}${path.slice(slash)}`
-    : path;
+/** The file that a path leads to, which need not exist yet, and the directory that has to be made for it. */
+async function target(
+  fs: IFileSystem,
+  home: string,
+  path: string,
+  parents = false,
+): Promise<Found & { readonly missing?: string }> {
+  try {
+    return await follow(fs, home, path);
+  } catch (error) {
+    if (!parents || !(error instanceof Refusal) || error.problem !== 'no-such-file') throw error;
+    const slash = path.lastIndexOf('/');
+    if (/^\.{0,2}$/.test(path.slice(slash + 1))) throw conflict('is-a-directory');
+    const folder = await target(fs, home, path.slice(0, slash), true);
+    return { path: `${folder.path}${path.slice(slash)}`, found: undefined, missing: folder.path };
+  }
+}
+
+/** Files in memory have no owners: everybody but root goes by the owner's bits. */
+function requireBit({ uid }: Account, mode: number, bit: number): void {
+  if (uid !== 0 && (mode & bit) === 0) throw conflict('access-denied');
 }
 
 export function fileList({ fs }: WithFiles, call: ServiceCall): Promise<number> {
@@ -93,8 +112,8 @@ export function fileList({ fs }: WithFiles, call: ServiceCall): Promise<number> 
     call,
     shape,
     async ({ path = '.', offset = 0, limit = LIMITS.default_list_entries, user }, _body, send) => {
-      const real = await fs.realpath(fs.resolvePath(accountOf(user).home, path));
-      if (!(await fs.stat(real)).isDirectory) throw conflict('not-a-directory');
+      const { path: real, found } = await followToEnd(fs, accountOf(user).home, path);
+      if (!found.isDirectory) throw conflict('not-a-directory');
       const names = (await fs.readdir(real)).sort((one, other) =>
         Buffer.compare(Buffer.from(one), Buffer.from(other)),
       );
