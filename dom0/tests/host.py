@@ -8,6 +8,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from typing import Any, NamedTuple
 from unittest import mock
 
 from policy.generate import generate
@@ -20,24 +21,42 @@ sys.path.append(str(DOM0 / "operator"))
 
 import verbs  # noqa: E402
 
+Code = int | str | None  # of a command: its exit code, or the message that it stops with
+Outcome = tuple[Code, str]  # with what was printed
+Facts = tuple[tuple[str, str], ...]
+Truth = tuple[frozenset[str], Facts, Facts, str | None]  # tags, features, properties, state
+
+
+class Qube(NamedTuple):
+    tags: set[str]
+    features: dict[str, str]
+    properties: dict[str, str]
+
 
 class Killed(BaseException):
     """kill -9, in the middle."""
 
 
 class Qubesd:
-    """`qubes`: name → `[tags, features, properties]`. `states`, `classes`: of those that are not halted, or no AppVM. `left`: calls
-    until it is killed, before that call has an effect."""
+    """`states`, `classes`: of those that are not halted, or no AppVM. `left`: calls until it is killed, before that call has an
+    effect."""
 
-    def __init__(self):
-        self.qubes, self.left, self.calls = {}, None, 0
-        self.states, self.classes, self.defaults = {}, {}, {}
+    def __init__(self) -> None:
+        self.qubes: dict[str, Qube] = {}
+        self.left: int | None = None
+        self.calls = 0
+        self.states: dict[str, str] = {}
+        self.classes: dict[str, str] = {}
+        self.defaults: dict[str, str] = {}
 
-    def add(self, name, *tags, state="Halted", klass="AppVM", **properties):
-        self.qubes[name] = [set(tags), {}, {"netvm": "", "provides_network": "False", **properties}]
+    def add(
+        self, name: str, *tags: str, state: str = "Halted", klass: str = "AppVM", **properties: str
+    ) -> None:
+        values = {"netvm": "", "provides_network": "False", **properties}
+        self.qubes[name] = Qube(set(tags), {}, values)
         self.states[name], self.classes[name] = state, klass
 
-    def truth(self):
+    def truth(self) -> dict[str, Truth]:
         return {
             name: (
                 frozenset(tags),
@@ -48,14 +67,14 @@ class Qubesd:
             for name, (tags, features, properties) in self.qubes.items()
         }
 
-    def _called(self):
+    def _called(self) -> None:
         self.calls += 1
         if self.left is not None:
             self.left -= 1
             if self.left < 0:
                 raise Killed
 
-    async def list(self, name=None):
+    async def list(self, name: str | None = None) -> dict[str, tuple[str, str]]:
         self._called()
         return {
             one: (self.classes.get(one, "AppVM"), self.states.get(one, "Halted"))
@@ -63,62 +82,65 @@ class Qubesd:
             if name in (None, "dom0", one)
         }
 
-    async def tags(self, name):
+    async def tags(self, name: str) -> frozenset[str] | None:
         self._called()
         return frozenset(self.qubes[name][0]) if name in self.qubes else None
 
-    async def listed(self, name):
+    async def listed(self, name: str) -> dict[str, tuple[str, str, str]]:
         return {one: (*words, "") for one, words in (await self.list(name)).items()}
 
     look, state = qubesd.Qubesd.look, qubesd.Qubesd.state
 
-    async def get(self, name, kind, key=""):
+    async def get(self, name: str, kind: str, key: str = "") -> str | None:
         self._called()
         return self.qubes[name][1].get(key)
 
-    async def put(self, name, kind, key, value):
+    async def put(self, name: str, kind: str, key: str, value: str | None) -> None:
         self._called()
-        written = self.qubes[name][2 if kind == "property" else 1]
+        qube = self.qubes[name]
+        written = qube.properties if kind == "property" else qube.features
         written.pop(key, None)
         written.update({} if value is None else {key: value})
 
-    async def tag(self, name, tag):
+    async def tag(self, name: str, tag: str) -> None:
         self._called()
         self.qubes[name][0].add(tag)
 
-    async def untag(self, name, tag):
+    async def untag(self, name: str, tag: str) -> None:
         self._called()
         self.qubes[name][0].discard(tag)
 
-    async def properties(self, name, method="admin.vm.property.GetAll"):
+    async def properties(
+        self, name: str, method: str = "admin.vm.property.GetAll"
+    ) -> dict[str, tuple[str, bool]]:
         self._called()
         if method == "admin.property.GetAll":
             return {key: (value, False) for key, value in self.defaults.items()}
         return {key: (value, False) for key, value in self.qubes[name][2].items()}
 
-    async def volume(self, name, volume="private"):
+    async def volume(self, name: str, volume: str = "private") -> dict[str, str]:
         self._called()
         return {"size": "2147483648"}
 
-    async def halt(self, name):
+    async def halt(self, name: str) -> None:
         self._called()
         self.states[name] = "Halted"
 
-    async def change_power(self, method, name):
+    async def change_power(self, method: str, name: str) -> bool:
         self._called()
         before, after = {"Pause": ("Running", "Paused"), "Unpause": ("Paused", "Running")}[method]
         possible = self.states[name] == before
         self.states[name] = after if possible else self.states[name]
         return possible
 
-    async def remove(self, name):
+    async def remove(self, name: str) -> None:
         self._called()
         for of in (self.qubes, self.states, self.classes):
             of.pop(name, None)
 
 
 class Dom0(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.root = Path(directory.name)
@@ -152,10 +174,10 @@ class Dom0(unittest.TestCase):
             patch.start()
             self.addCleanup(patch.stop)
 
-    def tags(self, name="work"):
+    def tags(self, name: str = "work") -> set[str]:
         return set(self.qubesd.qubes[name][0])
 
-    def admin(self, *words):
+    def admin(self, *words: str | Path) -> Outcome:
         """`(exit code or message, what was printed)`."""
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             try:
@@ -164,11 +186,11 @@ class Dom0(unittest.TestCase):
                 code = stop.code
         return code, printed.getvalue()
 
-    def json(self, *words):
+    def json(self, *words: str | Path) -> tuple[Code, Any]:
         code, printed = self.admin(*words, "--json")
         return code, json.loads(printed)
 
-    def everything(self):
+    def everything(self) -> tuple[dict[Path, bytes], dict[Path, Path], dict[str, Truth]]:
         """All there is to change: files with what is in them, links, and qubes. Not the log, and not an empty folder."""
         there = [path for path in sorted(self.root.rglob("*")) if "log" not in path.parts]
         files = {

@@ -11,7 +11,10 @@ from unittest import mock
 
 from qmcpd import messages
 from qmcpd.audit import AuditLog, digest
+from settings.config import Json
 from spec import LIMITS
+
+from .host import Code, Outcome
 
 sys.path.append(str(Path(__file__).parent.parent / "operator"))
 import audit_chain
@@ -76,36 +79,42 @@ ATTRIBUTES = {
 }
 
 
+Attributes = list[tuple[str, str | None]]
+Entry = tuple[str, str, str, list[str], str | None]  # kind, service, target, names, code
+
+
 class Parsed(HTMLParser):
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.tags, self.open, self.words = [], [], []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
         self.feed(text)
         self.close()
 
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
+    def handle_starttag(self, tag: str, attrs: Attributes) -> None:
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
         if tag not in ("meta", "br", "rect"):
             self.open.append(tag)
 
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
+    def handle_startendtag(self, tag: str, attrs: Attributes) -> None:
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag, tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         self.words.append(data)
 
-    def handle_comment(self, data):
+    def handle_comment(self, data: str) -> None:
         raise AssertionError("a comment")
 
-    def handle_pi(self, data):
+    def handle_pi(self, data: str) -> None:
         raise AssertionError("an instruction")
 
 
 class Log(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.root = Path(directory.name)
@@ -114,34 +123,35 @@ class Log(unittest.TestCase):
         self.path = self.directory / "audit.log"
         self.calls = 0
 
-    def last(self):
+    def last(self) -> datetime:
         """When the last line was written."""
         return datetime.fromisoformat(json.loads(self.path.read_bytes().splitlines()[-1])["time"])
 
-    def write(self, *entries):
-        """Each `(kind, service, target, names, code)`, of a call of its own."""
+    def write(self, *entries: Entry) -> None:
+        """Each is of a call of its own."""
         log = AuditLog(self.path)
         for kind, service, target, names, code in entries:
             self.calls += 1
-            facts = {"call": f"call{self.calls}", **WHO, "service": service, "target": target}
+            facts: Json = {"call": f"call{self.calls}", **WHO, "service": service, "target": target}
+            result: Json = {} if code is None else {"code": code}
             if kind == "outcome":
                 log.append("intent", **facts, names=names)
-            log.append(kind, **({} if code is None else {"code": code}), **facts, names=names)
+            log.append(kind, **result, **facts, names=names)
 
-    def fill(self, count=6):
+    def fill(self, count: int = 6) -> None:
         self.write(*[("outcome", "qmcp.spawn.Start", f"ai-{n}", [], "ok") for n in range(count)])
 
-    def rotated(self):
+    def rotated(self) -> list[Path]:
         with mock.patch.object(LIMITS, "audit_file_bytes", 1200):
             self.fill()
         aside = sorted(self.directory.glob("audit-*.log"))
         self.assertGreater(len(aside), 2)
         return aside
 
-    def lines(self):
+    def lines(self) -> list[bytes]:
         return self.path.read_bytes().splitlines(keepends=True)
 
-    def admin(self, *words):
+    def admin(self, *words: str | Path) -> Outcome:
         """`(exit code or message, what was printed)`."""
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             try:
@@ -150,18 +160,18 @@ class Log(unittest.TestCase):
                 code = stop.code
         return code, printed.getvalue()
 
-    def report(self, *words):
+    def report(self, *words: str | Path) -> tuple[Code, str]:
         """`(exit code, the page)`."""
         page = self.root / "report.html"
         code, _ = self.admin("report", "-o", page, *words)
         return code, page.read_text(encoding="ascii")
 
-    def document(self, *words):
+    def document(self, *words: str | Path) -> Json:
         page = self.root / "report.json"
         self.admin("report", "--json", "-o", page, *words)
         return json.loads(page.read_text())
 
-    def assertBroken(self, path, line, why):
+    def assertBroken(self, path: Path, line: int, why: str) -> None:
         code, printed = self.admin("verify")
         self.assertEqual(code, 1)
         self.assertIn(f"the chain breaks at line {line} of {path}: it {why}", printed)
@@ -171,19 +181,19 @@ class Log(unittest.TestCase):
 
 
 class Verify(Log):
-    def test_all_files_are_one_chain(self):
+    def test_all_files_are_one_chain(self) -> None:
         self.rotated()
         code, printed = self.admin("verify")
         self.assertEqual((code, printed), (0, "audit log: hash chain intact, 12 lines\n"))
 
-    def test_an_edited_line_in_any_file_is_named(self):
+    def test_an_edited_line_in_any_file_is_named(self) -> None:
         for path in (*self.rotated(), self.path):
             before = path.read_bytes()
             path.write_bytes(before.replace(b"mcp-control", b"mcp-contrary", 1))
             self.assertBroken(path, 1, "was modified")
             path.write_bytes(before)
 
-    def test_a_line_that_reads_the_same_but_was_not_written_so_is_a_break(self):
+    def test_a_line_that_reads_the_same_but_was_not_written_so_is_a_break(self) -> None:
         self.fill(2)
         lines = self.lines()
         for other in (
@@ -193,7 +203,7 @@ class Verify(Log):
             self.path.write_bytes(lines[0] + other + b"".join(lines[2:]))
             self.assertBroken(self.path, 2, "was modified")
 
-    def test_a_removed_and_a_swapped_line_are_named(self):
+    def test_a_removed_and_a_swapped_line_are_named(self) -> None:
         self.fill(3)
         lines = self.lines()
         self.path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
@@ -201,7 +211,7 @@ class Verify(Log):
         self.path.write_bytes(b"".join([lines[0], lines[2], lines[1], *lines[3:]]))
         self.assertBroken(self.path, 2, "does not follow")
 
-    def test_a_line_made_up_with_a_right_hash_does_not_follow(self):
+    def test_a_line_made_up_with_a_right_hash_does_not_follow(self) -> None:
         self.fill(2)
         entry = json.loads(self.lines()[1]) | {"target": "ai-other"}
         del entry["hash"]
@@ -209,7 +219,7 @@ class Verify(Log):
         self.path.write_bytes(b"".join([self.lines()[0], made_up, *self.lines()[2:]]))
         self.assertBroken(self.path, 3, "does not follow")
 
-    def test_swapped_files_and_a_missing_file_between_others_are_named(self):
+    def test_swapped_files_and_a_missing_file_between_others_are_named(self) -> None:
         one, two, three, *_ = self.rotated()
         content = [path.read_bytes() for path in (one, two)]
         one.write_bytes(content[1])
@@ -219,14 +229,14 @@ class Verify(Log):
         one.write_bytes(content[0])
         self.assertBroken(three, 1, "does not follow")
 
-    def test_a_missing_oldest_file_is_said_and_is_no_break(self):
+    def test_a_missing_oldest_file_is_said_and_is_no_break(self) -> None:
         self.rotated()[0].unlink()
         code, printed = self.admin("verify")
         self.assertEqual(code, 0)
         self.assertRegex(printed, r"starts at seq [2-9]: older files are missing")
         self.assertIn("older files are missing", self.report()[1])
 
-    def test_a_first_line_cannot_pretend_to_be_the_first_of_all(self):
+    def test_a_first_line_cannot_pretend_to_be_the_first_of_all(self) -> None:
         self.fill(1)
         written = json.loads(self.lines()[0])
         for change in ({"seq": 5}, {"prev": "1" * 64}, {"seq": "2"}, {"seq": None}):
@@ -235,7 +245,7 @@ class Verify(Log):
             self.path.write_bytes(messages.canonical(entry | {"hash": digest(entry)}) + b"\n")
             self.assertBroken(self.path, 1, "does not follow")
 
-    def test_what_is_no_entry_is_a_break_and_never_an_exception(self):
+    def test_what_is_no_entry_is_a_break_and_never_an_exception(self) -> None:
         self.fill(2)
         lines = self.lines()
         for junk in (
@@ -255,14 +265,14 @@ class Verify(Log):
             self.assertEqual(self.admin("tail", "--json")[0], 0)
             self.assertEqual(self.report()[0], 1)
 
-    def test_a_line_cut_off_is_named_at_the_end_and_in_the_middle(self):
+    def test_a_line_cut_off_is_named_at_the_end_and_in_the_middle(self) -> None:
         one, *_ = self.rotated()
         self.path.write_bytes(self.path.read_bytes()[:-9])
         self.assertBroken(self.path, len(self.lines()), "is incomplete")
         one.write_bytes(one.read_bytes()[:-9])
         self.assertBroken(one, len(one.read_bytes().splitlines()), "is incomplete")
 
-    def test_an_intent_without_an_outcome_is_told_over_all_files(self):
+    def test_an_intent_without_an_outcome_is_told_over_all_files(self) -> None:
         self.write(("intent", "qmcp.spawn.Create", "dom0", ["ai-new"], None))
         self.rotated()
         code, printed = self.admin("verify")
@@ -271,7 +281,7 @@ class Verify(Log):
         self.assertEqual(printed.count("no outcome"), 1)
 
     # ATTACK 22
-    def test_what_a_terminal_would_act_on_is_escaped(self):
+    def test_what_a_terminal_would_act_on_is_escaped(self) -> None:
         self.write(*[("intent", text, text, [text], None) for text in HOSTILE])
         for words in (
             "verify",
@@ -286,7 +296,7 @@ class Verify(Log):
             self.assertRegex(printed, r"\A[ -~\n]*\Z")
         self.assertLess(max(map(len, self.admin("tail")[1].splitlines())), 400)
 
-    def test_a_file_put_aside_while_it_is_read_is_read_once(self):
+    def test_a_file_put_aside_while_it_is_read_is_read_once(self) -> None:
         self.fill(2)
         lines = audit_chain.lines(self.path)
         next(lines)
@@ -302,16 +312,16 @@ class Verify(Log):
 
 
 class Show(Log):
-    def show(self, *words):
+    def show(self, *words: str) -> list[Json]:
         return [json.loads(line) for line in self.admin("show", "--json", *words)[1].splitlines()]
 
-    def test_a_call_is_all_of_its_lines_over_all_files(self):
+    def test_a_call_is_all_of_its_lines_over_all_files(self) -> None:
         self.rotated()
         self.assertEqual([entry["kind"] for entry in self.show("call2")], ["intent", "outcome"])
 
-    def test_a_qube_that_was_born_nameless_has_its_intent_too(self):
+    def test_a_qube_that_was_born_nameless_has_its_intent_too(self) -> None:
         log = AuditLog(self.path)
-        facts = {"call": "c", **WHO, "service": "qmcp.spawn.Disposable", "target": "ai-dvm"}
+        facts: Json = {"call": "c", **WHO, "service": "qmcp.spawn.Disposable", "target": "ai-dvm"}
         log.append("intent", **facts, names=[])
         log.append("outcome", code="ok", **facts, names=["disp12"])
         self.assertEqual([entry["seq"] for entry in self.show("disp12")], [1, 2])
@@ -321,7 +331,7 @@ class Show(Log):
             ["created", "source of a new qube"],
         )
 
-    def test_what_nothing_names_is_said_and_escaped(self):
+    def test_what_nothing_names_is_said_and_escaped(self) -> None:
         self.fill(1)
         self.assertEqual(
             self.admin("show", "\x1b[2J"),
@@ -333,12 +343,12 @@ class Show(Log):
 
 
 class Policy(Log):
-    def policy(self, *lines):
+    def policy(self, *lines: str) -> tuple[str, Path]:
         path = self.root / "policy.log"
         path.write_text("".join(line + "\n" for line in lines))
         return "--policy-log", path
 
-    def test_a_decision_is_read_in_every_form_it_is_written(self):
+    def test_a_decision_is_read_in_every_form_it_is_written(self) -> None:
         message = "qrexec: qmcp.exec.Run+: mcp-control -> ai-work: allowed to ai-work"
         journal = {
             "__REALTIME_TIMESTAMP": "1767323045678901",
@@ -352,6 +362,7 @@ class Policy(Log):
             f"2026-01-02T03:04:05.678Z {message} (/etc/qubes/policy.d/30-qmcp.policy:20)\n",
         ):
             row = audit_view.decision(line)
+            assert row
             self.assertEqual(
                 [row[key] for key in ("kind", "time", "service", "principal", "target", "code")],
                 [
@@ -364,7 +375,7 @@ class Policy(Log):
                 ],
             )
 
-    def test_every_verdict_is_read(self):
+    def test_every_verdict_is_read(self) -> None:
         for words, code, to in (
             ("denied: denied by policy /etc/qubes/policy.d/30-qmcp.policy:9", "denied", None),
             ("denied: no matching rule found", "denied", None),
@@ -375,9 +386,10 @@ class Policy(Log):
             row = audit_view.decision(
                 f"2026-01-02T03:04:05Z qrexec: qubes.Filecopy: ai-a -> @default: {words}"
             )
+            assert row
             self.assertEqual((row["code"], row["names"]), (code, [to]))
 
-    def test_what_another_program_wrote_is_no_decision(self):
+    def test_what_another_program_wrote_is_no_decision(self) -> None:
         message = "qrexec: qmcp.exec.Run+: mcp-control -> ai-work: allowed to ai-work"
         stamp = {"__REALTIME_TIMESTAMP": "1767323045678901"}
         for line in (
@@ -398,7 +410,7 @@ class Policy(Log):
         ):
             self.assertIsNone(audit_view.decision(line))
 
-    def test_decisions_about_the_world_are_merged_by_time_and_others_are_not(self):
+    def test_decisions_about_the_world_are_merged_by_time_and_others_are_not(self) -> None:
         self.write(("outcome", "qmcp.spawn.Start", "ai-work", [], "ok"))
         later = (self.last() + timedelta(seconds=5)).isoformat()
         log = self.policy(
@@ -416,7 +428,7 @@ class Policy(Log):
         self.assertIn("ai-other", page)
         self.assertNotIn("personal", page)
 
-    def test_the_log_of_the_policy_can_be_piped_in(self):
+    def test_the_log_of_the_policy_can_be_piped_in(self) -> None:
         self.fill(1)
         piped = io.StringIO(
             "2020-01-01T00:00:00Z qrexec: qubes.Filecopy+: ai-0 -> vault: denied: no matching rule found\n"
@@ -424,7 +436,7 @@ class Policy(Log):
         with mock.patch("sys.stdin", piped):
             self.assertIn("qubes.Filecopy", self.admin("show", "ai-0", "--policy-log", "-")[1])
 
-    def test_a_name_that_was_only_refused_does_not_draw_in_what_others_do(self):
+    def test_a_name_that_was_only_refused_does_not_draw_in_what_others_do(self) -> None:
         self.write(("refusal", "qmcp.spawn.Start", "vault", [], "not-found"))
         log = self.policy(
             "2026-01-02T03:04:05Z qrexec: qubes.Gpg+: personal -> vault: allowed to vault"
@@ -433,7 +445,7 @@ class Policy(Log):
 
 
 class Page(Log):
-    def assertHarmless(self, page):
+    def assertHarmless(self, page: str) -> Parsed:
         self.assertRegex(page, r"\A[ -~\n]*\Z")
         parsed = Parsed(page)
         self.assertEqual(parsed.open, [])
@@ -444,7 +456,7 @@ class Page(Log):
         self.assertNotRegex(page.lower(), r"<script|://|url\(|@import|href|src=.?x>|<img")
         return parsed
 
-    def test_the_page_is_harmless_whatever_agents_choose_as_words(self):
+    def test_the_page_is_harmless_whatever_agents_choose_as_words(self) -> None:
         for kind, code in (("outcome", "ok"), ("refusal", "not-found"), ("intent", None)):
             self.write(*[(kind, text, text, [text, "ai-x"], code) for text in HOSTILE])
         self.write(*[("refusal", "qmcp.spawn.Start", "ai-x", [], text) for text in HOSTILE])
@@ -458,7 +470,7 @@ class Page(Log):
         self.assertIn("ai-\\u202egpj.exe", page)
         self.assertIn("(10000 characters)", page)
 
-    def test_the_page_is_harmless_when_the_log_was_rewritten(self):
+    def test_the_page_is_harmless_when_the_log_was_rewritten(self) -> None:
         self.fill(1)
         with self.path.open("ab") as file:
             for text in HOSTILE:
@@ -476,7 +488,7 @@ class Page(Log):
         self.assertIn("the chain breaks at line 3", page)
         self.assertHarmless(page)
 
-    def test_the_page_may_load_and_run_nothing(self):
+    def test_the_page_may_load_and_run_nothing(self) -> None:
         self.fill(1)
         tags = Parsed(self.report()[1]).tags
         policy = {
@@ -485,7 +497,7 @@ class Page(Log):
         }
         self.assertIn(("meta", policy), tags)
 
-    def test_a_report_groups_refusals_and_tells_what_became_of_each_qube(self):
+    def test_a_report_groups_refusals_and_tells_what_became_of_each_qube(self) -> None:
         self.write(
             ("outcome", "qmcp.spawn.Create", "dom0", ["ai-new", "debian"], "ok"),
             ("outcome", "qmcp.spawn.Start", "ai-new", [], "ok"),
@@ -515,7 +527,7 @@ class Page(Log):
             [event["call"] for event in facts["qubes"]["ai-new"]], ["call1", "call2", "call4"]
         )
 
-    def test_a_report_is_of_the_world_and_the_days_that_were_asked_for(self):
+    def test_a_report_is_of_the_world_and_the_days_that_were_asked_for(self) -> None:
         self.fill(1)
         lab = {
             "principal": "mcp-lab",
@@ -537,7 +549,7 @@ class Page(Log):
             self.assertEqual(self.document("--since", "8")["calls"], [])
             self.assertEqual(len(self.document("--since", "10")["calls"]), 2)
 
-    def test_a_long_time_is_drawn_in_bounded_bars_and_every_call_is_in_one(self):
+    def test_a_long_time_is_drawn_in_bounded_bars_and_every_call_is_in_one(self) -> None:
         from audit_report import page
 
         calls = [
@@ -560,7 +572,7 @@ class Page(Log):
         self.assertEqual(sum(int(bar["height"]) for bar in bars), len(calls))
         self.assertTrue(all(int(bar["y"]) >= 0 for bar in bars))
 
-    def test_an_empty_log_has_a_page_too(self):
+    def test_an_empty_log_has_a_page_too(self) -> None:
         self.path.touch()
         code, page = self.report()
         self.assertEqual(code, 0)

@@ -3,6 +3,7 @@
 import ast
 import re
 import unittest
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,9 +21,10 @@ UNTIL = re.compile(r"\b(until|while) [^;]+; do sleep [\d.]+; done")
 SLEEP = re.compile(r"\bsleep[ (]+([\d.]*)")
 
 
-def wall_clock(source):
+def wall_clock(source: str) -> list[str]:
     """`line: what`, for everything in it that makes an outcome a matter of time."""
-    tree, found = ast.parse(source), set()
+    tree = ast.parse(source)
+    found: set[tuple[int, str]] = set()
     set_by_the_test = {
         node.value
         for node in ast.walk(tree)
@@ -34,7 +36,7 @@ def wall_clock(source):
     return [f"{line}: {what}" for line, what in sorted(found)]
 
 
-def _problems(node, set_by_the_test):
+def _problems(node: ast.AST, set_by_the_test: set[ast.expr]) -> Iterator[str]:
     match node:
         case ast.Import(names=names):
             yield from (f"imports {one.name}" for one in names if one.name in CLOCKS)
@@ -74,20 +76,22 @@ def _problems(node, set_by_the_test):
                     yield f"sleeps for a time: {sleep[0]}"
 
 
-def _name(func):
+def _name(func: ast.expr) -> str | None:
     return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", None)
 
 
-def _text(node):
+def _text(node: ast.expr) -> object:
     return node.value if isinstance(node, ast.Constant) else None
 
 
-def _at_least(node, seconds):
-    return isinstance(node, ast.Constant) and (node.value is None or node.value >= seconds)
+def _at_least(node: ast.expr, seconds: float) -> bool:
+    if not isinstance(node, ast.Constant):
+        return False
+    return node.value is None or (isinstance(node.value, (int, float)) and node.value >= seconds)
 
 
 class Clock(unittest.TestCase):
-    def test_no_test_and_nothing_tests_are_made_of_goes_by_a_clock(self):
+    def test_no_test_and_nothing_tests_are_made_of_goes_by_a_clock(self) -> None:
         files = [
             *(ROOT / "dom0/tests").glob("*.py"),
             *(path for path in (ROOT / "test").rglob("*.py") if "node_modules" not in path.parts),
@@ -101,7 +105,7 @@ class Clock(unittest.TestCase):
         ]
         self.assertEqual(wrong, [])
 
-    def test_what_goes_by_a_clock_is_found(self):
+    def test_what_goes_by_a_clock_is_found(self) -> None:
         for source in (
             "import time\nbegun = time.time()",
             "import time as t\nassert t.monotonic() - begun < 1",
@@ -129,7 +133,7 @@ class Clock(unittest.TestCase):
             with self.subTest(source=source):
                 self.assertNotEqual(wall_clock(source), [])
 
-    def test_what_does_not_passes(self):
+    def test_what_does_not_passes(self) -> None:
         for source in (
             "from unittest import mock\nwith mock.patch('time.time', return_value=0.0):\n    act()",
             "with mock.patch('audit_view.datetime') as clock:\n    clock.now.return_value = later",

@@ -5,11 +5,14 @@ import os
 import random
 import tempfile
 import unittest
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from policy.generate import generate
 from settings import contracts
-from settings.config import World
+from settings.config import Json, World
+from settings.contracts import Contract
 from spec import INVARIANTS, TIERS
 
 SHIPPED = Path(__file__).parent.parent / "contracts"
@@ -48,7 +51,7 @@ CREATE = {
 }
 
 
-def changed(contract, **changes):
+def changed(contract: Json, **changes: object) -> Json:
     return {**copy.deepcopy(contract), **changes}
 
 
@@ -74,7 +77,7 @@ ODD = (
 )
 
 
-def spoilt(value):
+def spoilt(value: Any) -> Iterator[Any]:
     """Every value one odd change away from this one: each part replaced, and each left out."""
     yield from ODD
     if isinstance(value, (dict, list)):
@@ -92,7 +95,7 @@ def spoilt(value):
 # INVARIANT devices.both-ends
 # INVARIANT policy.consistent
 class Vocabulary(unittest.TestCase):
-    def rejects(self, contract, message):
+    def rejects(self, contract: Json, message: str) -> None:
         with self.assertRaises(contracts.BadContract) as caught:
             contracts.parse(
                 contract,
@@ -102,7 +105,7 @@ class Vocabulary(unittest.TestCase):
 
     def test_a_step_takes_the_tier_it_takes_whatever_lower_one_a_contract_names_for_either_end(
         self,
-    ):
+    ) -> None:
         attach = json.loads((SHIPPED / "qmcp.devices.Attach.json").read_bytes())
         low = {**attach, "target": {"capability": "read"}, "qubes": {"backend": "read"}}
         uses = contracts.parse(low, "qmcp.devices.Attach").uses
@@ -111,12 +114,12 @@ class Vocabulary(unittest.TestCase):
             {"$target": "full", "$backend": "full"},
         )
 
-    def test_the_shipped_contracts_are_all_within_it(self):
+    def test_the_shipped_contracts_are_all_within_it(self) -> None:
         loaded, unusable = contracts.load(SHIPPED)
         self.assertEqual(unusable, {})
         self.assertIn("qmcp.spawn.Create", loaded)
 
-    def test_whatever_an_author_writes_is_a_contract_or_is_said_to_be_bad(self):
+    def test_whatever_an_author_writes_is_a_contract_or_is_said_to_be_bad(self) -> None:
         """Some of the shipped ones, by chance; QMCP_SWEEP=all takes all of them, QMCP_SEED the same as a failure says."""
         good = [contract.data for contract in contracts.load(SHIPPED)[0].values()]
         seed = int(os.environ.get("QMCP_SEED", random.randrange(2**31)))
@@ -129,12 +132,12 @@ class Vocabulary(unittest.TestCase):
                     with contextlib.suppress(contracts.BadContract):
                         contracts.parse(contract, data["service"])
 
-    def test_no_parameter_is_called_what_the_called_qube_is_called(self):
+    def test_no_parameter_is_called_what_the_called_qube_is_called(self) -> None:
         params = {**EMPTY, "required": ["target"], "properties": {"target": NAME}}
         contract = changed(START, params=params, qubes={"target": "read"})
         self.rejects(contract, "params.target")
 
-    def test_a_good_contract_is_accepted_whatever_its_layout(self):
+    def test_a_good_contract_is_accepted_whatever_its_layout(self) -> None:
         one = contracts.parse(START, "qmcp.spawn.Start")
         other = contracts.parse(
             json.loads(json.dumps(dict(reversed(START.items())), indent=4)), "qmcp.spawn.Start"
@@ -142,37 +145,37 @@ class Vocabulary(unittest.TestCase):
         self.assertEqual(one.digest, other.digest)
         contracts.parse(CREATE, "qmcp.spawn.Create")
 
-    def test_any_change_is_another_digest(self):
+    def test_any_change_is_another_digest(self) -> None:
         one = contracts.parse(START, "qmcp.spawn.Start")
         other = contracts.parse(changed(START, target={"capability": "read"}), "qmcp.spawn.Start")
         self.assertNotEqual(one.digest, other.digest)
 
-    def test_a_key_more_or_less_is_rejected(self):
+    def test_a_key_more_or_less_is_rejected(self) -> None:
         self.rejects(changed(START, code="print()"), "code: expected one of format")
         self.rejects({k: v for k, v in START.items() if k != "effect"}, "expected the key effect")
 
-    def test_a_service_outside_its_plugin_s_namespace_is_rejected(self):
+    def test_a_service_outside_its_plugin_s_namespace_is_rejected(self) -> None:
         self.rejects(changed(START, plugin="egress"), "outside the namespace")
 
-    def test_a_contract_installed_under_another_name_is_rejected(self):
+    def test_a_contract_installed_under_another_name_is_rejected(self) -> None:
         with self.assertRaisesRegex(contracts.BadContract, "as the file is named"):
             contracts.parse(START, "qmcp.spawn.Kill")
 
-    def test_an_unknown_step_is_rejected(self):
+    def test_an_unknown_step_is_rejected(self) -> None:
         self.rejects(changed(START, steps=[{"do": "shell", "with": {}}]), "unknown step 'shell'")
         self.rejects(changed(START, steps=[{"do": ["power"], "with": {}}]), "steps.0.do: expected")
         self.rejects(changed(START, steps=[]), "expected a list of steps")
 
-    def test_an_admin_api_method_its_steps_do_not_use_is_rejected(self):
+    def test_an_admin_api_method_its_steps_do_not_use_is_rejected(self) -> None:
         self.rejects(
             changed(START, calls=["admin.vm.Start", "admin.vm.Remove"]),
             "may not use admin.vm.Remove",
         )
 
-    def test_a_step_that_changes_the_host_cannot_call_itself_a_read(self):
+    def test_a_step_that_changes_the_host_cannot_call_itself_a_read(self) -> None:
         self.rejects(changed(START, effect="read"), "changes the host, and effect is read")
 
-    def test_a_qube_argument_is_the_target_or_a_parameter_that_was_checked(self):
+    def test_a_qube_argument_is_the_target_or_a_parameter_that_was_checked(self) -> None:
         power = {"do": "power", "with": {"qube": "dom0", "to": "running"}}
         self.rejects(changed(START, steps=[power]), "expected a qube in reach")
         # a name that is only being given is no qube yet
@@ -181,15 +184,15 @@ class Vocabulary(unittest.TestCase):
         )
         self.rejects(changed(CREATE, qubes={}), "expected a qube in reach")
 
-    def test_a_literal_where_a_parameter_belongs_is_rejected(self):
+    def test_a_literal_where_a_parameter_belongs_is_rejected(self) -> None:
         create = {"do": "create", "with": {"name": "ai-fixed", "template": "$template"}}
         self.rejects(changed(CREATE, steps=[create]), "expected a reference to a parameter")
 
-    def test_a_keyword_off_the_schema_subset_is_rejected(self):
+    def test_a_keyword_off_the_schema_subset_is_rejected(self) -> None:
         self.rejects(changed(START, params={**EMPTY, "$ref": "#"}), "params: $ref: expected one of")
         self.rejects(changed(START, reply={"type": "object"}), "reply: ")
 
-    def test_a_parameter_is_named_by_a_short_word_because_a_review_shows_its_name(self):
+    def test_a_parameter_is_named_by_a_short_word_because_a_review_shows_its_name(self) -> None:
         for name in ("", "go is true\nmay use nothing", "a b", "9a", "a" * 33, "é"):
             with self.subTest(name=name):
                 params = {**EMPTY, "properties": {name: {"type": "boolean"}}}
@@ -201,7 +204,7 @@ class Vocabulary(unittest.TestCase):
                 contract = changed(CREATE, params=required, qubes={name: "read"})
                 self.rejects(contract, "letters, digits and underscores")
 
-    def test_the_check_of_one_request_is_short_whatever_it_holds(self):
+    def test_the_check_of_one_request_is_short_whatever_it_holds(self) -> None:
         many = {"anyOf": [{"type": "integer", "minimum": at} for at in range(3500)]}
         few = {"anyOf": [{"type": "integer", "minimum": at} for at in range(60)]}
         words = {"enum": [f"word{at}" for at in range(5000)]}
@@ -222,12 +225,12 @@ class Vocabulary(unittest.TestCase):
                 changed(START, params={**EMPTY, "properties": {"a": one}}), "qmcp.spawn.Start"
             )
 
-    def test_the_check_of_one_item_of_a_reply_is_short(self):
+    def test_the_check_of_one_item_of_a_reply_is_short(self) -> None:
         many = {"anyOf": [{"type": "integer", "minimum": at} for at in range(300)]}
         reply = {**EMPTY, "properties": {"a": {"type": "array", "items": many}}}
         self.rejects(changed(START, reply=reply), "reply: its check can take")
 
-    def test_a_service_inside_a_qube_claims_only_what_the_policy_enforces(self):
+    def test_a_service_inside_a_qube_claims_only_what_the_policy_enforces(self) -> None:
         guest = changed(START, route="qube", steps=[], calls=[])
         for identity, data in INVARIANTS.items():
             claim = changed(guest, invariants=[{"id": identity, "with": {}}])
@@ -237,7 +240,7 @@ class Vocabulary(unittest.TestCase):
                 elif not data.get("with"):
                     self.rejects(claim, f"{identity} is enforced by dom0")
 
-    def test_a_service_inside_a_qube_is_root_from_the_tier_exec_on(self):
+    def test_a_service_inside_a_qube_is_root_from_the_tier_exec_on(self) -> None:
         world = World("ai", {"prefix": "ai-", "principal": {"mcp-control": {"plugins": ["spawn"]}}})
         guest = changed(
             START,
@@ -259,7 +262,7 @@ class Vocabulary(unittest.TestCase):
             for line in lines:
                 self.assertEqual("user=root" in line, tier != "read", line)
 
-    def test_an_invariant_the_kernel_lacks_or_has_otherwise_is_rejected(self):
+    def test_an_invariant_the_kernel_lacks_or_has_otherwise_is_rejected(self) -> None:
         self.rejects(
             changed(START, invariants=[{"id": "spawn.nice", "with": {}}]),
             "knows no invariant 'spawn.nice'",
@@ -273,7 +276,7 @@ class Vocabulary(unittest.TestCase):
 
 
 class Loading(unittest.TestCase):
-    def test_a_bad_contract_is_left_out_and_named_and_the_rest_stay(self):
+    def test_a_bad_contract_is_left_out_and_named_and_the_rest_stay(self) -> None:
         with tempfile.TemporaryDirectory() as directory:
             where = Path(directory)
             (where / "qmcp.spawn.Start.json").write_text(json.dumps(START))
@@ -288,7 +291,7 @@ class Loading(unittest.TestCase):
 class Catalog(unittest.TestCase):
     world = World("ai", {"prefix": "ai-", "principal": {"mcp-control": {"plugins": ["exec"]}}})
 
-    def catalog(self, policy=""):
+    def catalog(self, policy: str = "") -> tuple[dict[str, Contract], dict[str, Json]]:
         guest = changed(
             START,
             service="qmcp.exec.Run",
@@ -308,11 +311,13 @@ class Catalog(unittest.TestCase):
         self.assertEqual(catalog["unusable"]["qmcp.spawn.Kill"], "why")
         return both, catalog["services"]
 
-    def test_it_says_what_is_granted_to_the_principal_that_asks(self):
+    def test_it_says_what_is_granted_to_the_principal_that_asks(self) -> None:
         _, services = self.catalog()
         self.assertFalse(services["qmcp.spawn.Start"]["granted"])
 
-    def test_what_the_policy_enforces_is_listed_only_while_the_policy_has_this_contract(self):
+    def test_what_the_policy_enforces_is_listed_only_while_the_policy_has_this_contract(
+        self,
+    ) -> None:
         both, without = self.catalog("# contract qmcp.exec.Run sha256:00\n")
         self.assertNotIn("qmcp.exec.Run", without)
         _, services = self.catalog(f"# contract qmcp.exec.Run {both['qmcp.exec.Run'].digest}\n")

@@ -7,14 +7,14 @@ TABLE = {"prefix": "ai-", "principal": {"mcp-control": {}}, "guarded": ["ai-seal
 WORLD = World("ai", TABLE, others=["lab"])
 
 
-def is_to_the_world(klass, *tags):
+def is_to_the_world(klass: str, *tags: str) -> tuple[str, str | None]:
     return WORLD.membership(klass, frozenset(tags))["is"], WORLD.reach(klass, frozenset(tags))
 
 
 class Table(unittest.TestCase):
     """Tags as they are on a host: a typing error in the spec must not be in both."""
 
-    def test_a_qube_is_what_its_tags_and_its_class_say(self):
+    def test_a_qube_is_what_its_tags_and_its_class_say(self) -> None:
         for klass, tags, what, tier in (
             ("AppVM", "", "outside", None),
             ("AppVM", "ai-managed", "member", "read"),
@@ -47,18 +47,18 @@ class Table(unittest.TestCase):
             with self.subTest(klass=klass, tags=tags):
                 self.assertEqual(is_to_the_world(klass, *tags.split()), (what, tier))
 
-    def test_a_world_that_is_alone_goes_by_its_own_tags(self):
+    def test_a_world_that_is_alone_goes_by_its_own_tags(self) -> None:
         alone = World("ai", TABLE)
         tags = frozenset({"ai-managed", "lab-managed"})
         self.assertEqual(alone.membership("AppVM", tags)["is"], "member")
 
 
 class Told(Dom0):
-    def strays(self):
+    def strays(self) -> None:
         self.qubesd.add("stray", "ai-exec", "note")
         self.qubesd.add("half", "ai-managed", "ai-full", "created-by-mcp-control")
 
-    def test_check_names_every_qube_that_has_tags_of_a_world_and_is_not_the_world_s(self):
+    def test_check_names_every_qube_that_has_tags_of_a_world_and_is_not_the_world_s(self) -> None:
         self.assertEqual(self.admin("check"), (0, "No problem was found.\n"))
         self.strays()
         code, found = self.json("check")
@@ -72,7 +72,7 @@ class Told(Dom0):
             },
         )
 
-    def test_lint_names_them_too_and_the_policy_can_be_installed_all_the_same(self):
+    def test_lint_names_them_too_and_the_policy_can_be_installed_all_the_same(self) -> None:
         (self.root / "run").mkdir()
         (self.root / "run/qubesd.sock").touch()
         self.assertEqual(self.admin("policy", "lint")[0], 0)
@@ -90,24 +90,25 @@ class Told(Dom0):
 class Order(Dom0):
     """Authority comes last and goes first: qmcpd takes it off what has it without the umbrella."""
 
-    def changes(self, *words):
+    def changes(self, *words: str) -> list[str]:
         """The tags that a verb writes on `work`, in their order."""
-        written, tag, untag = [], self.qubesd.tag, self.qubesd.untag
+        given, taken = self.qubesd.tag, self.qubesd.untag
+        written: list[str] = []
 
-        async def tagged(name, what):
-            written.append(f"+{what}")
-            await tag(name, what)
+        async def tagged(name: str, tag: str) -> None:
+            written.append(f"+{tag}")
+            await given(name, tag)
 
-        async def untagged(name, what):
-            written.append(f"-{what}")
-            await untag(name, what)
+        async def untagged(name: str, tag: str) -> None:
+            written.append(f"-{tag}")
+            await taken(name, tag)
 
         self.qubesd.tag, self.qubesd.untag = tagged, untagged
         self.assertEqual(self.admin(*words, "--yes")[0], 0)
-        self.qubesd.tag, self.qubesd.untag = tag, untag
+        self.qubesd.tag, self.qubesd.untag = given, taken
         return written
 
-    def test_the_umbrella_comes_before_what_gives_authority_and_goes_after_it(self):
+    def test_the_umbrella_comes_before_what_gives_authority_and_goes_after_it(self) -> None:
         self.qubesd.add("made", "created-by-mcp-control")
         self.assertEqual(
             self.changes("enroll", "made", "--world", "ai", "--tier", "full"),
@@ -116,7 +117,7 @@ class Order(Dom0):
         self.assertEqual(self.changes("expel", "made"), ["-ai-full", "-ai-born", "-ai-managed"])
         self.assertEqual(self.tags("made"), {"created-by-mcp-control"})
 
-    def test_the_tombstone_of_a_removed_qube_goes_last_and_a_guard_comes_first(self):
+    def test_the_tombstone_of_a_removed_qube_goes_last_and_a_guard_comes_first(self) -> None:
         self.qubesd.add("gone", "ai-managed", "ai-full", "ai-tombstone", "ai-guard")
         self.assertEqual(
             self.changes("expel", "gone"), ["-ai-full", "-ai-managed", "-ai-tombstone", "-ai-guard"]
@@ -124,9 +125,9 @@ class Order(Dom0):
         words = ("manage", "vault", "--world", "ai", "--tier", "net", "--guard", "on")
         self.assertEqual(self.changes(*words), ["+ai-guard", "+ai-managed", "+ai-net"])
 
-    def test_what_is_half_a_world_s_can_be_taken_out_of_it(self):
+    def test_what_is_half_a_world_s_can_be_taken_out_of_it(self) -> None:
         self.qubesd.add("stray", "ai-exec", "note")
         self.assertEqual(self.changes("expel", "stray"), ["-ai-exec"])
         self.qubesd.add("stray", "ai-exec", "note")
         code, _ = self.admin("tier", "stray", "full")
-        self.assertIn("is in no world", code)
+        self.assertIn("is in no world", str(code))

@@ -6,25 +6,25 @@ from spec import LIMITS, TYPES
 
 
 class Descriptors(unittest.TestCase):
-    def test_a_call_on_a_qube_names_service_caller_and_target(self):
+    def test_a_call_on_a_qube_names_service_caller_and_target(self) -> None:
         self.assertEqual(
             messages.parse_descriptor(b"qmcp.spawn.Start+ mcp-control name ai-work"),
             ("qmcp.spawn.Start", "mcp-control", "ai-work"),
         )
 
-    def test_a_call_on_the_adminvm_has_dom0_as_its_target(self):
+    def test_a_call_on_the_adminvm_has_dom0_as_its_target(self) -> None:
         self.assertEqual(
             messages.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm")[2], "dom0"
         )
 
-    def test_a_service_with_an_argument_is_another_service_of_the_same_caller(self):
+    def test_a_service_with_an_argument_is_another_service_of_the_same_caller(self) -> None:
         for argument in ("x", "+", "argument"):
             service, source, _ = messages.parse_descriptor(
                 f"qmcp.spawn.Start+{argument} mcp-control name ai-work".encode()
             )
             self.assertEqual((service, source), (f"qmcp.spawn.Start+{argument}", "mcp-control"))
 
-    def test_anything_else_is_refused_on_its_shape(self):
+    def test_anything_else_is_refused_on_its_shape(self) -> None:
         for header in (
             b"",
             b" ",
@@ -44,7 +44,7 @@ class Descriptors(unittest.TestCase):
 
 
 class Names(unittest.TestCase):
-    def test_the_shape_of_a_name_is_qubesd_s(self):
+    def test_the_shape_of_a_name_is_qubesd_s(self) -> None:
         for name in ("ai-work", "a", "A.b_c-9", "a" * 31):
             self.assertTrue(schema.fits(TYPES["new_name"], name), name)
         for name in (
@@ -67,21 +67,21 @@ class Names(unittest.TestCase):
 
 
 class Payloads(unittest.TestCase):
-    def test_one_json_object_is_read(self):
+    def test_one_json_object_is_read(self) -> None:
         self.assertEqual(
             messages.parse_json(b' {"a": [1, true, null, "\xc3\xa9"]} '),
             {"a": [1, True, None, "é"]},
         )
 
-    def test_a_payload_of_exactly_the_limit_is_read(self):
+    def test_a_payload_of_exactly_the_limit_is_read(self) -> None:
         payload = b'{"a":"' + b"x" * (LIMITS.request_bytes - 8) + b'"}'
         self.assertEqual(len(payload), LIMITS.request_bytes)
         self.assertEqual(len(messages.parse_json(payload)["a"]), LIMITS.request_bytes - 8)
 
-    def test_brackets_in_a_string_are_not_depth(self):
+    def test_brackets_in_a_string_are_not_depth(self) -> None:
         self.assertEqual(messages.parse_json(b'{"a":"\\"[[[[[[[[[[[["}'), {"a": '"[[[[[[[[[[[['})
 
-    def test_anything_else_is_refused_on_its_shape(self):
+    def test_anything_else_is_refused_on_its_shape(self) -> None:
         for payload in (
             b"",
             b"[]",
@@ -109,12 +109,12 @@ class Payloads(unittest.TestCase):
 
 
 class Replies(unittest.TestCase):
-    def test_a_reply_is_one_line_of_ascii(self):
+    def test_a_reply_is_one_line_of_ascii(self) -> None:
         self.assertEqual(
             messages.reply({"name": "é\n"}), b'{"ok":true,"result":{"name":"\\u00e9\\n"}}\n'
         )
 
-    def test_a_refusal_is_its_code_and_nothing_else(self):
+    def test_a_refusal_is_its_code_and_nothing_else(self) -> None:
         self.assertEqual(
             messages.refusal(Refused("not-found")), b'{"error":{"code":"not-found"},"ok":false}\n'
         )

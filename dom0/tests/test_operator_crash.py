@@ -5,9 +5,11 @@ import json
 import os
 import random
 import sys
+from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
-from policy.rules import Policy, concerning, decide
+from policy.rules import Policy, Verdict, concerning, decide
 from qmcpd import audit
 from settings import config, contracts
 
@@ -64,14 +66,19 @@ STRIDE = 1 if os.environ.get("QMCP_SWEEP") == "all" else 6
 SEED = int(os.environ.get("QMCP_SEED", random.randrange(2**31)))
 
 
+Things = list[tuple[str, object]]  # all there is, by name
+Openness = dict[str, set[str]]  # qube or service → what is possible with it
+
+
 class Effects:
     """Counts the effects of this process below a folder, and ends it before one of them: from then on it has none."""
 
-    def __init__(self):
-        self.below, self.left = None, None
+    def __init__(self) -> None:
+        self.below: str | None = None
+        self.left = 0
         sys.addaudithook(self._file)
 
-    def _file(self, event, arguments):
+    def _file(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.below is None or event not in EVENTS:
             return
         path = arguments[1] if event == "os.symlink" else arguments[0]
@@ -79,7 +86,7 @@ class Effects:
         if not reads and str(path).startswith(self.below) and "/log/" not in str(path):
             self.happens()
 
-    def happens(self):
+    def happens(self) -> None:
         if self.below is not None:
             self.left -= 1
             if self.left < 0:
@@ -90,7 +97,7 @@ EFFECTS = Effects()
 
 
 class Sweep(Dom0):
-    def setUp(self):
+    def setUp(self) -> None:
         EFFECTS.below = None
         super().setUp()
         host = self.qubesd
@@ -118,10 +125,10 @@ class Sweep(Dom0):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def _counted(self, of, method):
+    def _counted(self, of: object, method: str) -> None:
         original = getattr(of, method)
 
-        def counted(*arguments, **options):
+        def counted(*arguments: Any, **options: Any) -> Any:
             EFFECTS.happens()
             return original(*arguments, **options)
 
@@ -129,7 +136,7 @@ class Sweep(Dom0):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def prepared(self, command):
+    def prepared(self, command: str) -> None:
         self.doCleanups()
         self.setUp()
         for words in SWEPT[command]:
@@ -143,11 +150,11 @@ class Sweep(Dom0):
         elif command == "policy install":
             self.policy.write_text(self.policy.read_text().replace("@tag:ai-guard ", "@tag:none "))
 
-    def words(self, command):
+    def words(self, command: str) -> list[str]:
         files = {"start": self.root / f"{START}.json", "run": self.root / f"{RUN}.json"}
         return [*command.removesuffix(" --frozen").format(**files).split(), "--yes"]
 
-    def killed(self, command, left):
+    def killed(self, command: str, left: int) -> bool:
         """Whether it came to that."""
         EFFECTS.left, EFFECTS.below = left, str(self.root)
         try:
@@ -158,7 +165,7 @@ class Sweep(Dom0):
             EFFECTS.below = None
         return False
 
-    def truth(self):
+    def truth(self) -> Things:
         """All there is, without drafts that nothing reads, and without names and times that are drawn anew."""
         files, links, qubes = self.everything()
         there = [
@@ -169,10 +176,10 @@ class Sweep(Dom0):
         links = {str(path.relative_to(self.root)): str(target) for path, target in links.items()}
         return [*sorted(there), *sorted(links.items()), *sorted(qubes.items())]
 
-    def openness(self):
-        """`{qube or service: what is possible with it}`: by the kernel, by the policy, and what runs."""
+    def openness(self) -> Openness:
+        """By the kernel, by the policy, and what runs."""
         host, root = self.qubesd, self.root
-        system = {
+        system: dict[str, dict[str, object]] = {
             name: {
                 "type": host.classes[name],
                 "tags": tags,
@@ -182,13 +189,13 @@ class Sweep(Dom0):
             for name, (tags, _, _) in host.qubes.items()
         }
         system["dvm"] = {"type": "AppVM", "tags": set(), "template_for_dispvms": True}
-        found = {name: set() for name in [*system, "dom0", "@dispvm"]}
+        found: Openness = {name: set() for name in [*system, "dom0", "@dispvm"]}
         worlds = config.load(root / "etc/qmcp/qmcp.toml").worlds.values()
         installed, rules = contracts.load(root / "etc/qmcp/contracts")[0], Policy(root).rules
         frozen = any((root / "var/lib/qmcp/frozen").glob("*"))
         running = [name for name, state in host.states.items() if state == "Running"]
 
-        def decided(service, source, target):
+        def decided(service: str, source: str, target: str) -> Verdict:
             here = concerning(rules, system, service, "", source)
             return decide(here, system, source, target)
 
@@ -217,19 +224,19 @@ class Sweep(Dom0):
             found[name].discard("network ")
         return found
 
-    def at_least(self, tier):
+    def at_least(self, tier: str) -> tuple[str, ...]:
         return ("read", "exec", "net", "full")[("read", "exec", "net", "full").index(tier) :]
 
-    def up_to(self, tier):
+    def up_to(self, tier: str | None) -> tuple[str, ...]:
         tiers = ("read", "exec", "net", "full")
         return tiers[: tiers.index(tier) + 1] if tier else ()
 
-    def problems(self):
+    def problems(self) -> set[str]:
         return {json.dumps(row, sort_keys=True) for row in self.json("check")[1]}
 
 
 class KilledBeforeEachEffect(Sweep):
-    def test_every_command_that_changes_something_is_swept(self):
+    def test_every_command_that_changes_something_is_swept(self) -> None:
         import verbs
 
         swept = {command.split(" -")[0] for command in SWEPT}
@@ -242,8 +249,9 @@ class KilledBeforeEachEffect(Sweep):
 
     def test_a_command_leaves_the_host_at_most_as_open_as_before_or_after_and_again_it_finishes(
         self,
-    ):
-        points, wrong = {}, []
+    ) -> None:
+        points: dict[str, int] = {}
+        wrong: list[str] = []
         for command in SWEPT:
             self.prepared(command)
             before = self.truth(), self.openness(), self.problems()
@@ -261,7 +269,12 @@ class KilledBeforeEachEffect(Sweep):
         self.assertFalse(wrong, "\n".join(wrong))
         self.assertGreater(min(points.values()), 2)
 
-    def judged(self, command, before, after):
+    def judged(
+        self,
+        command: str,
+        before: tuple[Things, Openness, set[str]],
+        after: tuple[Things, Openness],
+    ) -> Iterator[str]:
         for name, has in self.openness().items():
             more = [has - opened.get(name, set()) for opened in (before[1], after[1])]
             if all(more):

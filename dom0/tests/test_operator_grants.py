@@ -1,7 +1,9 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 from unittest import mock
 
-from .host import Dom0, Killed
+from .host import Dom0, Killed, Outcome
 
 AUTHORITY = {"ai-managed", "ai-exec", "ai-net", "ai-full"}
 FEATURE, ENTOMBED = "qmcp-grant", "qmcp-entombed"
@@ -9,24 +11,24 @@ BOOTTIME, NOW = 7, 1_000_000  # CLOCK_BOOTTIME of <time.h>, and what it shows
 
 
 class Grants(Dom0):
-    def setUp(self):
+    def setUp(self) -> None:
         super().setUp()
         clock = mock.patch("time.clock_gettime", lambda clock: {BOOTTIME: float(NOW)}[clock])
         clock.start()
         self.addCleanup(clock.stop)
 
-    def files(self):
+    def files(self) -> list[Path]:
         return sorted((self.root / "var/lib/qmcp/grants").glob("*.intent"))
 
-    def feature(self, name="work"):
+    def feature(self, name: str = "work") -> dict[str, str]:
         return self.qubesd.qubes[name][1]
 
-    def give(self, *words):
+    def give(self, *words: str) -> str:
         code, printed = self.admin(*(words or ("tier", "work", "full", "--for", "30m")), "--yes")
         self.assertEqual(code, 0, printed)
         return printed
 
-    def change(self, **facts):
+    def change(self, **facts: object) -> None:
         """What is recorded of the grants, everywhere, as if it had been otherwise."""
         for path in self.files():
             path.write_text(json.dumps(json.loads(path.read_text()) | facts))
@@ -34,15 +36,15 @@ class Grants(Dom0):
             if FEATURE in features:
                 features[FEATURE] = json.dumps(json.loads(features[FEATURE]) | facts)
 
-    def over(self, ago=1):
+    def over(self, ago: int = 1) -> None:
         self.change(over=NOW - ago)
 
-    def expire(self, *words):
+    def expire(self, *words: str) -> Outcome:
         return self.admin("expire", *words)
 
 
 class WhileItStands(Grants):
-    def test_a_tier_for_a_while_is_added_and_the_one_it_has_stays(self):
+    def test_a_tier_for_a_while_is_added_and_the_one_it_has_stays(self) -> None:
         printed = self.give()
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec", "ai-full"})
         self.assertRegex(printed, r"until\n +\d{4}-\d\d-\d\d \d\d:\d\d, or the next boot\n")
@@ -54,7 +56,7 @@ class WhileItStands(Grants):
             {qube["qube"]: qube for qube in worlds[0]["qubes"]}["work"]["until"], r"^\d{4}-.*Z$"
         )
 
-    def test_it_is_shown_first_and_not_given_unasked(self):
+    def test_it_is_shown_first_and_not_given_unasked(self) -> None:
         before = self.everything()
         code, printed = self.admin("tier", "work", "full", "--for", "2h")
         self.assertEqual(code, 1)
@@ -62,7 +64,7 @@ class WhileItStands(Grants):
         self.assertIn("Not done. To do it, add --yes", printed)
         self.assertEqual(self.everything(), before)
 
-    def test_only_more_can_be_given_for_a_while(self):
+    def test_only_more_can_be_given_for_a_while(self) -> None:
         before = self.everything()
         for words in (
             ("guard", "work"),
@@ -76,13 +78,13 @@ class WhileItStands(Grants):
                 self.assertEqual(self.admin("tier", "work", "full", f"--for={time}", "--yes")[0], 2)
         self.assertEqual(self.everything(), before)
 
-    def test_longer_is_one_grant_and_not_two(self):
+    def test_longer_is_one_grant_and_not_two(self) -> None:
         self.give()
         self.give("tier", "work", "full", "--for", "2h")
         self.assertEqual(len(self.files()), 1)
         self.assertEqual(json.loads(self.files()[0].read_text())["over"], NOW + 7200)
 
-    def test_the_next_word_for_good_ends_it(self):
+    def test_the_next_word_for_good_ends_it(self) -> None:
         self.give()
         self.assertIn("ends a temporary grant", self.admin("tier", "work", "net", "--yes")[1])
         self.assertEqual(self.tags(), {"ai-managed", "ai-net"})
@@ -92,7 +94,7 @@ class WhileItStands(Grants):
         self.assertEqual(self.expire("--all"), (0, "No grant has ended.\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-full"})
 
-    def test_to_look_at_a_qube_ends_nothing(self):
+    def test_to_look_at_a_qube_ends_nothing(self) -> None:
         self.give()
         before = self.everything()
         self.assertEqual(self.admin("manage", "work")[0], 0)
@@ -100,7 +102,7 @@ class WhileItStands(Grants):
 
 
 class WhenItIsOver(Grants):
-    def test_it_is_taken_back_and_what_was_there_before_stays(self):
+    def test_it_is_taken_back_and_what_was_there_before_stays(self) -> None:
         self.give()
         self.over()
         self.assertIn("has what a grant gave", self.admin("check")[1])
@@ -109,7 +111,7 @@ class WhenItIsOver(Grants):
         self.assertNotIn("has what a grant gave", self.admin("check")[1])
         self.assertEqual(self.expire(), (0, "No grant has ended.\n"))
 
-    def test_a_whole_membership_and_a_lifted_guard_are_taken_back_too(self):
+    def test_a_whole_membership_and_a_lifted_guard_are_taken_back_too(self) -> None:
         self.give("enroll", "vault", "--world", "ai", "--tier", "net", "--for", "1h")
         self.assertEqual(self.tags("vault"), {"ai-managed", "ai-net"})
         self.admin("guard", "work", "--yes")
@@ -121,13 +123,15 @@ class WhenItIsOver(Grants):
             (self.tags("vault"), self.tags()), (set(), {"ai-managed", "ai-exec", "ai-guard"})
         )
 
-    def test_another_boot_ends_all_of_them(self):
+    def test_another_boot_ends_all_of_them(self) -> None:
         self.give()
         self.change(boot="another")
         self.assertEqual(self.expire(), (0, "revoked: work\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
-    def test_all_ends_all_of_them_and_so_does_a_kernel_that_does_not_say_which_boot_this_is(self):
+    def test_all_ends_all_of_them_and_so_does_a_kernel_that_does_not_say_which_boot_this_is(
+        self,
+    ) -> None:
         self.give()
         self.assertEqual(self.expire("--all"), (0, "revoked: work\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
@@ -136,7 +140,7 @@ class WhenItIsOver(Grants):
             self.assertEqual(self.expire()[0], 0)
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
-    def test_no_clock_that_somebody_sets_has_a_say(self):
+    def test_no_clock_that_somebody_sets_has_a_say(self) -> None:
         self.give()
         with mock.patch("time.time", return_value=0.0):
             self.assertEqual(self.expire(), (0, "No grant has ended.\n"))
@@ -144,17 +148,19 @@ class WhenItIsOver(Grants):
             self.assertEqual(self.expire(), (0, "revoked: work\n"))
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
-    def test_whatever_the_operator_changed_since_there_is_never_more_than_before(self):
+    def test_whatever_the_operator_changed_since_there_is_never_more_than_before(self) -> None:
+        tags = self.qubesd.qubes["work"].tags
         for change in (set(), {"ai-managed"}, {"ai-exec"}, {"ai-full"}, AUTHORITY):
-            self.qubesd.qubes["work"][0] = {"ai-managed", "ai-exec"}
+            tags.clear()
+            tags.update(("ai-managed", "ai-exec"))
             self.give()
-            self.qubesd.qubes["work"][0] ^= change
+            tags ^= change
             before = self.tags()
             self.expire("--all")
             self.assertLessEqual(self.tags() & AUTHORITY, before & AUTHORITY, change)
             self.assertNotIn("ai-full", self.tags())
 
-    def test_a_qube_that_is_gone_is_forgotten_and_keeps_no_other(self):
+    def test_a_qube_that_is_gone_is_forgotten_and_keeps_no_other(self) -> None:
         self.give("enroll", "vault", "--world", "ai", "--for", "1h")
         self.give()
         del self.qubesd.qubes["vault"]
@@ -163,24 +169,26 @@ class WhenItIsOver(Grants):
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
         self.assertEqual(self.files(), [])
 
-    def test_a_qube_that_was_renamed_is_found(self):
+    def test_a_qube_that_was_renamed_is_found(self) -> None:
         self.give()
         self.qubesd.qubes["work2"] = self.qubesd.qubes.pop("work")
         self.over()
         self.assertEqual(self.expire()[0], 0)
         self.assertEqual(self.tags("work2"), {"ai-managed", "ai-exec"})
 
-    def test_a_removed_qube_has_it_taken_back_as_any_other_has_and_is_restored_without(self):
+    def test_a_removed_qube_has_it_taken_back_as_any_other_has_and_is_restored_without(
+        self,
+    ) -> None:
         self.give()
         self.feature()[ENTOMBED] = "1795000000"
-        self.qubesd.qubes["work"][0] |= {"ai-tombstone"}
+        self.qubesd.qubes["work"].tags.add("ai-tombstone")
         self.over()
         self.assertEqual(self.expire(), (0, "revoked: work\n"))
         self.assertEqual((self.files(), self.feature()), ([], {ENTOMBED: "1795000000"}))
         self.admin("restore", "work", "--yes")
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
-    def test_a_file_that_is_no_grant_is_told_of_and_the_qube_itself_knows(self):
+    def test_a_file_that_is_no_grant_is_told_of_and_the_qube_itself_knows(self) -> None:
         self.give()
         self.over()
         self.files()[0].write_text("{")
@@ -190,7 +198,9 @@ class WhenItIsOver(Grants):
 
 
 class Unreadable(Grants):
-    def test_a_file_that_is_not_a_grant_keeps_no_other_grant_from_being_given_or_revoked(self):
+    def test_a_file_that_is_not_a_grant_keeps_no_other_grant_from_being_given_or_revoked(
+        self,
+    ) -> None:
         self.give("enroll", "vault", "--world", "ai", "--for", "1h")
         self.files()[0].write_text("{")
         self.give()
@@ -201,7 +211,9 @@ class Unreadable(Grants):
 
 
 class KilledInTheMiddle(Grants):
-    def killed_everywhere(self, words, prepare, judge):
+    def killed_everywhere(
+        self, words: tuple[str, ...], prepare: Callable[[], object], judge: Callable[[], None]
+    ) -> int:
         """Kill it before each of its calls to qubesd, on a host of its own; then what is left is to be right. Returns how many."""
         for left in range(100):
             with self.subTest(left):
@@ -218,8 +230,8 @@ class KilledInTheMiddle(Grants):
                 return left
         raise AssertionError("it does not end")
 
-    def test_giving_leaves_nothing_that_is_not_taken_back(self):
-        def judge():
+    def test_giving_leaves_nothing_that_is_not_taken_back(self) -> None:
+        def judge() -> None:
             if "ai-full" in self.tags() or "ai-guard" not in self.tags():
                 self.assertEqual(len(self.files()), 1)  # it was on the disk before the first tag
             self.assertEqual(self.expire("--all")[0], 0)
@@ -231,19 +243,21 @@ class KilledInTheMiddle(Grants):
         )
         self.assertGreater(count, 4)
 
-    def test_taking_back_is_finished_by_the_next_one(self):
-        def prepare():
+    def test_taking_back_is_finished_by_the_next_one(self) -> None:
+        def prepare() -> None:
             self.give("manage", "work", "--tier", "full", "--for", "30m")
             self.change(boot="another")
 
-        def judge():
+        def judge() -> None:
             self.assertEqual(self.expire()[0], 0)
             self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
         self.assertGreater(self.killed_everywhere(("expire",), prepare, judge), 6)
 
-    def test_a_change_for_good_leaves_less_than_either_or_something_that_is_taken_back(self):
-        def judge():
+    def test_a_change_for_good_leaves_less_than_either_or_something_that_is_taken_back(
+        self,
+    ) -> None:
+        def judge() -> None:
             self.assertEqual(self.expire("--all")[0], 0)
             self.assertLessEqual(self.tags() & AUTHORITY, {"ai-managed", "ai-exec", "ai-net"})
 

@@ -7,16 +7,16 @@ from unittest import mock
 
 from qmcpd.audit import AuditLog
 
-from .host import Dom0
+from .host import Dom0, Outcome
 
 
 class Terminal(io.StringIO):
-    def isatty(self):
+    def isatty(self) -> bool:
         return True
 
 
 class Manners(Dom0):
-    def shown(self, columns, *words):
+    def shown(self, columns: int, *words: str) -> str:
         with (
             mock.patch("sys.stdout", Terminal()) as out,
             mock.patch("shutil.get_terminal_size", return_value=os.terminal_size((columns, 24))),
@@ -26,12 +26,12 @@ class Manners(Dom0):
             verbs.main(["--root", str(self.root), *words])
         return out.getvalue()
 
-    def error(self, *words):
+    def error(self, *words: str) -> Outcome:
         with contextlib.redirect_stderr(io.StringIO()) as said:
             code, _ = self.admin(*words)
         return code, said.getvalue()
 
-    def test_a_table_fits_the_terminal_and_loses_no_word(self):
+    def test_a_table_fits_the_terminal_and_loses_no_word(self) -> None:
         (self.root / "etc/qubes/policy.d/10-mine.policy").write_text("* * @anyvm @adminvm allow\n")
         wide = self.admin("check")[1]
         for columns in (60, 80, 120):
@@ -41,7 +41,7 @@ class Manners(Dom0):
                 self.assertIn(word[:12], lines)
         self.assertGreater(max(map(len, wide.splitlines())), 120)  # a pipe has no width
 
-    def test_an_interrupt_is_one_line_and_130(self):
+    def test_an_interrupt_is_one_line_and_130(self) -> None:
         for interrupted in ("worlds.members", "membership._found"):
             words = ("status",) if "worlds" in interrupted else ("tier", "work", "full", "--yes")
             with mock.patch(interrupted, side_effect=KeyboardInterrupt):
@@ -56,12 +56,12 @@ class Manners(Dom0):
             self.assertEqual(self.error("expel", "work")[0], 130)
         self.assertEqual(self.tags(), {"ai-managed", "ai-exec"})
 
-    def test_a_change_that_is_interrupted_is_named_by_check(self):
+    def test_a_change_that_is_interrupted_is_named_by_check(self) -> None:
         with mock.patch.object(self.qubesd, "tag", side_effect=KeyboardInterrupt):
             self.assertEqual(self.error("tier", "work", "full", "--yes")[0], 130)
         self.assertIn("qmcp-admin tier work full", self.admin("check")[1])
 
-    def test_a_word_that_does_not_exist_is_answered_with_the_one_that_was_meant(self):
+    def test_a_word_that_does_not_exist_is_answered_with_the_one_that_was_meant(self) -> None:
         for words, meant in (
             (("statsu",), "status"),
             (("enrol", "vault"), "enroll"),
@@ -74,10 +74,10 @@ class Manners(Dom0):
                 code, said = self.error(*words)
                 self.assertEqual(code, 2)
                 self.assertTrue(said.endswith(f"did you mean {meant}?\n"), said)
-        self.assertIn("did you mean work?", self.admin("tier", "wrok", "full")[0])
-        self.assertIn("did you mean ai?", self.admin("world", "aii")[0])
+        self.assertIn("did you mean work?", str(self.admin("tier", "wrok", "full")[0]))
+        self.assertIn("did you mean ai?", str(self.admin("world", "aii")[0]))
 
-    def test_json_has_numbers_and_instants(self):
+    def test_json_has_numbers_and_instants(self) -> None:
         self.qubesd.add("gone", "ai-managed", "ai-exec", "ai-tombstone")
         self.qubesd.qubes["gone"][1]["qmcp-entombed"] = "1795000000"
         self.admin("tier", "work", "full", "--for", "30m", "--yes")
@@ -95,7 +95,9 @@ class Manners(Dom0):
 class Refusals(Dom0):
     """An agent hears the same of every qube that it may not have; the operator hears why."""
 
-    def test_a_refusal_is_shown_with_the_name_that_was_asked_for_and_the_reason_in_words(self):
+    def test_a_refusal_is_shown_with_the_name_that_was_asked_for_and_the_reason_in_words(
+        self,
+    ) -> None:
         AuditLog(self.root / "var/log/qmcp/audit.log").append(
             "refusal",
             code="not-found",

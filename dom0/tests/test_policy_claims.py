@@ -1,6 +1,7 @@
 import shutil
 import tempfile
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 
 from policy import claims
@@ -20,7 +21,7 @@ plugins = ["inspect"]
 """
 
 
-def start(claim):
+def start(claim: str) -> str:
     """A claim by its first words."""
     return next(
         words
@@ -31,7 +32,7 @@ def start(claim):
 
 @unittest.skipUnless(DEFAULT.exists(), "an installed copy has its host's own default policy")
 class Claims(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.root = Path(directory.name)
@@ -45,14 +46,19 @@ class Claims(unittest.TestCase):
         self.copy = installed[SERVICE.copy_contract]
         self.use("")
 
-    def use(self, more):
+    def use(self, more: str) -> None:
         """A host with the shipped world, and with these."""
         toml = self.root / "qmcp.toml"
         toml.write_text((DOM0 / "qmcp.toml").read_text() + more)
         self.worlds = config.load(toml).worlds
         self.ours = generate(self.worlds, self.installed)
 
-    def lint(self, line="", file="10-mine.policy", look=None):
+    def lint(
+        self,
+        line: str = "",
+        file: str = "10-mine.policy",
+        look: Callable[[str], Qube] | None = None,
+    ) -> dict[str, tuple[str, str]]:
         """`{claim: (result, place)}` of all that does not hold, with this line in a file of the operator's."""
         (self.home / file).write_text(line + "\n")
         policy = Policy(self.root, {"30-qmcp.policy": self.ours})
@@ -67,14 +73,14 @@ class Claims(unittest.TestCase):
             row["claim"]: (row["result"], row["where"]) for row in rows if row["result"] != "holds"
         }
 
-    def test_all_claims_hold_of_what_is_generated_before_the_platforms_default_policy(self):
+    def test_all_claims_hold_of_what_is_generated_before_the_platforms_default_policy(self) -> None:
         self.assertEqual(self.lint(), {})
         self.installed[SERVICE.copy_contract] = self.copy
         for worlds in ("", LAB):
             self.use(worlds)
             self.assertEqual(self.lint(), {})
 
-    def test_every_claim_of_the_list_is_broken_by_a_line_that_breaks_it(self):
+    def test_every_claim_of_the_list_is_broken_by_a_line_that_breaks_it(self) -> None:
         for claim, line in (
             (
                 "no qube with a tag of a world, and no principal, reaches any form of @dispvm",
@@ -192,14 +198,14 @@ class Claims(unittest.TestCase):
                 self.use(LAB if "lab" in line else "")
                 self.assertEqual(self.lint(line).get(start(claim), "holds")[0], "BROKEN")
 
-    def test_the_line_that_breaks_a_claim_is_named(self):
+    def test_the_line_that_breaks_a_claim_is_named(self) -> None:
         found = self.lint("# mine\nadmin.vm.List * @tag:ai-full @adminvm allow")
         self.assertEqual(
             found[start("a qube with a tag of a world reaches dom0")],
             ("BROKEN", "etc/qubes/policy.d/10-mine.policy:2"),
         )
 
-    def test_what_sorts_after_ours_breaks_nothing_for_whom_ours_has_the_last_word(self):
+    def test_what_sorts_after_ours_breaks_nothing_for_whom_ours_has_the_last_word(self) -> None:
         for line in (
             "* * * @anyvm allow",
             "* * * @adminvm allow",
@@ -208,7 +214,7 @@ class Claims(unittest.TestCase):
             found = self.lint(line, "40-later.policy")
             self.assertLessEqual(set(found), {start("nobody but a principal")}, line)
 
-    def test_turning_any_line_of_ours_into_a_question_breaks_nothing(self):
+    def test_turning_any_line_of_ours_into_a_question_breaks_nothing(self) -> None:
         lines = [line for line in self.ours.splitlines() if line and not line.startswith("#")]
         asks = []
         for line in lines:
@@ -221,7 +227,7 @@ class Claims(unittest.TestCase):
         for line in [*asks[::60], "\n".join(asks)]:
             self.assertNotIn("BROKEN", [result for result, _ in self.lint(line).values()], line)
 
-    def test_a_contract_without_its_line_and_a_line_without_its_contract(self):
+    def test_a_contract_without_its_line_and_a_line_without_its_contract(self) -> None:
         whole = self.ours
         self.ours = (
             "\n".join(line for line in whole.splitlines() if not line.startswith("qmcp.spawn.Kill"))
@@ -241,7 +247,7 @@ class Claims(unittest.TestCase):
         del self.installed["qmcp.spawn.Kill"]
         self.assertEqual(self.lint()[claims.CONSISTENT][0], "BROKEN")
 
-    def test_what_only_denies_needs_no_contract_and_is_no_line_of_one(self):
+    def test_what_only_denies_needs_no_contract_and_is_no_line_of_one(self) -> None:
         line = "qmcp.inspect.State * mcp-control @anyvm"
         self.assertEqual(self.lint(f"{line} deny"), {})
         self.installed.pop("qmcp.inspect.State")
@@ -253,7 +259,7 @@ class Claims(unittest.TestCase):
                 ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1"),
             )
 
-    def test_each_closing_line_of_ours_taken_out_breaks_a_claim(self):
+    def test_each_closing_line_of_ours_taken_out_breaks_a_claim(self) -> None:
         lines = self.ours.splitlines()
         closing = [n for n, line in enumerate(lines) if line.startswith("*")]
         self.assertEqual(len(closing), 46)
@@ -265,7 +271,7 @@ class Claims(unittest.TestCase):
             results = [result for result, _ in broken.values()]
             self.assertTrue({"BROKEN", "opened"}.intersection(results), lines[number])
 
-    def test_a_name_in_a_rule_is_what_the_host_says_it_is(self):
+    def test_a_name_in_a_rule_is_what_the_host_says_it_is(self) -> None:
         line = "qubes.VMShell * work @dispvm allow"
         self.assertEqual(self.lint(line), {})
         found = self.lint(
@@ -278,7 +284,7 @@ class Claims(unittest.TestCase):
             start("no qube with a tag of a world, and no principal, reaches any form"), found
         )
 
-    def test_what_does_not_read_is_a_row_of_its_own(self):
+    def test_what_does_not_read_is_a_row_of_its_own(self) -> None:
         self.assertEqual(
             [result for result, _ in self.lint("qmcp.* * @anyvm @anyvm deny").values()], ["BROKEN"]
         )

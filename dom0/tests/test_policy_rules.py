@@ -9,23 +9,23 @@ RECORDED = Path(__file__).parents[2] / "test/recordings/qrexec-verdicts.jsonl"
 
 
 class Rules(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.root = Path(directory.name)
 
-    def write(self, files, under="etc/qubes/policy.d"):
+    def write(self, files: dict[str, str], under: str = "etc/qubes/policy.d") -> None:
         for name, text in files.items():
             path = self.root / under / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
 
-    def problems(self, line):
+    def problems(self, line: str) -> list[str]:
         self.write({"10-a.policy": line + "\n"})
         return [what for _, what in Policy(self.root).problems]
 
     @unittest.skipUnless(RECORDED.exists(), "an installed copy has no recordings")
-    def test_every_recorded_verdict_of_the_real_engine_is_ours(self):
+    def test_every_recorded_verdict_of_the_real_engine_is_ours(self) -> None:
         differ, count = [], 0
         for number, line in enumerate(RECORDED.read_text().splitlines(), 1):
             case = json.loads(line)
@@ -49,7 +49,7 @@ class Rules(unittest.TestCase):
         # The one thing it does not know, and says so: a question with nothing to choose from is a denial.
         self.assertEqual(differ, [(85, "ask", "deny")])
 
-    def test_a_line_that_qrexec_cannot_read_is_named_with_what_is_wrong(self):
+    def test_a_line_that_qrexec_cannot_read_is_named_with_what_is_wrong(self) -> None:
         for line, wrong in (
             ("qmcp.* * @anyvm @adminvm allow", "qmcp.* is no name of a service"),
             ("a x @anyvm b deny", "x is no argument"),
@@ -75,7 +75,9 @@ class Rules(unittest.TestCase):
             [],
         )
 
-    def test_a_bad_file_name_is_a_problem_and_other_files_are_none_of_qrexecs_business(self):
+    def test_a_bad_file_name_is_a_problem_and_other_files_are_none_of_qrexecs_business(
+        self,
+    ) -> None:
         self.write(
             {"99-Mine.policy": "", ".hidden.policy": "nonsense", "30-qmcp.policy.old": "nonsense"}
         )
@@ -86,7 +88,7 @@ class Rules(unittest.TestCase):
 
     def test_files_are_read_in_the_order_of_their_names_and_a_name_in_run_stands_for_the_same_in_etc(
         self,
-    ):
+    ) -> None:
         self.write({"20-b.policy": "b * * * deny\n", "10-a.policy": "a * * * deny\n"})
         self.write({"20-b.policy": "c * * * deny\n"}, "run/qubes/policy.d")
         self.assertEqual(
@@ -97,7 +99,9 @@ class Rules(unittest.TestCase):
             ],
         )
 
-    def test_includes_are_followed_in_their_place_and_one_that_is_not_there_is_a_problem(self):
+    def test_includes_are_followed_in_their_place_and_one_that_is_not_there_is_a_problem(
+        self,
+    ) -> None:
         self.write(
             {
                 "10-a.policy": "!include include/one\n!include-dir more\n!include-service x + include/old\nz * * * deny\n",
@@ -128,7 +132,7 @@ class Rules(unittest.TestCase):
             {place.partition(":")[0] for place in places[1:]}, {"etc/qubes/policy.d/30-c.policy"}
         )
 
-    def test_what_is_not_followed_is_told(self):
+    def test_what_is_not_followed_is_told(self) -> None:
         self.write({"35-compat.policy": "!compat-4.0\n"})
         self.assertEqual(Policy(self.root).unread, [])
         self.write({"qubes.Old": "$anyvm $anyvm deny\n"}, "etc/qubes-rpc/policy")

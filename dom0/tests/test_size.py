@@ -15,12 +15,12 @@ FUNCTION = 30
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def is_type(node):
+def is_type(node: ast.AST) -> bool:
     """Whether a statement only says what type a name has."""
     return isinstance(node, ast.AnnAssign) and node.value is None
 
 
-def statements(tree):
+def statements(tree: ast.AST) -> int:
     """How many statements there are below a node of the syntax tree, itself included, without docstrings and declarations of types."""
     documented = {
         node.body[0]
@@ -34,7 +34,7 @@ def statements(tree):
     )
 
 
-def programs(folder):
+def programs(folder: Path) -> list[Path]:
     """The files of Python in it, whatever their names are."""
     files = [
         path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
@@ -46,18 +46,18 @@ def programs(folder):
     ]
 
 
-def parsed(path):
+def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes())
 
 
 class Size(unittest.TestCase):
-    def test_each_part_of_dom0_has_at_most_as_many_statements_as_its_bound(self):
+    def test_each_part_of_dom0_has_at_most_as_many_statements_as_its_bound(self) -> None:
         for parts, bound in BOUNDS.items():
             files = [path for part in parts for path in programs(DOM0 / part)]
             self.assertGreater(len(files), len(parts), parts)
             self.assertLessEqual(sum(statements(parsed(path)) for path in files), bound, parts)
 
-    def test_no_function_of_dom0_has_more_statements_than_a_reader_can_hold(self):
+    def test_no_function_of_dom0_has_more_statements_than_a_reader_can_hold(self) -> None:
         for path in programs(DOM0):
             if "tests" in path.parts:
                 continue
@@ -65,6 +65,6 @@ class Size(unittest.TestCase):
                 if isinstance(node, DEFINITIONS):
                     self.assertLessEqual(statements(node) - 1, FUNCTION, f"{path}: {node.name}")
 
-    def test_statements_are_counted_without_docstrings_comments_and_layout(self):
+    def test_statements_are_counted_without_docstrings_comments_and_layout(self) -> None:
         source = '"""Doc."""\n# why\nx = (\n    1,\n)\ndef f():\n    """Doc."""\n    if x:\n        return x\n    return 1; y = 2\n    z: int\n'
         self.assertEqual(statements(ast.parse(source)), 6)

@@ -1,6 +1,7 @@
 import ast
 import re
 import unittest
+from collections.abc import Iterator
 from pathlib import Path
 
 import spec
@@ -43,20 +44,22 @@ NO_LIMIT = {
 }
 
 
-def tree(path):
+def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes())
 
 
-def docstrings(of):
+def docstrings(of: ast.Module) -> set[ast.expr]:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     return {
         node.body[0].value
         for node in ast.walk(of)
-        if isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None
+        if isinstance(node, kinds)
+        and ast.get_docstring(node, clean=False) is not None
+        and isinstance(node.body[0], ast.Expr)
     }
 
 
-def constants(path):
+def constants(path: Path) -> Iterator[tuple[int, object]]:
     """The literals of a program, without its docstrings. A mode of a file is written with 0o, and is none."""
     of, text = tree(path), path.read_text(encoding="utf-8").split("\n")
     for node in ast.walk(of):
@@ -66,7 +69,7 @@ def constants(path):
                 yield node.lineno, node.value
 
 
-def words():
+def words() -> set[str]:
     """Every word that the spec says and nothing else in dom0 may."""
     services = vars(spec.SERVICE).values()
     return {
@@ -83,14 +86,14 @@ def words():
     }
 
 
-def fragments():
+def fragments() -> set[str]:
     """What is left of the pattern of each tag without the names in it, where that is more than a hyphen."""
     parts = {part for tag in spec.TAGS.values() for part in re.split(r"\{\w+\}", tag["pattern"])}
     return {part for part in parts if len(part) > 1}
 
 
 class OneTruth(unittest.TestCase):
-    def test_no_program_of_dom0_says_a_name_of_the_spec_again(self):
+    def test_no_program_of_dom0_says_a_name_of_the_spec_again(self) -> None:
         names, rows, found, excused = words(), {row["is"] for row in spec.MEMBERSHIP}, [], set()
         for path in SOURCES:
             where = path.relative_to(DOM0).as_posix()
@@ -106,12 +109,14 @@ class OneTruth(unittest.TestCase):
         self.assertEqual(found, [])
         self.assertEqual(excused, set(OTHER_MEANING))
 
-    def test_no_program_of_dom0_says_a_limit_again(self):
+    def test_no_program_of_dom0_says_a_limit_again(self) -> None:
         found, excused = [], set()
         for path in SOURCES:
             where = path.relative_to(DOM0).as_posix()
             for line, value in constants(path):
-                if type(value) not in (int, float) or abs(value) < 10 or value in UNITS:
+                if not isinstance(value, (int, float)) or isinstance(value, bool):
+                    continue
+                if abs(value) < 10 or value in UNITS:
                     continue
                 if (where, value) in NO_LIMIT:
                     excused.add((where, value))
@@ -120,7 +125,7 @@ class OneTruth(unittest.TestCase):
         self.assertEqual(found, [])
         self.assertEqual(excused, set(NO_LIMIT))
 
-    def test_every_name_that_a_program_takes_from_the_spec_is_in_it(self):
+    def test_every_name_that_a_program_takes_from_the_spec_is_in_it(self) -> None:
         taken = 0
         for path in [*SOURCES, *(DOM0 / "tests").glob("*.py")]:
             for node in ast.walk(tree(path)):
@@ -136,7 +141,7 @@ class OneTruth(unittest.TestCase):
                     )
         self.assertGreater(taken, 100)
 
-    def test_every_tag_that_a_program_names_is_in_the_spec(self):
+    def test_every_tag_that_a_program_names_is_in_the_spec(self) -> None:
         named = set()
         for path in SOURCES:
             for node in ast.walk(tree(path)):
@@ -151,12 +156,12 @@ class OneTruth(unittest.TestCase):
         self.assertGreater(len(named), 3)
         self.assertLessEqual(named, set(spec.TAGS))
 
-    def test_a_name_stands_for_one_thing(self):
+    def test_a_name_stands_for_one_thing(self) -> None:
         names = [set(group) for group in (spec.TYPES, vars(spec.NAMES), vars(spec.LIMITS))]
         names.append({"tiers", "least_tier", "settable"})
         self.assertEqual(sum(map(len, names)), len(set.union(*names)))
 
-    def test_no_two_tags_of_a_world_are_the_same(self):
+    def test_no_two_tags_of_a_world_are_the_same(self) -> None:
         tags = [
             tag["pattern"].format(world="ai", tier=tier, principal="ai")
             for role, tag in spec.TAGS.items()
@@ -166,13 +171,15 @@ class OneTruth(unittest.TestCase):
 
 
 class Refusals(unittest.TestCase):
-    def raised(self):
+    def raised(self) -> Iterator[tuple[Path, ast.Call]]:
         for path in SOURCES:
             for node in ast.walk(tree(path)):
                 if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "Refused":
                     yield path, node
 
-    def test_every_refusal_has_a_code_of_the_spec_and_no_data_that_the_spec_does_not_allow_it(self):
+    def test_every_refusal_has_a_code_of_the_spec_and_no_data_that_the_spec_does_not_allow_it(
+        self,
+    ) -> None:
         seen = set()
         for path, node in self.raised():
             codes = [
@@ -191,7 +198,7 @@ class Refusals(unittest.TestCase):
 
 
 class Invariants(unittest.TestCase):
-    def test_each_is_enforced_by_lines_in_the_very_files_that_the_spec_names(self):
+    def test_each_is_enforced_by_lines_in_the_very_files_that_the_spec_names(self) -> None:
         marked = {identity: set() for identity in spec.INVARIANTS}
         for path in [*SOURCES, *(DOM0 / "spec").glob("*.toml")]:
             for identity in re.findall(
@@ -205,19 +212,19 @@ class Invariants(unittest.TestCase):
 
 
 class Steps(unittest.TestCase):
-    def test_each_is_carried_out_by_something(self):
+    def test_each_is_carried_out_by_something(self) -> None:
         from qmcpd.steps import RUN
 
         self.assertEqual(set(RUN), set(spec.STEPS))
 
-    def test_each_argument_has_a_type_that_there_is(self):
+    def test_each_argument_has_a_type_that_there_is(self) -> None:
         for name, step in spec.STEPS.items():
             for argument, kind in step["arguments"].items():
                 if not isinstance(kind, list):
                     kinds = {"new", "qube", "source", "removed", *spec.TYPES}
                     self.assertIn(kind, kinds, f"{name}.{argument}")
 
-    def test_no_set_of_methods_is_left_as_a_name(self):
+    def test_no_set_of_methods_is_left_as_a_name(self) -> None:
         for name, step in spec.STEPS.items():
             for method in step["methods"]:
                 self.assertTrue(method.startswith("admin."), f"{name}: {method}")
