@@ -87,7 +87,10 @@ const DOM0: Dom0Snapshot = {
 const HOST: HostSnapshot = {
   qubes: [
     qube('dom0', { class: 'AdminVM' }),
-    qube('sys-ai-net', { properties: { provides_network: 'True', netvm: 'sys-firewall' } }),
+    qube('sys-ai-net', {
+      properties: { provides_network: 'True', netvm: 'sys-firewall' },
+      features: { 'qubes-firewall': '1' },
+    }),
     qube('mcp-control', { properties: { netvm: 'sys-firewall' } }),
     qube('vault', { attached: [{ devclass: 'usb', backend: 'sys-usb', port: '2-1' }] }),
     qube('debian', { class: 'TemplateVM' }),
@@ -352,6 +355,26 @@ const BROKEN: Readonly<
       after('ai-disk', both(property('netvm', 'sys-firewall'), state('Halted'))),
       after('ai-disk', property('netvm', 'sys-firewall')),
     ],
+  ],
+  'egress.gateways-as-declared': [
+    ...(
+      [
+        ['lacks the feature', feature('qubes-firewall', '')],
+        ['has its firewall switched off', feature('service.qubes-firewall', '')],
+        ['is a Whonix gateway', feature('whonix-gw', '1')],
+      ] as const
+    ).flatMap(([what, change]): [string, HostSnapshot, HostSnapshot][] => {
+      const host = { ...HOST, qubes: after('sys-ai-net', change).qubes };
+      return [
+        [`a birth on a gateway that ${what}`, host, { ...host, qubes: [...host.qubes, child('ai-two')] }],
+        [`a start on a gateway that ${what}`, host, after('ai-one', state('Running'), host)],
+        [
+          `new rules on a gateway that ${what}`,
+          host,
+          after('ai-one', (one) => ({ ...one, firewall: ['action=drop'] }), host),
+        ],
+      ];
+    }),
   ],
   'egress.no-new-gateway': [
     ['a new one', HOST, after('ai-one', property('provides_network', 'True'))],

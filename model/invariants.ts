@@ -46,6 +46,18 @@ const MAX_LINES = LIMITS.firewall_rules + 1;
 
 const DEVICE_CLASSES: readonly string[] = NAMES.device_classes;
 
+/** Whether a network qube applies the rules of the qubes on it, by its features and those of its templates. */
+function appliesRules(name: string, { qubes }: HostSnapshot): boolean {
+  const inherited = (feature: string, of = name): string | undefined => {
+    const qube = qubes.find((one) => one.name === of);
+    return qube && (qube.features[feature] ?? inherited(feature, qube.properties.template ?? ''));
+  };
+  const own = qubes.find((qube) => qube.name === name)?.features ?? {};
+  return (
+    !!inherited(FEATURE.filters) && own[FEATURE.filter_service] !== '' && !inherited(FEATURE.tor_gateway)
+  );
+}
+
 /** The services of dom0 that a qube needs to boot. */
 const BOOT_SERVICES: readonly string[] = [...NAMES.boot_services, SERVICE.date];
 
@@ -222,6 +234,19 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
       const asBefore =
         was?.properties.netvm === is.properties.netvm && (was?.state === is.state || isDown(is));
       return !worldTags.isRelated(is) || netvm === '' || asBefore || worldTags.world.gateways.includes(netvm);
+    });
+  },
+
+  'egress.gateways-as-declared': (before, after, worldTags) => {
+    const then = new Map(before.qubes.map((qube) => [qube.name, qube]));
+    const { gateways, unfiltered = [] } = worldTags.world;
+    const useless = gateways.filter((name) => !unfiltered.includes(name) && !appliesRules(name, before));
+    return after.qubes.every((is) => {
+      const was = then.get(is.name);
+      const { netvm = '' } = is.properties;
+      if (!worldTags.isRelated(is) || !useless.includes(netvm)) return true;
+      const stays = was?.properties.netvm === netvm && isEqual(was.firewall, is.firewall);
+      return stays && (is.state !== 'Running' || was.state === 'Running');
     });
   },
 

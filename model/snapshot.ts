@@ -61,6 +61,8 @@ export interface WorldSnapshot {
   readonly others?: readonly string[];
   readonly principals: readonly string[];
   readonly gateways: readonly string[];
+  /** Gateways that are declared to apply no rules; without it there is none. */
+  readonly unfiltered?: readonly string[];
   readonly birthGateway: string | null;
   readonly birthCeiling: Tier;
   /** Names that no call may touch, whatever their tags. */

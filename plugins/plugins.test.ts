@@ -55,7 +55,7 @@ describe('the built-in plugins', () => {
         "read qube_state(qube)",
         "write qube_set(qube, properties)",
         "write qube_feature_set(qube, feature, value)",
-        "write qube_spawn(name, template, class?, label?, network?, memory?, vcpus?, private_size?, start?)",
+        "write qube_spawn(name, template, class?, label?, network?, memory?, maxmem?, vcpus?, private_size?, start?)",
         "write qube_clone(source, name)",
         "write disposable_spawn(template)",
         "write qube_start(qube)",

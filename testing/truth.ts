@@ -9,7 +9,7 @@ import type { WorldSnapshot } from '../model/snapshot.js';
 interface WorldSettings {
   readonly prefix: string;
   readonly birth_ceiling?: string;
-  readonly gateways?: string[];
+  readonly gateway?: Record<string, { readonly filters?: boolean; readonly anonymising?: boolean }>;
   readonly birth_gateway?: string;
   readonly guarded?: string[];
   readonly egress?: Rule[];
@@ -30,7 +30,10 @@ export function worldOf(root: string, name: string): WorldSnapshot {
     prefix: settings.prefix,
     others: Object.keys(world as object).filter((other) => other !== name),
     principals: Object.keys(settings.principal),
-    gateways: settings.gateways ?? [],
+    gateways: Object.keys(settings.gateway ?? {}),
+    unfiltered: Object.entries(settings.gateway ?? {}).flatMap(([name, { filters = true }]) =>
+      filters ? [] : [name],
+    ),
     birthGateway: settings.birth_gateway ?? null,
     birthCeiling: TIERS.find((tier) => TIER_NAMES[tier] === settings.birth_ceiling) ?? TIERS[0],
     guarded: settings.guarded ?? [],

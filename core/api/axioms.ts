@@ -36,6 +36,7 @@ export const noEscapeHatch = named('birth.no-escape-hatch');
 
 export const neverWidens = named('egress.never-widens');
 export const gatewaysOnly = named('egress.gateways-only');
+export const gatewaysAsDeclared = named('egress.gateways-as-declared');
 export const noNewGateway = named('egress.no-new-gateway');
 export const withinCeiling = named('egress.within-ceiling');
 
@@ -72,6 +73,7 @@ export const ofEveryBirth: readonly Invariant[] = Object.freeze([
   noEscalation,
   restrictionsInherit,
   withinCeiling,
+  gatewaysAsDeclared,
   budgetHard,
   selfExcluded,
 ]);

@@ -15,7 +15,7 @@ from host import CONFIG, CONTRACTS, LINKS, Member, clock, members, open_qubesd, 
 from place import place
 from policy import frozen
 from policy.generate import generate
-from qmcpd import invariants
+from qmcpd import gateways, invariants
 from qmcpd.errors import Misconfigured
 from qmcpd.qubesd import Qubesd
 from settings import config, contracts
@@ -198,6 +198,10 @@ async def _of_named(qubesd: Qubesd, world: World, name: str) -> list[Problem]:
     if name in world.gateways and network != "True":
         fix = f"qvm-prefs {name} provides_network True"
         found.append(Problem("is a gateway and provides no network", name, fix))
+    if name in world.gateways and (why := await gateways.fault(qubesd, world, name)):
+        what = f"is a gateway of {world.name} that cannot be used: {why}"
+        fix = f"make it so; or qmcp-admin gateway remove {name} --world {world.name}"
+        found.append(Problem(what, name, fix))
     return found
 
 

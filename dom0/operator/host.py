@@ -126,8 +126,12 @@ def clock(seconds: float | None, form: str = "%Y-%m-%d %H:%M") -> str:
     return time.strftime(form, time.localtime(seconds)) if seconds else ""
 
 
-def write(path: Path, text: str) -> None:
-    """Replace the file atomically. Nothing reads a file with the draft's suffix."""
+def write(path: Path, text: str, like: bool = False) -> None:
+    """Replace the file atomically; `like`: with the same owner, group and mode. Nothing reads a file with the draft's suffix."""
     draft = path.with_suffix(".draft")
     draft.write_text(text, encoding="utf-8")
+    if like:
+        was = path.stat()
+        os.chown(draft, was.st_uid, was.st_gid)
+        draft.chmod(was.st_mode)
     os.replace(draft, path)

@@ -78,7 +78,7 @@ def install(options: Options) -> Answer:
     broken = [row for row in rows if row["result"] == "BROKEN"] + _abandoned(root, worlds, old)
     if broken:
         return Answer(broken, 1, text={"not installed; the policy stays as it was": broken})
-    lines = _changes(old, new) + _changes(in_force(root, frozen.FILE), freezing.policy(root))
+    lines = changes(old, new) + changes(in_force(root, frozen.FILE), freezing.policy(root))
 
     def do() -> list[str]:
         """What is frozen stays so: its policy names new principals before ours does."""
@@ -112,6 +112,6 @@ def _abandoned(root: Path, worlds: dict[str, World], old: str) -> list[Row]:
     ]
 
 
-def _changes(old: str, new: str) -> list[str]:
+def changes(old: str, new: str) -> list[str]:
     before, after = old.splitlines(), new.splitlines()
     return list(difflib.unified_diff(before, after, "in force", "to be", lineterm="", n=0))

@@ -15,6 +15,7 @@ import audit_view
 import check
 import contract_admin
 import freezing
+import gateway_admin
 import grants
 import membership
 import operator_log
@@ -41,6 +42,10 @@ COMMANDS: dict[str, Callable[[Options], Answer]] = {
     "reap": worlds.reap,
     "freeze": freezing.freeze,
     "thaw": freezing.thaw,
+    "gateway list": gateway_admin.listing,
+    "gateway add": gateway_admin.add,
+    "gateway change": gateway_admin.change,
+    "gateway remove": gateway_admin.remove,
     "contract list": contract_admin.listing,
     "contract review": contract_admin.review,
     "contract install": contract_admin.install,

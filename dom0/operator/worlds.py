@@ -93,7 +93,7 @@ async def _world(
         ],
         "prefix": world.prefix,
         "birth ceiling": world.birth_ceiling,
-        "gateways": world.gateways,
+        "gateways": sorted(world.gateways),
         "birth gateway": world.birth_gateway,
         "egress ceiling": [" ".join(rule.values()) for rule in world.egress],
         "properties": world.properties,

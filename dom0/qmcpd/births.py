@@ -12,7 +12,7 @@ from typing import NamedTuple
 from settings.config import World
 from spec import FEATURE, LIMITS, NAMES, REFUSAL, TIERS
 
-from . import invariants
+from . import gateways, invariants
 from .budget import Charge, startable, starting
 from .call import Call
 from .effects import act, carry_out, perform
@@ -172,6 +172,7 @@ async def _birth(
     if call.world.umbrella not in given.split(" "):
         # INVARIANT birth.tagged-before-named
         raise Refused(REFUSAL.failed, "qubesd would not tag what the principal makes")
+    await gateways.require_usable(call, birth.netvm)
     await call.admit(birth.name, Charge(qubes=1, disk=birth.disk), birth=True)
     call.intend(birth.name, UNDO, unborn=(birth.stamp, call.world.born))
     await call.host.create(birth.name, template, label, call.principal)
@@ -188,6 +189,7 @@ async def disposable(call: Call, template: Qube) -> dict[str, str]:
         raise Refused(REFUSAL.conflict, "the source is not a disposable template")
     outlets, stamp = await _outlets(call, template), _stamp(call, "disposable_stamp")
     netvm = invariants.birth_network(world, outlets[0])
+    await gateways.require_usable(call, netvm)
     await call.admit(call.identity, starting(properties)._replace(qubes=1), birth=True)
     # An undo leaves every disposable whose birth is finished, at any tier.
     unborn = (stamp, *sorted(world.kinds["disposable"]))

@@ -205,6 +205,12 @@ class Qubesd:
             f"admin.vm.{kind}.Get", name, key, absent=["QubesFeatureNotFoundError"]
         )
 
+    async def inherited(self, name: str, feature: str) -> str:
+        """A feature of a qube, or else of its template; empty when neither has it, or when there is no such qube."""
+        absent = ["QubesFeatureNotFoundError", "QubesVMNotFoundError"]
+        method = "admin.vm.feature.CheckWithTemplate"
+        return await self.call(method, name, feature, absent=absent) or ""
+
     # ---- writes: each can be an operation of an effect (effects.py), so each is safe to repeat
 
     async def put(self, name: str, kind: str, key: str, value: str | None) -> None:

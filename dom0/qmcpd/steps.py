@@ -7,7 +7,7 @@ from typing import Any
 
 from spec import FEATURE, LIMITS, NAMES, REFUSAL, TYPES
 
-from . import budget, egress, invariants, schema
+from . import budget, egress, gateways, invariants, schema
 from .births import clone, create, disposable, entomb, restore
 from .call import Call
 from .devices import attach, detach, list_devices
@@ -78,7 +78,14 @@ async def read_budget(call: Call) -> Reply:
 async def read_ceiling(call: Call) -> Reply:
     world = call.world
     return {
-        "gateways": sorted(world.gateways),
+        "gateways": [
+            {
+                "name": name,
+                "usable": await gateways.fault(call.host, world, name) is None,
+                **{key: gateway[key] for key in ("filters", "anonymising", "label")},
+            }
+            for name, gateway in sorted(world.gateways.items())
+        ],
         "birth_gateway": world.birth_gateway or None,
         "ceiling": list(world.egress),
     }
@@ -128,7 +135,7 @@ async def power(call: Call, qube: Qube, to: str, timeout: int = LIMITS.shutdown_
     state = await host.state(name)
     if to == "running":
         properties = await host.properties(name)
-        invariants.require_gateway(call.world, properties["netvm"][0])
+        await gateways.require_usable(call, properties["netvm"][0])
         await call.admit(name, budget.starting(properties))
         # Nobody would undo the start of a qube that left the world meanwhile.
         await call.require_same()
@@ -146,8 +153,11 @@ async def power(call: Call, qube: Qube, to: str, timeout: int = LIMITS.shutdown_
             await host.change_power("Shutdown", name) and await host.reaches_halt(name, timeout)
         ):
             raise Refused(REFUSAL.conflict, "the qube did not shut down in time")
-    elif not await host.change_power({"paused": "Pause", "resumed": "Unpause"}[to], name):
-        raise Refused(REFUSAL.conflict, "the qube is in no state for this")
+    else:
+        if to == "resumed":
+            await gateways.require_usable_there(call, qube)
+        if not await host.change_power({"paused": "Pause", "resumed": "Unpause"}[to], name):
+            raise Refused(REFUSAL.conflict, "the qube is in no state for this")
 
 
 # ---- settings of one qube, all of them or none
@@ -197,8 +207,15 @@ async def grow(call: Call, qube: Qube, size: int) -> None:
 async def set_firewall(call: Call, qube: Qube, rules: list[Rule]) -> Reply:
     _require_unlocked(call, qube)
     invariants.require_ceiling(call.world, rules)
+    await gateways.require_usable_there(call, qube)
+    old = await read_firewall(call, qube)
     await _replace(call, qube, "firewall", "", egress.to_firewall(rules))
-    return {"rules": rules}
+    return {
+        "rules": rules,
+        **await gateways.effect_of_rules(call, qube),
+        "until_then": old["rules"],
+        "until_then_by": old["by"],
+    }
 
 
 async def network(call: Call, qube: Qube, to: str) -> None:
@@ -213,6 +230,7 @@ async def network(call: Call, qube: Qube, to: str) -> None:
     if to == "home" and home not in call.world.gateways:  # INVARIANT egress.never-widens
         raise Refused(REFUSAL.not_permitted, "the qube was not born on a gateway")
     netvm = "" if to == "none" else home
+    await gateways.require_usable(call, netvm)
     # No network is less authority than any. So an undo completes a disconnection, and reverses a connection.
     undo = [["swap", "property", "netvm", netvm or here, ""]]
     await act(call, qube.name, [*do, ["put", "property", "netvm", netvm]], undo)

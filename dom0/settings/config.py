@@ -18,6 +18,7 @@ Json = dict[str, Any]
 Tags = frozenset[str]
 
 _WORLD = SHAPES["config"]["properties"]["world"]["additionalProperties"]["properties"]
+_GATEWAY = _WORLD["gateway"]["additionalProperties"]["properties"]
 
 
 def _tags(kind: str, world: str, principals: Iterable[str] = ()) -> Tags:
@@ -52,7 +53,9 @@ class World:
         self.prefix: str = settings["prefix"]
         self.birth_ceiling: str = settings["birth_ceiling"]
         self.birth_gateway: str = settings["birth_gateway"]
-        self.gateways: list[str] = settings["gateways"]
+        self.gateways: dict[str, Json] = {
+            name: _least(_GATEWAY) | gateway for name, gateway in settings["gateway"].items()
+        }
         self.guarded: list[str] = settings["guarded"]
         self.properties: list[str] = settings["properties"]
         self.features: list[str] = settings["features"]
@@ -154,7 +157,7 @@ def load(path: Path) -> Config:
     everyone = {
         name
         for table in data["world"].values()
-        for name in (*table["principal"], *table.get("gateways", ()))
+        for name in (*table["principal"], *table.get("gateway", ()))
     }
     worlds = data["world"]
     return Config(
@@ -177,7 +180,7 @@ def _disagreement(tables: dict[str, Json]) -> tuple[tuple[str, ...], str] | None
     owner = {}
     for name, table in tables.items():
         gateways, principals, prefix = (
-            table.get("gateways", []),
+            table.get("gateway", {}),
             table["principal"],
             table["prefix"],
         )
@@ -194,8 +197,17 @@ def _disagreement(tables: dict[str, Json]) -> tuple[tuple[str, ...], str] | None
             ),
             (
                 not set(gateways).isdisjoint(principals),
-                ("gateways",),
+                ("gateway",),
                 "no principal: it cannot be a gateway",
+            ),
+            *(
+                (
+                    # INVARIANT egress.within-ceiling
+                    not gateway.get("filters", True) and {"to": "*"} not in table.get("egress", ()),
+                    ("gateway", gateway_name, "filters"),
+                    'true, or a ceiling of everything, egress with to = "*": no rule limits the qubes on this gateway',
+                )
+                for gateway_name, gateway in gateways.items()
             ),
             *(
                 (

@@ -95,6 +95,10 @@ class Qubesd:
         self._called()
         return self.qubes[name][1].get(key)
 
+    async def inherited(self, name: str, feature: str) -> str:
+        self._called()
+        return self.qubes[name].features.get(feature, "") if name in self.qubes else ""
+
     async def put(self, name: str, kind: str, key: str, value: str | None) -> None:
         self._called()
         qube = self.qubes[name]
@@ -167,9 +171,18 @@ class Dom0(unittest.TestCase):
         self.qubesd.add("mcp-control")
         self.qubesd.qubes["mcp-control"][1]["tag-created-vm-with"] = "ai-managed"
         self.qubesd.add("sys-ai-net", provides_network="True")
+        self.qubesd.qubes["sys-ai-net"][1]["qubes-firewall"] = "1"
         self.qubesd.add("work", "ai-managed", "ai-exec")
         self.qubesd.add("vault")
-        for module in ("worlds", "membership", "grants", "check", "policy_admin", "freezing"):
+        for module in (
+            "worlds",
+            "membership",
+            "grants",
+            "check",
+            "policy_admin",
+            "freezing",
+            "gateway_admin",
+        ):
             patch = mock.patch(f"{module}.open_qubesd", lambda root: self.qubesd)
             patch.start()
             self.addCleanup(patch.stop)

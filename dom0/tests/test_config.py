@@ -16,8 +16,9 @@ SHIPPED = Path(__file__).parent.parent / "qmcp.toml"
 GOOD = """\
 [world.ai]
 prefix = "ai-"
-gateways = ["sys-ai-net"]
 birth_gateway = "sys-ai-net"
+
+[world.ai.gateway.sys-ai-net]
 
 [world.ai.principal.mcp-control]
 plugins = ["spawn"]
@@ -136,22 +137,41 @@ class Reading(unittest.TestCase):
             ("", "", "the key world"),
             ("world = {}", "world: ", "a world"),
             ("[world.ai\n", "", "at line 1"),
-            (GOOD + "x = \n", "", "at line 8"),
+            (GOOD + "x = \n", "", "at line 9"),
             (b"\xff", "", "invalid start byte"),
             (b"\xef\xbb\xbf" + GOOD.encode(), "", "at line 1"),
             (
-                GOOD.replace("gateways =", "gateway ="),
-                "world.ai.gateway: ",
-                "one of prefix, birth_ceiling, gateways",
+                GOOD.replace("gateway =", "gateways ="),
+                "world.ai.birth_gateways: ",
+                "one of prefix, birth_ceiling, gateway",
             ),
             (GOOD.replace('"ai-"', '"AI"'), "world.ai.prefix: ", "lower-case"),
             (GOOD.replace('"ai-"', '""'), "world.ai.prefix: ", "lower-case"),
             (
-                GOOD.replace('["sys-ai-net"]', '"sys-ai-net"'),
-                "world.ai.gateways: ",
-                "a list of qube names",
+                GOOD.replace("[world.ai.gateway.sys-ai-net]", 'gateway = ["sys-ai-net"]'),
+                "world.ai.gateway: ",
+                "a table of gateways",
             ),
-            (GOOD.replace('["sys-ai-net"]', '["dom0"]'), "world.ai.gateways.0: ", "a qube name"),
+            (
+                GOOD.replace("gateway.sys-ai-net", "gateway.dom0"),
+                "world.ai.gateway.dom0: ",
+                "a qube name",
+            ),
+            (
+                GOOD.replace("[world.ai.p", "filters = 1\n[world.ai.p"),
+                "world.ai.gateway.sys-ai-net.filters: ",
+                "true or false",
+            ),
+            (
+                GOOD.replace("[world.ai.p", "filter = true\n[world.ai.p"),
+                "world.ai.gateway.sys-ai-net.filter: ",
+                "one of filters, anonymising, label",
+            ),
+            (
+                GOOD.replace("[world.ai.p", "filters = false\n[world.ai.p"),
+                "world.ai.gateway.sys-ai-net.filters: ",
+                "or a ceiling of everything",
+            ),
             (
                 GOOD.replace('birth_gateway = "sys-ai-net"', 'birth_gateway = "sys-net"'),
                 "world.ai.birth_gateway: ",
@@ -174,7 +194,7 @@ class Reading(unittest.TestCase):
             ),
             (
                 GOOD.replace("sys-ai-net", "mcp-control"),
-                "world.ai.gateways: ",
+                "world.ai.gateway: ",
                 "cannot be a gateway",
             ),
             (

@@ -12,15 +12,31 @@ const REACH: Record<string, object> = {
   'ai-one': { rules: RULES, by: 'world' },
   'ai-alone': { rules: RULES, by: 'world', network: null },
   'ai-old': { rules: [], by: 'operator' },
+  'ai-open': { rules: [], by: 'world', network: 'sys-ai-open' },
+  'ai-broken': { rules: [], by: 'world', network: 'sys-ai-broken' },
+  'ai-elsewhere': { rules: [], by: 'world', network: '<out-of-scope>' },
 };
-const ceiling = { gateways: ['sys-ai-net'], birth_gateway: 'sys-ai-net', ceiling: CEILING };
+const NET = { name: 'sys-ai-net', usable: true, filters: true, anonymising: false, label: '' };
+const GATEWAYS = [
+  NET,
+  { ...NET, name: 'sys-ai-open', filters: false },
+  { ...NET, name: 'sys-ai-broken', usable: false },
+];
+const ceiling = { gateways: GATEWAYS, birth_gateway: 'sys-ai-net', ceiling: CEILING };
+const SET = {
+  rules: RULES,
+  takes_effect: 'soon',
+  open_connections: 'end',
+  until_then: [],
+  until_then_by: 'world',
+};
 const dom0 = {
   'qmcp.egress.Status': () => ({ ...ceiling, ...listOf(...Object.keys(REACH), 'ai-gone') }),
   'qmcp.egress.RulesGet': ({ target }: { target: string }) =>
     target in REACH
       ? { ...stateOf(target), ...REACH[target] }
       : { ended: 'exit', exit: 126, stdout: Buffer.alloc(0), stderr: '' },
-  'qmcp.egress.RulesSet': () => ({ rules: RULES }),
+  'qmcp.egress.RulesSet': () => SET,
 };
 
 test('egress_status shows the ceiling and every existing qube', async () => {
@@ -31,6 +47,9 @@ test('egress_status shows the ceiling and every existing qube', async () => {
       { qube: 'ai-one', network: 'sys-ai-net', by: 'world', rules: RULES },
       { qube: 'ai-alone', network: null, by: 'world', rules: RULES },
       { qube: 'ai-old', network: 'sys-ai-net', by: 'operator', rules: [] },
+      { qube: 'ai-open', network: 'sys-ai-open', by: 'world', rules: [] },
+      { qube: 'ai-broken', network: 'sys-ai-broken', by: 'world', rules: [] },
+      { qube: 'ai-elsewhere', network: '<out-of-scope>', by: 'world', rules: [] },
     ],
   });
 });
@@ -43,7 +62,7 @@ test('egress_rules_get shows the rules and who set them', async () => {
 
 test('egress_rules_set sends the rules as data, on the qube', async () => {
   const tools = await toolsOf(egress, dom0);
-  expect(await tools.call('egress_rules_set', { qube: 'ai-one', rules: RULES })).toEqual({ rules: RULES });
+  expect(await tools.call('egress_rules_set', { qube: 'ai-one', rules: RULES })).toEqual(SET);
   expect(tools.calls()).toEqual([['ai-one', 'qmcp.egress.RulesSet', { rules: RULES }]]);
 });
 
@@ -87,6 +106,17 @@ test.each<[string, object, object]>([
     { qube: 'ai-alone', host: '10.1.0.1' },
     { passes: 'no', because: 'no-network', rule: null, ceiling: CEILING[1] },
   ],
+  ...(
+    [
+      ['does not filter, by which every packet passes', 'ai-open', 'yes'],
+      ['cannot be used, by which no rule is known to hold', 'ai-broken', 'unknown'],
+      ['is not of the world', 'ai-elsewhere', 'unknown'],
+    ] as const
+  ).map(([what, qube, passes]): [string, object, object] => [
+    `a gateway that ${what}`,
+    { qube, host: '10.1.0.1' },
+    { passes, because: 'gateway', rule: null, ceiling: CEILING[1] },
+  ]),
   [
     'rules that are not shown',
     { qube: 'ai-old', host: '10.1.0.1' },

@@ -32,7 +32,7 @@ export default definePlugin({
       name: 'egress_status',
       title: 'Show what the qubes reach',
       description:
-        'Shows your gateways, the ceiling (the most any rule may allow) and the rules of each qube. Those `by` the operator are not shown.',
+        'Shows your gateways, the ceiling (the most any rule may allow) and the rules of each qube. Those `by` the operator are not shown. No rule limits a qube on a gateway that does not filter.',
       effect: 'read',
       input: NoParams,
       output: Type.Object(
@@ -74,7 +74,7 @@ export default definePlugin({
       name: 'egress_rules_set',
       title: 'Set the outbound rules of a qube',
       description:
-        'Replaces the outbound rules of a qube. If one is beyond the ceiling of egress_status, the call is `not-permitted` and none is set.',
+        'Replaces the outbound rules of a qube. If one is beyond the ceiling of egress_status, the call is `not-permitted` and none is set. The gateway applies them after the call, and does not report it: see `takes_effect`.',
       effect: 'destroy',
       idempotent: true,
       input: describedInput(
@@ -99,7 +99,7 @@ export default definePlugin({
       name: 'egress_explain',
       title: 'Explain whether a packet would pass',
       description:
-        'Tells whether packets to `host` pass, which rule decides, and which line of the ceiling would allow one.',
+        'Tells whether packets to `host` pass once the rules are applied, which rule decides, and which line of the ceiling would allow one.',
       effect: 'read',
       input: describedInput(
         {
@@ -118,7 +118,7 @@ export default definePlugin({
       output: Type.Object(
         {
           passes: Type.Enum(['yes', 'partly', 'unknown', 'no']),
-          because: Type.Enum(['rule', 'no-rule', 'no-network', 'operator']),
+          because: Type.Enum(['rule', 'no-rule', 'no-network', 'gateway', 'operator']),
           rule: Type.Union([EgressRule, Type.Null()]),
           ceiling: Type.Union([EgressRule, Type.Null()]),
         },
@@ -129,11 +129,20 @@ export default definePlugin({
       run: async ({ rulesGet, status }, { qube, host, port, protocol }, { signal }) => {
         const question = questionOf(host, port, protocol);
         const { network, by, rules } = await rulesGet(qube, {}, signal);
-        const { ceiling: lines } = await status({}, signal);
+        const { ceiling: lines, gateways } = await status({}, signal);
         const limit = reach(lines, question);
         const ceiling = limit.passes === 'yes' ? lines[limit.rule]! : null;
         if (network === null)
           return { passes: 'no' as const, because: 'no-network' as const, rule: null, ceiling };
+        const gateway = gateways.find(({ name }) => name === network);
+        // Only a gateway that is known to apply the rules makes them true.
+        if (!gateway?.filters || !gateway.usable)
+          return {
+            passes: gateway?.filters === false ? ('yes' as const) : ('unknown' as const),
+            because: 'gateway' as const,
+            rule: null,
+            ceiling,
+          };
         if (by === 'operator')
           return { passes: 'unknown' as const, because: 'operator' as const, rule: null, ceiling };
         const verdict = reach(rules, question);

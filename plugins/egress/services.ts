@@ -11,7 +11,14 @@ import {
   Type,
 } from '../../core/api/index.js';
 
-const { existenceHidden, valuesRedacted, withinCeiling, restrictionsInherit, selfExcluded } = axioms;
+const {
+  existenceHidden,
+  valuesRedacted,
+  withinCeiling,
+  gatewaysAsDeclared,
+  restrictionsInherit,
+  selfExcluded,
+} = axioms;
 
 /** An outbound rule as data. dom0 checks what the schema cannot express. */
 export const EgressRule = Type.Object(
@@ -23,6 +30,19 @@ export const EgressRule = Type.Object(
   { additionalProperties: false },
 );
 const Rules = Type.Array(EgressRule, { maxItems: LIMITS.firewall_rules });
+const By = Type.Enum(['world', 'operator']);
+
+/** `filters`: by qmcp.toml, it applies the rules of the qubes on it. `usable`: it is as qmcp.toml says, by its features. */
+export const Gateway = Type.Object(
+  {
+    name: QubeName,
+    usable: Type.Boolean(),
+    filters: Type.Boolean(),
+    anonymising: Type.Boolean(),
+    label: Type.String({ maxLength: 64 }),
+  },
+  { additionalProperties: false },
+);
 
 export const status = defineHostService('qmcp.egress.Status', {
   effect: 'read',
@@ -31,7 +51,7 @@ export const status = defineHostService('qmcp.egress.Status', {
   steps: [step.ceiling(), step.list()],
   reply: Type.Object(
     {
-      gateways: Type.Array(QubeName),
+      gateways: Type.Array(Gateway),
       birth_gateway: Type.Union([QubeName, Type.Null()]),
       ceiling: Type.Array(EgressRule),
       prefix: Type.String({ maxLength: 31 }),
@@ -48,17 +68,23 @@ export const rulesGet = defineTargetService('qmcp.egress.RulesGet', {
   params: NoParams,
   invariants: [existenceHidden, valuesRedacted],
   steps: [step.rules({ qube: '$target' }), step.read({ qube: '$target' })],
-  reply: Type.Object(
-    { rules: Rules, by: Type.Enum(['world', 'operator']), ...QubeState.properties },
-    { additionalProperties: false },
-  ),
+  reply: Type.Object({ rules: Rules, by: By, ...QubeState.properties }, { additionalProperties: false }),
 });
 
 export const rulesSet = defineTargetService('qmcp.egress.RulesSet', {
   effect: 'write',
   capability: 'net',
   params: Type.Object({ rules: Rules }, { additionalProperties: false }),
-  invariants: [withinCeiling, restrictionsInherit, selfExcluded],
+  invariants: [withinCeiling, gatewaysAsDeclared, restrictionsInherit, selfExcluded],
   steps: [step.firewall({ qube: '$target', rules: '$rules' })],
-  reply: Type.Object({ rules: Rules }, { additionalProperties: false }),
+  reply: Type.Object(
+    {
+      rules: Rules,
+      takes_effect: Type.Enum(['soon', 'at-start', 'with-network', 'never', 'unknown-network']),
+      open_connections: Type.Enum(['end', 'go-on']),
+      until_then: Rules,
+      until_then_by: By,
+    },
+    { additionalProperties: false },
+  ),
 });

@@ -8,8 +8,15 @@ import {
   step,
 } from '../../core/api/index.js';
 
-const { existenceHidden, valuesRedacted, neverWidens, gatewaysOnly, restrictionsInherit, selfExcluded } =
-  axioms;
+const {
+  existenceHidden,
+  valuesRedacted,
+  neverWidens,
+  gatewaysOnly,
+  gatewaysAsDeclared,
+  restrictionsInherit,
+  selfExcluded,
+} = axioms;
 
 /** The qubes on the map. */
 export const map = defineHostService('qmcp.networking.Map', {
@@ -42,7 +49,7 @@ export const reconnect = defineTargetService('qmcp.networking.Reconnect', {
   effect: 'write',
   capability: 'net',
   params: NoParams,
-  invariants: [neverWidens, gatewaysOnly, restrictionsInherit, selfExcluded],
+  invariants: [neverWidens, gatewaysOnly, gatewaysAsDeclared, restrictionsInherit, selfExcluded],
   steps: [step.network({ qube: '$target', to: 'home' }), step.read({ qube: '$target' })],
   reply: QubeState,
 });

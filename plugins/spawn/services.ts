@@ -16,6 +16,7 @@ import {
 const {
   birthClass,
   budgetHard,
+  gatewaysAsDeclared,
   gatewaysOnly,
   namespace,
   noEscalation,
@@ -84,7 +85,7 @@ export const start = defineTargetService('qmcp.spawn.Start', {
   effect: 'write',
   capability: 'exec',
   params: NoParams,
-  invariants: [gatewaysOnly, budgetHard, selfExcluded],
+  invariants: [gatewaysOnly, gatewaysAsDeclared, budgetHard, selfExcluded],
   steps: [step.power({ qube: '$target', to: 'running' }), step.read({ qube: '$target' })],
   reply: QubeState,
 });
@@ -102,7 +103,7 @@ export const unpause = defineTargetService('qmcp.spawn.Unpause', {
   effect: 'write',
   capability: 'exec',
   params: NoParams,
-  invariants: [selfExcluded],
+  invariants: [gatewaysAsDeclared, selfExcluded],
   steps: [step.power({ qube: '$target', to: 'resumed' }), step.read({ qube: '$target' })],
   reply: QubeState,
 });

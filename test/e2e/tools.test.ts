@@ -149,7 +149,10 @@ describe('an agent’s session', () => {
 
   test('an agent sets, reads and explains outbound rules', async () => {
     const rules = [{ to: 'dns' }, { to: 'example.org', protocol: 'tcp', ports: '443' }];
-    expect(await done('egress_rules_set', { qube: 'ai-one', rules })).toEqual({ rules });
+    expect(await done('egress_rules_set', { qube: 'ai-one', rules })).toMatchObject({
+      rules,
+      takes_effect: 'soon',
+    });
     expect(await done('egress_rules_get', { qube: 'ai-one' })).toMatchObject({ rules, by: 'world' });
     expect((await done('egress_status')).qubes).toContainEqual({
       qube: 'ai-one',

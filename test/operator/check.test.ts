@@ -60,8 +60,8 @@ describe('qmcp-admin check', () => {
   for (const [what, break_, problem] of [
     [
       'a misspelt key, with its line and the name that was meant',
-      () => edit('etc/qmcp/qmcp.toml', (text) => text.replace('gateways =', 'gatewais =')),
-      { where: /^qmcp\.toml:10 \(did you mean gateways\?\)$/, what: /expected one of prefix/ },
+      () => edit('etc/qmcp/qmcp.toml', (text) => text.replace('birth_gateway =', 'birth_gatewai =')),
+      { where: /^qmcp\.toml:10 \(did you mean birth_gateway\?\)$/, what: /expected one of prefix/ },
     ],
     [
       'a contract that cannot be used',
@@ -127,6 +127,11 @@ describe('qmcp-admin check', () => {
       'a gateway that is not there',
       () => edit('etc/qmcp/qmcp.toml', (text) => text.replaceAll('sys-ai-net', 'sys-gone')),
       { where: /^sys-gone$/, what: /does not exist/ },
+    ],
+    [
+      'a gateway that does not apply the rules of its qubes',
+      () => harness.operator('admin.vm.feature.Remove', 'debian-13', 'qubes-firewall'),
+      { where: /^sys-ai-net$/, what: /cannot be used: neither it nor its template has/ },
     ],
     [
       'a qube on a network outside',

@@ -77,7 +77,7 @@ describe('a qube outside the world cannot be told from one that does not exist',
         configure(root, { guarded: '["ai-guarded", "ai-guarded-later"]' });
         appendFileSync(
           join(root, 'etc/qmcp/qmcp.toml'),
-          '\n[world.lab]\nprefix = "lab-"\ngateways = ["ai-lab-net", "ai-lab-net-later"]\n' +
+          '\n[world.lab]\nprefix = "lab-"\n[world.lab.gateway.ai-lab-net]\n[world.lab.gateway.ai-lab-net-later]\n' +
             '[world.lab.principal.ai-lab-control]\nplugins = ["inspect"]\n',
         );
       },

@@ -62,7 +62,7 @@ describe('the operator freezes a world', () => {
     };
     expect(await run()).toBe(0);
     const toml = `${harness.sim.root}/etc/qmcp/qmcp.toml`;
-    writeFileSync(toml, readFileSync(toml, 'utf8').replace('gateways', 'gatewais'));
+    writeFileSync(toml, readFileSync(toml, 'utf8').replace('birth_gateway', 'birth_gatewai'));
     for (const world of [[], ['ai']]) {
       expect(await qmcpAdmin(harness.sim.root, 'freeze', ...world)).toMatchObject({ code: 0, err: '' });
       expect(await run()).toBe(await run('no-such-qube'));

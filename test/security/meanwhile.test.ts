@@ -210,7 +210,7 @@ describe('the operator takes authority away', () => {
     const shipped = readFileSync(`${root}/etc/qmcp/qmcp.toml`, 'utf8');
     for (const [added, principal] of [
       [lab(''), 'personal'],
-      [lab('gateways = ["sys-firewall"]\nguarded = ["work"]\n'), 'personal'],
+      [lab('guarded = ["work"]\n[world.lab.gateway.sys-firewall]\n'), 'personal'],
       [`${lab('')}[world.lab.principal.untrusted]\nplugins = ["inspect"]\n`, 'untrusted'],
     ] as const) {
       edit(() => shipped + added.replace('prefix = "lab-"', `prefix = "p${added.length}-"`));

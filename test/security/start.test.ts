@@ -19,8 +19,8 @@ describe('qmcpd does not start', () => {
     ],
     [
       'with a key it does not know',
-      (text: string) => text.replace('gateways =', 'gatewayz ='),
-      /qmcp\.toml: world\.ai\.gatewayz: expected one of prefix, .*gateways/,
+      (text: string) => text.replace('birth_gateway =', 'birth_gatewayz ='),
+      /qmcp\.toml: world\.ai\.birth_gatewayz: expected one of prefix, .*birth_gateway/,
     ],
     [
       'with a value it cannot use',

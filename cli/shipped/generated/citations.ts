@@ -131,6 +131,16 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
       test: 'a clone of a qube whose network is not a gateway is refused',
     },
   ],
+  'egress.gateways-as-declared': [
+    {
+      file: 'test/security/gateways.test.ts',
+      test: 'a gateway that cannot apply its rules is refused with one code:',
+    },
+    {
+      file: 'test/security/gateways.test.ts',
+      test: 'a world goes on without a network and on its other gateways when one cannot be used',
+    },
+  ],
   'egress.no-new-gateway': [
     {
       file: 'test/security/settings.test.ts',

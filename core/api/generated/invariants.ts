@@ -68,6 +68,11 @@ export const INVARIANTS = Object.freeze({
     statement:
       'No qube of the world is put on a network qube, or started on one, that is not an enrolled gateway.',
   },
+  'egress.gateways-as-declared': {
+    enforcedBy: 'dom0',
+    statement:
+      'No call makes, starts, resumes or reconnects a qube on a gateway that should apply its rules, or hide where it is, and by its features does not; and none sets the rules of a qube there.',
+  },
   'egress.no-new-gateway': {
     enforcedBy: 'dom0',
     statement: "`provides_network` is never written, a gateway's network never changed.",

@@ -78,6 +78,10 @@ export const FEATURE = Object.freeze({
   birth_network: 'qmcp-network',
   grant: 'qmcp-grant',
   created_with: 'tag-created-vm-with',
+  filters: 'qubes-firewall',
+  filter_service: 'service.qubes-firewall',
+  agent_version: 'qubes-agent-version',
+  tor_gateway: 'whonix-gw',
 } as const);
 
 export const SERVICE = Object.freeze({
@@ -123,6 +127,7 @@ export const NAMES = Object.freeze({
     'qubes.NotifyUpdates',
     'qubes.SyncAppMenus',
   ],
+  ends_connections: [4, 2],
   classes: ['AppVM', 'DispVM', 'RemoteVM', 'StandaloneVM', 'TemplateVM'],
   host_defaults: [
     'default_template',

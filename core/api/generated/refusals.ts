@@ -30,6 +30,14 @@ export const REFUSALS = Object.freeze({
     operator: 'The ceilings are in qmcp.toml; qmcp-admin world shows them.',
     data: ['rule'],
   },
+  'gateway-unusable': {
+    means:
+      'The gateway of the qube is not what qmcp.toml says: it should apply outbound rules, or anonymise, and cannot.',
+    agent:
+      'The gateway of this qube cannot be used now; go on without a network, or with qubes on another gateway. egress_status shows them.',
+    operator: 'qmcp-admin gateway list says why; qmcp-admin check says how to fix it.',
+    data: [],
+  },
   'over-budget': {
     means: 'A limit of the world; the budget service says which.',
     agent: 'The budget does not allow this; free something first.',

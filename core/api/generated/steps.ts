@@ -15,6 +15,7 @@ export const STEPS = Object.freeze({
     },
     methods: [
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.property.GetAll',
@@ -34,7 +35,15 @@ export const STEPS = Object.freeze({
     words: 'reads which networks and destinations its world may reach',
     reads_only: true,
     arguments: {},
-    methods: [],
+    methods: [
+      'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
+      'admin.vm.feature.Get',
+      'admin.vm.firewall.Get',
+      'admin.vm.property.GetAll',
+      'admin.vm.tag.List',
+      'admin.vm.volume.Info',
+    ],
     tier: 'read',
   },
   rules: {
@@ -45,6 +54,7 @@ export const STEPS = Object.freeze({
     },
     methods: [
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.property.GetAll',
@@ -71,6 +81,7 @@ export const STEPS = Object.freeze({
       'admin.vm.device.usb.Attached',
       'admin.vm.device.usb.Available',
       'admin.vm.device.usb.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.property.GetAll',
@@ -106,6 +117,7 @@ export const STEPS = Object.freeze({
     methods: [
       'admin.vm.Create.AppVM',
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.feature.Set',
       'admin.vm.firewall.Get',
@@ -129,6 +141,7 @@ export const STEPS = Object.freeze({
     methods: [
       'admin.vm.Create.AppVM',
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.feature.Set',
       'admin.vm.firewall.Get',
@@ -153,6 +166,7 @@ export const STEPS = Object.freeze({
       'admin.vm.CreateDisposable',
       'admin.vm.List',
       'admin.vm.Start',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.feature.Set',
       'admin.vm.firewall.Get',
@@ -175,6 +189,7 @@ export const STEPS = Object.freeze({
       'admin.vm.Kill',
       'admin.vm.List',
       'admin.vm.Remove',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.feature.Set',
       'admin.vm.firewall.Get',
@@ -192,6 +207,7 @@ export const STEPS = Object.freeze({
     },
     methods: [
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.feature.Remove',
       'admin.vm.feature.Set',
@@ -226,6 +242,7 @@ export const STEPS = Object.freeze({
       'admin.vm.Shutdown',
       'admin.vm.Start',
       'admin.vm.Unpause',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.property.GetAll',
@@ -246,6 +263,7 @@ export const STEPS = Object.freeze({
     },
     methods: [
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.property.GetAll',
@@ -265,6 +283,7 @@ export const STEPS = Object.freeze({
     },
     methods: [
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.feature.Remove',
       'admin.vm.feature.Set',
@@ -283,6 +302,7 @@ export const STEPS = Object.freeze({
     },
     methods: [
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.property.GetAll',
@@ -300,6 +320,7 @@ export const STEPS = Object.freeze({
     },
     methods: [
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.firewall.Set',
@@ -321,6 +342,7 @@ export const STEPS = Object.freeze({
     },
     methods: [
       'admin.vm.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.feature.Set',
       'admin.vm.firewall.Get',
@@ -355,6 +377,7 @@ export const STEPS = Object.freeze({
       'admin.vm.device.usb.Attached',
       'admin.vm.device.usb.Available',
       'admin.vm.device.usb.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.property.GetAll',
@@ -386,6 +409,7 @@ export const STEPS = Object.freeze({
       'admin.vm.device.usb.Available',
       'admin.vm.device.usb.Detach',
       'admin.vm.device.usb.List',
+      'admin.vm.feature.CheckWithTemplate',
       'admin.vm.feature.Get',
       'admin.vm.firewall.Get',
       'admin.vm.property.GetAll',

@@ -152,7 +152,7 @@ class Watch:
         netvm = host.value(host.qubes[write.name], "netvm")
         if (
             netvm
-            and netvm not in self._world["gateways"]
+            and netvm not in self._world["gateway"]
             and not moved
             and in_scope(host.qubes[write.name])
         ):

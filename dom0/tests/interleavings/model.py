@@ -395,6 +395,12 @@ class Host:
             )
         return dest.features[argument]
 
+    def _feature_of_template(self, source, dest, argument, payload):
+        template = self.qubes.get(dest.set.get("template", ""))
+        if argument in dest.features or template is None:
+            return self._feature_get(source, dest, argument, payload)
+        return self._feature_of_template(source, template, argument, payload)
+
     def _feature_set(self, source, dest, argument, payload):
         if not re.fullmatch(r"[a-zA-Z0-9_.-]+", argument):
             raise ApiError("ProtocolError", "feature name contains illegal characters")
@@ -860,6 +866,7 @@ METHODS = {
         lambda host, source, dest, *_: "".join(f"{key}\n" for key in dest.features),
     ),
     "admin.vm.feature.Get": (_ONE, Host._feature_get),
+    "admin.vm.feature.CheckWithTemplate": (_ONE, Host._feature_of_template),
     "admin.vm.feature.Set": ((True, "?", "?"), Host._feature_set),
     "admin.vm.feature.Remove": (_ONE, Host._feature_remove),
     "admin.vm.firewall.Get": (

@@ -11,12 +11,15 @@ CONFIG = """
 [world.ai]
 prefix = "ai-"
 birth_ceiling = "full"
-gateways = ["sys-ai-net", "sys-ai-alt"]
-birth_gateway = "sys-ai-net"
 guarded = []
 properties = ["label", "memory", "maxmem", "vcpus"]
 features = ["x-note"]
 tombstone_days = 30
+birth_gateway = "sys-ai-net"
+
+[world.ai.gateway.sys-ai-net]
+
+[world.ai.gateway.sys-ai-alt]
 
 [[world.ai.egress]]
 to = "example.com"
@@ -149,7 +152,7 @@ def _built():
     given = {"tag-created-vm-with": "ai-managed"}
     host.add("mcp-control", **up, features=given, default_dispvm="")
     for name in ("sys-ai-net", "sys-ai-alt"):
-        host.add(name, **up, provides_network="True")
+        host.add(name, **up, features={"qubes-firewall": "1"}, provides_network="True")
     host.add("ai-debian", "TemplateVM", features=LINUX, tags=["ai-managed", "ai-full"])
     host.add("vault", **based, netvm="")
     machine = Machine(host, CONFIG)
@@ -307,8 +310,8 @@ ACTS = {
     ),
     "take the gateway": Act(
         edit(
-            'gateways = ["sys-ai-net", "sys-ai-alt"]\nbirth_gateway = "sys-ai-net"',
-            'gateways = ["sys-ai-alt"]\nbirth_gateway = "sys-ai-alt"',
+            'birth_gateway = "sys-ai-net"\n\n[world.ai.gateway.sys-ai-net]\n',
+            'birth_gateway = "sys-ai-alt"\n',
         ),
         narrows=True,
         of_world=True,

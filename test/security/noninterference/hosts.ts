@@ -324,7 +324,7 @@ export const LABOUR = fc.constantFrom<Change>(
 export function worldOf(pair: Pair, side: Side, qmcp: string): HostSpec {
   const here = pair[side];
   const named = (to: Reference) => (to !== null && typeof to === 'object' ? here.roles[to.outside] : to);
-  const infrastructure = { label: 'red', features: { qrexec: '1', os: 'Linux' } };
+  const infrastructure = { label: 'red', features: { qrexec: '1', os: 'Linux', 'qubes-firewall': '1' } };
   return {
     api: '4.4',
     deviceclasses: ['block', 'mic', 'pci', 'usb'],

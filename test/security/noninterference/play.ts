@@ -33,7 +33,7 @@ export class Dom0 {
     const lab = {
       ...ai,
       prefix: 'lab-',
-      gateways: ['sys-lab-net'],
+      gateway: { 'sys-lab-net': {} },
       birth_gateway: 'sys-lab-net',
       guarded: [],
       principal: { 'lab-control': grant },
