@@ -23,7 +23,7 @@ const FOLDERS: readonly (readonly [folder: string, files: RegExp, to: string])[]
   ['operator', /\.(py|toml|template)$|^qmcp-admin$/, `${HOME}/operator`],
   ['policy', /\.(py|toml)$/, `${HOME}/policy`],
   ['packaging', /\.py$|^qmcp-dom0$/, `${HOME}/packaging`],
-  ['packaging/systemd', /^qmcp.*\.(service|socket|timer)$/, UNITS],
+  ['packaging/systemd', /^qmcp.*\.(service|socket|timer|path)$/, UNITS],
 ];
 const FILES: readonly (readonly [file: string, to: string])[] = [
   ['README.md', `${HOME}/README.md`],

@@ -15,7 +15,7 @@ VERSION, SHIPPED = f"{HOME}/version.json", f"{HOME}/qmcp.toml"
 PLACE = re.compile(
     rf"{HOME}/(?:README\.md|qmcp\.toml|version\.json)"
     rf"|{HOME}/(?:qmcpd|settings|spec|operator|policy|packaging)/(?:[a-z]+/)?[a-z0-9_-]+(?:\.(?:py|json|toml|template))?"
-    rf"|{UNITS}/qmcp[a-z-]*\.(?:service|socket|timer)|usr/lib/(?:sysusers|tmpfiles)\.d/qmcp\.conf"
+    rf"|{UNITS}/qmcp[a-z-]*\.(?:service|socket|timer|path)|usr/lib/(?:sysusers|tmpfiles)\.d/qmcp\.conf"
     rf"|{CONTRACTS}/qmcp\.[a-z][a-z0-9]*\.[A-Z][A-Za-z]*\.json"
 )
 NEEDED = {ADMIN, DOM0, VERSION, SHIPPED, f"{HOME}/qmcpd/__main__.py", f"{UNITS}/qmcpd.socket"}

@@ -68,6 +68,10 @@ def change(root: Path, steps: list[Step]) -> None:
             else:
                 step()
     except BaseException:
+        # What stopped it may be what qmcpd said.
+        command(
+            root, ["journalctl", "-b", "-u", "qmcpd", "-n", "10", "--no-pager", "-o", "cat"], False
+        )
         take_back(root)
         raise
     (root / UNDO).unlink()

@@ -108,9 +108,34 @@ def _listener(path: Path) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)
         os.umask(0o117)
         listener.bind(str(path))
-    listener.listen()
+    listener.listen(LIMITS.waiting_connections)
     listener.setblocking(False)
     return listener
+
+
+def _notify(words: str) -> None:
+    """Tell systemd, if it started this process and wants to know."""
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        if path:
+            peer.sendto(words.encode("ascii"), "\0" + path[1:] if path[0] == "@" else path)
+
+
+async def _watchdog() -> None:
+    """For ever: as long as this loop runs, systemd hears of it."""
+    while True:
+        _notify("WATCHDOG=1")
+        await asyncio.sleep(LIMITS.watchdog_seconds)
+
+
+async def _open(kernel: Kernel, after: Path | None) -> None:
+    """Until unfinished changes were looked at and that file exists, every call is busy."""
+    await kernel.settle_unfinished()
+    while after and not after.exists():
+        await asyncio.sleep(LIMITS.reconnect_seconds)
+    kernel.is_open = True
+    say("ready")
+    await kernel.retry_unfinished()
 
 
 async def main() -> None:
@@ -124,6 +149,9 @@ async def main() -> None:
     parser.add_argument(
         "--qubesd", type=Path, help="qubesd's socket (default: ROOT/run/qubesd.sock)"
     )
+    parser.add_argument(
+        "--after", type=Path, help="every call is busy until this file exists", metavar="FILE"
+    )
     options = parser.parse_args()
     qubesd = Qubesd(str(options.qubesd or options.root / "run/qubesd.sock"))
     journal = Journal(options.root / "var/lib/qmcp/journal")
@@ -131,16 +159,19 @@ async def main() -> None:
     settings = Settings(options.root, rosters.look_for)
     log = AuditLog(options.root / "var/log/qmcp/audit.log")
     kernel = Kernel(settings, qubesd, rosters, journal, log)
-    await kernel.settle_unfinished()
-    retrying = asyncio.create_task(kernel.retry_unfinished())
+    kernel.is_open = False
     listener = _listener(options.root / "run/qmcp/qmcpd.sock")
-    server = asyncio.create_task(Daemon(kernel).serve(listener))
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    say("ready")
-    await stop.wait()
-    server.cancel()
-    retrying.cancel()
+    work = (stop.wait(), _open(kernel, options.after), Daemon(kernel).serve(listener), _watchdog())
+    tasks = [asyncio.create_task(one) for one in work]
+    _notify("READY=1")
+    ended, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
+        task.cancel()
+    # None ends but by the signal. After an exception, systemd starts qmcpd again.
+    for task in ended:
+        task.result()
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ class Kernel:
             journal,
             audit,
         )
+        self.is_open = True
         self._qubesd = qubesd.limited(SETTLE_METHODS)
         self._unknown_callers = Budget(self._qubesd, UNKNOWN_CALLERS)
         self._last_turn: defaultdict[str, float] = defaultdict(float)
@@ -99,6 +100,8 @@ class Kernel:
         self, call: Call, untrusted_header: bytes, untrusted_payload: bytes | None
     ) -> AsyncIterator[Any]:
         self._identify(call, untrusted_header)
+        if not self.is_open:
+            raise Refused(REFUSAL.busy, "qmcpd starts, and is not ready yet")
         if untrusted_payload is None:
             raise Refused(REFUSAL.busy, "the caller did not end its request in time")
         self._require_thawed(call)

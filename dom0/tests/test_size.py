@@ -6,10 +6,10 @@ DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings, comments and declarations of types cost
 # nothing.
 BOUNDS = {
-    ("qmcpd", "settings", "spec"): 1821,
+    ("qmcpd", "settings", "spec"): 1843,
     ("operator",): 1517,
     ("policy",): 386,
-    ("packaging",): 307,
+    ("packaging",): 317,
 }
 FUNCTION = 30
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

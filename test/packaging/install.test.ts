@@ -124,7 +124,7 @@ describe('install', () => {
       '  not run, because the root is not /: systemd-sysusers /usr/lib/sysusers.d/qmcp.conf',
       '  not run, because the root is not /: systemd-tmpfiles --create /usr/lib/tmpfiles.d/qmcp.conf',
       '  not run, because the root is not /: systemctl daemon-reload',
-      '  not run, because the root is not /: systemctl start qmcp-expire.timer qmcp-reap.timer qmcpd.service qmcpd.socket',
+      '  not run, because the root is not /: systemctl start qmcp-expire.timer qmcp-reap.timer qmcp-refresh.path qmcpd.service qmcpd.socket',
       '  not run, because the root is not /: sync',
     ]);
   });
@@ -400,9 +400,12 @@ describe('uninstall', () => {
 
   test('uninstall with --purge leaves nothing', async () => {
     const dom0 = fresh();
+    dom0.write('var/lib/systemd/timers/stamp-fstrim.timer', '');
     const before = dom0.tree();
     await dom0.install(bundle);
     dom0.write('var/log/qmcp/audit.log', 'a line\n');
+    dom0.write('var/lib/systemd/timers/stamp-qmcp-reap.timer', '');
+    dom0.write('run/qmcp/expired', '');
     expect(await dom0.run('uninstall', '--purge', '--yes')).toMatchObject({ code: 0, err: '' });
     expect(dom0.tree()).toEqual(before);
   });

@@ -141,7 +141,7 @@ describe('the commands of an upgrade', () => {
     dom0.remove();
   });
 
-  test('an upgrade with a failing command restores everything and starts the old service', async () => {
+  test('an upgrade with a failing command prints what qmcpd said, restores everything and starts the old service', async () => {
     const dom0 = await dom0With(older);
     const before = dom0.tree();
     for (const which of [1, 4, 6]) {
@@ -149,6 +149,7 @@ describe('the commands of an upgrade', () => {
       expect(code).toBe(1);
       const after = commands.slice(which).map(({ words, open }) => [words.slice(0, 2).join(' '), open]);
       expect(after).toEqual([
+        ['journalctl -b', false],
         ['systemctl stop', false],
         ['systemctl daemon-reload', true],
         ['systemctl start', true],

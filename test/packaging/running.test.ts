@@ -9,6 +9,7 @@ import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 import { run, runPython } from '../../testing/run.js';
 import { Harness } from '../support/harness.js';
+import { until } from '../support/waiting.js';
 import { bundleOfCheckout, HOME, INSTALLER, POLICY, rebundled, sha256, textOf } from './dom0.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'qm-'));
@@ -30,10 +31,13 @@ const unit = (key: string, file = 'qmcpd.service'): string =>
   )![1]!;
 
 /** Starts it like systemd, with the installed code and the arguments of the installed unit. */
-async function start(): Promise<void> {
+async function start(revoked = true): Promise<void> {
   const socket = join(root(), unit('ListenStream', 'qmcpd.socket'));
   rmSync(socket, { force: true });
-  const [, ...words] = unit('ExecStart').split(' ');
+  // Files of a running system, in the root of the simulated one.
+  const [, ...words] = unit('ExecStart')
+    .split(' ')
+    .map((word) => (word.startsWith('/run/') ? join(root(), word) : word));
   daemon = spawn(
     python(),
     [
@@ -47,12 +51,15 @@ async function start(): Promise<void> {
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
   let said = '';
+  // As qmcp-expire.service does, once the grants of another boot are revoked.
+  if (revoked) writeFileSync(join(root(), 'run/qmcp/expired'), '');
   await new Promise<void>((resolve, reject) => {
     daemon.stderr!.on('data', (chunk) => {
       said += chunk;
       if (said.includes('qmcpd: ready')) resolve();
     });
     daemon.once('close', () => reject(new Error(said)));
+    if (!revoked) daemon.once('spawn', resolve);
   });
 }
 
@@ -127,6 +134,24 @@ describe('the installed qmcpd, on the socket systemd hands it', () => {
     expect(code).toBe(1);
     expect(err).toMatch(/ConnectionRefusedError|FileNotFoundError/);
     await start();
+  });
+
+  test('until the grants of another boot are revoked, every call is busy, and the installer waits', async () => {
+    await stop();
+    rmSync(join(root(), 'run/qmcp/expired'));
+    await start(false);
+    const before = harness.truth();
+    await until(async () => (await harness.ask('@adminvm', 'qmcp.inspect.List')).code !== 'denied');
+    expect(await harness.ask('@adminvm', 'qmcp.inspect.List')).toMatchObject({ code: 'busy' });
+    expect(await harness.ask('ai-made', 'qmcp.spawn.Start')).toMatchObject({ code: 'busy' });
+    expect(harness.truth()).toBe(before);
+    const { code, err } = await answers();
+    expect(code).toBe(1);
+    expect(err).toContain('"busy"');
+    const installing = answers();
+    writeFileSync(join(root(), 'run/qmcp/expired'), '');
+    expect(await installing).toMatchObject({ code: 0 });
+    expect((await harness.ask('@adminvm', 'qmcp.inspect.List')).code).toBe('ok');
   });
 
   test('after an upgrade without a service, an agent cannot call that service, and the others answer', async () => {

@@ -6,6 +6,8 @@ export const LIMITS = Object.freeze({
   reply_bytes: 4194304,
   admin_calls: 16,
   connections: 128,
+  waiting_connections: 1024,
+  watchdog_seconds: 40,
   refused_connection_seconds: 1,
   connection_seconds: 10,
   unknown_callers_per_minute: 60,
