@@ -108,7 +108,7 @@ const asQmcpd = async (script: string): Promise<unknown> => {
     '--regid=qmcpd',
     '--groups=qubes',
   ];
-  const { code, out, err } = await machine.run(...words, 'python3', '-c', script);
+  const { code, out, err } = await machine.run(...words, '/usr/bin/python3', '-c', script);
   return code === 0 ? JSON.parse(out) : err;
 };
 
@@ -252,7 +252,7 @@ describe('upgrades', () => {
     machine.write('root/newer.tar', newer);
     for (const write of [4, 30, 60, 80]) {
       const cut = await machine.run(
-        'python3',
+        '/usr/bin/python3',
         '-B',
         '/opt/qmcp-checkout/test/packaging/killed.py',
         '/',
