@@ -77,8 +77,14 @@ const OF_A_WORLD = /^(ai|lab)-/;
 /** An outside qube on both hosts, from which qmcpd takes a tag when it has come as far as that in the events. */
 const PROBE = 'probe-of-events';
 
-const isOfAWorld = (change: Change): boolean =>
-  (change.do === 'tag' || change.do === 'untag') && OF_A_WORLD.test(change.tag);
+/** A request after which qmcpd looks at a qube for the other world. */
+const TAGS = /^admin\.vm\.(tag\.(Set|Remove)|Create\w*|Remove)\b/;
+
+const isForProbe = (request: string): boolean => request.includes(` name ${PROBE}\0`);
+
+/** Whether qmcpd looks at a qube by itself afterwards. The calls of the other world's agent tag qubes too. */
+const causesLooks = (change: Change): boolean =>
+  change.do === 'lab' || ((change.do === 'tag' || change.do === 'untag') && OF_A_WORLD.test(change.tag));
 
 /** One of the two hosts at work. */
 export class ObservedHost {
@@ -119,19 +125,20 @@ export class ObservedHost {
   async play(call: Call, meanwhile: readonly Change[]): Promise<Told> {
     const { via, service, target, payload } = call;
     // The looks that these cause do not depend on the call: they end before it begins.
-    await this.change(meanwhile.filter(isOfAWorld));
+    await this.change(meanwhile.filter(causesLooks));
     this.recorded = [];
     const told =
       via === 'policy'
         ? this.harness.call(target, service, payload).then(({ exit, stdout }) => `${exit} ${stdout}`)
         : this.harness.direct(service, target, payload);
-    const changed = this.change(meanwhile.filter((change) => !isOfAWorld(change)));
+    const changed = this.change(meanwhile.filter((change) => !causesLooks(change)));
     const reply = await ends(`${service} on ${target}: ${payload}`, told);
     const asked = this.recorded
-      .filter((request) => !request.includes(` name ${PROBE}\0`))
+      .filter((request) => !isForProbe(request))
       .map((request) => this.seen(request, call));
     this.recorded = undefined;
     await changed;
+    if (asked.some((request) => TAGS.test(request))) await this.caughtUp();
     return { reply, asked };
   }
 
@@ -144,15 +151,23 @@ export class ObservedHost {
       this.recorded = recorded;
       await done;
     }
-    if (changes.some(isOfAWorld)) await this.caughtUp();
+    if (changes.some(causesLooks)) await this.caughtUp();
   }
 
-  /** Each world's events are followed one after the other. */
+  /**
+   * Waits until qmcpd has looked at everything. It follows each world's events in order. A tag that it takes from a qube for one
+   * world is an event for the other one too, so this goes on until nothing but the probe was looked at.
+   */
   private async caughtUp(): Promise<void> {
-    for (const tag of ['ai-born', 'lab-born']) {
-      await this.admin('admin.vm.tag.Set', PROBE, tag);
-      await until(() => !this.harness.sim.host.find(PROBE)!.tags.has(tag));
-    }
+    let requests: string[];
+    do {
+      requests = this.recorded = [];
+      for (const tag of ['ai-born', 'lab-born']) {
+        await this.admin('admin.vm.tag.Set', PROBE, tag);
+        await until(() => !this.harness.sim.host.find(PROBE)!.tags.has(tag));
+      }
+    } while (!requests.every(isForProbe));
+    this.recorded = undefined;
   }
 
   private admin(method: string, dest: string, argument = '', payload = ''): Promise<unknown> {
