@@ -12,8 +12,9 @@ import { BootError, report } from './boot/problems.js';
 import { type ConfigurablePlugin, checkAgainstPlugins, originIn } from './config/check.js';
 import type { Config } from './config/defaults.js';
 import { BadConfig } from './config/fault.js';
+import { readJson, readSecret, readText } from './config/http.js';
 import { selectTools } from './config/select.js';
-import type { HttpAddress } from './mcp/http.js';
+import type { HttpSettings } from './mcp/http.js';
 import { INSTRUCTIONS, instructionsOf } from './mcp/instructions.js';
 import {
   currentLock,
@@ -41,6 +42,12 @@ import { backgroundTools, OWN_TOOLS, withBackground } from './serve/background.j
 import { BackgroundCalls } from './serve/calls.js';
 import { tracedTools } from './trace.js';
 import { VERSION } from './version.js';
+
+/** Where to listen. Port 0 is any free one. */
+export interface HttpAddress {
+  readonly host: string;
+  readonly port: number;
+}
 
 /** The connection to dom0. */
 export interface Dom0 {
@@ -182,11 +189,13 @@ export async function serve(config: Config, dom0: Dom0): Promise<void> {
 /** Serves MCP over HTTP until the process is told to stop. Throws as `load` does, TokenRequired, and errors of listening. */
 export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAddress): Promise<void> {
   reserveStdout();
+  const settings = await httpSettings(config);
   const { serveHttp } = await import('./mcp/http.js');
   const { loaded, options } = await loadToServe(config, dom0);
   try {
-    const { url, close } = await serveHttp({ ...options, ...address });
-    log(`serving MCP at ${url}${address.token === undefined ? ' to every process on this machine' : ''}`);
+    const { url, close } = await serveHttp({ ...options, ...address, ...settings });
+    const isOpen = settings.tokens === undefined && settings.oauth === undefined;
+    log(`serving MCP at ${url}${isOpen ? ' to every process on this machine' : ''}`);
     await stopRequested();
     await close();
   } finally {
@@ -194,6 +203,31 @@ export async function serveOverHttp(config: Config, dom0: Dom0, address: HttpAdd
     await loaded.dispose();
   }
 }
+
+/** The settings of HTTP with the content of the files that they name. Throws BadConfig. */
+async function httpSettings({ http }: Config): Promise<Omit<HttpSettings, keyof HttpAddress>> {
+  const { tokenFile, oauth, tls, publicUrl, origins, state, ...limits } = http;
+  return {
+    tokens: tokenFile === undefined ? undefined : await tokensIn(tokenFile),
+    oauth: oauth && { ...oauth, keys: keysAt(oauth.jwks) },
+    tls: tls && { certificate: readText(tls.certificate), key: readSecret(tls.key) },
+    publicUrl,
+    origins,
+    isStateShared: state === 'shared',
+    limits,
+  };
+}
+
+async function tokensIn(file: string) {
+  const { BadTokens, parseTokens } = await import('./mcp/clients.js');
+  try {
+    return parseTokens(readSecret(file));
+  } catch (error) {
+    throw error instanceof BadTokens ? new BadConfig(`${file}:${error.message}`) : error;
+  }
+}
+
+const keysAt = (jwks: string) => (/^https:/.test(jwks) ? { url: jwks } : { jwks: readJson(jwks) });
 
 async function loadToServe(config: Config, dom0: Dom0) {
   const loaded = await load(config, dom0);

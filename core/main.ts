@@ -1,18 +1,16 @@
 /** The functions of core that the command line calls. Each loads the rest of core when it needs it, so that a server starts fast. */
 import type { Plugin } from './api/index.js';
 import { requestCatalog } from './boot/catalog-request.js';
-import type { Dom0, Pins, Reviewed } from './composition.js';
+import type { Dom0, HttpAddress, Pins, Reviewed } from './composition.js';
 import type { Config } from './config/defaults.js';
 import { resolveConfig, type Sources } from './config/resolve.js';
-import type { HttpAddress } from './mcp/http.js';
 import { QrexecClient } from './ports/client.js';
 import type { Qrexec } from './ports/qrexec.js';
 import { debug, debugChannels, environment, workingDirectory } from './process.js';
 import { TracedQrexec } from './trace.js';
 
-export type { Pins, Reviewed } from './composition.js';
+export type { HttpAddress, Pins, Reviewed } from './composition.js';
 export type { Config } from './config/defaults.js';
-export type { HttpAddress } from './mcp/http.js';
 export type { Qrexec, QrexecResult } from './ports/qrexec.js';
 
 export type ConfigSources = Pick<Sources, 'flags' | 'file'>;

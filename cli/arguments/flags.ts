@@ -25,7 +25,8 @@ export interface ServeFlags extends HostFlags {
 
 /** The part of the configuration that the command line sets. */
 export function configFromFlags(flags: Omit<ServeFlags, 'world'>): ConfigSources {
-  const { client, config, preset, plugins, include, exclude, timeout, readOnly, onRefusal } = flags;
+  const { client, config, preset, plugins, include, exclude, timeout, readOnly, onRefusal, tokenFile } =
+    flags;
   return {
     file: config,
     flags: {
@@ -36,6 +37,7 @@ export function configFromFlags(flags: Omit<ServeFlags, 'world'>): ConfigSources
       ...((include || exclude) && {
         tools: { ...(include && { include: [...include] }), ...(exclude && { exclude: [...exclude] }) },
       }),
+      ...(tokenFile !== undefined && { http: { tokenFile } }),
       ...((client !== undefined || timeout !== undefined) && {
         qrexec: { ...(client !== undefined && { client }), ...(timeout !== undefined && { timeout }) },
       }),

@@ -64,6 +64,7 @@ export {
   type Ports,
   portOf,
   type RunContext,
+  type Session,
   type Tool,
   type ToolContext,
   type ToolHandler,

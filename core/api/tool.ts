@@ -2,12 +2,18 @@ import type { Static, TSchema } from '../vendor/typebox.js';
 import type { Invariant } from './invariant.js';
 import type { Effect, Port, Service } from './service.js';
 
+/** A client's session. What a plugin keeps for a client belongs to its session, by identity. */
+export interface Session {
+  /** Several clients may share it: what one of them has is found by a handle that nobody can guess, and never listed. */
+  readonly isShared?: boolean;
+}
+
 /** The call that a tool serves. */
 export interface ToolContext {
   /** Aborted when the client cancels the call or goes away. */
   readonly signal: AbortSignal;
-  /** Whose call this is, by identity: what a plugin keeps for a client belongs to it. Without it, everybody shares one session. */
-  readonly session?: object;
+  /** Whose call this is. Without it, everybody shares one session. */
+  readonly session?: Session;
   /** Sends a progress line to the client, when the client asked for progress. */
   progress(message: string): void;
 }

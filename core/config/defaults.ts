@@ -18,6 +18,17 @@ export interface Config {
     readonly exclude: readonly string[];
     readonly schemas: 'full' | 'lean';
   };
+  /** How to serve over HTTP: for whom, and under which address. */
+  readonly http: {
+    readonly tokenFile?: string;
+    readonly oauth?: { readonly issuer: string; readonly jwks: string; readonly audience?: string };
+    readonly tls?: { readonly certificate: string; readonly key: string };
+    readonly publicUrl?: string;
+    readonly origins: readonly string[];
+    readonly state: 'own' | 'shared';
+    readonly requestsPerMinute: number;
+    readonly concurrentRequests: number;
+  };
   readonly qrexec: { readonly client: string; readonly timeout: number; readonly concurrent: number };
   /** The configuration file, if there is one. */
   readonly file: string | undefined;
@@ -39,6 +50,7 @@ export const DEFAULTS = {
   readOnly: false,
   pinned: false,
   tools: { include: ['*'], exclude: [], schemas: 'full' },
+  http: { origins: [], state: 'own', requestsPerMinute: 1200, concurrentRequests: 64 },
   // A cold start of a qube takes up to a minute on a laptop; twice that means that something is wrong.
   qrexec: { client: 'qrexec-client-vm', timeout: 120, concurrent: 4 },
 } as const satisfies Omit<Config, 'file' | 'origins'>;

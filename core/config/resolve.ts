@@ -31,6 +31,7 @@ export const FLAGS: Readonly<Record<string, string>> = {
   readOnly: '--read-only',
   'tools.include': '--include',
   'tools.exclude': '--exclude',
+  'http.tokenFile': '--token-file',
   'qrexec.client': '--client',
   'qrexec.timeout': '--timeout',
 };
@@ -137,8 +138,22 @@ function resolvePaths(config: ConfigFile, folder: string): ConfigFile {
   return {
     ...config,
     ...(config.plugins && { plugins: config.plugins.map(fromFolder) }),
+    ...(config.http && { http: resolveHttpPaths(config.http, fromFolder) }),
     ...(config.qrexec?.client && {
       qrexec: { ...config.qrexec, client: fromFolder(config.qrexec.client) },
     }),
+  };
+}
+
+function resolveHttpPaths(
+  http: NonNullable<ConfigFile['http']>,
+  fromFolder: (text: string) => string,
+): NonNullable<ConfigFile['http']> {
+  const { tokenFile, oauth, tls } = http;
+  return {
+    ...http,
+    ...(tokenFile !== undefined && { tokenFile: fromFolder(tokenFile) }),
+    ...(oauth && { oauth: { ...oauth, jwks: fromFolder(oauth.jwks) } }),
+    ...(tls && { tls: { certificate: fromFolder(tls.certificate), key: fromFolder(tls.key) } }),
   };
 }

@@ -12,6 +12,15 @@ const Reference = Type.String({
   errorMessage: 'expected a name, or a path that starts with ./ or /',
 });
 
+const Path = (description: string) =>
+  Type.String({ minLength: 1, description, errorMessage: 'expected the path of a file' });
+const Url = (description: string) =>
+  Type.String({
+    pattern: '^https?://[^/?#\\s]+([/?][^#\\s]*)?$',
+    description,
+    errorMessage: 'expected an address that starts with https://',
+  });
+
 /** The configuration file. Everything in it can only narrow what dom0 allows. */
 export const ConfigFile = Type.Object(
   {
@@ -59,6 +68,77 @@ export const ConfigFile = Type.Object(
             Type.Enum(['full', 'lean'], {
               description:
                 'The schemas that a client gets: complete, with a description of every argument (full), or the least that a model needs, in under half of the tokens (lean). Calls are checked in the same way.',
+            }),
+          ),
+        },
+        closed,
+      ),
+    ),
+    http: Type.Optional(
+      Type.Object(
+        {
+          tokenFile: Type.Optional(
+            Path(
+              'The tokens of clients, one on a line: NAME TOKEN, then read-only or tools=NAME,… to narrow it. Only its owner may have access to the file.',
+            ),
+          ),
+          oauth: Type.Optional(
+            Type.Object(
+              {
+                issuer: Url(
+                  'The authorization server whose tokens are accepted: JWTs with the scope qmcp:read or qmcp:call.',
+                ),
+                jwks: Type.String({
+                  minLength: 1,
+                  description: 'The keys of the issuer: the path of a JWKS file, or its https address.',
+                  errorMessage: 'expected a path, or an address that starts with https://',
+                }),
+                audience: Type.Optional(
+                  Type.String({
+                    minLength: 1,
+                    description:
+                      'What a token must be for; by default the address of this server, or publicUrl.',
+                  }),
+                ),
+              },
+              closed,
+            ),
+          ),
+          tls: Type.Optional(
+            Type.Object(
+              {
+                certificate: Path('The certificate of this server with those of its issuers, as PEM.'),
+                key: Path('Its key, as PEM. Only its owner may have access to the file.'),
+              },
+              closed,
+            ),
+          ),
+          publicUrl: Type.Optional(
+            Url('The address of MCP at a proxy in front of this server. The proxy ends TLS.'),
+          ),
+          origins: Type.Optional(
+            Type.Array(Url('An origin.'), {
+              description: 'Origins of web pages that may call the server, such as https://app.example.',
+            }),
+          ),
+          state: Type.Optional(
+            Type.Enum(['own', 'shared'], {
+              description:
+                'Whether each client has its own output, background calls and handles (own), or all clients share them (shared).',
+            }),
+          ),
+          requestsPerMinute: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 1_000_000,
+              description: 'The most requests of one client in a minute.',
+            }),
+          ),
+          concurrentRequests: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 10_000,
+              description: 'The most requests of one client without an answer at once.',
             }),
           ),
         },

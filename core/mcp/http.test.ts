@@ -1,7 +1,8 @@
-import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { ask as askAt, MCP as mcp, messageIn as messageOf } from '../../test/support/http.js';
 import { serviceOf, toolOf } from '../../test/support/plugins.js';
 import { gate } from '../../test/support/waiting.js';
+import { parseTokens } from './clients.js';
 import { type HttpListener, serveHttp } from './http.js';
 
 const TOKEN = 'a-token-of-the-operator';
@@ -15,44 +16,21 @@ const serving = {
   log: (line: string) => logged.push(line),
 };
 
-interface Answer {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, unknown>>;
-  readonly body: string;
-}
-
 let open: HttpListener;
 let closed: HttpListener;
 beforeAll(async () => {
-  open = await serveHttp({ ...serving, token: undefined });
-  closed = await serveHttp({ ...serving, token: TOKEN });
+  open = await serveHttp({ ...serving });
+  closed = await serveHttp({ ...serving, tokens: parseTokens(TOKEN) });
 });
 afterAll(async () => {
   await open.close();
   await closed.close();
 });
 
-function ask(
+const ask = (
   { url }: HttpListener,
-  headers: Record<string, string>,
-  { path = '/mcp', method = 'POST', body: sending = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}' } = {},
-): Promise<Answer> {
-  const { hostname, port } = new URL(url);
-  return new Promise((resolve, reject) => {
-    const sent = request({ hostname, port, path, method, headers }, (response) => {
-      let body = '';
-      response.setEncoding('utf8').on('data', (text: string) => {
-        body += text;
-      });
-      response.once('end', () => resolve({ status: response.statusCode!, headers: response.headers, body }));
-    });
-    sent.once('error', reject);
-    sent.end(method === 'POST' ? sending : undefined);
-  });
-}
-
-const mcp = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
-const messageOf = ({ body }: Answer) => JSON.parse(body).error.message as string;
+  ...rest: Parameters<typeof askAt> extends [string, ...infer R] ? R : never
+) => askAt(url, ...rest);
 
 describe('who may call the HTTP server', () => {
   test('a request with the token is served, whatever the case of the scheme', async () => {
@@ -147,7 +125,7 @@ describe('the end of an HTTP server', () => {
       return { word: 'done' };
     };
     const tools = [{ plugin: 'a', tool: toolOf('say', serviceOf('a')), call }];
-    const listener = await serveHttp({ ...serving, tools, token: undefined });
+    const listener = await serveHttp({ ...serving, tools });
     const answer = ask(listener, mcp, { body }).catch(() => 'dropped' as const);
     await begun.opened;
     return { listener, answer, end };

@@ -1,4 +1,4 @@
-import { type Content, REFUSALS, Refused } from '../api/index.js';
+import { type Content, REFUSALS, Refused, type Session } from '../api/index.js';
 import { inScope } from '../serve/scope.js';
 import type { ServedResource, Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, ResourceNotFoundError, type Server } from '../vendor/mcp.js';
@@ -7,7 +7,7 @@ import { ProtocolError, ProtocolErrorCode, ResourceNotFoundError, type Server } 
 export function answerResources(
   server: Server,
   { resources }: Pick<Surface, 'resources'>,
-  session: object,
+  session: Session,
 ): void {
   server.setRequestHandler('resources/list', async (_request, { mcpReq }) => {
     const listed = async (entry: ServedResource) => {

@@ -1,4 +1,4 @@
-import { Refused } from '../api/index.js';
+import { Refused, type Session } from '../api/index.js';
 import { endsWithin } from '../serve/background.js';
 import type { BackgroundCalls } from '../serve/calls.js';
 import { inScope } from '../serve/scope.js';
@@ -28,7 +28,9 @@ export interface McpOptions extends Surface {
   /** How much a client is told of the schemas of tools; everything by default. */
   readonly schemas?: SchemaForm;
   /** Whom the server answers, by identity: state of plugins belongs to it. By default, each server has a session of its own. */
-  readonly session?: object;
+  readonly session?: Session;
+  /** The session ends with this server, and the calls that it has in the background. */
+  readonly ownsSession?: boolean;
   /** Lines for the operator. */
   readonly log: (line: string) => void;
 }
@@ -92,7 +94,7 @@ const PATIENCE_SECONDS = 5;
 function answerTools(
   server: Server,
   { tools, log, calls, schemas = 'full' }: McpOptions,
-  session: object,
+  session: Session,
   isModern: boolean,
 ): void {
   const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
@@ -142,7 +144,7 @@ function notifierOf(mcpReq: McpRequest) {
 interface TaskRequest {
   readonly mcpReq: McpRequest;
   readonly calls: BackgroundCalls;
-  readonly session: object;
+  readonly session: Session;
   /** The client asked for a task; without that, a call that ends soon has its result as its answer. */
   readonly wantsTask: boolean;
 }

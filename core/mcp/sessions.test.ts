@@ -2,9 +2,11 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { serviceOf, toolOf } from '../../test/support/plugins.js';
 import { gate, turn } from '../../test/support/waiting.js';
 import { Refused, type ToolContext } from '../api/index.js';
+import { type Client, EVERYTHING } from './clients.js';
 import { RecentEvents } from './recent-events.js';
 import { Sessions } from './sessions.js';
 
+const CLIENT: Client = { name: 'test', rights: EVERYTHING, session: undefined };
 type Run = (context: ToolContext) => Promise<Record<string, unknown>>;
 const open: Sessions[] = [];
 afterEach(async () => {
@@ -17,9 +19,12 @@ function sessionsWith(run: Run = async () => ({ word: 'x' })) {
   const tools = [{ plugin: 'a', tool, call: (_input: unknown, context: ToolContext) => run(context) }];
   let told = 0;
   const options = { tools, resources: [], prompts: [], changes: [], version: '1', log: () => {} };
-  const sessions = new Sessions(options, () => {
-    told += 1;
-  });
+  const sessions = new Sessions(
+    () => ({ ...options, session: {} }),
+    () => {
+      told += 1;
+    },
+  );
   open.push(sessions);
   return { sessions, told: () => told };
 }
@@ -67,14 +72,14 @@ async function messagesIn(response: Response, count = Number.POSITIVE_INFINITY) 
 }
 
 async function begin(sessions: Sessions): Promise<Record<string, string>> {
-  const response = await sessions.fetch(asked(initialize), initialize);
+  const response = await sessions.fetch(asked(initialize), initialize, CLIENT);
   const id = response.headers.get('mcp-session-id')!;
   expect(id).toMatch(/^[0-9a-f-]{36}$/);
   await messagesIn(response);
   return { 'mcp-session-id': id, 'mcp-protocol-version': '2025-11-25' };
 }
 const post = (sessions: Sessions, session: Record<string, string>, body: unknown) =>
-  sessions.fetch(asked(body, session), body);
+  sessions.fetch(asked(body, session), body, CLIENT);
 
 describe('a session over HTTP', () => {
   test('begins with an initialize request, and takes only requests that name it', async () => {
@@ -149,7 +154,7 @@ describe('a session over HTTP', () => {
     const mine = await begin(sessions);
     const call = await post(sessions, mine, calling(1));
     await begun.opened;
-    expect((await sessions.fetch(without('DELETE', mine), undefined)).status).toBe(200);
+    expect((await sessions.fetch(without('DELETE', mine), undefined, CLIENT)).status).toBe(200);
     await stopped.opened;
     expect((await messagesIn(call)).events.filter(({ data }) => data)).toEqual([]);
     expect((await post(sessions, mine, calling(2))).status).toBe(404);
@@ -169,12 +174,13 @@ describe('a session over HTTP', () => {
     const resumed = await sessions.fetch(
       without('GET', { ...mine, 'last-event-id': events[0]!.id! }),
       undefined,
+      CLIENT,
     );
     const { events: rest } = await messagesIn(resumed);
     expect(rest.map(({ data }) => data)).toMatchObject([
       { id: 1, result: { structuredContent: { word: 'late' } } },
     ]);
-    const lost = await sessions.fetch(without('GET', { ...mine, 'last-event-id': '999' }), undefined);
+    const lost = await sessions.fetch(without('GET', { ...mine, 'last-event-id': '999' }), undefined, CLIENT);
     expect(lost.status).toBe(400);
   });
 
@@ -185,7 +191,7 @@ describe('a session over HTTP', () => {
     await messagesIn(await post(sessions, mine, subscribe));
     expect(sessions.isListening).toBe(false);
     const before = told();
-    const stream = await sessions.fetch(without('GET', mine), undefined);
+    const stream = await sessions.fetch(without('GET', mine), undefined, CLIENT);
     expect(sessions.isListening).toBe(true);
     expect(told()).toBeGreaterThan(before);
     for (const uri of ['word://two', 'word://one']) sessions.changed(uri);
@@ -199,7 +205,7 @@ describe('a session over HTTP', () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const { sessions } = sessionsWith();
     const [idle, listening] = [await begin(sessions), await begin(sessions)];
-    const stream = await sessions.fetch(without('GET', listening), undefined);
+    const stream = await sessions.fetch(without('GET', listening), undefined, CLIENT);
     vi.advanceTimersByTime(29 * 60_000);
     await messagesIn(await post(sessions, idle, calling(1)));
     vi.advanceTimersByTime(29 * 60_000);
@@ -228,8 +234,8 @@ describe('a session over HTTP', () => {
     const { sessions: full } = sessionsWith();
     const streams: Response[] = [];
     for (let n = 0; n < 64; n += 1)
-      streams.push(await full.fetch(without('GET', await begin(full)), undefined));
-    const refused = await full.fetch(asked(initialize), initialize);
+      streams.push(await full.fetch(without('GET', await begin(full)), undefined, CLIENT));
+    const refused = await full.fetch(asked(initialize), initialize, CLIENT);
     expect(refused.status).toBe(503);
     expect(await refused.json()).toMatchObject({
       error: { message: expect.stringContaining('Too many sessions') },
@@ -240,7 +246,7 @@ describe('a session over HTTP', () => {
   test('does not begin with an initialize request that is malformed', async () => {
     const { sessions } = sessionsWith();
     for (let n = 0; n < 70; n += 1) {
-      const refused = await sessions.fetch(asked(initialize, { accept: 'text/html' }), initialize);
+      const refused = await sessions.fetch(asked(initialize, { accept: 'text/html' }), initialize, CLIENT);
       expect(refused.status).toBe(406);
     }
     await begin(sessions);

@@ -1,6 +1,7 @@
 /** Sessions of clients of the 2025 era over HTTP. */
 import { randomUUID } from 'node:crypto';
 import { isInitializeRequest, WebStandardStreamableHTTPServerTransport } from '../vendor/mcp-http.js';
+import type { Client } from './clients.js';
 import { RecentEvents } from './recent-events.js';
 import { type McpOptions, mcpServer } from './server.js';
 
@@ -15,7 +16,8 @@ export class Sessions {
   private readonly sessions = new Map<string, Session>();
 
   constructor(
-    private readonly options: McpOptions,
+    /** What a new session of the client serves. */
+    private readonly optionsFor: (client: Client) => McpOptions,
     /** Called when a session may have begun or stopped to listen to changes. */
     private readonly onListening: () => void,
   ) {}
@@ -25,9 +27,11 @@ export class Sessions {
     return request.headers.has(HEADER) || (request.method === 'POST' && isInitializeRequest(body));
   }
 
-  async fetch(request: Request, body: unknown): Promise<Response> {
+  /** A session belongs to the client that began it: for any other, there is none. */
+  async fetch(request: Request, body: unknown, client: Client): Promise<Response> {
     const id = request.headers.get(HEADER);
-    const session = id === null ? await this.begin() : this.sessions.get(id);
+    const found = id === null ? await this.begin(client) : this.sessions.get(id);
+    const session = found?.client === client ? found : undefined;
     // A client that hears this begins a new session.
     if (session === undefined)
       return id === null
@@ -51,13 +55,15 @@ export class Sessions {
     await Promise.all([...this.sessions.values()].map((session) => session.close()));
   }
 
-  private async begin(): Promise<Session | undefined> {
+  private async begin(client: Client): Promise<Session | undefined> {
     if (this.sessions.size >= MAX_SESSIONS) {
-      const idle = [...this.sessions.values()].find((session) => session.isIdle);
+      const idle = [...this.sessions.values()]
+        .filter((session) => session.isIdle)
+        .sort((one, other) => Number(other.client === client) - Number(one.client === client))[0];
       if (idle === undefined) return undefined;
       await idle.close();
     }
-    const session = new Session(this.options, {
+    const session = new Session(this.optionsFor(client), client, {
       began: (id) => this.sessions.set(id, session),
       // The one that was used last is the last to make room.
       used: (id) => {
@@ -90,7 +96,8 @@ class Session {
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    options: McpOptions,
+    private readonly options: McpOptions,
+    readonly client: Client,
     private readonly owner: Owner,
   ) {
     this.transport = new WebStandardStreamableHTTPServerTransport({
@@ -102,7 +109,7 @@ class Session {
       subscribed: (uri: string) => this.addresses.add(uri),
       unsubscribed: (uri: string) => this.addresses.delete(uri),
     };
-    this.server = mcpServer({ ...options, session: {} }, { subscribable: true, subscriber });
+    this.server = mcpServer(options, { subscribable: true, subscriber });
   }
 
   async connect(): Promise<void> {
@@ -111,6 +118,8 @@ class Session {
     this.transport.onclose = () => {
       clearTimeout(this.timer);
       onclose?.();
+      // Nobody can ask for its calls any more.
+      if (this.options.ownsSession) void this.options.calls?.stop(this.options.session);
       if (this.transport.sessionId !== undefined) this.owner.ended(this.transport.sessionId);
     };
   }

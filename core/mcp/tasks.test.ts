@@ -26,7 +26,7 @@ async function serving(run: Run) {
   );
   const nothing = { resources: [], prompts: [], changes: [] };
   const options = { ...nothing, tools, calls, version: '1', log: () => {} };
-  const listener = await serveHttp({ ...options, host: '127.0.0.1', port: 0, token: undefined });
+  const listener = await serveHttp({ ...options, host: '127.0.0.1', port: 0 });
   open.push(listener);
   return { url: listener.url, calls };
 }

@@ -2,7 +2,7 @@
  * Tasks: a call as an object that a client asks about, in place of a request that it holds open. Clients of 2025-11-25 ask for one;
  * clients of the later era declare the extension `io.modelcontextprotocol/tasks`, and get one if a call takes long.
  */
-import { Refused } from '../api/index.js';
+import { Refused, type Session } from '../api/index.js';
 import { type BackgroundCall, type BackgroundCalls, KEPT_MILLISECONDS } from '../serve/calls.js';
 import {
   CLIENT_CAPABILITIES_META_KEY,
@@ -76,7 +76,7 @@ export async function resultIn(call: BackgroundCall): Promise<ToolResult> {
 export function answerTasks(
   server: Server,
   calls: BackgroundCalls,
-  session: { readonly isShared?: boolean },
+  session: Session,
   isModern: boolean,
 ): void {
   const find = ({ taskId }: TaskParams): BackgroundCall => {

@@ -1,4 +1,4 @@
-import { Refused } from '../api/index.js';
+import { Refused, type Session } from '../api/index.js';
 import { inScope } from '../ports/scope.js';
 
 /** The most calls that are kept, of one session and of all together. The oldest one that has ended makes room. */
@@ -27,7 +27,7 @@ export class BackgroundCall {
   constructor(
     readonly handle: string,
     readonly tool: string,
-    readonly session: object,
+    readonly session: Session,
     readonly begun: number,
     readonly now: () => number,
     work: (context: { signal: AbortSignal; progress(message: string): void }) => Promise<Result>,
@@ -78,14 +78,14 @@ export class BackgroundCall {
  */
 export class BackgroundCalls {
   private readonly calls = new Map<string, BackgroundCall>();
-  private readonly anonymous = {};
+  private readonly anonymous: Session = {};
 
   constructor(private readonly now = () => Date.now()) {}
 
   /** Throws `busy` if too many calls are in progress. */
   begin(
     tool: string,
-    session: object = this.anonymous,
+    session: Session = this.anonymous,
     work: ConstructorParameters<typeof BackgroundCall>[5],
   ): BackgroundCall {
     this.makeRoom(session);
@@ -94,25 +94,25 @@ export class BackgroundCalls {
     return call;
   }
 
-  find(handle: string, session: object = this.anonymous): BackgroundCall | undefined {
+  find(handle: string, session: Session = this.anonymous): BackgroundCall | undefined {
     const call = this.calls.get(handle);
     return call?.session === session ? call : undefined;
   }
 
   /** Those of one session, the oldest first. */
-  of(session: object = this.anonymous): BackgroundCall[] {
+  of(session: Session = this.anonymous): BackgroundCall[] {
     return [...this.calls.values()].filter((call) => call.session === session);
   }
 
   /** Stops the calls of one session, or all, and waits until they have ended. */
-  async stop(session?: object): Promise<void> {
+  async stop(session?: Session): Promise<void> {
     const calls = session === undefined ? [...this.calls.values()] : this.of(session);
     for (const call of calls) call.stop();
     await Promise.all(calls.map((call) => call.ended));
     for (const call of calls) this.calls.delete(call.handle);
   }
 
-  private makeRoom(session: object): void {
+  private makeRoom(session: Session): void {
     const ended = ({ outcome, changed }: BackgroundCall, than: number) =>
       outcome !== undefined && changed <= than;
     const old = this.now() - KEPT_MILLISECONDS;

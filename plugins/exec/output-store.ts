@@ -1,4 +1,5 @@
 /** Keeps the output of commands in the server, within limits, to be read by handle, page by page. */
+import type { Session } from '../../core/api/index.js';
 
 type Stream = 'stdout' | 'stderr';
 
@@ -102,7 +103,7 @@ export class CommandRecord {
 }
 
 /** Whom output belongs to when a call has no session. */
-const EVERYBODY = {};
+const EVERYBODY: Session = {};
 
 /** The commands of one session. */
 interface SessionRecords {
@@ -127,10 +128,12 @@ export class OutputStore {
   ) {}
 
   /** Opens a record for a new command. Its handle starts with the qube's name; a number is never used twice. */
-  open(qube: string, session?: object): CommandRecord {
+  open(qube: string, session?: Session): CommandRecord {
     const own = this.recordsOf(session);
     own.count += 1;
-    const record = new CommandRecord(`${qube}:run${own.count}`, this.limits.stream);
+    // Who shares a session finds output only by a handle that nobody can guess.
+    const number = session?.isShared ? crypto.randomUUID().replaceAll('-', '').slice(0, 24) : own.count;
+    const record = new CommandRecord(`${qube}:run${number}`, this.limits.stream);
     own.byHandle.set(record.handle, record);
     this.records.set(record, own);
     return record;
@@ -148,12 +151,13 @@ export class OutputStore {
     }
   }
 
-  find(handle: string, session?: object): CommandRecord | undefined {
+  find(handle: string, session?: Session): CommandRecord | undefined {
     return this.recordsOf(session).byHandle.get(handle);
   }
 
-  /** The latest first. */
-  latest(count: number, session?: object): CommandRecord[] {
+  /** The latest first; none of a session that several clients share. */
+  latest(count: number, session?: Session): CommandRecord[] {
+    if (session?.isShared) return [];
     return [...this.recordsOf(session).byHandle.values()].slice(-count).reverse();
   }
 
@@ -162,7 +166,7 @@ export class OutputStore {
     if (this.records.delete(record)) this.held -= record.held;
   }
 
-  private recordsOf(session: object = EVERYBODY): SessionRecords {
+  private recordsOf(session: Session = EVERYBODY): SessionRecords {
     let own = this.sessions.get(session);
     if (own === undefined) {
       own = { byHandle: new Map(), count: 0 };

@@ -69,6 +69,6 @@ test('a circle of imports is found wherever it starts, and a diamond is not a ci
 test('a circle of type imports, or of dynamic imports, is found', () => {
   const [door] = modulesBelow(['core']).filter(({ path }) => path === 'core/main.ts');
   expect(door!.imports).toContain('./composition.js');
-  expect(door!.imports).toContain('./mcp/http.js');
+  expect(door!.imports).toContain('./ports/qrexec.js');
   expect(targetOf(door!.path, './composition.js')).toBe('core/composition.ts');
 });

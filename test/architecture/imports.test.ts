@@ -31,6 +31,12 @@ const LAYERS: readonly {
     packages: [/^commander$/],
   },
   {
+    layer: 'core/vendor/jose.ts',
+    files: /^core\/vendor\/jose\.ts$/,
+    looksAt: [],
+    packages: [/^jose$/],
+  },
+  {
     layer: 'core/vendor/mcp.ts',
     files: /^core\/vendor\/mcp(-http)?\.ts$/,
     looksAt: [],
@@ -69,8 +75,8 @@ const LAYERS: readonly {
   {
     layer: 'core/mcp',
     files: /^core\/mcp\//,
-    looksAt: ['core/api', 'core/serve', 'core/vendor/mcp.ts'],
-    packages: [/^node:(stream|crypto|http|net)$/],
+    looksAt: ['core/api', 'core/serve', 'core/vendor/mcp.ts', 'core/vendor/jose.ts'],
+    packages: [/^node:(stream|crypto|https?|net)$/],
   },
   {
     layer: 'core/pin',

@@ -16,12 +16,19 @@ describe('the libraries that a start loads', () => {
     });
     expect(needed.filter((each) => !isBuiltin(each) && !files.includes(each.replace('./', '')))).toEqual([]);
     expect(files).toEqual(
-      expect.arrayContaining(['commander.js', 'mcp.js', 'mcp-http.js', 'tsyringe.js', 'typebox.js']),
+      expect.arrayContaining([
+        'commander.js',
+        'jose.js',
+        'mcp.js',
+        'mcp-http.js',
+        'tsyringe.js',
+        'typebox.js',
+      ]),
     );
   });
 
   test('the bundled libraries export what their sources export', async () => {
-    for (const name of ['commander', 'mcp', 'mcp-http', 'tsyringe', 'typebox']) {
+    for (const name of ['commander', 'jose', 'mcp', 'mcp-http', 'tsyringe', 'typebox']) {
       const made = Object.keys((await import(`${VENDOR}${name}.js`)) as object);
       const meant = Object.keys((await import(`${ROOT}core/vendor/${name}.ts`)) as object);
       expect(made.sort()).toEqual(meant.sort());

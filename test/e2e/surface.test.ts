@@ -21,7 +21,7 @@ beforeAll(async () => {
   harness = await Harness.start();
   ({ sim, folder } = harness);
   tokenFile = join(folder, 'token');
-  writeFileSync(tokenFile, `${TOKEN}\n`);
+  writeFileSync(tokenFile, `${TOKEN}\n`, { mode: 0o600 });
   const words = ['serve', ...(await onHost()), '--http', '0', '--token-file', tokenFile];
   server = spawn(process.execPath, [QMCP, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
   url = await new Promise((resolve, reject) => {
@@ -237,12 +237,18 @@ describe('over HTTP', () => {
     const open = await qmcp(['serve', ...(await onHost()), '--http', '0.0.0.0:0']);
     expect(open).toMatchObject({ code: 1, stdout: '' });
     expect(open.stderr).toContain('other machines can reach 0.0.0.0; use --token-file');
-    writeFileSync(join(folder, 'short'), 'x\n');
+    writeFileSync(join(folder, 'short'), 'x\n', { mode: 0o600 });
     const short = await qmcpInProcess([
       ...['serve', ...(await onHost()), '--http', '0', '--token-file', join(folder, 'short')],
     ]);
     expect(short).toMatchObject({ code: 2, stdout: '' });
     expect(short.stderr).toContain('expected a token of at least 16 visible ASCII characters');
+    writeFileSync(join(folder, 'readable'), `${TOKEN}\n`, { mode: 0o640 });
+    const readable = await qmcpInProcess([
+      ...['serve', ...(await onHost()), '--http', '0', '--token-file', join(folder, 'readable')],
+    ]);
+    expect(readable).toMatchObject({ code: 2, stdout: '' });
+    expect(readable.stderr).toContain('others than its owner can use it; run chmod 600');
     expect((await qmcpInProcess(['serve', '--http', 'here'])).code).toBe(2);
   });
 });

@@ -1,0 +1,21 @@
+/** A certificate for localhost that it has signed itself, for tests alone. It is valid for a hundred years. */
+export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUcHzz5P5LwNqYtVdgx6Rk39VwNO0wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODE0MjAyOVoYDzIxMjYxMTA0
+MTQyMDI5WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAS9E6lxPD3lYwe1gqbq9O25F4Fvq6vOdhgHcgzuTilRlEjyLJxjiZYz
+74fbHF1T9RVrm4bp2GSOkJ3RuT1fcnD4o28wbTAdBgNVHQ4EFgQUl2j3k7GWCOxA
+sybxOsJw5VAsSmUwHwYDVR0jBBgwFoAUl2j3k7GWCOxAsybxOsJw5VAsSmUwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIgGQ999WN3drYtpLC6zudKWbgc1Am1r1brCs41kUmx4/MCIQCC
+J9KOXoSWmPEtql6bhc8/9GSFj77bg8KGW1gsRLaCeA==
+-----END CERTIFICATE-----
+`;
+
+/** Its key, which protects nothing. */
+export const KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg+db37yQ+fOaFy4DS
+ka6qsY/c2B5ovMqI86cvApZZu3KhRANCAAS9E6lxPD3lYwe1gqbq9O25F4Fvq6vO
+dhgHcgzuTilRlEjyLJxjiZYz74fbHF1T9RVrm4bp2GSOkJ3RuT1fcnD4
+-----END PRIVATE KEY-----
+`;
