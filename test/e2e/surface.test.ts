@@ -9,6 +9,7 @@ import { QMCP, qmcp, qmcpInProcess } from '../support/qmcp.js';
 import { type AnyClient, v1, v2 } from './clients.js';
 
 const TOKEN = 'a-token-of-the-operator';
+const OTHER = 'a-token-for-another-client';
 let folder: string;
 let tokenFile: string;
 let harness: Harness;
@@ -21,7 +22,7 @@ beforeAll(async () => {
   harness = await Harness.start();
   ({ sim, folder } = harness);
   tokenFile = join(folder, 'token');
-  writeFileSync(tokenFile, `${TOKEN}\n`, { mode: 0o600 });
+  writeFileSync(tokenFile, `one ${TOKEN}\nother ${OTHER}\n`, { mode: 0o600 });
   const words = ['serve', ...(await onHost()), '--http', '0', '--token-file', tokenFile];
   server = spawn(process.execPath, [QMCP, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
   url = await new Promise((resolve, reject) => {
@@ -41,7 +42,7 @@ afterAll(async () => {
   await harness.close();
 });
 
-const http = () => ({ url, token: TOKEN });
+const http = (token = TOKEN) => ({ url, token });
 const CLIENTS: readonly [string, () => Promise<AnyClient>][] = [
   ['a v2 client on a pipe', async () => v2(await onHost(), 'auto')],
   ['a v1 client on a pipe', async () => v1(await onHost())],
@@ -182,8 +183,8 @@ describe.each(CLIENTS)('%s', (who, connect) => {
 });
 
 describe('two clients over HTTP', () => {
-  test('a client neither lists, reads nor stops the commands of another session', async () => {
-    const [mine, other] = [await v1(http()), await v2(http(), 'legacy')];
+  test('a client neither lists, reads nor stops the commands of another one', async () => {
+    const [mine, other] = [await v1(http()), await v2(http(OTHER), 'auto')];
     const qube = 'ai-sessions';
     await mine.call('qube_spawn', { name: qube, template: 'ai-debian', start: true });
     const ran = await mine.call('exec_run', { qube, command: 'echo mine' });
