@@ -3,12 +3,14 @@
 import functools
 import random
 import re
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .checks import TIER_TAGS, Watch, picture, usage
+from .checks import TIER_TAGS, Finding, Picture, Watch, picture, usage
 from .loop import said
-from .machine import Machine, Stuck
-from .scenes import ACTS, CONFIG, ONE, OTHER, VERBS, NotNow, acts_on, host_before
+from .machine import Machine, Stuck, Trace
+from .model import Qube
+from .scenes import ACTS, CONFIG, ONE, OTHER, VERBS, Cast, NotNow, Verb, acts_on, host_before
 
 READS = ("Get", "GetAll", "List", "Info", "Available", "Attached", "CloneFrom")
 # A birth's last words: from then on there is a child in the world.
@@ -19,6 +21,11 @@ PARTS_SEEN = ("class", "tags", "features", "properties", "rules", "power", "disk
 PROPERTIES, POWER = map(PARTS_SEEN.index, ("properties", "power"))
 # What qubesd may be busy with for long enough to outlive who asked for it.
 LASTS = re.compile(rb"admin\.vm\.(Create|Start|Shutdown|Kill|Remove|volume\.CloneTo)")
+
+# A call, its verb and its cast; or a person, what they do, and to what.
+Move = tuple[str, str, Cast | str]
+# The host afterwards, the replies, and how it came to that.
+Turn = tuple[Picture, dict[str, str], Trace]
 
 
 class Case(NamedTuple):
@@ -35,7 +42,7 @@ class Case(NamedTuple):
     death: str = ""
     budget: bool = False  # there is room for either call, not for both
 
-    def kind(self):
+    def kind(self) -> str:
         """All placements of these two are one kind."""
         what = self.act and f"{self.act} {self.subject}".strip()
         other = self.other and f"{self.other} on {'it too' if self.same else 'another'}"
@@ -47,12 +54,12 @@ class Case(NamedTuple):
 
 class Played(NamedTuple):
     case: Case
-    found: list  # (invariant, what)
-    trace: list
-    replies: dict
-    kept: list  # what qmcpd says in its log of what it left as it is
+    found: list[Finding]
+    trace: Trace
+    replies: dict[str, str]
+    kept: list[str]  # what qmcpd says in its log of what it left as it is
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [
             f"  {who:8} {one if isinstance(one, str) else said(one)}" for who, one in self.trace
         ]
@@ -60,11 +67,15 @@ class Played(NamedTuple):
         return "\n".join([str(self.case), *lines, f"  replies: {self.replies}", *wrong])
 
 
-def config_for(case):
-    return room_for_one(case.verb, case.other, case.same) if case.budget else CONFIG
+def config_for(case: Case) -> str:
+    if not case.budget:
+        return CONFIG
+    config = room_for_one(case.verb, case.other, case.same)
+    assert config
+    return config
 
 
-def play(case):
+def play(case: Case) -> Played:
     """What came of it. NotNow when there is no such moment."""
     machine = Machine(host_before(*casts(case)).copy(), config_for(case))
     try:
@@ -73,9 +84,8 @@ def play(case):
         VERBS[case.verb].call(machine, "A", ONE)
         take(machine, "A", case.at)
         if case.death:
-            if machine.pending("A") is None or (
-                case.death == "late" and not LASTS.match(machine.pending("A").request)
-            ):
+            pending = machine.pending("A")
+            if pending is None or (case.death == "late" and not LASTS.match(pending.request)):
                 raise NotNow
             machine.kill("A", case.death)
         if case.act:
@@ -98,7 +108,7 @@ def play(case):
         machine.close()
 
 
-def take(machine, name, steps=None):
+def take(machine: Machine, name: str, steps: int | None = None) -> None:
     """So many steps, or fewer when it then waits for the other call; None is to its end."""
     while steps != 0 and not machine.is_over(name):
         if machine.step(name):
@@ -109,7 +119,7 @@ def take(machine, name, steps=None):
             raise Stuck(name)
 
 
-def casts(case):
+def casts(case: Case) -> list[tuple[str, Cast]]:
     more = [(case.other, OTHER)] if case.other and not case.same and not case.death else []
     return [(case.verb, ONE), *more]
 
@@ -118,16 +128,15 @@ def casts(case):
 
 
 @functools.cache
-def in_turn(before, config, *moves):
-    """`(picture, replies, trace)` when each of these is over before the next begins; None where that cannot be."""
+def in_turn(before: tuple[tuple[str, Cast], ...], config: str, *moves: Move) -> Turn | None:
+    """When each of these is over before the next begins; None where that cannot be."""
     machine = Machine(host_before(*before).copy(), config)
     try:
-        for move in moves:
-            if move[0] == "person":
-                ACTS[move[1]].do(machine, move[2])
+        for name, what, about in moves:
+            if isinstance(about, str):
+                ACTS[what].do(machine, about)
             else:
-                name, verb, cast = move
-                VERBS[verb].call(machine, name, cast)
+                VERBS[what].call(machine, name, about)
                 machine.finish(name)
         machine.rest()
         return picture(machine.host), machine.replies, machine.trace
@@ -137,12 +146,12 @@ def in_turn(before, config, *moves):
         machine.close()
 
 
-def orders(case):
-    """All that may come of it: `{in words: the picture}`."""
+def orders(case: Case) -> dict[str, Turn]:
+    """All that may come of it: `{in words: one turn}`."""
     a = ("A", case.verb, ONE)
     b = ("B", case.other, ONE if case.same else OTHER) if case.other else None
     o = ("person", case.act, case.subject) if case.act else None
-    every = {
+    every: dict[str, list[Move | None]] = {
         "the call, then it": [a, b or o],
         "it, then the call": [b or o, a],
         "only it": [b or o],
@@ -162,7 +171,7 @@ def orders(case):
     return {words: one for words, one in found.items() if one}
 
 
-def judge(case, machine):
+def judge(case: Case, machine: Machine) -> Iterator[Finding]:
     if case.act in TAKES_OUT and case.subject == ONE.new:
         yield from left_alone(machine.host.qubes.get(ONE.new))
         return
@@ -181,7 +190,7 @@ def judge(case, machine):
         yield "in-time", "the call did not heed what a person had done before it was over"
 
 
-def cut_off(case, now, allowed):
+def cut_off(case: Case, now: Picture, allowed: dict[str, Turn]) -> Iterator[str]:
     """Nothing is put right any more in a qube that a person took out. Until then it may have been halted, and some of its properties
     set: each of these is as in one order or another, and all else as in one of them. A start that was the call's next request may
     still have happened."""
@@ -201,7 +210,7 @@ def cut_off(case, now, allowed):
             yield words
 
 
-def left_alone(qube):
+def left_alone(qube: Qube | None) -> Iterator[Finding]:
     """A qube whose birth was not over when a person took it out: half made, theirs, and nothing to the world."""
     if qube is None:
         yield "order", "it is gone, and was a person's by then"
@@ -209,7 +218,7 @@ def left_alone(qube):
         yield "order", f"it is the world's again: {sorted(qube.tags)}"
 
 
-def nearest(now, allowed):
+def nearest(now: Picture, allowed: dict[str, Turn]) -> str:
     """The smallest difference to anything allowed."""
     texts = []
     for words, (there, _, _) in allowed.items():
@@ -226,12 +235,12 @@ def nearest(now, allowed):
 
 
 @functools.cache
-def room_for_one(verb, other, same):
+def room_for_one(verb: str, other: str, same: bool) -> str | None:
     """A budget in which there is room for what either of them uses, and no more; None where both fit into that."""
     before = casts(Case(verb, other, same))
     host = host_before(*before)
 
-    def after(*moves):
+    def after(*moves: tuple[str, str, Cast]) -> dict[str, int]:
         machine = Machine(host.copy(), CONFIG)
         try:
             for name, each, cast in moves:
@@ -257,7 +266,7 @@ def room_for_one(verb, other, same):
 
 
 @functools.cache
-def asked(verb):
+def asked(verb: str) -> list[bytes]:
     """What the call asks qubesd when nobody disturbs it, step by step."""
     machine, steps = Machine(host_before((verb, ONE)).copy(), CONFIG), []
     try:
@@ -274,11 +283,11 @@ def asked(verb):
         machine.close()
 
 
-def is_read(request):
+def is_read(request: bytes) -> bool:
     return request.partition(b"+")[0].decode().rsplit(".", 1)[1] in READS
 
 
-def in_time(case):
+def in_time(case: Case) -> bool:
     """Whether a person was done with something that narrows before the call could last have looked: it has to heed that. A child
     is born when it gets its tags; anything else is committed after its last change was read back."""
     act, verb, steps = ACTS[case.act], VERBS[case.verb], asked(case.verb)
@@ -298,61 +307,61 @@ def in_time(case):
     return case.at <= last and matters(case, verb)
 
 
-def matters(case, verb):
+def matters(case: Case, verb: Verb) -> bool:
     """Some of what a person takes away is nothing to this call: of the two orders, both come to the same then anyway."""
     if case.subject == ONE.new or (case.act in TAKES_OUT and not verb.source):
         return False
     both = orders(case)
     first, last = both.get("it, then the call"), both.get("the call, then it")
-    return bool(first and last) and first[0] != last[0]
+    return first is not None and last is not None and first[0] != last[0]
 
 
 # ---- every placement there is
 
 
-def calls():
+def calls() -> list[Case]:
     """Every call, at every step: what else happens there is for others to say."""
     return [Case(verb, at=at) for verb in VERBS for at in range(len(asked(verb)))]
 
 
-def another(case):
+def another(case: Case) -> Iterator[Case]:
     """Another call, whole: or as far as it gets without what the first one holds."""
     for other in VERBS:
         for same in (True, False):
             yield case._replace(other=other, same=same)
 
 
-def another_in_turns(case):
+def another_in_turns(case: Case) -> Iterator[Case]:
     """The same, but the first goes on in the middle of the other."""
     for one in another(case):
         for then in range(1, len(asked(one.other))):
             yield one._replace(then=then)
 
 
-def another_with_room_for_one(case):
+def another_with_room_for_one(case: Case) -> Iterator[Case]:
     """There is room in the budget for what either call uses, and not for both."""
     for other in VERBS:
         if room_for_one(case.verb, other, False):
             yield case._replace(other=other, same=False, budget=True)
 
 
-def person(case):
+def person(case: Case) -> Iterator[Case]:
     for act, subject in acts_on(case.verb, ONE):
         yield case._replace(act=act, subject=subject)
 
 
-def death(case):
+def death(case: Case) -> Iterator[Case]:
     for how in ("before", "after", "late"):
         if how != "late" or LASTS.match(asked(case.verb)[case.at]):
             yield case._replace(death=how)
 
 
-def death_and_person(case):
+def death_and_person(case: Case) -> Iterator[Case]:
     for one in death(case):
         yield from person(one)
 
 
-def death_and_another(case):
+def death_and_another(case: Case) -> Iterator[Case]:
     """When qmcpd is back an agent makes another call, for which there is room only if the first came to nothing."""
     for one in death(case):
         for other in ("start", "create and start", "clone", "disposable"):
@@ -360,7 +369,7 @@ def death_and_another(case):
                 yield one._replace(other=other, same=False, budget=True)
 
 
-PARTS = {
+PARTS: dict[str, Callable[[Case], Iterator[Case]]] = {
     "two calls": another,
     "two calls, in turns": another_in_turns,
     "two calls, room for one": another_with_room_for_one,
@@ -371,12 +380,12 @@ PARTS = {
 }
 
 
-def every(part):
+def every(part: str) -> Iterator[Case]:
     for case in calls():
         yield from PARTS[part](case)
 
 
-def some(part, count, seed):
+def some(part: str, count: int, seed: int) -> Iterator[Case]:
     """So many of them, each call and each step as likely as any other."""
     draw, everywhere = random.Random(f"{seed} {part}"), calls()
     while count:

@@ -3,7 +3,12 @@ passes only when the test says so. qmcpd runs in it as it is, down to the bytes 
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Generator
+from contextvars import Context
 from types import SimpleNamespace
+from typing import Any, Self
+
+from .model import Exchange, Host
 
 
 class Gone(BaseException):
@@ -13,29 +18,32 @@ class Gone(BaseException):
 class Clock:
     """Seconds, of every kind there is."""
 
-    def __init__(self, now=1_000_000.0):
-        self.seconds, self.host, self.asked = now, None, []
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.seconds, self.host = now, Host()
+        self.asked: list[bytes] = []
 
-    def __call__(self):
+    def __call__(self) -> float:
         return self.seconds
 
 
 class Socket:
     """What qmcpd takes for its socket to qubesd."""
 
-    def __init__(self, *_):
-        self.request, self.reply, self.stream = b"", None, None
+    def __init__(self, *_: object) -> None:
+        self.request = b""
+        self.reply: bytes | None = None
+        self.stream: Stream | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         pass
 
-    def setblocking(self, _):
+    def setblocking(self, _: bool) -> None:
         pass
 
-    def shutdown(self, _):
+    def shutdown(self, _: object) -> None:
         pass
 
 
@@ -46,18 +54,20 @@ class Pending:
     """One call to qubesd that has been made. It may take several steps: others have their turn in between. `request` names the qube
     that it is about, however it was addressed."""
 
-    def __init__(self, loop, actor, request):
+    def __init__(self, loop: "Loop", actor: str, request: bytes) -> None:
         self.actor, self.request, self._sent = actor, loop.host.named(request), request
-        self._loop, self._exchange, self._reply = loop, None, loop.create_future()
+        self._loop = loop
+        self._exchange: Exchange | None = None
+        self._reply: asyncio.Future[bytes] = loop.create_future()
 
-    def __str__(self):
+    def __str__(self) -> str:
         return said(self.request)
 
     @property
-    def is_begun(self):
+    def is_begun(self) -> bool:
         return self._exchange is not None
 
-    def step(self):
+    def step(self) -> bool:
         """True when it is over, and its caller has the reply."""
         host = self._loop.host
         host.actor = self.actor
@@ -70,15 +80,15 @@ class Pending:
             return True
         return False
 
-    def finish(self):
+    def finish(self) -> None:
         while not self.step():
             pass
 
-    def __await__(self):
+    def __await__(self) -> Generator[Any, None, bytes]:
         return self._reply.__await__()
 
 
-def said(request):
+def said(request: bytes) -> str:
     """`admin.vm.tag.Set+ai-full on ai-new`, for people."""
     head = request.partition(b"\0")[0].decode().split(" ")
     return f"{head[0].rstrip('+')} on {head[3]}"
@@ -87,45 +97,53 @@ def said(request):
 class Loop(asyncio.BaseEventLoop):
     """With `at_once`, qubesd answers immediately; that is the operator's own loop."""
 
-    def __init__(self, host, clock, at_once=False):
+    # What the stubs leave out of BaseEventLoop.
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+    _run_once: Callable[[], None]
+
+    def __init__(self, host: Host, clock: Clock, at_once: bool = False) -> None:
         self._selector = SimpleNamespace(select=self._select, close=lambda: None)
         super().__init__()
-        self.host, self.clock, self.pending, self.is_gone = host, clock, [], False
+        self.host, self.clock, self.is_gone = host, clock, False
+        self.pending: list[Pending] = []
         self._at_once = at_once
 
-    def time(self):
+    def time(self) -> float:
         return self.clock.seconds
 
-    def _process_events(self, _):
+    def _process_events(self, _: object) -> None:
         pass
 
-    def _write_to_self(self):
+    def _write_to_self(self) -> None:
         pass
 
-    def _select(self, timeout):
+    def _select(self, timeout: float | None) -> list[object]:
         """Nothing comes from outside: when nothing is ready, time passes until something is due."""
         if timeout is None:
             raise RuntimeError("everybody waits for somebody else")
         self.clock.seconds += timeout
         return []
 
-    # ---- what qmcpd asks of a loop
+    # ---- what qmcpd asks of a loop; every socket it hands over is a Socket
 
-    def create_task(self, coro, *, name=None, context=None):
+    def create_task(
+        self, coro: Any, *, name: Any = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
         """What a call does at the same time as something else is still that call's; what follows the events is nobody's."""
         parent = asyncio.current_task(self) if asyncio._get_running_loop() is self else None
         if name is None and parent is not None and coro.__qualname__ != "Roster.follow":
             name = parent.get_name()
         return super().create_task(coro, name=name, context=context)
 
-    async def sock_connect(self, sock, _address):
+    async def sock_connect(self, sock: Any, address: object) -> None:
         if self.is_gone:
             raise Gone
 
-    async def sock_sendall(self, sock, data):
+    async def sock_sendall(self, sock: Any, data: Any) -> None:
         sock.request += data
 
-    async def sock_recv(self, sock, size):
+    async def sock_recv(self, sock: Any, nbytes: int) -> bytes:
         if sock.request.startswith(b"admin.Events"):
             return await self._event(sock)
         if sock.reply is None and self._at_once:
@@ -133,12 +151,14 @@ class Loop(asyncio.BaseEventLoop):
             self.clock.asked.append(sock.request)
             sock.reply = self.host.ask(sock.request)
         elif sock.reply is None:
-            self.pending.append(Pending(self, asyncio.current_task(self).get_name(), sock.request))
+            task = asyncio.current_task(self)
+            assert task
+            self.pending.append(Pending(self, task.get_name(), sock.request))
             sock.reply = await self.pending[-1]
-        chunk, sock.reply = sock.reply[:size], sock.reply[size:]
+        chunk, sock.reply = sock.reply[:nbytes], sock.reply[nbytes:]
         return chunk
 
-    async def _event(self, sock):
+    async def _event(self, sock: Socket) -> bytes:
         if sock.stream is None:
             sock.stream = Stream(self)
             return b"1\0\0connection-established\0\0"
@@ -146,7 +166,7 @@ class Loop(asyncio.BaseEventLoop):
 
     # ---- what the test asks of it
 
-    def drain(self):
+    def drain(self) -> None:
         """Until everybody waits for qubesd, for time to pass, or for somebody who does."""
         before = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
@@ -156,7 +176,7 @@ class Loop(asyncio.BaseEventLoop):
         finally:
             asyncio._set_running_loop(before)
 
-    def wait(self):
+    def wait(self) -> bool:
         """Time passes until something is due. False when nothing ever will be."""
         due = [timer.when() for timer in self._scheduled if not timer.cancelled()]
         if not due:
@@ -169,16 +189,18 @@ class Loop(asyncio.BaseEventLoop):
 class Stream:
     """Events on their way to one subscriber."""
 
-    def __init__(self, loop):
-        self._loop, self._came, self._waiting = loop, deque(), None
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._came: deque[bytes] = deque()
+        self._waiting: asyncio.Future[None] | None = None
         loop.host.subscribers.append(self._hear)
 
-    def _hear(self, event):
+    def _hear(self, event: bytes) -> None:
         self._came.append(event)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 
-    async def next(self):
+    async def next(self) -> bytes:
         while not self._came:
             self._waiting = self._loop.create_future()
             await self._waiting

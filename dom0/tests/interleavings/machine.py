@@ -9,7 +9,9 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from qmcpd import qubesd, roster
@@ -19,7 +21,8 @@ from qmcpd.kernel import Kernel
 from settings import config, contracts
 from settings.current import Settings
 
-from .loop import SOCKETS, Clock, Gone, Loop
+from .loop import SOCKETS, Clock, Gone, Loop, Pending
+from .model import Host
 
 DOM0 = Path(__file__).parents[2]
 if str(DOM0 / "operator") not in sys.path:
@@ -28,7 +31,9 @@ if str(DOM0 / "operator") not in sys.path:
 import verbs  # noqa: E402
 
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-REMEMBERED, CONFIGS = {}, {}
+REMEMBERED: dict[tuple[object, ...], list[bytes]] = {}
+CONFIGS: dict[str, config.Config] = {}
+Trace = list[tuple[str, bytes | str]]
 PATIENCE = 200  # seconds after which what is still in the journal stays there
 PRINCIPAL, WORLD = "mcp-control", "ai"
 
@@ -40,7 +45,7 @@ SHIPPED = contracts.load(DOM0 / "contracts")  # read once: no test here changes 
 load = config.load
 
 
-def read_config(path):
+def read_config(path: Path) -> config.Config:
     """The worlds of a file with these words in it: read once."""
     text = Path(path).read_text()
     if text not in CONFIGS:
@@ -53,7 +58,7 @@ class Stuck(Exception):
 
 
 @contextlib.contextmanager
-def one_process():
+def one_process() -> Iterator[None]:
     """Sockets, time and the disk's own pace are the test's; files and all of qmcpd are real."""
 
     class Policy(asyncio.DefaultEventLoopPolicy):
@@ -78,32 +83,35 @@ class Machine:
     """`host` is qubesd's; `root` has dom0's files. `replies`: what each call was told, by its name; `trace`: who asked qubesd what,
     and what the operator did in between."""
 
-    def __init__(self, host, worlds):
+    def __init__(self, host: Host, worlds: str) -> None:
         self.host = host
         self.root = Path(tempfile.mkdtemp(prefix="qmcp-", dir=MEMORY))
         for path in ("etc/qmcp", "etc/qubes/policy.d", "run", "var/lib/qmcp", "var/log/qmcp"):
             (self.root / path).mkdir(parents=True)
         (self.root / "etc/qmcp/contracts").symlink_to(DOM0 / "contracts")
         (self.root / "etc/qmcp/qmcp.toml").write_text(worlds)
-        self.replies, self.trace, self.orphans, self.said = {}, [], [], io.StringIO()
-        self.look = lambda: None  # called whenever qubesd has done anything
+        self.replies: dict[str, str] = {}
+        self.trace: Trace = []
+        self.orphans: list[Pending] = []
+        self.said = io.StringIO()
+        self.look: Callable[[], None] = lambda: None  # called whenever qubesd has done anything
         self.boot()
 
-    def close(self):
+    def close(self) -> None:
         if not self.loop.is_gone:
             self.kill()
         shutil.rmtree(self.root)
 
     # ---- qmcpd
 
-    def boot(self):
+    def boot(self) -> None:
         """As `python3 -m qmcpd` does: what is unfinished first."""
         self.loop = Loop(self.host, CLOCK)
         self._tasks = {"boot": self.loop.create_task(self._booted(), name="boot")}
         self._drain()
         self.finish("boot")
 
-    async def _booted(self):
+    async def _booted(self) -> None:
         host = qubesd.Qubesd("run/qubesd.sock")
         self.journal = Journal(self.root / "var/lib/qmcp/journal")
         rosters = roster.Rosters(host.limited(roster.METHODS), self.journal)
@@ -115,7 +123,7 @@ class Machine:
             self.kernel.retry_unfinished(), name="house"
         )
 
-    def call(self, name, service, target="dom0", /, **payload):
+    def call(self, name: str, service: str, target: str = "dom0", /, **payload: object) -> None:
         """Begin a call; it goes up to its first question to qubesd."""
         where = "keyword adminvm" if target == "dom0" else f"name {target}"
         header = f"{service}+ {PRINCIPAL} {where}".encode()
@@ -123,19 +131,19 @@ class Machine:
         self._tasks[name] = self.loop.create_task(answer, name=name)
         self._drain()
 
-    async def _answer(self, name, header, payload):
+    async def _answer(self, name: str, header: bytes, payload: bytes) -> None:
         async for line in self.kernel.answer(header, payload):
             reply = json.loads(line)
             self.replies[name] = "ok" if reply["ok"] else reply["error"]["code"]
 
-    def pending(self, name):
+    def pending(self, name: str | None) -> Pending | None:
         """The call to qubesd it waits for, or None."""
         return next((one for one in self.loop.pending if one.actor == name), None)
 
-    def is_over(self, name):
+    def is_over(self, name: str) -> bool:
         return self._tasks[name].done()
 
-    def step(self, name):
+    def step(self, name: str) -> bool:
         """Let qubesd take its next step with what this one asked. False when it has not asked anything."""
         pending = self.pending(name)
         if pending is None:
@@ -148,26 +156,26 @@ class Machine:
         self._drain()
         return True
 
-    def step_any(self):
+    def step_any(self) -> bool:
         return bool(self.loop.pending) and self.step(self.loop.pending[0].actor)
 
-    def finish(self, name):
+    def finish(self, name: str) -> None:
         """Until it is over. Those it waits for go on with what they do, and time passes when everybody waits."""
         while not self.is_over(name):
             if not (self.step(name) or self.step_any() or self.wait()):
                 raise Stuck(name)
         self._tasks[name].result()
 
-    def calls(self):
+    def calls(self) -> list[str]:
         """The calls that were made of the qmcpd that runs."""
         return [name for name in self._tasks if name != "boot"]
 
-    def wait(self):
+    def wait(self) -> bool:
         passed = self.loop.wait()
         self._drain()
         return passed
 
-    def _drain(self):
+    def _drain(self) -> None:
         """What only listens, and what keeps house, is never kept waiting."""
         if self.loop.is_gone:
             return
@@ -181,14 +189,14 @@ class Machine:
                     self.look()
                 self.loop.drain()
 
-    def kill(self, name=None, done="before"):
+    def kill(self, name: str | None = None, done: str = "before") -> None:
         """kill -9. What `name` had just asked of qubesd was not heard (before), is done and nobody is told (after), or is under
         way and is done whenever `complete` is called (late)."""
         pending = self.pending(name)
         if pending is not None and done == "late":
             self.orphans.append(pending)
         elif pending is not None and done == "after":
-            self.trace.append((name, pending.request))
+            self.trace.append((pending.actor, pending.request))
             pending.finish()
             self.look()
         self.host.subscribers.clear()
@@ -197,6 +205,7 @@ class Machine:
         for part in (self.journal, self.log):
             _silence(part)
         with contextlib.redirect_stderr(self.said):
+            task: Any  # the stubs leave out what keeps it silent
             for task in asyncio.all_tasks(self.loop):
                 task._log_destroy_pending = False
                 with contextlib.suppress(BaseException):
@@ -204,7 +213,7 @@ class Machine:
         with contextlib.suppress(OSError):
             os.close(self.log._fd)
 
-    def complete(self):
+    def complete(self) -> None:
         """What qubesd had been asked by a qmcpd that is gone."""
         for one in self.orphans:
             self.trace.append(("late", one.request))
@@ -213,10 +222,10 @@ class Machine:
         self.orphans.clear()
         self._drain()
 
-    def restart(self):
+    def restart(self) -> None:
         self.boot()
 
-    def rest(self):
+    def rest(self) -> None:
         """Until nothing is left to settle, or nobody will."""
         end = CLOCK.seconds + PATIENCE
         while self.unfinished() and CLOCK.seconds < end:
@@ -224,7 +233,7 @@ class Machine:
 
     # ---- the operator
 
-    def admin(self, *words):
+    def admin(self, *words: str) -> None:
         """qmcp-admin. A word it does not understand, or a refusal, is an error of the test's. What it asks of qubesd for the same
         words about the same qube is asked again without it: starting it takes longer than all the rest."""
         self.trace.append(("operator", f"qmcp-admin {' '.join(words)}"))
@@ -244,7 +253,7 @@ class Machine:
             REMEMBERED[key] = CLOCK.asked
         self._drain()
 
-    def by_hand(self, method, dest, argument="", payload=""):
+    def by_hand(self, method: str, dest: str, argument: str = "", payload: str = "") -> bytes:
         request = f"{method}+{argument} dom0 name {dest}\0{payload}".encode()
         self.trace.append(("operator", request))
         self.host.actor = "operator"
@@ -252,7 +261,7 @@ class Machine:
         self._drain()
         return reply
 
-    def edit(self, change):
+    def edit(self, change: Callable[[str], str]) -> None:
         """Of qmcp.toml. qmcpd looks at it once a second."""
         path = self.root / "etc/qmcp/qmcp.toml"
         text = change(path.read_text())
@@ -263,7 +272,7 @@ class Machine:
 
     # ---- what is there to see
 
-    def is_busy_with(self, name):
+    def is_busy_with(self, name: str) -> bool:
         """Whether a call of an agent's has asked qubesd about this qube, or has named it to be made."""
         return any(
             who not in ("operator", "before")
@@ -272,18 +281,18 @@ class Machine:
             if isinstance(request, bytes) and who in self._tasks
         )
 
-    def unfinished(self):
+    def unfinished(self) -> list[Path]:
         return sorted((self.root / "var/lib/qmcp/journal").glob("*"))
 
-    def audit(self):
+    def audit(self) -> list[config.Json]:
         path = self.root / "var/log/qmcp/audit.log"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def _silence(part):
+def _silence(part: object) -> None:
     """A file that a dead process had open."""
 
-    def gone(*_, **__):
+    def gone(*_: object, **__: object) -> None:
         raise Gone
 
     for name in dir(type(part)):

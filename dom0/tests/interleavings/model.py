@@ -5,6 +5,7 @@ returns the reply. test_model.py holds it to what the real qubesd 4.4 was record
 """
 
 import re
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 GLOBALS = {
@@ -22,10 +23,22 @@ GIB = 1024**3
 PRIVATE_SIZE, ROOT_SIZE = 2 * GIB, 10 * GIB
 
 
+# What changed of a qube; a device is its class, its backend and its port.
+Key = str | tuple[str, ...]
+Port = tuple[str, str]  # a device's class, and its port
+Offer = tuple[str, str, str]  # name, ident, read-only
+Steps = Generator[None, None, str | None]  # towards a reply
+Exchange = Generator[None, None, bytes]
+Default = Callable[["Host", "Qube"], str]
+Property = tuple[str, Default | None, tuple[str, ...], bool]
+Takes = tuple[bool | str, bool | str, bool | str]  # see `_enforce`
+Method = tuple[Takes, Callable[..., Steps | str | None]]
+
+
 class ApiError(Exception):
     """A refusal; without a kind it is the connection that is closed without a byte."""
 
-    def __init__(self, kind="", message=""):
+    def __init__(self, kind: str = "", message: str = "") -> None:
         super().__init__(kind, message)
         self.kind, self.message = kind, message
 
@@ -35,16 +48,17 @@ class Qube:
     name: str
     klass: str
     uuid: str
-    tags: set = field(default_factory=set)
-    features: dict = field(default_factory=dict)
-    set: dict = field(default_factory=dict)  # properties that are not at their default
-    firewall: tuple = ("action=accept",)
+    tags: set[str] = field(default_factory=set)
+    features: dict[str, str] = field(default_factory=dict)
+    set: dict[str, str] = field(default_factory=dict)  # properties that are not at their default
+    firewall: tuple[str, ...] = ("action=accept",)
     power: str = "Halted"
-    volumes: dict = field(default_factory=dict)  # name → bytes
-    offered: dict = field(default_factory=dict)  # (class, port) → (name, ident, read-only)
-    attached: dict = field(default_factory=dict)  # (class, backend, port) → options
+    volumes: dict[str, int] = field(default_factory=dict)  # name → bytes
+    offered: dict[Port, Offer] = field(default_factory=dict)
+    # (class, backend, port) → options
+    attached: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
-    def copy(self):
+    def copy(self) -> "Qube":
         return replace(
             self,
             **{
@@ -63,34 +77,34 @@ class Write:
     uuid: str
     name: str
     kind: str
-    key: str
+    key: Key
     old: object
     new: object
 
 
-def _flag(host, qube):
+def _flag(host: "Host", qube: Qube) -> str:
     return "False"
 
 
-def _of_template(name, otherwise):
-    def default(host, qube):
+def _of_template(name: str, otherwise: Default) -> Default:
+    def default(host: "Host", qube: Qube) -> str:
         template = host.qubes.get(qube.set.get("template", ""))
         return host.value(template, name) if template else otherwise(host, qube)
 
     return default
 
 
-def _maxmem(host, qube):
+def _maxmem(host: "Host", qube: Qube) -> str:
     linux = qube.features.get("os") == "Linux"
     return str(min(int(host.value(qube, "memory")) * 10 if linux else 4000, 8192))
 
 
-def _server(host, qube):
+def _server(host: "Host", qube: Qube) -> str:
     return "" if qube.klass == "AdminVM" else "dom0"
 
 
 # name → (type, its default, the classes that have it, may it be set). None for a default: it has none.
-PROPERTIES = {
+PROPERTIES: dict[str, Property] = {
     "auto_cleanup": ("bool", _flag, ("DispVM",), True),
     "autostart": ("bool", _flag, LOCAL, True),
     "default_user": ("str", _of_template("default_user", lambda *_: "user"), LOCAL, True),
@@ -106,7 +120,7 @@ PROPERTIES = {
     "label": ("label", None, CLASSES, True),
     "maxmem": ("int", _of_template("maxmem", _maxmem), LOCAL, True),
     "memory": ("int", _of_template("memory", lambda *_: "400"), LOCAL, True),
-    "name": ("str", lambda _, qube: "dom0" if qube.klass == "AdminVM" else None, CLASSES, False),
+    "name": ("str", lambda _, qube: qube.name, CLASSES, False),
     "provides_network": ("bool", _flag, LOCAL, True),
     "qrexec_timeout": ("int", _of_template("qrexec_timeout", lambda *_: "60"), LOCAL, True),
     "shutdown_timeout": ("int", lambda *_: "60", LOCAL, True),
@@ -142,16 +156,20 @@ TRUE, FALSE = {"1", "yes", "true", "on"}, {"0", "no", "false", "off"}
 class Host:
     """`writes` is everything that changed, in order; `actor` says who is asking now, and is a note of the test's."""
 
-    def __init__(self, **globals_):
-        self.globals, self.qubes = {**GLOBALS, **globals_}, {}
-        self.writes, self.actor, self.subscribers = [], "", []
-        self.tokens, self._serial = {}, 0
-        self.names = {}  # uuid → name, of every qube there ever was
+    def __init__(self, **globals_: str) -> None:
+        self.globals = {**GLOBALS, **globals_}
+        self.qubes: dict[str, Qube] = {}
+        self.writes: list[Write] = []
+        self.actor = ""
+        self.subscribers: list[Callable[[bytes], None]] = []
+        self.tokens: dict[str, tuple[Qube, str]] = {}
+        self._serial = 0
+        self.names: dict[str, str] = {}  # uuid → name, of every qube there ever was
         self.qubes["dom0"] = Qube("dom0", "AdminVM", "00000000-0000-0000-0000-000000000000")
         self.qubes["dom0"].set["label"] = "black"
         self.qubes["dom0"].power = "Running"
 
-    def copy(self):
+    def copy(self) -> "Host":
         other = Host.__new__(Host)
         other.__dict__.update(self.__dict__)
         other.globals, other.tokens = dict(self.globals), dict(self.tokens)
@@ -160,12 +178,21 @@ class Host:
         other.writes, other.subscribers = [], []
         return other
 
-    def add(self, name, klass="AppVM", tags=(), features=(), state="Halted", offered=(), **values):
+    def add(
+        self,
+        name: str,
+        klass: str = "AppVM",
+        tags: Iterable[str] = (),
+        features: Mapping[str, str] | None = None,
+        state: str = "Halted",
+        offered: Mapping[Port, Offer] | None = None,
+        **values: str,
+    ) -> Qube:
         """A qube that is there from the beginning."""
         qube = self._conceive(name, klass, values.pop("template", None), values.pop("label", "red"))
         qube.tags |= set(tags)
-        qube.features.update(features)
-        qube.offered.update(offered)
+        qube.features.update(features or {})
+        qube.offered.update(offered or {})
         qube.set.update(values)
         qube.power = state
         self.qubes[name] = qube
@@ -173,7 +200,7 @@ class Host:
 
     # ---- what everything below goes through
 
-    def exchange(self, untrusted_request):
+    def exchange(self, untrusted_request: bytes) -> Exchange:
         """The reply to a whole request, after as many yields as the real daemon has moments in between."""
         try:
             reply = yield from self._answer(untrusted_request)
@@ -183,7 +210,7 @@ class Host:
                 return b""
             return f"2\0{error.kind}\0\0{error.message}\0".encode()
 
-    def ask(self, request):
+    def ask(self, request: bytes) -> bytes:
         """The same, at once."""
         exchange = self.exchange(request)
         while True:
@@ -192,7 +219,7 @@ class Host:
             except StopIteration as done:
                 return done.value
 
-    def _answer(self, untrusted_request):
+    def _answer(self, untrusted_request: bytes) -> Steps:
         header, nul, payload = untrusted_request.partition(b"\0")
         words = header.decode("latin-1").split(" ", 3)
         if len(untrusted_request) > 65536 or not nul or len(words) != 4:
@@ -210,27 +237,28 @@ class Host:
             takes, run = DEVICE_METHODS[devices[2]]
             extra = [devices[1]]
         elif create and create[1] in CLASSES:
-            takes, run, extra = ("?", "?", True), Host._create, [create[1]]
+            (takes, run), extra = CREATE, [create[1]]
         elif method in METHODS:
             (takes, run), extra = METHODS[method], []
         else:
             raise ApiError("ProtocolError", f"no such method: {method!r}")
         _enforce(takes, argument, payload, dest)
         reply = run(self, *extra, source, dest, argument, payload.decode("latin-1"))
-        return (yield from reply) if hasattr(reply, "__next__") else reply
+        return (yield from reply) if isinstance(reply, Generator) else reply
 
-    def named(self, request):
+    def named(self, request: bytes) -> bytes:
         """The same request about a qube by its name."""
         address = re.search(rb" uuid:([0-9a-f-]{36})\0", request)
-        name = address and self.names.get(address[1].decode())
-        return request.replace(address[0], f" {name}\0".encode()) if name else request
+        if not address or not (name := self.names.get(address[1].decode())):
+            return request
+        return request.replace(address[0], f" {name}\0".encode())
 
-    def find(self, name):
+    def find(self, name: str) -> Qube | None:
         if name.startswith("uuid:"):
             return next((one for one in self.qubes.values() if one.uuid == name[5:]), None)
         return self.qubes.get(name)
 
-    def _find(self, name):
+    def _find(self, name: str) -> Qube:
         found = self.find(name)
         if found is None:
             if not name.startswith("uuid:"):
@@ -238,11 +266,11 @@ class Host:
             raise ApiError("QubesVMNotFoundError", f"No such domain: {name!r}")
         return found
 
-    def note(self, qube, kind, key, old, new):
+    def note(self, qube: Qube, kind: str, key: Key, old: object, new: object) -> None:
         if old != new:
             self.writes.append(Write(self.actor, qube.uuid, qube.name, kind, key, old, new))
 
-    def fire(self, subject, event, **values):
+    def fire(self, subject: str, event: str, **values: str) -> None:
         """Only those events that qmcpd acts upon."""
         words = "".join(f"{key}\0{value}\0" for key, value in values.items())
         for subscriber in self.subscribers:
@@ -250,33 +278,33 @@ class Host:
 
     # ---- properties
 
-    def value(self, qube, name):
+    def value(self, qube: Qube, name: str) -> str:
         if name in qube.set:
             return qube.set[name]
         _, default, classes, _ = PROPERTIES[name]
         return default(self, qube) if default and qube.klass in classes else ""
 
-    def _property(self, qube, name):
+    def _property(self, qube: Qube, name: str) -> Property:
         if name not in PROPERTIES or qube.klass not in PROPERTIES[name][2]:
             raise ApiError("QubesNoSuchPropertyError", f"Invalid property {name!r} of {qube.name}")
         return PROPERTIES[name]
 
-    def _serialize(self, qube, name):
+    def _serialize(self, qube: Qube, name: str) -> str:
         kind, default, _, _ = self._property(qube, name)
         is_default = default is not None and name not in qube.set
         return f"default={is_default} type={kind} {self.value(qube, name)}"
 
-    def _get(self, source, dest, argument, payload):
+    def _get(self, source: Qube, dest: Qube, argument: str, payload: str) -> str:
         return self._serialize(dest, argument)
 
-    def _get_all(self, source, dest, argument, payload):
+    def _get_all(self, source: Qube, dest: Qube, argument: str, payload: str) -> str:
         return "".join(
             f"{name} {_escaped(self._serialize(dest, name))}\n"
             for name, (_, _, classes, _) in PROPERTIES.items()
             if dest.klass in classes
         )
 
-    def _set(self, source, dest, argument, payload):
+    def _set(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         kind, _, _, settable = self._property(dest, argument)
         value = self._parse(kind, argument, payload)
         if kind == "vm":
@@ -295,7 +323,7 @@ class Host:
         dest.set[argument] = value
         self.fire(dest.name, f"property-set:{argument}", name=argument)
 
-    def _parse(self, kind, name, text):
+    def _parse(self, kind: str, name: str, text: str) -> str:
         if kind == "bool":
             if text.lower() not in TRUE | FALSE:
                 raise ApiError("QubesValueError", f"Invalid literal for boolean property: {text!r}")
@@ -310,7 +338,7 @@ class Host:
             raise ApiError("QubesLabelNotFoundError", f"Label does not exist: {text}")
         return text
 
-    def _check_qube(self, dest, name, value):
+    def _check_qube(self, dest: Qube, name: str, value: str) -> None:
         if not value and name == "template":
             raise ApiError("QubesPropertyValueError", "Invalid value None for property 'template'")
         if value and value not in self.qubes:
@@ -318,7 +346,7 @@ class Host:
                 "QubesPropertyValueError", f"Can't set {name} to non-existing qube {value}"
             )
 
-    def _check(self, dest, name, value):
+    def _check(self, dest: Qube, name: str, value: str) -> str:
         if name in ("memory", "vcpus", "qrexec_timeout", "shutdown_timeout") and int(value) <= 0:
             raise ApiError("QubesPropertyValueError", f"{name} must be positive")
         if name == "kernel" and value not in ("", self.globals["default_kernel"]):
@@ -352,24 +380,24 @@ class Host:
             raise ApiError("QubesVMNotHaltedError", "Cannot change template while qube is running")
         return value
 
-    def _connected(self, netvm):
+    def _connected(self, netvm: Qube) -> list[Qube]:
         return [one for one in self.qubes.values() if self.value(one, "netvm") == netvm.name]
 
-    def _reset(self, source, dest, argument, payload):
+    def _reset(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         self._property(dest, argument)
         self.note(dest, "property", argument, dest.set.get(argument), None)
         dest.set.pop(argument, None)
 
     # ---- tags, features, firewall
 
-    def _tag_set(self, source, dest, argument, payload):
+    def _tag_set(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         self._check_tag(source, argument)
         if argument not in dest.tags:
             self.note(dest, "tag", argument, None, True)
             dest.tags.add(argument)
             self.fire(dest.name, f"domain-tag-add:{argument}", tag=argument)
 
-    def _tag_remove(self, source, dest, argument, payload):
+    def _tag_remove(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         self._check_tag(source, argument)
         if argument not in dest.tags:
             raise ApiError(
@@ -379,7 +407,7 @@ class Host:
         dest.tags.discard(argument)
         self.fire(dest.name, f"domain-tag-delete:{argument}", tag=argument)
 
-    def _check_tag(self, source, tag):
+    def _check_tag(self, source: Qube, tag: str) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", tag):
             raise ApiError("QubesInvalidTagError", "disallowed characters")
         if tag.startswith("created-by-") and source.klass != "AdminVM":
@@ -388,20 +416,20 @@ class Host:
                 "changing this tag is prohibited by qubes.ext.admin.AdminExtension",
             )
 
-    def _feature_get(self, source, dest, argument, payload):
+    def _feature_get(self, source: Qube, dest: Qube, argument: str, payload: str) -> str:
         if argument not in dest.features:
             raise ApiError(
                 "QubesFeatureNotFoundError", f"Feature not set for domain {dest.name}: {argument}"
             )
         return dest.features[argument]
 
-    def _feature_of_template(self, source, dest, argument, payload):
-        template = self.qubes.get(dest.set.get("template", ""))
-        if argument in dest.features or template is None:
-            return self._feature_get(source, dest, argument, payload)
-        return self._feature_of_template(source, template, argument, payload)
+    def _feature_of_template(self, source: Qube, dest: Qube, argument: str, payload: str) -> str:
+        holder: Qube | None = dest
+        while holder and argument not in holder.features:
+            holder = self.qubes.get(holder.set.get("template", ""))
+        return self._feature_get(source, holder or dest, argument, payload)
 
-    def _feature_set(self, source, dest, argument, payload):
+    def _feature_set(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         if not re.fullmatch(r"[a-zA-Z0-9_.-]+", argument):
             raise ApiError("ProtocolError", "feature name contains illegal characters")
         if any(ord(character) > 127 for character in payload):
@@ -416,25 +444,25 @@ class Host:
         self.note(dest, "feature", argument, dest.features.get(argument), payload)
         dest.features[argument] = payload
 
-    def _feature_remove(self, source, dest, argument, payload):
+    def _feature_remove(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         self._feature_get(source, dest, argument, payload)
         self.note(dest, "feature", argument, dest.features.pop(argument), None)
 
-    def _firewall_set(self, source, dest, argument, payload):
+    def _firewall_set(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         rules = tuple(_canonical(line) for line in payload.splitlines())
         self.note(dest, "firewall", "", dest.firewall, rules)
         dest.firewall = rules
 
     # ---- volumes
 
-    def _volume(self, qube, name):
+    def _volume(self, qube: Qube, name: str) -> int:
         if qube.klass not in LOCAL:
             raise ApiError
         if name not in qube.volumes:
             raise ApiError("PermissionDenied", f"Argument not in '{qube.name} volumes'")
         return qube.volumes[name]
 
-    def _volume_info(self, source, dest, argument, payload):
+    def _volume_info(self, source: Qube, dest: Qube, argument: str, payload: str) -> str:
         size, of_disposable = self._volume(dest, argument), dest.klass == "DispVM"
         based = {"root": dest.klass in BASED, "private": of_disposable}.get(argument)
         return (
@@ -442,7 +470,7 @@ class Host:
             f"snap_on_start={based is True}\n"
         )
 
-    def _resize(self, source, dest, argument, payload):
+    def _resize(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         old = self._volume(dest, argument)
         if not re.fullmatch(r"\d+", payload.strip()):
             raise ApiError("ProtocolError", "Volume size contains non ASCII digits")
@@ -451,14 +479,14 @@ class Host:
         self.note(dest, "volume", argument, old, int(payload))
         dest.volumes[argument] = int(payload)
 
-    def _clone_from(self, source, dest, argument, payload):
+    def _clone_from(self, source: Qube, dest: Qube, argument: str, payload: str) -> str:
         self._volume(dest, argument)
         self._serial += 1
         token = f"{self._serial:032}"
         self.tokens[token] = (dest, argument)
         return token
 
-    def _clone_to(self, source, dest, argument, payload):
+    def _clone_to(self, source: Qube, dest: Qube, argument: str, payload: str) -> Steps:
         old = self._volume(dest, argument)
         if payload.strip() not in self.tokens:
             raise ApiError(
@@ -473,7 +501,7 @@ class Host:
 
     # ---- into being, and out of it
 
-    def _conceive(self, name, klass, template, label):
+    def _conceive(self, name: str, klass: str, template: str | None, label: str | None) -> Qube:
         self._serial += 1
         qube = Qube(name, klass, f"{self._serial:08x}-0000-4000-8000-000000000000")
         self.names[qube.uuid] = name
@@ -490,7 +518,7 @@ class Host:
             }
         return qube
 
-    def _enroll(self, qube, source, *more):
+    def _enroll(self, qube: Qube, source: Qube, *more: str) -> None:
         """In the list and with its tags in one go: nobody sees it without them."""
         self.qubes[qube.name] = qube
         self.note(qube, "qube", "", None, qube.klass)
@@ -502,10 +530,10 @@ class Host:
                 self.note(qube, "tag", tag, None, True)
                 self.fire(qube.name, f"domain-tag-add:{tag}", tag=tag)
 
-    def _create(self, klass, source, dest, argument, payload):
+    def _create(self, klass: str, source: Qube, dest: Qube, argument: str, payload: str) -> Steps:
         if argument and klass not in BASED:
             raise ApiError("ProtocolError", f"{klass} cannot be based on template")
-        options = {}
+        options: dict[str, str | None] = {}
         for word in payload.split(" "):
             key, equals, value = word.partition("=")
             if not equals:
@@ -519,10 +547,10 @@ class Host:
             if key == "name":
                 _validate_name(value)
             options[key] = value if key == "name" or value in LABELS else None
-        for key in ("name", "label"):
-            if options.get(key) is None:
-                raise ApiError("ProtocolError", f"Creation requested without key: {key}")
-        name = options["name"]
+        name, label = options.get("name"), options.get("label")
+        if name is None or label is None:
+            key = "name" if name is None else "label"
+            raise ApiError("ProtocolError", f"Creation requested without key: {key}")
         if name in self.qubes:
             raise ApiError("QubesVMAlreadyExistsError", f"Qube already exists: {name}")
         if klass == "AdminVM":
@@ -530,15 +558,15 @@ class Host:
                 "QubesPropertyValueError", "property 'qid' on AdminVM instance cannot be set"
             )
         template = self._birth_template(klass, argument)
-        qube = self._conceive(name, klass, template, options["label"])
-        if klass == "DispVM":
+        qube = self._conceive(name, klass, template, label)
+        if klass == "DispVM" and template:
             self._inherit(qube, self.qubes[template])
         yield  # before anybody sees it: the caller may be gone by then
         if name in self.qubes:
             raise ApiError("QubesVMAlreadyExistsError", f"Qube already exists: {name}")
         self._enroll(qube, source)
 
-    def _birth_template(self, klass, argument):
+    def _birth_template(self, klass: str, argument: str) -> str | None:
         if klass not in BASED:
             return None
         kind = "default_dispvm" if klass == "DispVM" else "default_template"
@@ -557,7 +585,7 @@ class Host:
             )
         return template.name
 
-    def _inherit(self, qube, template):
+    def _inherit(self, qube: Qube, template: Qube) -> None:
         qube.tags |= template.tags
         qube.features.update(
             (key, value)
@@ -571,27 +599,28 @@ class Host:
         qube.set.setdefault("label", template.set["label"])
         qube.volumes["private"] = template.volumes["private"]
 
-    def _create_disposable(self, source, dest, argument, payload):
+    def _create_disposable(self, source: Qube, dest: Qube, argument: str, payload: str) -> Steps:
         if argument:
             raise ApiError("PermissionDenied", "Argument not in \"'', 'preload'\"")
         if payload not in ("", "uuid"):
             raise ApiError("ProtocolError", "Invalid payload, expected empty string or 'uuid'")
+        template: Qube | None = dest
         if dest.klass == "AdminVM":
-            dest = self.qubes.get(self.value(source, "default_dispvm"))
-        if dest is None or self.value(dest, "template_for_dispvms") != "True":
+            template = self.qubes.get(self.value(source, "default_dispvm"))
+        if template is None or self.value(template, "template_for_dispvms") != "True":
             raise ApiError(
                 "QubesException",
                 "Refusing to create disposable out of app qube which has template_for_dispvms=False",
             )
         yield  # before anybody sees it: the caller may be gone by then
         number = next(n for n in range(1000, 10000) if f"disp{n}" not in self.qubes)
-        qube = self._conceive(f"disp{number}", "DispVM", dest.name, None)
-        self._inherit(qube, dest)
+        qube = self._conceive(f"disp{number}", "DispVM", template.name, None)
+        self._inherit(qube, template)
         qube.set["auto_cleanup"] = "True"
         self._enroll(qube, source, f"disp-created-by-{source.name}")
         return f"uuid:{qube.uuid}" if payload else qube.name
 
-    def _remove(self, source, dest, argument, payload):
+    def _remove(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         if dest.klass == "AdminVM":
             raise ApiError("QubesVMInUseError", "'dom0' cannot be removed")
         if dest.power != "Halted":
@@ -609,18 +638,18 @@ class Host:
             )
         self._expunge(dest)
 
-    def _expunge(self, qube):
+    def _expunge(self, qube: Qube) -> None:
         del self.qubes[qube.name]
         self.note(qube, "qube", "", qube.klass, None)
         self.fire("", "domain-delete", vm=qube.name)
 
     # ---- power
 
-    def _power(self, qube, state):
+    def _power(self, qube: Qube, state: str) -> None:
         self.note(qube, "power", "", qube.power, state)
         qube.power = state
 
-    def _start(self, source, dest, argument, payload):
+    def _start(self, source: Qube, dest: Qube, argument: str, payload: str) -> Steps:
         if dest.klass in ("AdminVM", "RemoteVM"):
             words = {"AdminVM": "Cannot start Dom0 fake domain!"}
             raise ApiError(
@@ -645,7 +674,7 @@ class Host:
         self._power(dest, "Running")
         self.fire(dest.name, "domain-start")
 
-    def _stop(self, qube):
+    def _stop(self, qube: Qube) -> None:
         self._power(qube, "Halted")
         qube.attached.clear()
         for one in self.qubes.values():
@@ -654,7 +683,7 @@ class Host:
         if qube.set.get("auto_cleanup") == "True" and self.qubes.get(qube.name) is qube:
             self._expunge(qube)
 
-    def _shutdown(self, source, dest, argument, payload):
+    def _shutdown(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         if set(argument.split("+")) - {"force", "wait", ""}:
             raise ApiError("ProtocolError", "Argument must match: force, wait")
         if dest.klass in ("AdminVM", "RemoteVM"):
@@ -672,28 +701,30 @@ class Host:
             raise ApiError("QubesVMNotRunningError", _NOT_RUNNING.format(dest.name))
         self._stop(dest)
 
-    def _kill(self, source, dest, argument, payload):
+    def _kill(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         if dest.klass == "AdminVM":
             raise ApiError("QubesVMError", "Cannot kill Dom0 fake domain!")
         if dest.power == "Halted":
             raise ApiError("QubesVMNotStartedError", f"Domain is powered off: {dest.name!r}")
         self._stop(dest)
 
-    def _pause(self, source, dest, argument, payload):
+    def _pause(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         if dest.klass in ("AdminVM", "RemoteVM"):
             raise ApiError
         if dest.power == "Halted":
             raise ApiError("QubesVMNotRunningError", _NOT_RUNNING.format(dest.name))
         self._power(dest, "Paused")
 
-    def _unpause(self, source, dest, argument, payload):
+    def _unpause(self, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         if dest.power != "Paused":
             raise ApiError("QubesVMNotPausedError", f"Domain is not paused: {dest.name!r}")
         self._power(dest, "Running")
 
     # ---- devices
 
-    def _available(self, devclass, source, dest, argument, payload):
+    def _available(
+        self, devclass: str, source: Qube, dest: Qube, argument: str, payload: str
+    ) -> str:
         return "".join(
             f"{port}:{ident} device_id='{ident}' port_id='{port}' devclass='{devclass}'"
             f" backend_domain='{dest.name}' name='{name}'\n"
@@ -701,7 +732,9 @@ class Host:
             if kind == devclass and argument in ("", port) and dest.power != "Halted"
         )
 
-    def _attached(self, devclass, source, dest, argument, payload):
+    def _attached(
+        self, devclass: str, source: Qube, dest: Qube, argument: str, payload: str
+    ) -> str:
         return "".join(
             f"{backend}+{port}:{self._ident(kind, backend, port)} port_id='{port}'"
             f" devclass='{devclass}' backend_domain='{backend}' mode='manual'"
@@ -710,10 +743,10 @@ class Host:
             if kind == devclass and argument in ("", f"{backend}+{port}")
         )
 
-    def _ident(self, devclass, backend, port):
+    def _ident(self, devclass: str, backend: str, port: str) -> str:
         return self.qubes[backend].offered[devclass, port][1]
 
-    def _attach(self, devclass, source, dest, argument, payload):
+    def _attach(self, devclass: str, source: Qube, dest: Qube, argument: str, payload: str) -> None:
         backend, port = argument.split("+")[:2]
         if backend not in self.qubes:
             raise ApiError
@@ -745,17 +778,18 @@ class Host:
         self.note(dest, "device", key, None, options)
         dest.attached[key] = options
 
-    def _detach(self, devclass, source, dest, argument, payload):
-        key = (devclass, *argument.split("+")[:2])
+    def _detach(self, devclass: str, source: Qube, dest: Qube, argument: str, payload: str) -> None:
+        backend, port = argument.split("+")[:2]
+        key = (devclass, backend, port)
         if key not in dest.attached:
             raise ApiError(
-                "DeviceNotAssigned", repr(f"{devclass} device {key[2]} not attached to {dest.name}")
+                "DeviceNotAssigned", repr(f"{devclass} device {port} not attached to {dest.name}")
             )
         self.note(dest, "device", key, dest.attached.pop(key), None)
 
     # ---- lists
 
-    def _list(self, source, dest, argument, payload):
+    def _list(self, source: Qube, dest: Qube, argument: str, payload: str) -> str:
         names = [dest.name]
         if dest.klass == "AdminVM":
             names = ["dom0", *sorted(set(self.qubes) - {"dom0"})]
@@ -766,18 +800,18 @@ class Host:
             for one in map(self.qubes.__getitem__, names)
         )
 
-    def _state(self, qube):
+    def _state(self, qube: Qube) -> str:
         return "Running" if qube.klass == "RemoteVM" else qube.power
 
 
 _NOT_RUNNING = "Domain not running (either powered off or paused): {!r}"
 
 
-def _escaped(text):
+def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _validate_name(name):
+def _validate_name(name: str) -> None:
     if not re.fullmatch(r"[a-zA-Z0-9_.-]*", name):
         raise ApiError("QubesValueError", "VM name contains illegal characters")
     if len(name) > 31:
@@ -798,7 +832,7 @@ def _validate_name(name):
 _RULE = ["action", "specialtarget", "dst4", "dst6", "dsthost", "proto", "dstports", "icmptype"]
 
 
-def _canonical(line):
+def _canonical(line: str) -> str:
     """A rule as qubesd writes it; one that it cannot read closes the connection."""
     words, comment, text = line.partition(" comment=")
     pairs = [word.split("=", 1) for word in words.split(" ")]
@@ -819,7 +853,7 @@ def _canonical(line):
     ) + (comment + text)
 
 
-def _enforce(takes, argument, payload, dest):
+def _enforce(takes: Takes, argument: str, payload: bytes, dest: Qube) -> None:
     """`takes`: is there an argument, a payload, and is it asked of dom0: True, False, or `?` for either."""
     wants_argument, wants_payload, of_dom0 = takes
     if wants_payload is True and not payload:
@@ -836,8 +870,10 @@ def _enforce(takes, argument, payload, dest):
         raise ApiError("ProtocolError", "expected destination to not be AdminVM")
 
 
-_PLAIN, _ONE, _CHANGE = (False, False, "?"), (True, False, "?"), (True, True, "?")
-METHODS = {
+_PLAIN: Takes = (False, False, "?")
+_ONE: Takes = (True, False, "?")
+_CHANGE: Takes = (True, True, "?")
+METHODS: dict[str, Method] = {
     "admin.property.GetAll": (
         (False, False, True),
         lambda host, *_: "".join(
@@ -886,7 +922,8 @@ METHODS = {
     "admin.vm.Pause": (_PLAIN, Host._pause),
     "admin.vm.Unpause": (_PLAIN, Host._unpause),
 }
-DEVICE_METHODS = {
+CREATE: Method = (("?", "?", True), Host._create)
+DEVICE_METHODS: dict[str, Method] = {
     "Available": (("?", False, "?"), Host._available),
     "Attached": (("?", False, "?"), Host._attached),
     "Attach": ((True, "?", "?"), Host._attach),

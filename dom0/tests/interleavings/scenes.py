@@ -1,8 +1,8 @@
 """The host the interleavings are played on, every verb that changes something, and all a person may do in between."""
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from .machine import Machine
 from .model import Host
@@ -69,13 +69,13 @@ class Verb(NamedTuple):
 
     service: str
     target: str = "{qube}"
-    payload: dict = {}
-    before: tuple = ()
+    payload: dict[str, Any] = {}
+    before: tuple[str, ...] = ()
     source: str = ""  # what its child comes from
     can_be_undone: bool = False
     needs_no_lock: bool = False  # refused on a qube whose outbound rules the operator has locked
 
-    def call(self, machine, name, cast):
+    def call(self, machine: Machine, name: str, cast: Cast) -> None:
         names = cast._asdict() | {"disposable": disposable(machine.host)}
         payload = {
             key: value.format(**names) if isinstance(value, str) else value
@@ -83,14 +83,14 @@ class Verb(NamedTuple):
         }
         machine.call(name, f"qmcp.{self.service}", self.target.format(**names), **payload)
 
-    def subjects(self, cast):
+    def subjects(self, cast: Cast) -> list[str]:
         """What a person may touch meanwhile."""
         said = {self.target, self.source, *map(str, self.payload.values())}
         qubes = {"{qube}", "{new}", "{dvm}", "ai-debian", "ai-back"} & said
         return sorted(one.format(**cast._asdict()) for one in qubes)
 
 
-def disposable(host):
+def disposable(host: Host) -> str:
     return next((name for name in sorted(host.qubes) if name.startswith("disp")), "disp0")
 
 
@@ -139,14 +139,14 @@ VERBS = {
 
 
 @functools.cache
-def _built():
+def _built() -> Host:
     host = Host(
         default_template="debian-13", default_netvm="sys-firewall", default_dispvm="default-dvm"
     )
-    based = {"template": "debian-13"}
+    based: dict[str, Any] = {"template": "debian-13"}
     host.add("debian-13", "TemplateVM", features=LINUX, label="black")
     host.add("default-dvm", **based, template_for_dispvms="True")
-    up = {**based, "state": "Running"}
+    up: dict[str, Any] = {**based, "state": "Running"}
     host.add("sys-net", **up, netvm="", provides_network="True")
     host.add("sys-firewall", **up, netvm="sys-net", provides_network="True")
     given = {"tag-created-vm-with": "ai-managed"}
@@ -166,19 +166,19 @@ def _built():
     return host
 
 
-def ask(machine, service, /, **payload):
+def ask(machine: Machine, service: str, /, **payload: object) -> None:
     machine.call("before", f"qmcp.{service}", **payload)
     finished(machine, "before")
 
 
-def finished(machine, name):
+def finished(machine: Machine, name: str) -> None:
     machine.finish(name)
     if machine.replies[name] != "ok":
         raise AssertionError(f"{name}: {machine.replies[name]}: {machine.said.getvalue()}")
 
 
 @functools.cache
-def host_before(*played):
+def host_before(*played: tuple[str, Cast]) -> Host:
     """The host on which these verbs, as `(verb, cast)`, can be played."""
     if not played:
         return _built()
@@ -200,16 +200,19 @@ class NotNow(Exception):
     """A person could not do this now: there is no such qube, or qubesd refuses."""
 
 
-class Act(NamedTuple):
-    """`do(machine, subject)`. `narrows`: from then on an agent may do less with it, or with all of its world."""
+Do = Callable[[Machine, str], None]  # to this subject
 
-    do: Callable
+
+class Act(NamedTuple):
+    """`narrows`: from then on an agent may do less with it, or with all of its world."""
+
+    do: Do
     narrows: bool = False
     of_world: bool = False  # it has no subject
 
 
-def command(*words):
-    def do(machine, subject):
+def command(*words: str) -> Do:
+    def do(machine: Machine, subject: str) -> None:
         if subject and subject not in machine.host.qubes:
             raise NotNow
         if subject and "ai-managed" not in machine.host.qubes[subject].tags:
@@ -222,8 +225,8 @@ def command(*words):
     return do
 
 
-def by_hand(*requests):
-    def do(machine, subject):
+def by_hand(*requests: tuple[str, str, str]) -> Do:
+    def do(machine: Machine, subject: str) -> None:
         before = len(machine.host.writes)
         for method, argument, payload in requests:
             if subject not in machine.host.qubes:
@@ -238,8 +241,8 @@ def by_hand(*requests):
     return do
 
 
-def edit(old, new):
-    def do(machine, subject):
+def edit(old: str, new: str) -> Do:
+    def do(machine: Machine, subject: str) -> None:
         if old not in CONFIG:
             raise AssertionError(old)
         machine.edit(lambda text: text.replace(old, new.format(subject)))
@@ -247,14 +250,14 @@ def edit(old, new):
     return do
 
 
-def remove(machine, subject):
+def remove(machine: Machine, subject: str) -> None:
     machine.by_hand("admin.vm.Kill", subject)
     if subject not in machine.host.qubes:
         return  # a disposable
     by_hand(("Remove", "", ""))(machine, subject)
 
 
-def make_anew(machine, subject):
+def make_anew(machine: Machine, subject: str) -> None:
     """As a person does who renames a qube, or makes another of the same name."""
     if subject in machine.host.qubes:
         remove(machine, subject)
@@ -265,13 +268,13 @@ def make_anew(machine, subject):
         raise AssertionError(reply)
 
 
-def make_anew_in_world(machine, subject):
+def make_anew_in_world(machine: Machine, subject: str) -> None:
     make_anew(machine, subject)
     machine.by_hand("admin.vm.property.Set", subject, "netvm", "sys-ai-net")
     machine.admin("enroll", subject, "--world", "ai", "--tier", "full", "--yes")
 
 
-def freeze_and_thaw(machine, subject):
+def freeze_and_thaw(machine: Machine, subject: str) -> None:
     machine.admin("freeze", "ai")
     machine.admin("thaw", "ai")
 
@@ -326,7 +329,7 @@ ACTS = {
 }
 
 
-def acts_on(verb, cast):
+def acts_on(verb: str, cast: Cast) -> Iterator[tuple[str, str]]:
     """`(act, subject)` for everything a person may do while this is under way."""
     for name, act in ACTS.items():
         for subject in [""] if act.of_world else VERBS[verb].subjects(cast):

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import unittest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .explore import PARTS, Case, asked, every, play, some
 from .loop import said
@@ -32,11 +32,13 @@ class Meeting(NamedTuple):
     other: str = ""
     kept: str = ""
 
-    def case(self):
+    def case(self) -> Case:
         steps = [said(one) for one in asked(self.verb)]
         at = next(at for at, one in enumerate(steps) if self.request in one)
-        other = {"other": self.other, "same": False, "budget": True} if self.other else {}
-        who = {"act": self.act, "subject": self.subject} if self.act else {}
+        other: dict[str, Any] = (
+            {"other": self.other, "same": False, "budget": True} if self.other else {}
+        )
+        who: dict[str, Any] = {"act": self.act, "subject": self.subject} if self.act else {}
         return Case(self.verb, at=at, death=self.death, **who, **other)
 
 
@@ -121,20 +123,21 @@ MEETINGS = {
 # INVARIANT budget.hard
 # INVARIANT tiers.no-escalation
 class Interleavings(unittest.TestCase):
-    def setUp(self):
+    def setUp(self) -> None:
         held = one_process()
         held.__enter__()
         self.addCleanup(held.__exit__, None, None, None)
 
-    def test_a_call_that_meets_what_a_person_did_leaves_it_as_it_is_and_says_so(self):
+    def test_a_call_that_meets_what_a_person_did_leaves_it_as_it_is_and_says_so(self) -> None:
         for words, meeting in MEETINGS.items():
             with self.subTest(words):
                 played = play(meeting.case())
                 self.assertEqual(played.found, [], str(played))
                 self.assertEqual(set(played.kept), {meeting.kept} - {""}, str(played))
 
-    def test_in_every_order_the_invariants_hold_and_what_a_person_does_stands(self):
-        played, wrong = {}, []
+    def test_in_every_order_the_invariants_hold_and_what_a_person_does_stands(self) -> None:
+        played: dict[str, dict[str, int]] = {}
+        wrong: list[str] = []
         for part in PARTS:
             whole = WANTED in ("all", part)
             placements = every(part) if whole else some(part, 0 if WANTED else SHARE, SEED)
@@ -151,7 +154,7 @@ class Interleavings(unittest.TestCase):
         self._report(played)
         self.assertEqual(len(wrong), 0, "\n\n".join(wrong[:5]))
 
-    def _report(self, played):
+    def _report(self, played: dict[str, dict[str, int]]) -> None:
         counts = "; ".join(f"{part}: {each['played']}" for part, each in played.items())
         print(
             f"interleavings: seed {SEED}; {len(VERBS)} calls, {len(VERBS) ** 2 * 2} pairs of them,"

@@ -4,6 +4,7 @@ import json
 import re
 import unittest
 from pathlib import Path
+from typing import Any
 
 from .model import DEVICE_METHODS, GLOBALS, METHODS, PROPERTIES, Host
 
@@ -31,13 +32,13 @@ DIFFERS = {
 }
 
 
-def recorded_host():
+def recorded_host() -> Host:
     """The host of the recording, as far as the model has it."""
     world = json.loads((ROOT / "sim/worlds/recorded.json").read_text())
     defaults = {key: one for key, one in world["properties"].items() if key.startswith("default")}
     host = Host(**defaults)
     for one in world["qubes"]:
-        values = {
+        values: dict[str, Any] = {
             key: str(value or "") if value is not True else "True"
             for key, value in one.get("properties", {}).items()
         }
@@ -52,9 +53,9 @@ def recorded_host():
     return host
 
 
-def modelled(request):
+def modelled(request: str) -> bool:
     """Whether the model has this method, and this property."""
-    method, argument = re.match(r"([^+ ]*)\+?([^ ]*)", request).groups()
+    method, _, argument = request.partition(" ")[0].partition("+")
     device = re.fullmatch(r"admin\.vm\.device\.block\.(\w+)", method)
     if method.startswith("admin.vm.property."):
         return method in METHODS and (argument in PROPERTIES or argument in ("", "nosuchprop"))
@@ -72,22 +73,22 @@ class Translation:
         r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\bdisp\d{1,4}\b|\b[A-Za-z0-9]{32}\b"
     )
 
-    def __init__(self):
-        self._ours = {}
+    def __init__(self) -> None:
+        self._ours: dict[str, str] = {}
 
-    def request(self, text):
+    def request(self, text: str) -> str:
         return self.WORDS.sub(lambda found: self._ours.get(found[0], found[0]), text)
 
-    def reply(self, recorded, ours):
+    def reply(self, recorded: str, ours: str) -> str:
         theirs, mine = self.WORDS.findall(recorded), self.WORDS.findall(ours)
         if len(theirs) == len(mine):
             self._ours.update(zip(theirs, mine, strict=True))
         return self.request(recorded)
 
 
-def comparable(request, reply):
+def comparable(request: str, reply: str) -> object:
     """Without what the model does not have: other properties, fields of volumes and devices, a Python object's repr."""
-    method = re.match(r"[^+ ]*", request)[0]
+    method = re.split("[+ ]", request)[0]
     lines = reply.removeprefix("0\0").split("\n")
     if method.endswith("property.GetAll"):
         listed = GLOBALS if method == "admin.property.GetAll" else PROPERTIES
@@ -101,8 +102,10 @@ def comparable(request, reply):
 
 
 class Recorded(unittest.TestCase):
-    def test_the_model_answers_as_qubesd_was_recorded_to(self):
-        host, translation, seen, differs = recorded_host(), Translation(), set(), {}
+    def test_the_model_answers_as_qubesd_was_recorded_to(self) -> None:
+        host, translation = recorded_host(), Translation()
+        seen: set[str] = set()
+        differs: dict[int, str] = {}
         exchanges = [json.loads(line) for line in RECORDING.read_text().splitlines()]
         for at, exchange in enumerate(exchanges[:FIRST_HOST]):
             request, recorded = translation.request(exchange["request"]), exchange["response"]
@@ -112,7 +115,7 @@ class Recorded(unittest.TestCase):
                 request = POOLS.sub("", request.replace("CreateInPool", "Create"))
             if not modelled(request):
                 continue
-            seen.add(re.match(r"[^+ ]*", request)[0])
+            seen.add(re.split("[+ ]", request)[0])
             ours = host.ask(request.encode("latin-1")).decode("utf-8")
             recorded = translation.reply(recorded, ours)
             if comparable(request, recorded) != comparable(request, ours):
