@@ -13,7 +13,7 @@ from pathlib import Path
 import killed
 
 
-def installed(root, file):
+def installed(root: str, file: str) -> dict[str, object]:
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
     pid = os.fork()
     if not pid:

@@ -18,19 +18,28 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 PACKAGING = Path(__file__).resolve().parents[2] / "dom0/packaging"
 LOADER = importlib.machinery.SourceFileLoader("installer", str(PACKAGING / "qmcp-dom0"))
 sys.dont_write_bytecode = True
-installer = importlib.util.module_from_spec(importlib.util.spec_from_loader("installer", LOADER))
+SPEC = importlib.util.spec_from_loader("installer", LOADER)
+assert SPEC
+installer: Any = importlib.util.module_from_spec(SPEC)
 LOADER.exec_module(installer)
+
+import change as changes  # noqa: E402
+from change import Step  # noqa: E402
+
+State = dict[str, str]  # path below the root → the target of a link, or the digest of a file
 LINKS, POLICY, UNDO = installer.LINKS, installer.POLICY, installer.UNDO
 
 
-def tree(root):
+def tree(root: Path) -> State:
     """What is there, apart from what is only there while a change is under way."""
-    found = {}
+    found: State = {}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
         if (
@@ -47,18 +56,18 @@ def tree(root):
     return found
 
 
-def folders(root):
+def folders(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_dir()}
 
 
-def links(of):
+def links(of: State) -> set[str]:
     return {name for name in of if name.startswith(f"{LINKS}/qmcp.")}
 
 
 class Power:
     """Goes at the n-th write. A file that is being written at that moment has half of its bytes."""
 
-    def __init__(self, until):
+    def __init__(self, until: int) -> None:
         self.left, self.writes = until, 0
         for owner, name in (
             (os, "replace"),
@@ -70,8 +79,8 @@ class Power:
         ):
             setattr(owner, name, self.limited(getattr(owner, name)))
 
-    def limited(self, write):
-        def limited(*given, **how):
+    def limited(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        def limited(*given: Any, **how: Any) -> Any:
             if write.__name__ == "unlink" and not os.path.lexists(given[0]):
                 return write(*given, **how)
             self.writes += 1
@@ -85,7 +94,7 @@ class Power:
         return limited
 
 
-def child(work, until=0):
+def child(work: Callable[[], object], until: int = 0) -> tuple[int, int]:
     """`(how it ended, the writes it made)` of this work, in a process whose power goes at that write."""
     read, write = os.pipe()
     pid = os.fork()
@@ -104,7 +113,7 @@ def child(work, until=0):
     return code, int(said or 0)
 
 
-def sweep(root, steps, stride):
+def sweep(root: Path, steps: list[Step], stride: int) -> dict[str, int]:
     old, old_folders = tree(root), folders(root)
     change = lambda: installer.change(root, steps)  # noqa: E731
     take_back = lambda: installer.take_back(root)  # noqa: E731
@@ -162,43 +171,43 @@ def sweep(root, steps, stride):
     return seen
 
 
-def main(root, what, stride):
-    root = Path(root).resolve()
+def main(root: str, what: str, stride: str) -> None:
+    where = Path(root).resolve()
     with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as stage:
         if what == "uninstall":
-            steps = installer.removal(root)
+            steps = installer.removal(where)
         else:
             data = Path(what).read_bytes()
             files = installer.files_of(data)
             for path, content in files.items():
                 installer.put(Path(stage) / path, installer.a_file(content, installer.mode(path)))
-            steps = installer.plan(root, Path(stage), files, hashlib.sha256(data).hexdigest())
-        steps = [*installer.closed(root), *steps]
-    print(json.dumps(sweep(root, steps, int(stride))))
+            steps = installer.plan(where, Path(stage), files, hashlib.sha256(data).hexdigest())
+        steps = [*installer.closed(where), *steps]
+    print(json.dumps(sweep(where, steps, int(stride))))
 
 
-def as_command(root, bundle):
+def as_command(root: str, bundle: str) -> int:
     digest = hashlib.sha256(Path(bundle).read_bytes()).hexdigest()
     sys.argv = ["qmcp-dom0", "--root", root, "install", bundle, "--sha256", digest, "--yes"]
     return installer.main()
 
 
-def cut(root, bundle, write):
+def cut(root: str, bundle: str, write: str) -> None:
     begin = installer.change
     installer.change = lambda *given: (Power(int(write)), begin(*given))
     as_command(root, bundle)
 
 
-def fail(root, bundle, which):
-    said = []
+def fail(root: str, bundle: str, which: str) -> None:
+    said: list[dict[str, object]] = []
 
-    def command(root, words, check=True):
+    def command(root: Path, words: list[str], check: bool = True) -> None:
         now = tree(root)
         said.append({"words": words, "open": bool(links(now)), "policy": now.get(POLICY)})
         if check and len(said) == int(which):
             raise subprocess.CalledProcessError(1, words)
 
-    sys.modules["change"].command = command
+    changes.command = command
     with contextlib.redirect_stdout(sys.stderr):
         try:
             code = as_command(root, bundle)

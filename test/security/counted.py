@@ -10,6 +10,9 @@ import os
 import runpy
 import sys
 from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable
+from types import CodeType, FrameType
+from typing import Any
 
 HERE = os.getcwd()
 # A coroutine executes these more often when it has to wait, which depends on the scheduler.
@@ -22,16 +25,20 @@ sys.path.insert(0, HERE)
 
 from qmcpd.kernel import Kernel  # noqa: E402
 
+Task = asyncio.Task[Any]
 
-def begin(path):
+
+def begin(path: str) -> None:
     """Counts every call from now on."""
-    executed, bytecode, answer = defaultdict(int), {}, Kernel.answer
+    executed: defaultdict[Task | None, int] = defaultdict(int)
+    bytecode: dict[CodeType, bytes] = {}
+    answer = Kernel.answer
 
-    def ended(task):
+    def ended(task: Task) -> None:
         with open(path, "a", encoding="ascii") as file:
             file.write(f"{executed.pop(task)}\n")
 
-    def count(frame, event, _argument):
+    def count(frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
         if not frame.f_code.co_filename.startswith(HERE):
             return None
         frame.f_trace_lines, frame.f_trace_opcodes = False, True
@@ -41,12 +48,15 @@ def begin(path):
             executed[task] += bytecode[frame.f_code][frame.f_lasti] not in WAITS
         return count
 
-    def counted_answer(*arguments):
+    def counted_answer(
+        self: Kernel, untrusted_header: bytes, untrusted_payload: bytes | None
+    ) -> AsyncGenerator[bytes, None]:
         task = asyncio.current_task()
+        assert task
         executed[task] = 0
         task.add_done_callback(ended)
         sys.settrace(count)
-        return answer(*arguments)
+        return answer(self, untrusted_header, untrusted_payload)
 
     Kernel.answer = counted_answer
 

@@ -22,7 +22,7 @@ worlds = config.load(Path(sys.argv[1])).worlds
 installed, unusable = contracts.load("contracts")
 
 
-def answers(world, klass, tags, also):
+def answers(world: config.World, klass: str, tags: list[str], also: frozenset[str]) -> str:
     found = bytearray()
     for number in range(1 << len(tags)):
         here = frozenset(tag for bit, tag in enumerate(tags) if number >> bit & 1) | also
@@ -40,7 +40,7 @@ def answers(world, klass, tags, also):
     return base64.b64encode(found).decode()
 
 
-def told(world):
+def told(world: config.World) -> dict[str, object]:
     tags = [*sorted(world.own), *sorted(world.kinds["stamp"])]
     other = sorted(world.kinds["elsewhere"])
     return {
@@ -54,7 +54,8 @@ def told(world):
         },
         # One tag of another world is as good as all of them: told of every such tag, with every tag of its own alone.
         "elsewhere": [
-            [world.membership("AppVM", {one, each})["is"] for each in ("", *tags)] for one in other
+            [world.membership("AppVM", frozenset({one, each}))["is"] for each in ("", *tags)]
+            for one in other
         ],
     }
 

@@ -16,7 +16,7 @@ begin with PYTHON mean nothing to the interpreter of any of them.
 import _imp
 import contextlib
 import gc
-import importlib.machinery
+import importlib
 import itertools
 import json
 import os
@@ -27,27 +27,37 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Iterable
+from importlib.machinery import SourceFileLoader
+from types import CodeType, ModuleType
+from typing import Any
 
+Asked = dict[str, Any]  # a line of JSON, as above
+Key = tuple[str, str, bool]  # what makes two programs the same
+Modules = dict[str, ModuleType]
 FLAGS = {"-B", "-I", "-IB", "-E", "-s"}
 
 
-def remember_code():
+def remember_code() -> None:
     """The code of a file that is a copy of another is that one's, under another name."""
-    compiled, compile_source = {}, importlib.machinery.SourceFileLoader.source_to_code
+    compiled: dict[bytes, CodeType] = {}
+    compile_source = SourceFileLoader.source_to_code
 
-    def source_to_code(loader, data, path, **how):
+    def source_to_code(loader: SourceFileLoader, data: bytes, path: str, **how: Any) -> CodeType:
         if data not in compiled:
             compiled[data] = compile_source(loader, data, path, **how)
-        _imp._fix_co_filename(compiled[data], path)
+        # What Python itself calls for this is not in the stubs.
+        _imp._fix_co_filename(compiled[data], path)  # pyright: ignore[reportAttributeAccessIssue]
         return compiled[data]
 
-    importlib.machinery.SourceFileLoader.source_to_code = source_to_code
+    every_loader: Any = SourceFileLoader
+    every_loader.source_to_code = source_to_code
 
 
 class Program:
     """What follows `python3`: `-m MODULE` or the path of a script, and its arguments."""
 
-    def __init__(self, words, cwd):
+    def __init__(self, words: list[str], cwd: str) -> None:
         flags = list(itertools.takewhile(FLAGS.__contains__, words))
         self.is_module, words = words[len(flags)] == "-m", words[len(flags) :]
         if self.is_module:
@@ -56,9 +66,9 @@ class Program:
             self.what, self.arguments = os.path.realpath(os.path.join(cwd, words[0])), words[1:]
             self.folder = os.path.dirname(self.what)
         self.is_isolated = any("I" in flag for flag in flags)
-        self.key = (self.what, self.folder, self.is_isolated)
+        self.key: Key = (self.what, self.folder, self.is_isolated)
 
-    def run(self, name):
+    def run(self, name: str) -> None:
         """In this process. `name` is `__main__`, or another one for only what it defines and imports."""
         sys.argv = [self.what, *self.arguments]
         if not self.is_isolated:
@@ -72,9 +82,9 @@ class Program:
             importlib.import_module(f"{self.what}.__main__")
 
 
-def load(programs):
+def load(programs: list[Program]) -> dict[Key, Modules]:
     """`{key: modules}` of programs that many processes will run. No program sees the modules of another."""
-    loaded = {}
+    loaded: dict[Key, Modules] = {}
     for program in programs:
         before, path = set(sys.modules), sys.path[:]
         program.run("loaded")
@@ -88,7 +98,7 @@ def load(programs):
     return loaded
 
 
-def end(program):
+def end(program: Program) -> int:
     """Runs it to its end, as the interpreter would. Returns the exit code."""
     code = 0
     try:
@@ -112,7 +122,7 @@ def end(program):
     return code & 0xFF
 
 
-def files_of(folder):
+def files_of(folder: str) -> list[tuple[str, str, int, int, int]]:
     """What tells whether one of them has changed."""
     found = []
     for place, _, names in os.walk(folder):
@@ -123,17 +133,19 @@ def files_of(folder):
 
 
 class Forks:
-    def __init__(self, path, programs, dom0):
+    def __init__(self, path: str, programs: list[Program], dom0: str) -> None:
         self.interpreter = f"{path}-python3"
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "interpreter.py")
         words = " ".join(map(shlex.quote, (sys.executable, "-ISB", script, path)))
-        with open(self.interpreter, "w", opener=lambda *how: os.open(*how, 0o700)) as file:
+        with open(
+            self.interpreter, "w", opener=lambda name, flags: os.open(name, flags, 0o700)
+        ) as file:
             file.write(f'#!/bin/sh\nexec {words} "$@"\n')
         self.dom0, self.files, self.loaded = dom0, files_of(dom0), load(programs)
         for modules in self.loaded.values():
             if "settings.contracts" in modules:  # it remembers what the usual contracts say
                 modules["settings.contracts"].load(f"{dom0}/contracts")
-        self.children = {}  # pid → (connection, id)
+        self.children: dict[int, tuple[socket.socket, int]] = {}  # pid → (connection, id)
         self.selector = selectors.DefaultSelector()
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
@@ -147,7 +159,7 @@ class Forks:
         self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
         self.selector.register(self.woken, selectors.EVENT_READ, self.reap)
 
-    def serve(self):
+    def serve(self) -> None:
         try:
             while True:
                 for key, _ in self.selector.select():
@@ -155,11 +167,11 @@ class Forks:
         finally:
             self.kill(self.children)
 
-    def accept(self):
+    def accept(self) -> None:
         connection, pending = self.listener.accept()[0], bytearray()
 
-        def read():
-            chunk, descriptors = b"", []
+        def read() -> None:
+            chunk, descriptors = b"", list[int]()
             with contextlib.suppress(OSError):
                 chunk, descriptors, *_ = socket.recv_fds(connection, 1 << 20, 3)
             pending.extend(chunk)
@@ -175,7 +187,7 @@ class Forks:
 
         self.selector.register(connection, selectors.EVENT_READ, read)
 
-    def do(self, connection, asked, descriptors):
+    def do(self, connection: socket.socket, asked: Asked, descriptors: list[int]) -> None:
         if "kill" in asked:
             # Whoever is in `children` has not been waited for: its number is nobody else's.
             for pid in [
@@ -201,7 +213,7 @@ class Forks:
             os.close(stream)
         self.tell(connection, asked["id"], pid=pid)
 
-    def stream(self, asked, number):
+    def stream(self, asked: Asked, number: int) -> int:
         if asked["stdio"][number] == "ignore":
             return os.open(os.devnull, os.O_RDWR)
         stream = socket.socket(socket.AF_UNIX)
@@ -209,7 +221,7 @@ class Forks:
         stream.sendall(b"%d %d\n" % (asked["id"], number))
         return stream.detach()
 
-    def become(self, program, asked, streams):
+    def become(self, program: Program, asked: Asked, streams: list[int]) -> int:
         """In the child: what the interpreter is when it starts that program."""
         gc.freeze()
         signal.set_wakeup_fd(-1)
@@ -226,7 +238,7 @@ class Forks:
             sys.modules.update(self.loaded.get(program.key, {}))
         return end(program)
 
-    def reap(self):
+    def reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self.woken, 4096)
         with contextlib.suppress(ChildProcessError):
@@ -239,11 +251,11 @@ class Forks:
                     **({"code": code} if code >= 0 else {"signal": signal.Signals(-code).name}),
                 )
 
-    def tell(self, connection, identity, **what):
+    def tell(self, connection: socket.socket, identity: int, **what: object) -> None:
         with contextlib.suppress(OSError):
             connection.sendall(json.dumps({"id": identity, **what}).encode() + b"\n")
 
-    def kill(self, pids):
+    def kill(self, pids: Iterable[int]) -> None:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
