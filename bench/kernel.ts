@@ -60,8 +60,10 @@ class SocketClient {
   admin = (method: string, dest: string, argument = '') =>
     exchange(this.qubesd, `${method}+${argument} dom0 name ${dest}\0`);
 
-  call = (service: string, target: string, payload: object = {}) =>
-    exchange(this.qmcpd, `${service}+ mcp-control ${target}\0${JSON.stringify(payload)}`);
+  call = (service: string, target: string, payload: object = {}) => {
+    const argument = target.startsWith('name ') ? target.slice('name '.length) : '';
+    return exchange(this.qmcpd, `${service}+${argument} mcp-control ${target}\0${JSON.stringify(payload)}`);
+  };
 
   /** Restarts qmcpd and waits for the answer to its first call. */
   async coldStart(): Promise<unknown> {

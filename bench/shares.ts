@@ -37,7 +37,7 @@ const FLOODS: Record<string, { request: string; ends: boolean }> = {
 export async function shares(sim: SimHost): Promise<Row[]> {
   const path = join(sim.root, 'run/qmcp/qmcpd.sock');
   await sim.host.call(Buffer.from('admin.vm.tag.Set+lab-managed dom0 name personal\0'));
-  const read = () => exchange(path, 'qmcp.inspect.State+ lab-control name personal\0{}').whole;
+  const read = () => exchange(path, 'qmcp.inspect.State+personal lab-control name personal\0{}').whole;
   const rows: Row[] = [];
   for (const [what, { request, ends }] of Object.entries(FLOODS)) {
     const flood = new Flood(path, request, ends);

@@ -11,6 +11,7 @@ import { TracedQrexec } from './trace.js';
 
 export type { HttpAddress, Pins, Reviewed } from './composition.js';
 export type { Config } from './config/defaults.js';
+export { addressed } from './ports/messages.js';
 export type { Qrexec, QrexecResult } from './ports/qrexec.js';
 
 export type ConfigSources = Pick<Sources, 'flags' | 'file'>;

@@ -477,6 +477,19 @@ const BROKEN: Readonly<
       return [what, host, host];
     }),
   ],
+  'consent.names-the-qube': [
+    [
+      'a call that changed another qube than it named',
+      HOST,
+      dom0({
+        audit: [
+          ...DOM0.audit,
+          { kind: 'intent', call: '2', argument: 'ai-two' },
+          { kind: 'outcome', call: '2', argument: 'ai-two' },
+        ],
+      }),
+    ],
+  ],
   'policy.consistent': [
     ['a contract without its line', HOST, dom0({ contracts: [...DOM0.contracts, 'qmcp.spawn.Create'] })],
     ['a line without its contract', HOST, dom0({ contracts: [] })],

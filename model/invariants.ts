@@ -89,6 +89,13 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
     return isEqual(look(before), look(after));
   },
 
+  // ---- what the operator is asked
+
+  'consent.names-the-qube':
+    // The log shows the argument of a call that names another qube than its target. Such a call changes nothing.
+    (_before, { dom0 }) =>
+      (dom0?.audit ?? []).every(({ kind, argument }) => kind !== 'intent' || argument === undefined),
+
   // ---- tags and tiers
 
   'tags.operator-only': (before, after, worldTags) => {

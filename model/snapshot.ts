@@ -34,6 +34,8 @@ export interface Dom0Snapshot {
     readonly call?: string;
     /** Names of existing and new qubes in the call's arguments; undefined if they were not read. */
     readonly names?: readonly string[];
+    /** The argument of a call on a qube, where it is not the name of that qube. */
+    readonly argument?: string;
   }[];
 }
 

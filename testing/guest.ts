@@ -1,12 +1,16 @@
 import { spawn } from 'node:child_process';
+import { delimiter, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { installQubesdbRead } from '../sim/guests/qubesdb.js';
 import { python } from '../sim/python.js';
 
 /** One call of a guest service, as the service sees it. */
 export interface GuestCall {
   /** The qube it runs in. */
   readonly qube: string;
+  /** The argument of the call, which a guest service compares with the name of its qube. */
+  readonly argument: string;
   /** The qube that called. */
   readonly source: string;
   /** A folder that stands for the qube's disk while the host runs. */
@@ -32,7 +36,7 @@ const LIMIT = 60;
 /**
  * Runs the program that ships in the template as a process on this machine: `program(['python3', 'guest/x.py'])`. `python3` is
  * the interpreter that QMCP_PYTHON names, or else the one in PATH. The working directory and HOME are the qube's folder. The
- * environment has only PATH, HOME and qrexec's variables; `env` adds to it.
+ * environment has only PATH, HOME and qrexec's variables; `env` adds to it. `qubesdb-read /name` prints the name of the qube.
  */
 export function program(
   command: readonly [string, ...string[]],
@@ -44,9 +48,10 @@ export function program(
       const child = spawn(file === 'python3' ? python() : file, words, {
         cwd: call.folder,
         env: {
-          PATH: process.env.PATH,
+          PATH: `${installQubesdbRead(join(call.folder, '.qubesdb'), call.qube)}${delimiter}${process.env.PATH}`,
           HOME: call.folder,
           QREXEC_REMOTE_DOMAIN: call.source,
+          QREXEC_SERVICE_ARGUMENT: call.argument,
           ...env(call),
         },
         stdio: ['pipe', 'pipe', 'inherit'],

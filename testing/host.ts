@@ -293,9 +293,11 @@ export class SimulatedHost {
 
 function asService(program: GuestProgram, dir: string): MemoryService {
   return async (guest, call) => {
-    const { source, stdin, signal } = call;
+    const { argument, source, stdin, signal } = call;
     const folder = folderOf(dir, guest.name);
-    const { stdout, exit } = await program({ qube: guest.name, source, folder, stdin, signal });
+    const { stdout, exit } = await program({
+      ...{ qube: guest.name, argument, source, folder, stdin, signal },
+    });
     call.stdout(stdout);
     return exit;
   };

@@ -3,13 +3,14 @@
  * shape. The exit code shows whether the policy let the request through.
  */
 import type { Service } from '../../core/api/index.js';
-import type { Qrexec, QrexecResult, Reviewed } from '../../core/main.js';
+import { addressed, type Qrexec, type QrexecResult, type Reviewed } from '../../core/main.js';
 import { type Finding, fine, wrong } from './finding.js';
 
 const INVALID_REQUEST = new TextEncoder().encode('[]');
 /** Seconds; short, because a person is waiting. */
 const TIMEOUT = 10;
 const CONCURRENT_CALLS = 3;
+const DOM0 = '@adminvm';
 const LIST = 'qmcp.inspect.List';
 
 interface QubeList {
@@ -19,11 +20,13 @@ interface QubeList {
 export async function* probes(loaded: Reviewed, qrexec: Qrexec): AsyncGenerator<Finding> {
   const used = loaded.tools.flatMap(({ tool }) => Object.values(tool.uses) as Service[]);
   const services = [...new Map(used.map((service) => [service.name, service])).values()];
-  const call = (target: string, service: string, stdin = INVALID_REQUEST) =>
-    qrexec.call({ target, service, stdin, timeout: TIMEOUT, maxBytes: 4_194_304 });
+  const call = (target: string, name: string, stdin = INVALID_REQUEST) => {
+    const service = target === DOM0 ? name : addressed(name, target);
+    return qrexec.call({ target, service, stdin, timeout: TIMEOUT, maxBytes: 4_194_304 });
+  };
 
   const listed = services.some(({ name }) => name === LIST)
-    ? await call('@adminvm', LIST, new TextEncoder().encode('{}'))
+    ? await call(DOM0, LIST, new TextEncoder().encode('{}'))
     : undefined;
   if (listed && codeOf(listed) === 'frozen') {
     yield wrong(
@@ -81,7 +84,7 @@ async function inBatches<A, B>(all: readonly A[], act: (one: A) => Promise<B>): 
 
 /** A target that works whatever the tiers of the qubes: dom0, or any qube for a service that only reads. */
 function targetOf(service: Service, qubeList: QubeList | undefined): string | undefined {
-  if (service.kind === 'host' || service.kind === 'stream') return '@adminvm';
+  if (service.kind === 'host' || service.kind === 'stream') return DOM0;
   if (service.kind === 'target' && service.capability === 'read') return qubeList?.qubes[0]?.name;
   return undefined;
 }

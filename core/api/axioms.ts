@@ -10,6 +10,10 @@ export const existenceHidden = named('scope.existence-hidden');
 export const valuesRedacted = named('scope.values-redacted');
 export const selfExcluded = named('scope.self-excluded');
 
+// ---- what the operator is asked
+
+export const namesTheQube = named('consent.names-the-qube');
+
 // ---- tags and tiers
 
 export const tagsOperatorOnly = named('tags.operator-only');

@@ -17,11 +17,11 @@ async function outcome(answer: QrexecResult): Promise<unknown> {
 }
 
 describe('a call to dom0', () => {
-  test('a target service is called on its qube, with one JSON object', async () => {
+  test('a target service is called on its qube with the name as argument, and with one JSON object', async () => {
     const qrexec = new FakeQrexec(() => ok({ word: 'hello' }));
     expect(await dom0Port(service, qrexec, 5)('ai-one', {})).toEqual({ word: 'hello' });
     const [call] = qrexec.calls;
-    expect(call).toMatchObject({ target: 'ai-one', service: 'qmcp.test.Say', timeout: 5 });
+    expect(call).toMatchObject({ target: 'ai-one', service: 'qmcp.test.Say+ai-one', timeout: 5 });
     expect(Buffer.from(call!.stdin).toString()).toBe('{}');
   });
 

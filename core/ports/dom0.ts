@@ -1,7 +1,7 @@
 import { LIMITS } from '../api/generated/limits.js';
 import { type Port, Refused, type Service } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
-import { qubeName, requestedSeconds, resultOf } from './messages.js';
+import { addressed, qubeName, requestedSeconds, resultOf } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { requestOf } from './request.js';
 import { lazily } from './values.js';
@@ -14,10 +14,10 @@ type Dom0Service = Extract<Service, { kind: 'target' | 'host' }>;
  */
 export function dom0Port<S extends Dom0Service>(service: S, qrexec: Qrexec, timeout: number): Port<S> {
   const reply = lazily(() => Compile(service.reply));
-  const call = async (target: string, params: unknown, signal?: AbortSignal) => {
+  const call = async (target: string, called: string, params: unknown, signal?: AbortSignal) => {
     const result = await qrexec.call({
       target,
-      service: service.name,
+      service: called,
       stdin: requestOf(params),
       signal,
       timeout: timeout + requestedSeconds(params),
@@ -29,7 +29,10 @@ export function dom0Port<S extends Dom0Service>(service: S, qrexec: Qrexec, time
   };
   const port =
     service.kind === 'host'
-      ? (params: unknown, signal?: AbortSignal) => call('@adminvm', params, signal)
-      : async (qube: string, params: unknown, signal?: AbortSignal) => call(qubeName(qube), params, signal);
+      ? (params: unknown, signal?: AbortSignal) => call('@adminvm', service.name, params, signal)
+      : async (untrusted_qube: string, params: unknown, signal?: AbortSignal) => {
+          const qube = qubeName(untrusted_qube);
+          return call(qube, addressed(service.name, qube), params, signal);
+        };
   return port as unknown as Port<S>;
 }

@@ -50,7 +50,11 @@ describe('a call into a qube', () => {
       '{"command":"cat"}\nI\0\0\0\u0004\0in\nI\0\0\0\0',
     );
     expect(qrexec.calls[0]!.keepStdinOpen).toBe(true);
-    expect(qrexec.calls[0]).toMatchObject({ target: 'ai-one', service: 'qmcp.guests.Run', timeout: 65 });
+    expect(qrexec.calls[0]).toMatchObject({
+      target: 'ai-one',
+      service: 'qmcp.guests.Run+ai-one',
+      timeout: 65,
+    });
   });
 
   test('a guest call passes output on as it comes, and ends with the reply', async () => {

@@ -8,7 +8,7 @@ import {
 } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
 import { type Frame, FrameDecoder, inputFrames } from './frames.js';
-import { qubeName, requestedSeconds } from './messages.js';
+import { addressed, qubeName, requestedSeconds } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { requestOf } from './request.js';
 import { waitFor } from './scope.js';
@@ -32,7 +32,7 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
     const signal = AbortSignal.any([conversation.broken, ...(io.signal ? [io.signal] : [])]);
     const calling = qrexec.call({
       target,
-      service: service.name,
+      service: addressed(service.name, target),
       stdin,
       keepStdinOpen: true,
       signal,

@@ -20,6 +20,12 @@ export function qubeName(untrusted_name: unknown): string {
 }
 
 /**
+ * The qrexec service and argument of a call on a qube. The argument names the qube, so that a question to the operator and the
+ * policy's log say what the call is about. dom0 and the qube refuse another argument.
+ */
+export const addressed = (service: string, qube: string): string => `${service}+${qube}`;
+
+/**
  * The reply's result. Throws the refusal it carries. Any failure on the way (denied, no such qube, an empty or a broken
  * answer) is `not-found`, so that a caller cannot distinguish a denied qube from a missing one. Neither of them is silent for
  * as long as a call may take: that is `no-answer`.

@@ -28,6 +28,7 @@ class Call:
         self.principal: str = _NOT_YET
         self.service: str = _NOT_YET
         self.target: str = _NOT_YET
+        self.argument: str = _NOT_YET
         self.world: World = _NOT_YET
         self.contract: Contract = _NOT_YET
         self.host: Qubesd = _NOT_YET
@@ -46,6 +47,8 @@ class Call:
         self.lock, self._journal = lock, journal
 
     def facts(self) -> dict[str, Any]:
+        """With the argument where it does not name the target: that is the qube the operator was asked about."""
+        other = self.target != "dom0" and self.argument != self.target
         return {
             "call": self.identity,
             "principal": self.principal,
@@ -53,7 +56,7 @@ class Call:
             "service": self.service,
             "target": self.target,
             "names": sorted(self.names),
-        }
+        } | ({"argument": self.argument} if other else {})
 
     def intend(
         self,

@@ -67,7 +67,7 @@ class Kernel:
     def source(self, untrusted_header: bytes) -> str:
         """The principal whose share a call counts against; empty for a caller that is not a principal."""
         try:
-            caller = messages.parse_descriptor(untrusted_header)[1]
+            caller = messages.parse_descriptor(untrusted_header)[2]
         except Refused:
             return ""
         return caller if self.settings.config.world_of(caller) else ""
@@ -119,7 +119,7 @@ class Kernel:
                 result = self.settings.catalog(call.world, call.principal)
             else:
                 try:
-                    uses, listed = self._uses(call, params), await call.roster.names()
+                    uses, listed = self._uses(call, params), await self._listed(call)
                     # Lock unknown names too, so that they cost the same; per world, so that no other world shows.
                     changed = {
                         name if use.kind == "new" or name in listed else f"{name}?{call.world.name}"
@@ -144,7 +144,9 @@ class Kernel:
 
     def _identify(self, call: Call, untrusted_header: bytes) -> None:
         """Who is calling, and in which world? Every call counts, because a refusal is a line in the audit log too."""
-        call.service, call.principal, call.target = messages.parse_descriptor(untrusted_header)
+        call.service, call.argument, call.principal, call.target = messages.parse_descriptor(
+            untrusted_header
+        )
         self.settings.refresh()
         world = self.settings.config.world_of(call.principal)
         if world is None:
@@ -196,6 +198,12 @@ class Kernel:
                 raise Refused(REFUSAL.invalid_request, "no qube can have that name")
         return uses
 
+    async def _listed(self, call: Call) -> set[str]:
+        """The names in the caller's world. The operator is asked about the name in a call's argument, so a call on another qube is
+        answered as if that qube were missing."""
+        listed = set(await call.roster.names())
+        return listed - ({call.target} - {call.argument})  # INVARIANT consent.names-the-qube
+
     @asynccontextmanager
     async def locked(self, names: Iterable[str]) -> AsyncIterator[None]:
         """Allow one change of a qube at a time. A world waits only for its own names, so waiting tells nothing of another world."""
@@ -204,7 +212,7 @@ class Kernel:
                 await held.enter_async_context(self._locks.setdefault(name, asyncio.Lock()))
             yield
 
-    async def _reach(self, call: Call, uses: Uses, listed: list[str]) -> None:
+    async def _reach(self, call: Call, uses: Uses, listed: set[str]) -> None:
         """May the caller use these qubes? Every name costs one look at a qube that exists, because qubesd answers sooner about a
         qube that does not."""
         call.host = self.qubesd.limited(call.contract.calls)

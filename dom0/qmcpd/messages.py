@@ -9,23 +9,26 @@ from spec import LIMITS, REFUSAL, TYPES
 from . import schema
 from .errors import Refused
 
-# `SERVICE+ARG SOURCE name|keyword TARGET`, without its NUL. No service of ours takes an argument: with one, it is a service that no
-# contract has, so that the call counts as its caller's.
+# `SERVICE+ARG SOURCE name|keyword TARGET`, without its NUL.
 _DESCRIPTOR = re.compile(
-    r"(qmcp\.[A-Za-z0-9]+(?:\.[A-Z][A-Za-z]*)?(?:\+[!-~]+)?)\+? (\S+) (?:keyword (adminvm)|name (\S+))"
+    r"(qmcp\.[A-Za-z0-9]+(?:\.[A-Z][A-Za-z]*)?)(?:\+([!-~]*))? (\S+) (?:keyword (adminvm)|name (\S+))"
 )
 
 
-def parse_descriptor(untrusted_header: bytes) -> tuple[str, str, str]:
-    """`(service, source, target)` as qrexec reports them. `target` is dom0 for `keyword adminvm`."""
+def parse_descriptor(untrusted_header: bytes) -> tuple[str, str, str, str]:
+    """`(service, argument, source, target)` as qrexec reports them. `target` is dom0 for `keyword adminvm`. A service that is called
+    on dom0 takes no argument: with one, it is a service that no contract has."""
     found = _DESCRIPTOR.fullmatch(untrusted_header.decode("latin-1"))
     if (
         not found
-        or not schema.fits(TYPES["new_name"], found[2])
-        or not schema.fits(TYPES["qube_name"], found[4] or found[2])
+        or not schema.fits(TYPES["new_name"], found[3])
+        or not schema.fits(TYPES["qube_name"], found[5] or found[3])
     ):
         raise Refused(REFUSAL.invalid_request, "the descriptor is not one that qrexec writes")
-    return found[1], found[2], "dom0" if found[3] else found[4]
+    service, argument = found[1], found[2] or ""
+    if found[4]:
+        return f"{service}+{argument}" if argument else service, "", found[3], "dom0"
+    return service, argument, found[3], found[5]
 
 
 def parse_json(untrusted_payload: bytes) -> dict[str, Any]:

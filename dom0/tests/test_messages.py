@@ -8,21 +8,34 @@ from spec import LIMITS, TYPES
 class Descriptors(unittest.TestCase):
     def test_a_call_on_a_qube_names_service_caller_and_target(self) -> None:
         self.assertEqual(
-            messages.parse_descriptor(b"qmcp.spawn.Start+ mcp-control name ai-work"),
-            ("qmcp.spawn.Start", "mcp-control", "ai-work"),
+            messages.parse_descriptor(b"qmcp.spawn.Start+ai-work mcp-control name ai-work"),
+            ("qmcp.spawn.Start", "ai-work", "mcp-control", "ai-work"),
         )
 
     def test_a_call_on_the_adminvm_has_dom0_as_its_target(self) -> None:
         self.assertEqual(
-            messages.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm")[2], "dom0"
+            messages.parse_descriptor(b"qmcp.Catalog+ mcp-control keyword adminvm"),
+            ("qmcp.Catalog", "", "mcp-control", "dom0"),
         )
 
-    def test_a_service_with_an_argument_is_another_service_of_the_same_caller(self) -> None:
-        for argument in ("x", "+", "argument"):
-            service, source, _ = messages.parse_descriptor(
-                f"qmcp.spawn.Start+{argument} mcp-control name ai-work".encode()
+    def test_a_call_with_an_argument_on_the_adminvm_is_of_another_service(self) -> None:
+        for argument in ("x", "+", "ai-work", "dom0", "@adminvm"):
+            self.assertEqual(
+                messages.parse_descriptor(
+                    f"qmcp.spawn.Create+{argument} mcp-control keyword adminvm".encode()
+                ),
+                (f"qmcp.spawn.Create+{argument}", "", "mcp-control", "dom0"),
             )
-            self.assertEqual((service, source), (f"qmcp.spawn.Start+{argument}", "mcp-control"))
+
+    def test_the_argument_of_a_call_on_a_qube_is_all_that_follows_the_first_plus(self) -> None:
+        for argument in ("", "ai-work", "+", "ai-work+ai-two", "AI-WORK", "@dispvm"):
+            header = f"qmcp.spawn.Start+{argument} mcp-control name ai-work".encode()
+            self.assertEqual(
+                messages.parse_descriptor(header),
+                ("qmcp.spawn.Start", argument, "mcp-control", "ai-work"),
+            )
+        without = b"qmcp.spawn.Start mcp-control name ai-work"
+        self.assertEqual(messages.parse_descriptor(without)[:2], ("qmcp.spawn.Start", ""))
 
     def test_anything_else_is_refused_on_its_shape(self) -> None:
         for header in (
@@ -37,6 +50,10 @@ class Descriptors(unittest.TestCase):
             b"qmcp.spawn.Start+ mcp-control name dom0\n",
             b"qmcp.spawn.Start+ mcp-control name ai-work extra",
             b"qmcp.spawn.Start+ mcp-control\xc3\xa9 name ai-work",
+            b"qmcp.spawn.Start+ai-work\xc3\xa9 mcp-control name ai-work",
+            b"qmcp.spawn.Start+ai-work\x7f mcp-control name ai-work",
+            b"qmcp.spawn.Start_ai-work mcp-control name ai-work",
+            b"qmcp.spawn.Start+ai-work mcp-control name uuid:00000000-0000-0000-0000-000000000000",
         ):
             with self.subTest(header=header), self.assertRaises(Refused) as caught:
                 messages.parse_descriptor(header)

@@ -192,7 +192,7 @@ class Refusals(unittest.TestCase):
     def test_a_refusal_is_logged_with_the_names_asked_for_and_the_reason_in_words(self) -> None:
         request = json.dumps({"qube": "vault"}).encode()
         for service, target, payload in (
-            ("qmcp.inspect.State+", "name vault", b"{}"),
+            ("qmcp.inspect.State+vault", "name vault", b"{}"),
             ("qmcp.spawn.Restore+", "keyword adminvm", request),
             ("qmcp.spawn.Create+", "keyword adminvm", b'{"name":"vault","template":"ai-x"}'),
         ):

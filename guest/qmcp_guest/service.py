@@ -1,4 +1,4 @@
-"""The frame of every service: read the request, become its user, send the reply or the refusal."""
+"""The frame of every service: is this the qube that is meant? Read the request, become its user, send the reply or the refusal."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def main(handle: Callable[[Request, Input, Frames], Reply]) -> int:
     frames = Frames(1)
     try:
         try:
+            if not is_called_by_name():
+                raise Problem(code="not-found")
             request, received = read_request(0)
             frames.received = received
             reply = handle(request, received, frames)
@@ -56,6 +58,33 @@ def main(handle: Callable[[Request, Input, Frames], Reply]) -> int:
     except CallerGone:
         return 1
     return 0
+
+
+def is_called_by_name() -> bool:
+    """Whether the call's argument is the name of this qube. The operator may have been asked about the argument and have chosen
+    another qube in the dialog."""
+    argument = os.environ.get("QREXEC_SERVICE_ARGUMENT", "")
+    return argument != "" and argument == own_name()
+
+
+def own_name() -> str:
+    """The name that dom0 gave this qube; empty when QubesDB does not say."""
+    readable, writable = os.pipe()
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, writable, 1),
+    ]
+    words = ["qubesdb-read", "/name"]
+    with open(readable, "rb") as output:
+        try:
+            child = os.posix_spawnp(words[0], words, os.environ, file_actions=actions)
+        except OSError:
+            return ""
+        finally:
+            os.close(writable)
+        name = output.read()
+    os.waitpid(child, 0)
+    return name.decode("ascii", "replace").rstrip("\n")
 
 
 def fields(request: Request, **shapes: tuple[Callable[[Any], object], Any]) -> list[Any]:

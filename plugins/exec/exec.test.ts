@@ -17,7 +17,7 @@ async function tools(answers: Record<string, Answer>) {
   const asked: string[] = [];
   const qrexec = new FakeQrexec((request) => {
     if (request.service === 'qmcp.Catalog') return ok(catalogOf([exec]));
-    const verb = request.service.replace('qmcp.exec.', '');
+    const verb = request.service.replace('qmcp.exec.', '').split('+')[0]!;
     asked.push(`${verb} ${request.target}`);
     return answers[verb]?.(request) ?? denied;
   });

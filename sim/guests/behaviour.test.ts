@@ -20,6 +20,7 @@ import { packageFile } from '../root.js';
 import { BwrapEngine } from './bwrap.js';
 import type { Guest } from './guest.js';
 import { MemoryEngine } from './memory.js';
+import { installQubesdbRead } from './qubesdb.js';
 
 interface Answer {
   readonly stdout: Buffer;
@@ -37,6 +38,8 @@ interface Caller {
   /** Called with the bytes so far, frames included. */
   readonly hears?: (said: string) => void;
   readonly hangsUp?: Promise<unknown>;
+  /** By default the name of the qube. */
+  readonly argument?: string;
 }
 
 /** A qube for one behaviour: its services, and an empty directory in it. */
@@ -74,15 +77,16 @@ const shipped: Engine = async () => {
   // Not in the directory of this run, which is closed to PLAIN.
   const all = mkdtempSync('/tmp/qmcp-guest-');
   chmodSync(all, 0o755);
+  const programs = installQubesdbRead(join(all, 'programs'), QUBE.name);
   return {
     qube: async () => {
       const dir = mkdtempSync(join(all, 'qube-'));
       chmodSync(dir, 0o777);
       return {
         dir,
-        call: (service, sent, { hears, hangsUp } = {}) =>
+        call: (service, sent, { hears, hangsUp, argument } = {}) =>
           new Promise((resolve, reject) => {
-            const child = serviceProcess(service, dir);
+            const child = serviceProcess(service, dir, programs, { argument });
             const chunks: Buffer[] = [];
             child.stdout.on('data', (chunk: Buffer) => {
               chunks.push(chunk);
@@ -107,12 +111,22 @@ const shipped: Engine = async () => {
 };
 
 /** `Run` is in the module exec_run, `FileRead` in file_read, as in the files of guest/qubes-rpc. */
-function serviceProcess(service: string, dir: string, then = '') {
+function serviceProcess(
+  service: string,
+  dir: string,
+  programs: string,
+  { reader = '', argument = QUBE.name }: { reader?: string; argument?: string | undefined } = {},
+) {
   const file = readFileSync(packageFile(`guest/qubes-rpc/qmcp.exec.${service}`), 'utf8');
   const module = /-m (qmcp_guest\.\w+)/.exec(file)![1]!;
-  return spawn('sh', ['-c', `${then ? '' : 'exec '}"$0" -B -S -m ${module} ${then}`, python()], {
+  return spawn('sh', ['-c', `${reader ? '' : 'exec '}"$0" -B -S -m ${module} ${reader}`, python()], {
     cwd: packageFile('guest'),
-    env: { ...process.env, QMCP_JOBS: join(dir, '.jobs') },
+    env: {
+      ...process.env,
+      PATH: `${programs}:${process.env.PATH}`,
+      QREXEC_SERVICE_ARGUMENT: argument,
+      QMCP_JOBS: join(dir, '.jobs'),
+    },
   });
 }
 
@@ -127,13 +141,13 @@ const inSandbox: Engine = async () => {
 
 function inGuest(guest: Guest, clean = () => {}): Place {
   let qubes = 0;
-  const call: Qube['call'] = async (service, sent, { hears, hangsUp } = {}) => {
+  const call: Qube['call'] = async (service, sent, { hears, hangsUp, argument } = {}) => {
     const chunks: Uint8Array[] = [];
     const input = Input.of(sent, true);
     hangsUp?.then(() => input.end());
     await guest.serve({
       service: `qmcp.exec.${service}`,
-      argument: '',
+      argument: argument ?? QUBE.name,
       source: 'mcp-control',
       user: 'root',
       stdin: input,
@@ -610,6 +624,22 @@ for (const [name, engine, user, plain, missing] of [
         }
       });
 
+    // INVARIANT consent.names-the-qube
+    it('a call that names another qube than the one it reached is refused as if there were no such qube, and has no effect', async () => {
+      const qube = await place.qube();
+      const path = `${qube.dir}/reached`;
+      for (const argument of ['', 'ai-two', 'AI-ONE', 'ai-one+', 'ai-one+ai-two', 'ai-one\n', '*'])
+        for (const [service, request] of [
+          ['Run', { command: ['touch', path], user }],
+          ['FileWrite', { path, size: 0, user }],
+        ] as const) {
+          const answer = await qube.call(service, message(JSON.stringify(request)), { argument });
+          expect([answer.last, answer.stdout.length]).toEqual([{ code: 'not-found' }, 0]);
+        }
+      const listed = await qube.call('FileList', message(JSON.stringify({ path: qube.dir, user })));
+      expect(listed.stdout.toString()).not.toContain('reached');
+    });
+
     it('a request without an end of line is refused', async () => {
       const qube = await place.qube();
       const sent = Buffer.from('{"command":"true"}');
@@ -664,6 +694,28 @@ for (const [name, engine, user, plain, missing] of [
     });
   });
 
+describe('the shipped guest service in a qube whose QubesDB does not answer', () => {
+  it('every call is refused, also one without a name', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'qmcp-guest-'));
+    try {
+      for (const said of ['exit 1', "printf '\\n'", "printf '%s\\n' ai-one; exit 1"]) {
+        writeFileSync(join(dir, 'qubesdb-read'), `#!/bin/sh\n${said}\n`, { mode: 0o755 });
+        for (const argument of ['', 'ai-two']) {
+          const child = serviceProcess('Run', dir, dir, { argument });
+          const chunks: Buffer[] = [];
+          child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
+          child.stdin.on('error', () => {});
+          child.stdin.write(message(JSON.stringify({ command: ['true'], user: userInfo().username })));
+          await new Promise((resolve) => child.once('close', resolve));
+          expect(answerOf(Buffer.concat(chunks)).last).toEqual({ code: 'not-found' });
+        }
+      }
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+});
+
 describe('the shipped guest service with a slow reader', () => {
   const user = userInfo().username;
   const run = (request: object) => message(JSON.stringify({ user, ...request }));
@@ -676,7 +728,7 @@ describe('the shipped guest service with a slow reader', () => {
   // After its caller disconnects, qrexec's agent reads no more and keeps its end of the output open until the service ends.
   it('a service notices that its caller disconnected, also while nobody reads its output', async () => {
     const { dir } = await place.qube();
-    const child = serviceProcess('Run', dir);
+    const child = serviceProcess('Run', dir, installQubesdbRead(join(dir, 'programs'), QUBE.name));
     child.stdin.write(run({ command: 'yes', timeout: 3600 }));
     await until(() => isStuck(child.pid!));
     const exit = new Promise((resolve) => child.once('exit', resolve));
@@ -689,7 +741,8 @@ describe('the shipped guest service with a slow reader', () => {
     const { dir } = await place.qube();
     const [pid, go] = [join(dir, 'pid'), join(dir, 'go')];
     // A pipe accepts a part of a frame, while a socket accepts all or nothing. The test reads after the timeout.
-    const child = serviceProcess('Run', dir, `| (${untilThere(go)}; cat)`);
+    const programs = installQubesdbRead(join(dir, 'programs'), QUBE.name);
+    const child = serviceProcess('Run', dir, programs, { reader: `| (${untilThere(go)}; cat)` });
     child.stdin.write(run({ command: `echo $$ > ${pid}.new; mv ${pid}.new ${pid}; exec yes`, timeout: 1 }));
     await until(() => existsSync(pid) && !existsSync(`/proc/${readFileSync(pid, 'utf8').trim()}`));
     writeFileSync(go, '');

@@ -9,7 +9,7 @@ import { Input } from '../qrexec/input.js';
 import { USERS } from './accounts.js';
 import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
 import { requestOf } from './protocol.js';
-import { HOST_ENV, Sandbox } from './sandbox.js';
+import { HOST_ENV, PROGRAMS, Sandbox } from './sandbox.js';
 
 /** The exit code of a shell whose program was ended by SIGKILL, as `stop` sends it. */
 const EXIT_KILLED = 137;
@@ -52,7 +52,7 @@ export class BwrapEngine implements GuestEngine {
 
   async start({ name, template, class: qubeClass }: QubeToStart): Promise<Guest> {
     if (qubeClass === 'DispVM' && template !== null) await this.copy(template, name);
-    return new BwrapGuest(await Sandbox.open(name, this.disk(name)));
+    return new BwrapGuest(name, await Sandbox.open(name, this.disk(name)));
   }
 
   async import(
@@ -90,7 +90,10 @@ export class BwrapEngine implements GuestEngine {
 class BwrapGuest implements Guest {
   private readonly calls = new Set<Promise<unknown>>();
 
-  constructor(private readonly sandbox: Sandbox) {}
+  constructor(
+    private readonly name: string,
+    private readonly sandbox: Sandbox,
+  ) {}
 
   async serve(call: ServiceCall): Promise<number> {
     const user = call.service === 'qubes.VMRootShell' ? 'root' : call.user;
@@ -115,7 +118,7 @@ class BwrapGuest implements Guest {
     const reply: Uint8Array[] = [];
     await this.serve({
       service: 'qmcp.exec.Run',
-      argument: '',
+      argument: this.name,
       source: 'dom0',
       user: 'root',
       stdin: input,
@@ -146,7 +149,10 @@ class BwrapGuest implements Guest {
     const child = spawn(program!, words, {
       cwd: '/',
       env: {
-        ...{ PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' },
+        ...{
+          PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${PROGRAMS}`,
+          LANG: 'C.UTF-8',
+        },
         ...{ HOME: home, USER: user, LOGNAME: user, SHELL: '/bin/sh', QREXEC_REMOTE_DOMAIN: source },
         ...{ QREXEC_SERVICE_FULL_NAME: `${service}+${argument}`, QREXEC_SERVICE_ARGUMENT: argument },
       },

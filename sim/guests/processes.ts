@@ -4,7 +4,7 @@
  * it that is first in PATH.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -13,6 +13,7 @@ import { Input } from '../qrexec/input.js';
 import { packageFile } from '../root.js';
 import type { Command, CommandResult, Guest, GuestEngine, QubeToStart, ServiceCall } from './guest.js';
 import { requestOf } from './protocol.js';
+import { installQubesdbRead } from './qubesdb.js';
 
 const NO_SUCH_SERVICE = 127;
 const EXIT_KILLED = 137;
@@ -21,7 +22,7 @@ export class ProcessEngine implements GuestEngine {
   constructor(private readonly dir: string) {}
 
   async start({ name }: QubeToStart): Promise<Guest> {
-    return new ProcessGuest(join(this.dir, name));
+    return new ProcessGuest(name, join(this.dir, name));
   }
 
   async import(): Promise<void> {}
@@ -35,8 +36,11 @@ export class ProcessGuest implements Guest {
   private readonly stopped = new AbortController();
   private readonly calls = new Set<Promise<unknown>>();
 
-  constructor(private readonly dir: string) {
-    mkdirSync(join(dir, 'bin'), { recursive: true });
+  constructor(
+    private readonly name: string,
+    private readonly dir: string,
+  ) {
+    installQubesdbRead(join(dir, 'bin'), name);
   }
 
   async serve(call: ServiceCall): Promise<number> {
@@ -66,6 +70,7 @@ export class ProcessGuest implements Guest {
     const jobs = join(this.dir, 'jobs');
     for (const job of existsSync(jobs) ? readdirSync(jobs) : [])
       await this.process('qmcp_guest.exec_stop', {
+        argument: this.name,
         stdin: Input.of(requestOf({ job }), true),
         stdout: () => {},
         stderr: () => {},
@@ -75,13 +80,15 @@ export class ProcessGuest implements Guest {
 
   private process(
     module: string,
-    { stdin, stdout, stderr, signal }: Pick<ServiceCall, 'stdin' | 'stdout' | 'stderr' | 'signal'>,
+    call: Pick<ServiceCall, 'argument' | 'stdin' | 'stdout' | 'stderr' | 'signal'>,
   ): Promise<number> {
+    const { argument, stdin, stdout, stderr, signal } = call;
     const child = spawn(python(), ['-B', '-S', '-m', module], {
       cwd: packageFile('guest'),
       env: {
         ...process.env,
         PATH: `${join(this.dir, 'bin')}:${process.env.PATH}`,
+        QREXEC_SERVICE_ARGUMENT: argument,
         QMCP_JOBS: join(this.dir, 'jobs'),
       },
     });

@@ -61,7 +61,7 @@ export async function answer<P extends TProperties>(
         : error instanceof SyntaxError
           ? new Refusal('invalid-request')
           : refusalOf(error);
-    call.stdout(frame('R', jsonOf({ code, ...(problem !== undefined && { problem }) })));
+    call.stdout(refusalFrame(code, problem));
   }
   return 0;
 }
@@ -159,6 +159,10 @@ function frame(kind: 'I' | 'O' | 'E' | 'X' | 'R', payload: Uint8Array): Uint8Arr
   header.writeUInt32BE(payload.length, 1);
   return Buffer.concat([header, payload]);
 }
+
+/** The last frame of a refused call. */
+export const refusalFrame = (code: string, problem?: string): Uint8Array =>
+  frame('R', jsonOf({ code, ...(problem !== undefined && { problem }) }));
 
 const jsonOf = (value: object): Uint8Array => Buffer.from(JSON.stringify(value));
 

@@ -17,9 +17,12 @@ import { basename, dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { python } from '../python.js';
 import { packageFile } from '../root.js';
+import { qubesdbRead } from './qubesdb.js';
 
 /** The guest package's path inside: /usr is the machine's own and read-only, so it cannot be /usr/lib/qmcp. */
 const PACKAGE = '/opt/qmcp';
+/** The folder inside with the platform's programs that a qube has in /usr/bin. */
+export const PROGRAMS = '/opt/qubes';
 /** The path inside of an interpreter that the machine does not have in /usr. */
 const PYTHON = '/opt/python';
 
@@ -90,7 +93,7 @@ const INIT = `
 exec 3>&- 4>&- 5>&-
 set -e
 umask 022
-mkdir -p /etc/qubes-rpc /root /rw/config /tmp /var/tmp /var/log /run
+mkdir -p ${PROGRAMS} /etc/qubes-rpc /root /rw/config /tmp /var/tmp /var/log /run
 chmod 755 /etc /opt ${PACKAGE}
 chmod 1777 /tmp /var/tmp
 chmod 700 /root
@@ -107,7 +110,8 @@ done
 for shell in qubes.VMShell qubes.VMRootShell; do
   printf '#!/bin/sh\\nexec /bin/sh\\n' > "/etc/qubes-rpc/$shell"
 done
-chmod 755 /etc/qubes-rpc/*
+printf '%s' "$3" > ${PROGRAMS}/qubesdb-read
+chmod 755 /etc/qubes-rpc/* ${PROGRAMS} ${PROGRAMS}/*
 echo up
 exec > /dev/null 2>&1
 set +e
@@ -128,7 +132,8 @@ export class Sandbox {
     const { program, folder } = pythonInside();
     const words = argumentsOf(name, disk, folder);
     // Arguments go through a pipe: on the command line, every guest could read the machine's paths in /proc.
-    const bwrap = spawn('bwrap', ['--args', '3', '--', '/bin/sh', '-s', '--', name, program], {
+    const forInit = [name, program, qubesdbRead(name)];
+    const bwrap = spawn('bwrap', ['--args', '3', '--', '/bin/sh', '-s', '--', ...forInit], {
       cwd: '/',
       env: HOST_ENV,
       stdio: Array.from({ length: accounts.map === null ? 5 : 6 }, () => 'pipe' as const),

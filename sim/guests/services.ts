@@ -3,6 +3,16 @@ import { execOutput, execRun, execStop } from './exec-run.js';
 import { receive } from './filecopy.js';
 import { fileList, fileRead, fileWrite } from './files.js';
 import type { MemoryService } from './memory-guest.js';
+import { refusalFrame } from './protocol.js';
+
+/** A service that answers only calls whose argument is the name of its qube, like each service of the guest package. */
+const named =
+  (service: MemoryService): MemoryService =>
+  async (guest, call) => {
+    if (call.argument === guest.name) return service(guest, call);
+    call.stdout(refusalFrame('not-found'));
+    return 0;
+  };
 
 /** A shell that reads its script from the caller, like `qubes.VMShell`. */
 const shell =
@@ -23,14 +33,14 @@ const filecopy: MemoryService = async (guest, call) => {
 };
 
 export const SERVICES: Readonly<Record<string, MemoryService>> = {
-  'qmcp.exec.Run': execRun,
-  'qmcp.exec.Output': execOutput,
-  'qmcp.exec.Stop': execStop,
-  'qmcp.exec.FileRead': fileRead,
-  'qmcp.exec.FileWrite': fileWrite,
-  'qmcp.exec.FileList': fileList,
-  'qmcp.exec.FileCopy': fileCopy,
-  'qmcp.exec.PackageInstall': packageInstall,
+  'qmcp.exec.Run': named(execRun),
+  'qmcp.exec.Output': named(execOutput),
+  'qmcp.exec.Stop': named(execStop),
+  'qmcp.exec.FileRead': named(fileRead),
+  'qmcp.exec.FileWrite': named(fileWrite),
+  'qmcp.exec.FileList': named(fileList),
+  'qmcp.exec.FileCopy': named(fileCopy),
+  'qmcp.exec.PackageInstall': named(packageInstall),
   'qubes.Filecopy': filecopy,
   'qubes.VMShell': shell(),
   'qubes.VMRootShell': shell('root'),

@@ -12,6 +12,7 @@ import type { SimHost } from '../../sim/index.js';
 import { packageFile } from '../../sim/root.js';
 import { qmcpAdmin } from '../../testing/operator.js';
 import { Harness } from '../support/harness.js';
+import { addressed } from '../support/qmcpd-socket.js';
 
 /** Changes dom0 as the two files beside a preset say. */
 async function ceiling(root: string, preset: string): Promise<void> {
@@ -53,13 +54,10 @@ describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
     await harness.close();
   });
 
-  const ask = (service: Service) =>
-    sim.call(
-      'mcp-control',
-      service.kind === 'host' || service.kind === 'stream' ? '@adminvm' : 'ai-debian',
-      service.name,
-      Buffer.from('{}'),
-    );
+  const ask = ({ kind, name }: Service) => {
+    const target = kind === 'host' || kind === 'stream' ? '@adminvm' : 'ai-debian';
+    return sim.call('mcp-control', target, addressed(name, target), Buffer.from('{}'));
+  };
 
   test('the preset serves the tools that are documented', () => {
     const page = readFileSync(new URL('../../docs/reference/config.md', import.meta.url), 'utf8');

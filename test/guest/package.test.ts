@@ -14,6 +14,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FrameDecoder, inputFrames } from '../../core/ports/frames.js';
+import { installQubesdbRead } from '../../sim/guests/qubesdb.js';
 import { python } from '../../sim/python.js';
 import { packageFile } from '../../sim/root.js';
 
@@ -54,6 +55,12 @@ async function said(
   return { ...streams, last };
 }
 
+/** What qrexec says to a service that is called on the qube ai-one by its name; QubesDB is in the folder. */
+function called(bin: string): NodeJS.ProcessEnv {
+  installQubesdbRead(bin, 'ai-one');
+  return { QREXEC_SERVICE_ARGUMENT: 'ai-one' };
+}
+
 const user = userInfo().username;
 const services = readdirSync(join(GUEST, 'qubes-rpc')).sort();
 const modules = filesIn(join(GUEST, 'qmcp_guest'))
@@ -86,11 +93,14 @@ describe.skipIf(!has('make'))(
       writeFileSync(others, '');
       make('install', `PREFIX=${prefix}`, `SYSCONFDIR=${etc}`);
       const request = { command: 'echo here', user };
-      expect(await said(join(etc, 'qubes-rpc/qmcp.exec.Run'), [], request)).toMatchObject({
+      const bin = join(prefix, 'bin');
+      const env = { ...process.env, ...called(bin), PATH: `${bin}:${process.env.PATH}` };
+      expect(await said(join(etc, 'qubes-rpc/qmcp.exec.Run'), [], request, env)).toMatchObject({
         stdout: 'here\n',
         last: { exit: 0 },
       });
       make('uninstall', `PREFIX=${prefix}`, `SYSCONFDIR=${etc}`);
+      rmSync(bin, { recursive: true });
       expect(filesIn(root)).toEqual([others.slice(root.length)]);
     });
 
@@ -128,7 +138,7 @@ function stub(folder: string, name: string, exit = 0): void {
 
 /** The service with only these programs in PATH. */
 const call = (module: string, request: object, bin: string) =>
-  said(python(), ['-B', '-S', '-m', `qmcp_guest.${module}`], request, { PATH: bin }, GUEST);
+  said(python(), ['-B', '-S', '-m', `qmcp_guest.${module}`], request, { ...called(bin), PATH: bin }, GUEST);
 
 describe.skipIf(process.geteuid!() !== 0)('package_install, as root', () => {
   const install = (bin: string, packages = ['hello', 'g++']) => call('package_install', { packages }, bin);

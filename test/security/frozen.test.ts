@@ -57,7 +57,7 @@ describe('the operator freezes a world', () => {
     const calls = new SimulatedCalls(harness.sim, 'mcp-control');
     const run = async (target = 'ai-one') => {
       const stdin = Buffer.from('{"path":"note","size":0}\nI\0\0\0\0');
-      const call = { target, service: 'qmcp.exec.FileWrite', stdin, keepStdinOpen: true };
+      const call = { target, service: `qmcp.exec.FileWrite+${target}`, stdin, keepStdinOpen: true };
       return (await calls.call({ ...call, timeout: 600, maxBytes: 4096 })).exit;
     };
     expect(await run()).toBe(0);
@@ -94,7 +94,7 @@ describe('the operator freezes a world', () => {
     const calls = new SimulatedCalls(harness.sim, 'mcp-control');
     const stdin = Buffer.from(`${JSON.stringify({ path: 'note', size: 0 })}\nI\0\0\0\0`);
     const write = async (target = 'ai-one') => {
-      const service = 'qmcp.exec.FileWrite';
+      const service = `qmcp.exec.FileWrite+${target}`;
       const { exit, stdout } = await calls.call({
         target,
         service,

@@ -9,7 +9,7 @@ import { qmcpAdmin } from '../../testing/operator.js';
 import type { ProcessResult } from '../../testing/run.js';
 import { worldOf } from '../../testing/truth.js';
 import { Agent, type CallOptions, type Outcome } from './agent.js';
-import { descriptor, sendToQmcpd } from './qmcpd-socket.js';
+import { addressed, descriptor, sendToQmcpd } from './qmcpd-socket.js';
 import { until } from './waiting.js';
 
 /** Sets keys of the installed qmcp.toml, as the operator would: `{ qubes: 3 }`. */
@@ -116,9 +116,10 @@ export class Harness {
 
   // The control qube, without qmcp: everything that an attacker there can send.
 
-  /** A call from the control qube, through the policy. */
+  /** A call from the control qube, through the policy. Without a plus in the service, its argument is the target's name. */
   async call(target: string, service: string, payload: unknown = {}, source = PRINCIPAL) {
-    const { exit, stdout } = await this.sim.call(source, target, service, bytesOf(payload));
+    const called = addressed(service, target);
+    const { exit, stdout } = await this.sim.call(source, target, called, bytesOf(payload));
     return { exit, stdout: Buffer.from(stdout).toString('utf8') };
   }
 

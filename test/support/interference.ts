@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SERVICES } from '../../sim/guests/services.js';
 import type { SimHost } from '../../sim/index.js';
+import { serviceOf } from '../../sim/qrexec/call.js';
 import type { Harness } from './harness.js';
 import { until } from './waiting.js';
 
@@ -84,7 +85,8 @@ export function closePolicy({ sim, folder }: Harness): Restore {
 export function answerForQubes({ sim: { qrexec } }: Harness, reply: Uint8Array): Restore {
   const original = qrexec.call.bind(qrexec);
   qrexec.call = async (call, io) => {
-    const answers = Object.hasOwn(SERVICES, call.service) && qrexec.allows({ ...call, argument: '' });
+    const { service, argument } = serviceOf(call.service);
+    const answers = Object.hasOwn(SERVICES, service) && qrexec.allows({ ...call, service, argument });
     if (!answers) return original(call, io);
     io.stdout(reply);
     return 0;
@@ -133,7 +135,7 @@ export class ServiceCalls {
   constructor({ sim: { qrexec } }: Harness) {
     const original = qrexec.call.bind(qrexec);
     qrexec.call = async (call, io) => {
-      const record = { service: call.service, answered: false };
+      const record = { service: serviceOf(call.service).service, answered: false };
       this.calls.push(record);
       const exit = await original(call, io);
       record.answered = !io.signal.aborted;

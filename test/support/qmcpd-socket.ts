@@ -1,10 +1,17 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
 
+/** The service with the argument that a call on this target has; a service with a plus has one already. */
+export function addressed(service: string, target: string): string {
+  const isAboutQube = service.startsWith('qmcp.') && !target.startsWith('@');
+  return service.includes('+') || !isAboutQube ? service : `${service}+${target}`;
+}
+
 /** The service descriptor that qrexec sends before the payload. */
 export function descriptor(service: string, source: string, target: string): Buffer {
   const where = target === '@adminvm' ? 'keyword adminvm' : `name ${target}`;
-  return Buffer.from(`${service}+ ${source} ${where}\0`);
+  const called = addressed(service, target);
+  return Buffer.from(`${called}${called.includes('+') ? '' : '+'} ${source} ${where}\0`);
 }
 
 /** Sends these bytes and end of file to qmcpd's socket, past qrexec and its policy. Resolves after the reply. */

@@ -14,7 +14,7 @@ const isAnswer = (value: unknown): value is QrexecResult =>
 export async function toolsOf(plugin: Plugin, answers: Answers) {
   const qrexec = new FakeQrexec((request) => {
     if (request.service === 'qmcp.Catalog') return ok(catalogOf([plugin]));
-    const answer = answers[request.service];
+    const answer = answers[nameOf(request.service)];
     if (answer === undefined) return denied;
     const value = answer(request);
     return isAnswer(value) ? value : ok(value);
@@ -51,7 +51,7 @@ export async function toolsOf(plugin: Plugin, answers: Answers) {
     calls: () =>
       qrexec.calls.map(({ target, service, stdin }) => [
         target,
-        service,
+        nameOf(service),
         JSON.parse(Buffer.from(stdin).toString()),
       ]),
     /** The tool's result, or the code of its refusal. */
@@ -62,6 +62,9 @@ export async function toolsOf(plugin: Plugin, answers: Answers) {
     outcome,
   };
 }
+
+/** The name of the service, without the argument of the call. */
+const nameOf = (service: string) => service.split('+')[0]!;
 
 /** dom0's description of a qube. */
 export const stateOf = (name: string, changes: object = {}) => ({

@@ -43,6 +43,16 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
       test: 'the properties of an under-tier qube, of the caller and of a gateway are out of reach',
     },
   ],
+  'consent.names-the-qube': [
+    {
+      file: 'test/security/consent.test.ts',
+      test: 'with another argument than its target is answered like a call on a missing qube, after the same work',
+    },
+    {
+      file: 'test/security/consent.test.ts',
+      test: 'a service in a qube refuses a call that names another qube, as if there were no such qube',
+    },
+  ],
   'tags.operator-only': [
     { file: 'test/security/lifecycle.test.ts', test: 'a new qube has no tier that its source did not have' },
     {

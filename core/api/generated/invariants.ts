@@ -15,6 +15,11 @@ export const INVARIANTS = Object.freeze({
     statement:
       'A principal is never the object of its own call, nor is any other principal, gateway or dom0.',
   },
+  'consent.names-the-qube': {
+    enforcedBy: 'dom0',
+    statement:
+      "A call on a qube names that qube in its argument, or is answered like a call on a name that does not exist; so every question to the operator, and every line of the policy's log, says which qube it is about.",
+  },
   'tags.operator-only': {
     enforcedBy: 'dom0',
     statement: "No call adds or removes a tag, except the marks of a birth and the tombstone's.",

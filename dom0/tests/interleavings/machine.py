@@ -125,8 +125,9 @@ class Machine:
 
     def call(self, name: str, service: str, target: str = "dom0", /, **payload: object) -> None:
         """Begin a call; it goes up to its first question to qubesd."""
-        where = "keyword adminvm" if target == "dom0" else f"name {target}"
-        header = f"{service}+ {PRINCIPAL} {where}".encode()
+        argument = "" if target == "dom0" else target
+        where = f"name {argument}" if argument else "keyword adminvm"
+        header = f"{service}+{argument} {PRINCIPAL} {where}".encode()
         answer = self._answer(name, header, json.dumps(payload).encode())
         self._tasks[name] = self.loop.create_task(answer, name=name)
         self._drain()

@@ -30,6 +30,19 @@ class Refused(Exception):
     """The call is refused, with a code of qmcp's closed set."""
 
 
+def require_own_name() -> None:
+    """The argument of a call is the name of this qube: the operator may have been asked about another one, and have chosen this."""
+    argument = os.environ.get("QREXEC_SERVICE_ARGUMENT")
+    try:
+        said = subprocess.run(
+            ["qubesdb-read", "/name"], stdin=subprocess.DEVNULL, capture_output=True
+        )
+    except OSError:
+        raise Refused("not-found") from None
+    if not argument or said.stdout != f"{argument}\n".encode():
+        raise Refused("not-found")
+
+
 def read_request() -> dict[str, Any]:
     line = sys.stdin.buffer.readline(MAX_REQUEST + 1)
     if not line.endswith(b"\n") or len(line) > MAX_REQUEST:
@@ -150,6 +163,7 @@ SERVICES: dict[str, Callable[[Path, dict[str, Any]], dict[str, Any]]] = {
 
 def answer(service: str, folder: Path) -> tuple[bytes, dict[str, Any]]:
     try:
+        require_own_name()
         return b"X", SERVICES[service](folder, read_request())
     except Refused as refusal:
         return b"R", {"code": str(refusal)}

@@ -186,7 +186,12 @@ export function calls(contracts: readonly Contract[], pastPolicyOnly: boolean): 
         via: pastPolicyOnly
           ? fc.constant('qmcpd' as const)
           : fc.constantFrom('policy' as const, 'qmcpd' as const),
-        service: fc.constant(service),
+        // Without a plus, the harness adds the name of the target as argument.
+        service: fc.oneof(
+          { weight: 20, arbitrary: fc.constant(service) },
+          { weight: 1, arbitrary: NAMES.map((argument) => `${service}+${argument}`) },
+          { weight: 1, arbitrary: fc.constant(`${service}+`) },
+        ),
         // A service with a target is sometimes called on dom0, and the other way round.
         target: fc.oneof(
           { weight: 10, arbitrary: target === null ? fc.constant('@adminvm') : KNOWN },
