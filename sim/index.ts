@@ -8,12 +8,13 @@ import { BwrapEngine } from './guests/bwrap.js';
 import type { GuestEngine } from './guests/guest.js';
 import { MemoryEngine } from './guests/memory.js';
 import type { MemoryService } from './guests/memory-guest.js';
-import { type GuestNetwork, reachOn } from './guests/outside.js';
+import type { GuestNetwork } from './guests/outside.js';
 import { ProcessEngine } from './guests/processes.js';
 import type { Api } from './host/api.js';
 import { Host } from './host/host.js';
 import type { HostSnapshot } from './host/snapshot.js';
 import { type HostSpec, loadHostSpec } from './host-spec.js';
+import { Network } from './network/network.js';
 import type { Destination, Reach } from './network/reach.js';
 import { Qmcpd } from './qmcpd.js';
 import { Qrexec } from './qrexec/daemon.js';
@@ -60,6 +61,7 @@ export interface SimHost {
   readonly host: Host;
   readonly qrexec: Qrexec;
   readonly qmcpd: Qmcpd;
+  readonly network: Network;
   /** The actual state, including dom0's files. */
   snapshot(): HostSnapshot & { readonly dom0: Dom0Snapshot };
   /** The path of a qrexec-client-vm that calls from inside this qube. */
@@ -97,8 +99,10 @@ export async function startHost({
     // Guests call out through the daemon, and the daemon calls into guests: `qrexec` is set below.
     const outside: GuestNetwork = {
       call: (source, target, service, stdin) => once(qrexec, { source, target, service }, stdin),
-      reach: (from, destination) => reachOn(host, from, destination),
+      reach: (from, destination) => network.reach(from, destination),
     };
+    const network = new Network(host);
+    closing.push(async () => network.close());
     const engine =
       guests === 'bwrap'
         ? sandboxes(join(dir, 'guests'))
@@ -130,7 +134,8 @@ export async function startHost({
       qrexec,
       qmcpd,
       close,
-      reach: (from, destination) => reachOn(host, from, destination),
+      network,
+      reach: (from, destination) => network.reach(from, destination),
       snapshot: () => ({ ...host.snapshot(), dom0: dom0SnapshotOf(root) }),
       client: async (source) => {
         const endpoint =

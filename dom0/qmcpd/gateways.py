@@ -37,7 +37,7 @@ async def effect_of_rules(call: Call, qube: Qube) -> dict[str, str]:
         if not network
         else "unknown-network"
         if network not in gateways
-        else "never"
+        else "not-promised"
         if not gateways[network]["filters"]
         else "at-start"
         if await host.state(qube.name) == "Halted"

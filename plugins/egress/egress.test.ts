@@ -12,7 +12,7 @@ const REACH: Record<string, object> = {
   'ai-one': { rules: RULES, by: 'world' },
   'ai-alone': { rules: RULES, by: 'world', network: null },
   'ai-old': { rules: [], by: 'operator' },
-  'ai-open': { rules: [], by: 'world', network: 'sys-ai-open' },
+  'ai-open': { rules: RULES, by: 'world', network: 'sys-ai-open' },
   'ai-broken': { rules: [], by: 'world', network: 'sys-ai-broken' },
   'ai-elsewhere': { rules: [], by: 'world', network: '<out-of-scope>' },
 };
@@ -47,7 +47,7 @@ test('egress_status shows the ceiling and every existing qube', async () => {
       { qube: 'ai-one', network: 'sys-ai-net', by: 'world', rules: RULES },
       { qube: 'ai-alone', network: null, by: 'world', rules: RULES },
       { qube: 'ai-old', network: 'sys-ai-net', by: 'operator', rules: [] },
-      { qube: 'ai-open', network: 'sys-ai-open', by: 'world', rules: [] },
+      { qube: 'ai-open', network: 'sys-ai-open', by: 'world', rules: RULES },
       { qube: 'ai-broken', network: 'sys-ai-broken', by: 'world', rules: [] },
       { qube: 'ai-elsewhere', network: '<out-of-scope>', by: 'world', rules: [] },
     ],
@@ -108,15 +108,20 @@ test.each<[string, object, object]>([
   ],
   ...(
     [
-      ['does not filter, by which every packet passes', 'ai-open', 'yes'],
+      ['need not filter, so no packet is known to be dropped', 'ai-open', 'unknown'],
       ['cannot be used, by which no rule is known to hold', 'ai-broken', 'unknown'],
       ['is not of the world', 'ai-elsewhere', 'unknown'],
     ] as const
   ).map(([what, qube, passes]): [string, object, object] => [
     `a gateway that ${what}`,
-    { qube, host: '10.1.0.1' },
+    { qube, host: '10.2.0.1' },
     { passes, because: 'gateway', rule: null, ceiling: CEILING[1] },
   ]),
+  [
+    'the rule that allows the packet, whatever the gateway does with others',
+    { qube: 'ai-open', host: 'www.example.org', port: 443 },
+    { passes: 'yes', because: 'rule', rule: RULES[1], ceiling: CEILING[0] },
+  ],
   [
     'rules that are not shown',
     { qube: 'ai-old', host: '10.1.0.1' },

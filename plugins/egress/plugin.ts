@@ -32,7 +32,7 @@ export default definePlugin({
       name: 'egress_status',
       title: 'Show what the qubes reach',
       description:
-        'Shows your gateways, the ceiling (the most any rule may allow) and the rules of each qube. Those `by` the operator are not shown. No rule limits a qube on a gateway that does not filter.',
+        'Shows your gateways, the ceiling (the most any rule may allow) and the rules of each qube. Those `by` the operator are not shown. A gateway that does not filter need not apply the rules.',
       effect: 'read',
       input: NoParams,
       output: Type.Object(
@@ -135,14 +135,12 @@ export default definePlugin({
         if (network === null)
           return { passes: 'no' as const, because: 'no-network' as const, rule: null, ceiling };
         const gateway = gateways.find(({ name }) => name === network);
-        // Only a gateway that is known to apply the rules makes them true.
-        if (!gateway?.filters || !gateway.usable)
-          return {
-            passes: gateway?.filters === false ? ('yes' as const) : ('unknown' as const),
-            because: 'gateway' as const,
-            rule: null,
-            ceiling,
-          };
+        // What the rules do not allow is dropped only by a gateway that applies them.
+        if (
+          !(gateway?.filters && gateway.usable) &&
+          (by === 'operator' || reach(rules, question).passes !== 'yes')
+        )
+          return { passes: 'unknown' as const, because: 'gateway' as const, rule: null, ceiling };
         if (by === 'operator')
           return { passes: 'unknown' as const, because: 'operator' as const, rule: null, ceiling };
         const verdict = reach(rules, question);

@@ -80,7 +80,7 @@ export const rulesSet = defineTargetService('qmcp.egress.RulesSet', {
   reply: Type.Object(
     {
       rules: Rules,
-      takes_effect: Type.Enum(['soon', 'at-start', 'with-network', 'never', 'unknown-network']),
+      takes_effect: Type.Enum(['soon', 'at-start', 'with-network', 'not-promised', 'unknown-network']),
       open_connections: Type.Enum(['end', 'go-on']),
       until_then: Rules,
       until_then_by: By,

@@ -19,7 +19,8 @@ export function commandsOf({ name, user, uid, outside }: CommandContext): Custom
     says('hostname', name),
     aptGet(
       uid,
-      (destination) => outside?.reach(name, destination) ?? { reached: true, address: '127.0.0.1' },
+      (destination) =>
+        outside?.reach(name, destination) ?? { reached: true, address: '127.0.0.1', seen: name },
     ),
     ...(outside === undefined ? [] : [clientVm(name, outside), copyToVm(name, outside)]),
   ];

@@ -1,8 +1,7 @@
 /** The world outside a guest: other qubes by qrexec, and the internet through its network qube. */
 import type { SecureFetch } from 'just-bash';
-import type { Host } from '../host/host.js';
 import { pageOf } from '../network/internet.js';
-import { type Destination, type NetworkQube, type Reach, reach } from '../network/reach.js';
+import type { Destination, Reach } from '../network/reach.js';
 
 export interface CallOut {
   readonly exit: number;
@@ -13,17 +12,6 @@ export interface CallOut {
 export interface GuestNetwork {
   call(source: string, target: string, service: string, stdin: Uint8Array): Promise<CallOut>;
   reach(from: string, destination: Destination): Reach | Promise<Reach>;
-}
-
-/** The network as the host is configured. */
-export function reachOn(host: Host, from: string, destination: Destination): Reach {
-  const qubeOf = (name: string): NetworkQube | undefined => {
-    const qube = host.qube(name);
-    if (qube === undefined) return undefined;
-    const { state, netvm, firewall } = qube;
-    return { name, state, netvm, firewall, providesNetwork: qube.property('provides_network') === true };
-  };
-  return reach(qubeOf, from, destination, host.now());
 }
 
 const FAILURES = {

@@ -1,3 +1,4 @@
+import { findFeature } from './features.js';
 import { powerState } from './power.js';
 import type { PropertyValue, Qube } from './qube.js';
 import type { HostState } from './state.js';
@@ -16,6 +17,8 @@ export interface QubeView {
   /** In the Admin API's line format. */
   readonly firewall: readonly string[];
   property(name: string): PropertyValue;
+  /** A feature of the qube, or else of its template. */
+  inherited(feature: string): string | undefined;
 }
 
 export function viewOf(host: HostState, qube: Qube): QubeView {
@@ -42,5 +45,6 @@ export function viewOf(host: HostState, qube: Qube): QubeView {
       return qube.firewall;
     },
     property: (property) => host.property(qube, property),
+    inherited: (feature) => findFeature(host, qube, feature, 'template'),
   };
 }

@@ -1,5 +1,6 @@
 /** Firewall rules as the Admin API writes them: `action=accept dst4=10.0.0.0/8 proto=tcp dstports=80-80`. */
-import { addressOf } from './internet.js';
+import { networkOf } from '../../core/api/index.js';
+import { addressOf, familyOf } from './internet.js';
 
 export interface Packet {
   readonly host: string;
@@ -40,8 +41,7 @@ type Match = (value: string, packet: Packet, now: number) => boolean;
 
 const MATCHES: Readonly<Record<string, Match>> = {
   dst4: (cidr, { address }) => isWithin(address, cidr),
-  // No IPv6 here, so a rule about it matches nothing.
-  dst6: () => false,
+  dst6: (cidr, { address }) => isWithin(address, cidr),
   dsthost: (host, { host: asked, address }) => host === asked || addressOf(host) === address,
   proto: (protocol, packet) => protocol === packet.protocol,
   dstports: (range, { port, protocol }) => {
@@ -53,11 +53,10 @@ const MATCHES: Readonly<Record<string, Match>> = {
   expire: (until, _, now) => now < Number(until),
 };
 
+/** Of its own version only: a network of IPv4 has no address of IPv6. */
 function isWithin(address: string, cidr: string): boolean {
-  const [network, bits = '32'] = cidr.split('/');
-  const mask = bits === '0' ? 0 : (-1 << (32 - Number(bits))) >>> 0;
-  return ((numberOf(address) ^ numberOf(network!)) & mask) === 0;
+  const [around, within] = [networkOf(cidr), networkOf(address)];
+  if (around === undefined || within === undefined || around.version !== within.version) return false;
+  const rest = BigInt((familyOf(address) === 6 ? 128 : 32) - around.prefix);
+  return around.address >> rest === within.address >> rest;
 }
-
-const numberOf = (address: string): number =>
-  address.split('.').reduce((sum, byte) => ((sum << 8) | Number(byte)) >>> 0, 0);

@@ -11,6 +11,9 @@ const net = (name: string, netvm: string | null, more: Partial<NetworkQube> = {}
   state: 'Running',
   providesNetwork: true,
   firewall: OPEN,
+  appliesRules: true,
+  tor: false,
+  ipv6: false,
   ...more,
 });
 const web: Destination = { host: 'example.com', port: 443, protocol: 'tcp' };
@@ -18,7 +21,7 @@ const from = (qubes: NetworkQube[], destination = web) => {
   const result = reach((name) => qubes.find((qube) => qube.name === name), 'app', destination, 1000);
   return result.reached ? 'reached' : `${result.why} at ${result.at}`;
 };
-const app = (firewall: readonly string[], more: Partial<NetworkQube> = {}) =>
+const app = (firewall: readonly string[] | null, more: Partial<NetworkQube> = {}) =>
   net('app', 'fw', { providesNetwork: false, firewall, ...more });
 const chain = [net('fw', 'net'), net('net', null)];
 
@@ -46,6 +49,45 @@ describe('a packet', () => {
         host: '1.2.3.4',
       }),
     ).toBe('blocked at fw');
+  });
+
+  it('a packet is dropped only by rules that a firewall applies', () => {
+    const shut = app(['action=drop']);
+    const [fw, last] = [net('fw', 'net', { appliesRules: false }), net('net', null)];
+    expect(from([shut, fw, last])).toBe('reached');
+    expect(from([app(null), ...chain])).toBe('unresolved at app');
+    expect(from([app(null), fw, last])).toBe('reached');
+  });
+
+  it('a packet through Tor passes no rule of its qube, is seen as from Tor, and is of tcp', () => {
+    const tor = [net('fw', 'net', { tor: true, appliesRules: false }), net('net', null)];
+    const shut = app(['action=drop']);
+    const out = (destination: Destination) =>
+      reach((name) => [shut, ...tor].find((qube) => qube.name === name), 'app', destination, 0);
+    expect(out(web)).toMatchObject({ reached: true, seen: 'tor' });
+    expect(out({ ...web, protocol: 'udp' })).toMatchObject({ reached: false, why: 'blocked' });
+    const before = [app(OPEN), net('fw', 'tor'), net('tor', 'net', { tor: true }), net('net', null)];
+    expect(from(before)).toBe('reached');
+    expect(from([app(['action=drop']), ...before.slice(1)], { ...web, host: '1.2.3.4' })).toBe(
+      'blocked at app',
+    );
+  });
+
+  it('a packet is dropped, whatever its destination, while a name in the rules of its qube does not resolve', () => {
+    const rules = ['action=accept dsthost=gone.invalid', 'action=accept'];
+    expect(from([app(rules), ...chain], { ...web, host: '1.2.3.4' })).toBe('blocked at app');
+    expect(from([app(OPEN), ...chain], { ...web, host: 'gone.invalid' })).toBe('unresolved at net');
+  });
+
+  it('a packet to an IPv6 address needs an IPv6 address of every qube on its way, and rules about IPv6', () => {
+    const six = (rules: readonly string[]) => [app(rules), ...chain].map((qube) => ({ ...qube, ipv6: true }));
+    const packet = { ...web, host: '2001:db8::7' };
+    expect(from([app(OPEN), ...chain], packet)).toBe('unreachable at net');
+    expect(from(six(OPEN), packet)).toBe('reached');
+    expect(from(six(['action=accept dst6=2001:db8::/32']), packet)).toBe('reached');
+    expect(from(six(['action=accept dst6=2001:db9::/32']), packet)).toBe('blocked at app');
+    expect(from(six(['action=accept dst4=0.0.0.0/0']), packet)).toBe('blocked at app');
+    expect(from(six(['action=accept dst6=::/0']), { ...web, host: '1.2.3.4' })).toBe('blocked at app');
   });
 
   it('a packet to a name needs the name servers, and one to an address does not', () => {

@@ -114,7 +114,7 @@ describe('the answer to new outbound rules', () => {
     await done(ask('ai-one', 'networking.Disconnect'));
     expect(await set('ai-one')).toMatchObject({ takes_effect: 'with-network' });
     await moved('ai-open', 'sys-ai-open');
-    expect(await set('ai-open')).toMatchObject({ takes_effect: 'never' });
+    expect(await set('ai-open')).toMatchObject({ takes_effect: 'not-promised' });
     await harness.operator('admin.vm.property.Set', 'ai-one', 'netvm', 'sys-firewall');
     expect(await set('ai-one')).toMatchObject({ takes_effect: 'unknown-network' });
   });
