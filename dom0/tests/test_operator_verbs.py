@@ -97,7 +97,7 @@ class Verbs(Dom0):
                 self.admin("status")[0],
                 "qmcp-admin: qubesd does not answer: systemctl status qubesd",
             )
-        with mock.patch("worlds.run", side_effect=TimeoutError):
+        with mock.patch("worlds._worlds", side_effect=TimeoutError):
             self.assertEqual(
                 self.admin("status")[0],
                 "qmcp-admin: qubesd does not answer: systemctl status qubesd",
