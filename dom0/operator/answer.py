@@ -65,16 +65,18 @@ def safe(value: object) -> str:
 def show(options: Options, reply: Answer) -> None:
     documents = reply.data if options.json_lines else [reply.data]
     for line in (
-        [json.dumps(one, indent=None if options.json_lines else 2) for one in documents]
+        (json.dumps(one, indent=None if options.json_lines else 2) for one in documents)
         if options.json
         else _lines(reply.data if reply.text is None else reply.text)
     ):
-        print(line)
+        print(line, flush=True)
 
 
 def _lines(data: Any) -> Iterator[str]:
-    """A list of dicts is a table; a list of words is one line, a list of sentences one line each."""
-    if isinstance(data, dict):
+    """A list of dicts is a table; a list of words is one line, a list of sentences one line each. An iterator has finished lines."""
+    if isinstance(data, Iterator):
+        yield from data
+    elif isinstance(data, dict):
         data = {key: value for key, value in data.items() if value not in (None, "", [])}
         width = max([len(key) for key, value in data.items() if not _is_block(value)], default=0)
         for key, value in data.items():

@@ -23,6 +23,7 @@ DIRECTORY = "var/lib/qmcp/grants"
 KEPT = "an agent keeps the clones and copies that it makes meanwhile"
 Grant = dict[str, Any]  # {qube, boot, over: seconds since boot, untag, retag}
 Standing = tuple[str | None, Grant]  # with its id in the journal, if it is there
+Granted = dict[str, list[Standing]]  # by qube
 _UMBRELLA = TAGS["umbrella"]["pattern"].format(world="")
 
 
@@ -65,9 +66,9 @@ def read(text: str | bytes | None) -> Grant | None:
         return None
 
 
-async def standing(qubesd: Qubesd, root: Path, names: Iterable[str]) -> dict[str, list[Standing]]:
+async def standing(qubesd: Qubesd, root: Path, names: Iterable[str]) -> Granted:
     """By qube: from the files, and from the features of those of `names` that have no file."""
-    found: dict[str, list[Standing]] = {}
+    found: Granted = {}
     for path in sorted((root / DIRECTORY).glob("*.intent")):
         grant = read(path.read_bytes())
         if grant:
@@ -81,7 +82,7 @@ async def standing(qubesd: Qubesd, root: Path, names: Iterable[str]) -> dict[str
     return found
 
 
-def ends(granted: dict[str, list[Standing]], name: str) -> float | None:
+def ends(granted: Granted, name: str) -> float | None:
     """When the next of these ends, in seconds since the epoch."""
     left = [end(grant) - now() for _, grant in granted.get(name, ()) if end(grant) > now()]
     return time.time() + min(left) if left else None

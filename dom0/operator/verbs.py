@@ -20,6 +20,7 @@ import grants
 import membership
 import operator_log
 import policy_admin
+import watching
 import worlds
 from answer import Answer, Options
 from spec import TIERS, filled
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[[Options], Answer]] = {
     "status": worlds.status,
     "world": worlds.world,
     "check": check.check,
+    "watch": watching.watch,
     "enroll": membership.change,
     "tier": membership.change,
     "guard": membership.change,

@@ -22,10 +22,9 @@ from qmcpd.budget import RATES, Budget
 from qmcpd.effects import perform
 from qmcpd.qubesd import Qubesd
 from settings.config import World
-from spec import FEATURE
+from spec import FEATURE, TIERS
 
 Row = dict[str, Any]
-Granted = dict[str, list[grants.Standing]]
 # Only qmcpd knows how much of these is used.
 COUNTED_BY_QMCPD = (*RATES, "concurrent_calls", "private_size")
 
@@ -45,13 +44,13 @@ def world(options: Options) -> Answer:
 def _answer(rows: list[Row]) -> Answer:
     """--json has numbers, and times as instants; a person gets them short."""
     text = [
-        row
+        {key: value for key, value in row.items() if key != "tiers"}
         | {
             "uses": [
                 f"{use['line']}:{_short(use, 'used')}/{_short(use, 'limit')}" for use in row["uses"]
             ]
         }
-        | {"qubes": [one | {"until": grants.shown(one["until"])} for one in row["qubes"]]}
+        | {"qubes": [_narrow(one) for one in row["qubes"]]}
         for row in rows
     ]
     data = [
@@ -59,6 +58,12 @@ def _answer(rows: list[Row]) -> Answer:
         for row in rows
     ]
     return Answer(data, text=text)
+
+
+def _narrow(row: Row) -> Row:
+    """Without the columns for which a table has no room."""
+    left = {key: value for key, value in row.items() if key not in ("network", "disk")}
+    return left | {"until": grants.shown(row["until"])}
 
 
 async def _worlds(root: Path, name: str | None = None) -> list[Row]:
@@ -72,7 +77,7 @@ async def _worlds(root: Path, name: str | None = None) -> list[Row]:
 
 
 async def _world(
-    qubesd: Qubesd, root: Path, world: World, own: list[Member], granted: Granted
+    qubesd: Qubesd, root: Path, world: World, own: list[Member], granted: grants.Granted
 ) -> Row:
     counted = Budget(qubesd, _Known(world, own))
     budget = [{"line": line, **row} for line, row in (await counted.status()).items()]
@@ -87,6 +92,7 @@ async def _world(
             for row in budget
             if row["used"] is not None
         ],
+        "tiers": list(TIERS),
         "plugins": [
             {"principal": name, "may use": sorted(plugins)}
             for name, plugins in world.principals.items()
@@ -109,6 +115,8 @@ async def _world(
                 "tier": "removed" if one.removed() else one.tier(),
                 "until": grants.ends(granted, one.name),
                 "switches": switched_on(world, one.tags),
+                "network": (await qubesd.properties(one.name))["netvm"][0],
+                "disk": int((await qubesd.volume(one.name))["size"]),
                 "made by": sorted(
                     tag.removeprefix(world.tag("stamp"))
                     for tag in one.tags
