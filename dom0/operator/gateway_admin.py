@@ -40,7 +40,11 @@ async def _rows(qubesd: Qubesd, worlds: Worlds) -> list[Row]:
 async def _state(qubesd: Qubesd, world: World, name: str, own: list[Member] | None) -> Row:
     """In words; without the members of the worlds, there is no such qube."""
     if own is None:
-        return {"state": "missing", "rules": "there is no such qube"}
+        return {
+            "state": "missing",
+            "rules": "there is no such qube",
+            **dict.fromkeys(("anonymity", "upstream", "used by"), ""),
+        }
     chain, why = await gateways.upstream(qubesd, name), await gateways.fault(qubesd, world, name)
     tor = [hop for hop in chain if await qubesd.inherited(hop, FEATURE.tor_gateway)]
     applies = "applies" if world.gateways[name]["filters"] else "by qmcp.toml, does not apply"

@@ -26,6 +26,9 @@ ASKS = {
     "contract install": "{file}",
     "contract remove": START,
     "policy install": "",
+    "gateway add": "sys-vpn --world ai",
+    "gateway change": "sys-ai-net --world ai --label home",
+    "gateway remove": "sys-spare --world ai",
 }
 AT_ONCE = {"freeze": "", "thaw": "ai", "expire": "--all"}
 READS = {
@@ -33,6 +36,7 @@ READS = {
     "world": "ai",
     "check": "",
     "tombstones": "",
+    "gateway list": "--world ai",
     "contract list": "",
     "contract review": "{file}",
     "policy render": "",
@@ -50,6 +54,9 @@ class Verbs(Dom0):
         super().setUp()
         self.qubesd.add("gone", "ai-managed", "ai-exec", "ai-tombstone")
         self.qubesd.qubes["gone"][1]["qmcp-entombed"] = "1000000000"
+        self.qubesd.add("sys-vpn", provides_network="True")
+        toml = self.root / "etc/qmcp/qmcp.toml"
+        toml.write_text(toml.read_text() + "\n[world.ai.gateway.sys-spare]\n")
         self.file = self.root / f"{START}.json"
         self.file.write_text(
             (DOM0 / f"contracts/{START}.json").read_text().replace('"exec"', '"net"')
@@ -226,7 +233,7 @@ class Verbs(Dom0):
         )
         self.assertEqual(
             (world["birth ceiling"], world["gateways"], world["egress ceiling"]),
-            ("full", ["sys-ai-net"], ["*"]),
+            ("full", ["sys-ai-net", "sys-spare"], ["*"]),
         )
         self.assertEqual(world["plugins"][0]["principal"], "mcp-control")
         self.assertEqual(
