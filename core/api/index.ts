@@ -2,6 +2,7 @@
 export type { Static, TSchema } from '../vendor/typebox.js';
 export { Type } from '../vendor/typebox.js';
 export * as axioms from './axioms.js';
+export { type ContentBlock, contentOf, isContentBlock, withContent } from './content.js';
 export { type Description, described, describedInput } from './described.js';
 export { eachOf } from './each.js';
 export {
@@ -29,6 +30,13 @@ export { Label, LIMITS, OUT_OF_SCOPE, QubeName, TIERS, type Tier } from './names
 export { API_VERSION, definePlugin, type Plugin } from './plugin.js';
 export { Bytes, Memory, NoParams, PowerState, QubeListing, QubeState, QubeSummary, Vcpus } from './qube.js';
 export {
+  type Ask,
+  CLIENT_CAPABILITIES,
+  type ClientCapability,
+  InputRequired,
+  type Question,
+} from './question.js';
+export {
   defineGuestService,
   defineHostService,
   defineStreamService,
@@ -52,8 +60,10 @@ export {
   defineChanges,
   definePrompt,
   defineResource,
+  messagesOf,
   type Prompt,
   type PromptArgument,
+  type PromptMessage,
   type ReadContext,
   type Resource,
   type ResourceHandler,
@@ -61,6 +71,7 @@ export {
 } from './surface.js';
 export {
   defineTool,
+  type LogLevel,
   type Ports,
   portOf,
   type RunContext,

@@ -1,3 +1,4 @@
+import type { ContentBlock } from './content.js';
 import type { Service } from './service.js';
 import type { Ports, ToolContext, Uses } from './tool.js';
 
@@ -60,8 +61,25 @@ export interface Prompt<U extends Uses = Uses> {
   readonly arguments: readonly PromptArgument<U>[];
   /** The services that the completions of its arguments call. */
   readonly uses: U;
-  /** Arguments that were not given are absent. */
-  readonly text: (given: Readonly<Record<string, string | undefined>>) => string;
+  /** Arguments that were not given are absent. Give it `text`, or `messages` for more than one text. */
+  readonly text?: (given: Given) => string;
+  readonly messages?: (given: Given) => readonly PromptMessage[];
+}
+
+type Given = Readonly<Record<string, string | undefined>>;
+
+export interface PromptMessage {
+  readonly role: 'user' | 'assistant';
+  readonly content: ContentBlock;
+}
+
+/** The messages of a prompt, whichever way it has them. */
+export function messagesOf(
+  prompt: Pick<Prompt, 'text' | 'messages'>,
+  given: Given,
+): readonly PromptMessage[] {
+  if (prompt.messages !== undefined) return prompt.messages(given);
+  return [{ role: 'user', content: { type: 'text', text: prompt.text!(given) } }];
 }
 
 /** Yields the addresses whose contents have changed, while a client listens. They may belong to any plugin. */
@@ -78,7 +96,10 @@ export function defineResource<U extends Record<string, Service>>(
   return Object.freeze(resource);
 }
 
-export function definePrompt<U extends Record<string, Service>>(prompt: Prompt<U>): Prompt<U> {
+export function definePrompt<U extends Record<string, Service>>(
+  prompt: Prompt<U> &
+    ({ text: NonNullable<Prompt<U>['text']> } | { messages: NonNullable<Prompt<U>['messages']> }),
+): Prompt<U> {
   return Object.freeze(prompt);
 }
 

@@ -1,5 +1,6 @@
 import type { Static, TSchema } from '../vendor/typebox.js';
 import type { Invariant } from './invariant.js';
+import type { Ask, ClientCapability } from './question.js';
 import type { Effect, Port, Service } from './service.js';
 
 /** A client's session. What a plugin keeps for a client belongs to its session, by identity. */
@@ -7,6 +8,9 @@ export interface Session {
   /** Several clients may share it: what one of them has is found by a handle that nobody can guess, and never listed. */
   readonly isShared?: boolean;
 }
+
+/** How grave a notice is. */
+export type LogLevel = 'debug' | 'info' | 'notice' | 'warning' | 'error';
 
 /** The call that a tool serves. */
 export interface ToolContext {
@@ -16,15 +20,26 @@ export interface ToolContext {
   readonly session?: Session;
   /** Sends a progress line to the client, when the client asked for progress. */
   progress(message: string): void;
+  /** Sends a notice to the client, which shows those that are grave enough for it. Only clients of the 2025 era have notices. */
+  log?(level: LogLevel, message: string): void;
+  /** The answers that came with the call, by the names of their questions. Absent if nobody can be asked. */
+  readonly answers?: Readonly<Record<string, unknown>>;
 }
 
 /** The call that a tool serves, and its plugin's options. */
 export interface RunContext extends ToolContext {
+  log(level: LogLevel, message: string): void;
   /**
    * The plugin's options from the configuration, `options.<id>`. `schema` must be the one in `definePlugin`; the values fit it
    * and have its types.
    */
   options<S extends TSchema>(schema: S): Static<S>;
+  /**
+   * Asks the person at the client, and returns the answer, or undefined if the person refuses. Without an answer yet, it throws: the call ends,
+   * and begins again from its start with the answer. So ask before the first call of a service, and let no `catch` hold it up. Where nobody can
+   * be asked, the call is refused as `conflict`; a tool with `requires: ['elicitation']` is not offered there.
+   */
+  readonly ask: Ask;
 }
 
 export type Uses = Readonly<Record<string, Service>>;
@@ -55,6 +70,8 @@ export interface Tool<I extends TSchema = TSchema, O extends TSchema = TSchema, 
   readonly openWorld?: boolean;
   /** A call can take longer than clients wait: a minute. An agent can let it go on in the background, with `background: true`. */
   readonly slow?: boolean;
+  /** What a client must be able to do. To any other, the tool is not offered. */
+  readonly requires?: readonly ClientCapability[];
   readonly run?: (ports: Ports<U>, input: Static<I>, context: RunContext) => Promise<Static<O>>;
   readonly handler?: new (...args: never[]) => ToolHandler<Static<I>, Static<O>>;
 }

@@ -27,6 +27,15 @@ describe('the plugin graph', () => {
     ['an id that is a path', pluginOf('../spawn')],
     ['services that are functions', { ...pluginOf('a'), services: [() => 1] }],
     ['tools without uses', { ...pluginOf('a'), tools: [{}] }],
+    [
+      'a tool that requires what no client has',
+      { ...pluginOf('a'), tools: [toolOf('a_say', serviceOf('a'), { requires: ['wings'] as never })] },
+    ],
+    ['a prompt without text', { ...pluginOf('a'), prompts: [{ name: 'ask', uses: {} }] }],
+    [
+      'a prompt with text and messages',
+      { ...pluginOf('a'), prompts: [{ name: 'ask', uses: {}, text: () => '', messages: () => [] }] },
+    ],
     ['needs that are no list', { ...pluginOf('a'), needs: 'b' }],
     ['a guest service without problems', { ...pluginOf('a'), services: [{ ...guestService, problems: 3 }] }],
     [

@@ -1,5 +1,12 @@
 /** Checks what one plugin declares, before any of its code runs. */
-import { API_VERSION, type Plugin, type Service, type Tool, type Uses } from '../api/index.js';
+import {
+  API_VERSION,
+  CLIENT_CAPABILITIES,
+  type Plugin,
+  type Service,
+  type Tool,
+  type Uses,
+} from '../api/index.js';
 import { isObject } from '../ports/values.js';
 import { isUri } from '../serve/addresses.js';
 import { type Problem, problem } from './problems.js';
@@ -34,6 +41,8 @@ export function shapeProblems(origin: string, untrusted_plugin: unknown): Proble
       !(Array.isArray(list) && list.every((one) => isObject(one) && isObject(one.uses)))
     )
       return malformed(id, where, 'a list, as defineResource or definePrompt returns its entries');
+  if (Array.isArray(prompts) && !prompts.every(isPrompt))
+    return malformed(id, 'prompts', 'each with either text or messages, a function');
   if (changes !== undefined && !(isObject(changes) && isObject(changes.uses)))
     return malformed(id, 'changes', 'what defineChanges returns');
   if (needs !== undefined && !(Array.isArray(needs) && needs.every((need) => typeof need === 'string')))
@@ -74,10 +83,20 @@ function areProblems(problems: unknown): boolean {
 }
 
 function isTool(tool: unknown): boolean {
+  if (!isObject(tool)) return false;
+  const { name, uses, upholds, requires = [] } = tool;
+  const known: readonly unknown[] = CLIENT_CAPABILITIES;
   return (
-    isObject(tool) && typeof tool.name === 'string' && isObject(tool.uses) && Array.isArray(tool.upholds)
+    typeof name === 'string' &&
+    isObject(uses) &&
+    Array.isArray(upholds) &&
+    Array.isArray(requires) &&
+    requires.every((capability) => known.includes(capability))
   );
 }
+
+const isPrompt = (prompt: { readonly text?: unknown; readonly messages?: unknown }): boolean =>
+  (typeof prompt.text === 'function') !== (typeof prompt.messages === 'function');
 
 /** Checks the declarations of a plugin that has passed `shapeProblems`. */
 export function declarationProblems(plugin: Plugin): Problem[] {
@@ -174,7 +193,12 @@ export function copyAndFreeze(plugin: Plugin): Plugin {
   return deepFreeze({
     ...plugin,
     services: [...plugin.services],
-    tools: plugin.tools.map((tool) => ({ ...tool, uses: { ...tool.uses }, upholds: [...tool.upholds] })),
+    tools: plugin.tools.map(({ requires, ...tool }) => ({
+      ...tool,
+      uses: { ...tool.uses },
+      upholds: [...tool.upholds],
+      ...(requires && { requires: [...requires] }),
+    })),
     resources: (plugin.resources ?? []).map((resource) => ({ ...resource, uses: { ...resource.uses } })),
     prompts: (plugin.prompts ?? []).map((prompt) => ({ ...prompt, uses: { ...prompt.uses } })),
     instructions: [...(plugin.instructions ?? [])],

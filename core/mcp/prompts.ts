@@ -1,5 +1,7 @@
+import { messagesOf } from '../api/index.js';
 import type { Surface } from '../serve/served.js';
 import { ProtocolError, ProtocolErrorCode, type Server } from '../vendor/mcp.js';
+import { blockOf } from './content.js';
 import { protocolError } from './resources.js';
 
 const invalidParams = (what: string) => new ProtocolError(ProtocolErrorCode.InvalidParams, what);
@@ -34,7 +36,7 @@ export function answerPrompts(
     );
     return {
       description: prompt.description,
-      messages: [{ role: 'user', content: { type: 'text', text: prompt.text(values) } }],
+      messages: messagesOf(prompt, values).map(({ role, content }) => ({ role, content: blockOf(content) })),
     };
   });
 

@@ -1,14 +1,16 @@
-import { REFUSALS, type Refused } from '../api/index.js';
+import { contentOf, REFUSALS, type Refused } from '../api/index.js';
+import { blockOf } from './content.js';
 
 export interface ToolResult {
   [key: string]: unknown;
-  content: { type: 'text'; text: string }[];
+  content: ReturnType<typeof blockOf>[];
   structuredContent: Record<string, unknown>;
   isError?: true;
 }
 
 export function resultOf(output: Record<string, unknown>): ToolResult {
-  return { content: [{ type: 'text', text: JSON.stringify(output) }], structuredContent: output };
+  const content = contentOf(output)?.map(blockOf) ?? [{ type: 'text', text: JSON.stringify(output) }];
+  return { content, structuredContent: output };
 }
 
 /** A refusal has its code and its data; its text says what is wrong and where, or else the fixed sentence of the code. */

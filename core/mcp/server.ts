@@ -1,12 +1,21 @@
-import { Refused, type Session } from '../api/index.js';
+import { InputRequired, type LogLevel, Refused, type Session, type Tool } from '../api/index.js';
 import { endsWithin } from '../serve/background.js';
 import type { BackgroundCalls } from '../serve/calls.js';
 import { inScope } from '../serve/scope.js';
 import type { ServedTool, Surface } from '../serve/served.js';
-import { ProtocolError, ProtocolErrorCode, Server, type ServerContext } from '../vendor/mcp.js';
+import {
+  CLIENT_CAPABILITIES_META_KEY,
+  type ClientCapabilities,
+  MissingRequiredClientCapabilityError,
+  ProtocolError,
+  ProtocolErrorCode,
+  Server,
+  type ServerContext,
+} from '../vendor/mcp.js';
 import { INSTRUCTIONS } from './instructions.js';
 import { withProgress } from './progress.js';
 import { answerPrompts } from './prompts.js';
+import { answersIn, questionOf, requestState } from './questions.js';
 import { answerResources } from './resources.js';
 import { refusalOf, resultOf, type ToolResult } from './results.js';
 import {
@@ -65,9 +74,11 @@ export function mcpServer(
         resources: subscribable ? { subscribe: true } : {},
         completions: {},
         prompts: {},
+        ...(!isModern && { logging: {} }),
         ...(calls && (isModern ? { extensions: { [TASKS_EXTENSION]: {} } } : { tasks: TASKS_CAPABILITY })),
       },
       ...(instructions !== undefined && { instructions }),
+      requestState,
     },
   );
   const session = options.session ?? {};
@@ -102,13 +113,28 @@ function answerTools(
     tools.map(({ tool }) => tool),
     { form: schemas, withTasks: calls !== undefined && !isModern },
   );
-  server.setRequestHandler('tools/list', () => ({ tools: descriptions }));
+  /** What the client can do: said at the start of a connection, or with each request. */
+  const capabilitiesIn = ({ envelope }: McpRequest): ClientCapabilities =>
+    (isModern
+      ? (envelope as Record<string, unknown> | undefined)?.[CLIENT_CAPABILITIES_META_KEY]
+      : server.getClientCapabilities()) ?? {};
+  server.setRequestHandler('tools/list', (_request, { mcpReq }) => {
+    const client = capabilitiesIn(mcpReq);
+    return { tools: descriptions.filter((_, at) => missingFor(tools[at]!.tool, client).length === 0) };
+  });
 
-  server.setRequestHandler('tools/call', async ({ params }, { mcpReq }) => {
+  server.setRequestHandler('tools/call', async ({ params }, context) => {
+    const { mcpReq } = context;
     const entry = byName.get(params.name);
     // The specification makes an unknown tool a protocol error; a tool's own failures are results.
     if (entry === undefined)
       throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Unknown tool: ${params.name}`);
+    const client = capabilitiesIn(mcpReq);
+    const missing = missingFor(entry.tool, client);
+    if (missing.length > 0)
+      throw new MissingRequiredClientCapabilityError({
+        requiredCapabilities: Object.fromEntries(missing.map((capability) => [capability, {}])),
+      });
     const given = params.arguments ?? {};
     const wantsTask = !isModern && 'task' in params && params.task !== undefined;
     if (wantsTask && !(calls && entry.tool.slow))
@@ -116,13 +142,21 @@ function answerTools(
     if (calls && entry.tool.slow && (wantsTask || (isModern && declaresTasks(mcpReq))))
       return asTask(entry, given, { mcpReq, calls, session, wantsTask });
     const work = (progress: (message: string) => void) =>
-      entry.call(given, { signal: mcpReq.signal, progress, session });
+      entry.call(given, {
+        signal: mcpReq.signal,
+        progress,
+        session,
+        log: logTo(mcpReq),
+        ...(client.elicitation && { answers: answersIn(params.name, context) }),
+      });
     try {
       return resultOf(
         await inScope(session, (scope) => withProgress(notifierOf(mcpReq), () => scope.waitingFor, work)),
       );
     } catch (error) {
       if (error instanceof Refused) return refusalOf(error);
+      if (error instanceof InputRequired)
+        return (await questionOf(error, params.name, context)) as unknown as ToolResult;
       log(`${params.name}: ${String(error)}`);
       return refusalOf(new Refused('failed'));
     }
@@ -130,6 +164,14 @@ function answerTools(
 }
 
 type McpRequest = ServerContext['mcpReq'];
+
+const missingFor = ({ requires = [] }: Tool, client: ClientCapabilities) =>
+  requires.filter((capability) => client[capability] === undefined);
+
+/** Sends notices of a tool to the client, if they are as grave as it asked for. */
+const logTo = (mcpReq: McpRequest) => (level: LogLevel, message: string) => {
+  mcpReq.log(level, message).catch(() => {});
+};
 
 /** Sends progress to a client that asked for it. */
 function notifierOf(mcpReq: McpRequest) {

@@ -1,4 +1,5 @@
-import type { Plugin } from '../api/index.js';
+import { createHash } from 'node:crypto';
+import { messagesOf, type Plugin, type Prompt } from '../api/index.js';
 import type { Surface } from '../serve/served.js';
 import { Compile, type Static, Type } from '../vendor/typebox.js';
 
@@ -84,10 +85,18 @@ export function currentLock(
       title,
       description,
       arguments: taken,
-      text: prompt.text(placeholders),
+      ...textOf(prompt, placeholders),
     });
   }
   return { format: 1, instructions, plugins: Object.fromEntries(plugins) };
+}
+
+/** What a prompt says. Bytes are recorded by their digest. */
+function textOf(prompt: Prompt, given: Readonly<Record<string, string>>): ReviewedText {
+  if (prompt.messages === undefined) return { text: prompt.text!(given) };
+  const digested = (_key: string, value: unknown) =>
+    value instanceof Uint8Array ? createHash('sha256').update(value).digest('hex') : value;
+  return { messages: JSON.parse(JSON.stringify(messagesOf(prompt, given), digested)) };
 }
 
 const empty = (): Record<Kind, Record<string, Record<string, unknown>>> => ({

@@ -104,7 +104,8 @@ function inBackground({ plugin, tool, call }: ServedTool, calls: BackgroundCalls
       if (background !== true) return call(own, context);
       const { session } = context;
       const begun = calls.begin(tool.name, session, ({ signal, progress }) =>
-        call(own, { ...context, signal, progress }),
+        // Nobody waits there for a question.
+        call(own, { signal, progress, ...(session && { session }) }),
       );
       return { running: true, handle: begun.handle };
     },

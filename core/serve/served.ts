@@ -10,7 +10,7 @@ import type { BackgroundCalls } from './calls.js';
 export interface ServedTool {
   readonly plugin: string;
   readonly tool: Tool;
-  /** Takes an agent's arguments as they came. Rejects with `Refused` and with nothing else. */
+  /** Takes an agent's arguments as they came. Rejects with `Refused`, or with `InputRequired` if `context` has answers; with nothing else. */
   call(untrusted_input: unknown, context: ToolContext): Promise<Record<string, unknown>>;
 }
 

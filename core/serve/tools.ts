@@ -1,4 +1,13 @@
-import { Refused, type RunContext, type Tool, type ToolContext } from '../api/index.js';
+import {
+  type Ask,
+  contentOf,
+  InputRequired,
+  isContentBlock,
+  Refused,
+  type RunContext,
+  type Tool,
+  type ToolContext,
+} from '../api/index.js';
 import { isObject, lazily } from '../ports/values.js';
 import { Compile } from '../vendor/typebox.js';
 import { Builtins } from './builtins.js';
@@ -33,7 +42,12 @@ export function serveTool(
   const output = lazily(() => Compile(tool.output));
 
   const runContext = (context: ToolContext): RunContext =>
-    Object.freeze({ ...context, options: options ?? optionsOf({ id: plugin }) });
+    Object.freeze({
+      ...context,
+      options: options ?? optionsOf({ id: plugin }),
+      ask: askIn(context),
+      log: context.log ?? (() => {}),
+    });
 
   const call = async (untrusted_input: unknown, context: ToolContext) => {
     if (!input().Check(untrusted_input)) throw invalidRequest(tool.input, input().Errors(untrusted_input)[1]);
@@ -43,10 +57,13 @@ export function serveTool(
         context.signal,
         grace,
       );
-      if (isObject(result) && output().Check(result)) return result;
-      log(`${tool.name}: its result does not fit its output schema`);
+      if (!isObject(result) || !output().Check(result))
+        log(`${tool.name}: its result does not fit its output schema`);
+      else if (!(contentOf(result) ?? []).every(isContentBlock))
+        log(`${tool.name}: its content has a block that cannot be sent`);
+      else return result;
     } catch (error) {
-      if (error instanceof Refused) throw error;
+      if (error instanceof Refused || error instanceof InputRequired) throw error;
       log(`${tool.name}: ${errorTrace(error)}`);
     } finally {
       const changed = builtins.restore();
@@ -56,6 +73,18 @@ export function serveTool(
     throw new Refused('failed');
   };
   return Object.freeze({ plugin, tool, call });
+}
+
+/** The way for a tool to ask: see `RunContext.ask`. An answer that does not fit its question is asked for again. */
+function askIn({ answers }: ToolContext): Ask {
+  return (name, question) => {
+    if (answers === undefined) throw new Refused('conflict', { missing: 'elicitation' });
+    const { action, content } = (answers[name] ?? {}) as { action?: unknown; content?: unknown };
+    if (action === 'decline' || action === 'cancel') return undefined;
+    if (action !== 'accept' || !Compile(question.answer).Check(content))
+      throw new InputRequired(name, question);
+    return content;
+  };
 }
 
 /** The result of the work. Rejects if the work goes on for `grace` seconds after the signal; the work itself is not stopped. */
