@@ -88,7 +88,7 @@ class Chain:
         )
         if entry.get("kind") == "intent":
             self.unanswered[str(entry.get("call"))] = entry.get("service")
-        elif entry.get("kind") == "outcome":
+        elif entry.get("kind") in ("outcome", "settled"):
             self.unanswered.pop(str(entry.get("call")), None)
         return entry
 

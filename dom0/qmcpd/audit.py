@@ -17,24 +17,42 @@ GENESIS = "0" * 64
 
 class AuditLog:
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._reserve = path, path.with_suffix(".reserve")
         self._open()
         self._seq, self._last = self._tail()
 
-    def append(self, kind: str, durable: bool = False, **facts: object) -> None:
-        """Write one line; with `durable`, wait until the disk has it. Raises OSError if the line cannot be written."""
+    def append(
+        self, kind: str, durable: bool = False, is_owed: bool = False, **facts: object
+    ) -> None:
+        """Write one line; with `durable`, wait until it is on the disk. Raises OSError if that fails. A durable line announces a
+        change, and room for the lines that tell its end is put by first: such a line `is_owed`, and may use that room."""
+        if durable:
+            self._put_by()
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = {"seq": self._seq + 1, "time": now, "kind": kind, **facts, "prev": self._last}
         entry["hash"] = digest(entry)
         line = messages.canonical(entry) + b"\n"
         if os.fstat(self._fd).st_size + len(line) > LIMITS.audit_file_bytes:
             self._put_aside()
-        if os.write(self._fd, line) != len(line):
-            self._cut_partial_line()
-            raise OSError("short write to the audit log")
+        try:
+            self._write(line)
+        except OSError:
+            if not is_owed:
+                raise
+            self._reserve.unlink(missing_ok=True)
+            self._write(line)
         self._seq, self._last = entry["seq"], entry["hash"]
         if durable:
             os.fsync(self._fd)
+
+    def _write(self, line: bytes) -> None:
+        if os.write(self._fd, line) != len(line):
+            self._cut_partial_line()
+            raise OSError("short write to the audit log")
+
+    def _put_by(self) -> None:
+        with open(self._reserve, "ab") as file:
+            os.posix_fallocate(file.fileno(), 0, LIMITS.audit_reserve_bytes)
 
     def _open(self) -> None:
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)

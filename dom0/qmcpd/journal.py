@@ -53,6 +53,10 @@ class Journal:
         """Say that the call of these intents is over."""
         self._held.difference_update(identities)
 
+    def is_held(self, identity: str) -> bool:
+        """Whether its call is in progress."""
+        return identity in self._held
+
     def births(self) -> set[str]:
         """The names of the qubes whose birth is in progress."""
         return {intent["qube"] for intent in self._intents.values() if intent["unborn"]}

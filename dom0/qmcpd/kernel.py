@@ -24,7 +24,7 @@ from .budget import Budget
 from .call import Call
 from .errors import Refused, say
 from .journal import Intent, Journal
-from .qubesd import ASKED, Qubesd
+from .qubesd import ASKED, Qubesd, Unreachable
 from .roster import Rosters
 
 Uses = list[tuple[str, Use]]
@@ -57,6 +57,8 @@ class Kernel:
             audit,
         )
         self.is_open = True
+        # The handles of the intents for which qubesd may still carry out a request.
+        self._in_doubt: dict[str, Qubesd] = {}
         self._qubesd = qubesd.limited(SETTLE_METHODS)
         self._unknown_callers = Budget(self._qubesd, UNKNOWN_CALLERS)
         self._last_turn: defaultdict[str, float] = defaultdict(float)
@@ -84,7 +86,10 @@ class Kernel:
             refused = (
                 error
                 if isinstance(error, Refused)
-                else Refused(REFUSAL.failed, "the journal of qmcpd has the reason")
+                else Refused(
+                    REFUSAL.busy if isinstance(error, Unreachable) else REFUSAL.failed,
+                    "the journal of qmcpd has the reason",
+                )
             )
             if refused is not error:  # unexpected: only the operator learns what it was
                 say(f"call {call.identity}: {type(error).__name__}: {error}")
@@ -288,19 +293,22 @@ class Kernel:
             for identity in call.intents:
                 self.journal.close(identity)
         except BaseException as error:
-            in_doubt = call.host.unanswered > 0
+            if call.host.unanswered:
+                self._in_doubt.update(dict.fromkeys(call.intents, call.host))
             settled = [
-                await self._settle(identity, intent, in_doubt)
+                await self._settle(identity, intent)
                 for identity, intent in reversed(call.intents.items())
             ]
             if not all(settled):
                 raise Refused(
-                    REFUSAL.failed, "a change could not be undone", unfinished=True
+                    REFUSAL.busy if isinstance(error, Unreachable) else REFUSAL.failed,
+                    "a change could not be undone",
+                    unfinished=True,
                 ) from error
             raise
         finally:
             self.journal.release(call.intents)
-        self.audit.append("outcome", code="ok", **call.facts())
+        self._log_end(call, "ok")
         return result
 
     async def _pace(self, source: str) -> None:
@@ -321,12 +329,17 @@ class Kernel:
                 code = full.code  # only in the log: the caller gets the same code as always
         if code == REFUSAL.rate_limited and not call.begun and budget.consecutive_rejections > 1:
             return  # log only the first rejection in a row, so that a flood of calls cannot flood the log
+        self._log_end(call, code, why=refused.why)
+
+    def _log_end(self, call: Call, code: str, **why: str) -> None:
+        """A call that has ended is not undone because its line cannot be written: the operator hears of it."""
+        kind = "outcome" if call.begun else "refusal"
         try:
-            self.audit.append(
-                "outcome" if call.begun else "refusal", code=code, why=refused.why, **call.facts()
-            )
+            self.audit.append(kind, is_owed=call.begun, code=code, **why, **call.facts())
         except OSError as error:
-            say(f"audit log: {error}")
+            say(
+                f"NOT IN THE AUDIT LOG: call {call.identity} of {call.principal}, {call.service}, ended with {code}: {error}"
+            )
 
     # ---- interrupted calls
 
@@ -337,13 +350,21 @@ class Kernel:
             await self.settle_unfinished()
 
     async def settle_unfinished(self) -> None:
+        try:
+            await self.qubesd.look_again()
+        except Unreachable:
+            return
         for identity, intent in self.journal.unfinished():
             async with self.locked(filter(None, [intent["qube"]])):
-                await self._settle(identity, intent, in_doubt=True)
+                host = self._in_doubt.get(identity)
+                if host is None or not host.unanswered:
+                    self._in_doubt.pop(identity, None)
+                    await self._settle(identity, intent, host is None)
 
-    async def _settle(self, identity: str, intent: Intent, in_doubt: bool) -> bool:
+    async def _settle(self, identity: str, intent: Intent, is_old: bool = False) -> bool:
         """Undo an intent. Returns False if that failed; the journal then keeps it. The journal also keeps it as long as qubesd may
-        still carry out a request: qubesd does that even if nobody waits for the answer."""
+        still carry out a request: qubesd does that even if nobody waits for the answer. When a request ends, its connection
+        says so. Of those of an earlier qmcpd (`is_old`), nothing does."""
         stamp = (intent["unborn"] or [None])[0]
         try:
             named = intent["qube"] or not stamp
@@ -352,20 +373,22 @@ class Kernel:
                 host = self._qubesd.limited(SETTLE_METHODS)
                 there, kept = await effects.settle(host, intent, names)
                 for words in kept:
-                    self.audit.append(
-                        "kept",
-                        words=words,
-                        **{fact: intent[fact] for fact in ("call", "world")},
-                        target=intent["qube"],
-                    )
+                    self._log_undo("kept", intent, words)
                 waits = (stamp and not there) or intent["charge"]
                 late = time.time() - intent["when"] <= LIMITS.late_seconds
-                if not (in_doubt and waits and late):
+                if not (is_old and waits and late) and identity not in self._in_doubt:
+                    if intent["undo"] and not self.journal.is_held(identity):
+                        say(f"call {intent['call']}: undone on {intent['qube'] or 'a disposable'}")
+                        self._log_undo("settled", intent, "undone after an interruption")
                     self.journal.close(identity)
             return True
         except Exception as error:
             say(f"cannot undo a change of {intent['qube'] or 'a disposable'}: {error!r}")
             return False
+
+    def _log_undo(self, kind: str, intent: Intent, words: str) -> None:
+        facts = {fact: intent[fact] for fact in ("call", "world")}
+        self.audit.append(kind, is_owed=True, words=words, **facts, target=intent["qube"])
 
     async def _nameless(self, world: str) -> list[str]:
         """Names that a disposable without a name can have. The number of foreign disposables must not show in the time this takes."""

@@ -5,11 +5,12 @@ is the principal, so that qubesd itself stamps the new qube as made by that prin
 """
 
 import asyncio
+import errno
 import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import NamedTuple
 
 from spec import LIMITS, REFUSAL
@@ -37,6 +38,10 @@ class AdminError(Exception):
         self.kind = kind
 
 
+class Unreachable(OSError):
+    """qubesd is not there, or answers nobody."""
+
+
 class Qube(NamedTuple):
     """A qube as the rules of a world see it. All fields but the name are empty if there is no such qube. Another qube can get its name,
     but not its uuid. `address`: the uuid in the form of a destination; up to 4.2, which has no such form, the name."""
@@ -56,12 +61,19 @@ class Qubesd:
     """A handle on qubesd; every request has a connection of its own. `allowed`: the methods that this handle may use. `unanswered`: how
     many requests got no complete reply; qubesd may still carry these out."""
 
-    def __init__(self, path: str, allowed: frozenset[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        allowed: frozenset[str] | None = None,
+        shared: SimpleNamespace | None = None,
+    ) -> None:
         self._path, self._allowed, self.unanswered = path, allowed, 0
+        # `left`: the handle and the connection of each request for which nobody waits any more.
+        self._shared = shared or SimpleNamespace(hangs=False, left=[])
         self._addresses: dict[str, str] = {}
 
     def limited(self, methods: Iterable[str]) -> "Qubesd":
-        return Qubesd(self._path, frozenset(methods))
+        return Qubesd(self._path, frozenset(methods), self._shared)
 
     def pin(self, qube: Qube) -> None:
         """Send requests about this name to this very qube from now on, even if another qube gets the name."""
@@ -77,19 +89,23 @@ class Qubesd:
         timeout: float = LIMITS.admin_seconds,
         absent: Collection[str] = (),
     ) -> str | None:
-        """The text of an `ok` reply; None instead of an AdminError whose kind is in `absent`. Raises OSError and TimeoutError if qubesd
-        does not answer."""
-        self.unanswered += 1
-        async with (
-            asyncio.timeout(timeout),
-            self._asked(method, dest, arg, payload, src) as receive,
-        ):
-            untrusted_reply = bytearray()
-            while chunk := await receive():
-                untrusted_reply += chunk
-                if len(untrusted_reply) > LIMITS.admin_reply_bytes:
-                    raise AdminError("", "a reply without an end")
-        self.unanswered -= 1
+        """The text of an `ok` reply; None instead of an AdminError whose kind is in `absent`. Raises Unreachable if qubesd answers
+        nobody, and TimeoutError if only this answer takes too long."""
+        if self._shared.hangs:
+            raise Unreachable(errno.ETIMEDOUT, "qubesd does not answer")
+        async with asyncio.timeout(timeout):
+            peer = await self._ask(method, dest, arg, payload, src)
+            self.unanswered += 1
+            try:
+                untrusted_reply = bytearray()
+                while chunk := await self._receive(peer):
+                    untrusted_reply += chunk
+                    if len(untrusted_reply) > LIMITS.admin_reply_bytes:
+                        raise AdminError("", "a reply without an end")
+            except BaseException:
+                self._shared.left.append((self, peer))
+                raise
+        self._end(peer)
         try:
             return _data(bytes(untrusted_reply))
         except AdminError as error:
@@ -100,9 +116,9 @@ class Qubesd:
     async def events(self) -> AsyncIterator[tuple[str, str]]:
         """Yields `(qube, event)` for ever; the qube is empty for an event that is not about one. The first event is
         `connection-established`: no later event is missed."""
-        async with self._asked("admin.Events", "dom0") as receive:
+        with await self._ask("admin.Events", "dom0") as peer:
             untrusted = b""
-            while chunk := await receive():
+            while chunk := await asyncio.get_running_loop().sock_recv(peer, LIMITS.read_bytes):
                 untrusted += chunk
                 while found := _EVENT.match(untrusted):
                     untrusted = untrusted[found.end() :]
@@ -110,24 +126,67 @@ class Qubesd:
                     yield (of_the_host or found)[1].decode("utf-8"), found[2].decode("utf-8")
         raise OSError("qubesd ended the stream of events")
 
-    @asynccontextmanager
-    async def _asked(
+    async def _ask(
         self, method: str, dest: str, arg: str = "", payload: str = "", src: str = "dom0"
-    ) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
-        """Send a request, and yield a function that reads the next bytes of the reply."""
+    ) -> socket.socket:
+        """Send a request, and return the connection on which the reply comes."""
         if self._allowed is not None and method not in self._allowed:
             # Only a bug in a step gets here.
             raise PermissionError(f"{method} is not in the contract")
         ASKED.get([0])[0] += 1
-        loop, dest = asyncio.get_running_loop(), self._addresses.get(dest, dest)
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.setblocking(False)
+        return await self._send(
+            f"{method}+{arg} {src} name {self._addresses.get(dest, dest)}\0{payload}"
+        )
+
+    async def _send(self, request: str) -> socket.socket:
+        loop, peer = asyncio.get_running_loop(), socket.socket(socket.AF_UNIX)
+        peer.setblocking(False)
+        try:
             await loop.sock_connect(peer, self._path)
-            await loop.sock_sendall(
-                peer, f"{method}+{arg} {src} name {dest}\0{payload}".encode("ascii")
-            )
+            await loop.sock_sendall(peer, request.encode("ascii"))
             peer.shutdown(socket.SHUT_WR)
-            yield lambda: loop.sock_recv(peer, LIMITS.read_bytes)
+        except OSError as error:
+            raise Unreachable(*error.args) from error
+        return peer
+
+    async def _receive(self, peer: socket.socket) -> bytes:
+        """The next bytes of a reply, however long they take, as long as qubesd answers somebody."""
+        while True:
+            try:
+                async with asyncio.timeout(LIMITS.silent_seconds):
+                    return await asyncio.get_running_loop().sock_recv(peer, LIMITS.read_bytes)
+            except TimeoutError:
+                await self._require_answer()
+
+    async def _require_answer(self) -> None:
+        """Ask something small. A qubesd that does not answer it hangs: from then on, every call ends at once."""
+        try:
+            async with asyncio.timeout(LIMITS.silent_seconds):
+                with await self._send("admin.vmclass.List+ dom0 name dom0\0") as peer:
+                    await asyncio.get_running_loop().sock_recv(peer, LIMITS.read_bytes)
+        except TimeoutError as error:
+            self._shared.hangs = True
+            raise Unreachable(errno.ETIMEDOUT, "qubesd does not answer") from error
+        self._shared.hangs = False
+
+    async def look_again(self) -> None:
+        """Find out whether a qubesd that hung answers again, and which requests it has ended since nobody waits for them."""
+        if self._shared.hangs:
+            await self._require_answer()
+        for handle, peer in list(self._shared.left):
+            try:
+                while peer.recv(LIMITS.read_bytes):
+                    pass
+            except BlockingIOError:
+                continue
+            except OSError:
+                pass  # qubesd itself has ended
+            self._shared.left.remove((handle, peer))
+            handle._end(peer)
+
+    def _end(self, peer: socket.socket) -> None:
+        self.unanswered -= 1
+        peer.close()
 
     # ---- reads
 

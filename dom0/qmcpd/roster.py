@@ -4,6 +4,7 @@ here again. It follows the events, so that listing a world costs what the world 
 qmcpd removes tags that open a qube which is not the world's, as soon as it sees them: see membership.toml."""
 
 import asyncio
+import errno
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from spec import LIMITS, NAMES, TAGS
 
 from .errors import say
 from .journal import Journal
-from .qubesd import ASKED, AdminError, Qube, Qubesd
+from .qubesd import ASKED, AdminError, Qube, Qubesd, Unreachable
 
 METHODS = {
     "admin.Events",
@@ -53,9 +54,12 @@ class Roster:
 
     async def names(self) -> list[str]:
         """Every name that may belong to the world, sorted. Waits until the roster has followed all events."""
-        async with asyncio.timeout(LIMITS.roster_seconds):
-            while not self._caught_up.is_set():  # another event may have come meanwhile
-                await self._caught_up.wait()
+        try:
+            async with asyncio.timeout(LIMITS.roster_seconds):
+                while not self._caught_up.is_set():  # another event may have come meanwhile
+                    await self._caught_up.wait()
+        except TimeoutError as error:
+            raise Unreachable(errno.ETIMEDOUT, "qubesd sends no events") from error
         if self._looked_for != self.world.kinds:  # the world has other tags now
             nobody = ASKED.set([0])  # no call pays for the number of qubes that the host has
             await self._look_around()

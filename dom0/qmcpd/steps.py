@@ -14,7 +14,7 @@ from .devices import attach, detach, list_devices
 from .effects import act
 from .egress import Rule
 from .errors import Refused
-from .qubesd import Qube
+from .qubesd import AdminError, Qube
 
 Reply = dict[str, Any]
 
@@ -196,12 +196,20 @@ async def set_feature(call: Call, qube: Qube, feature: str, value: str | None = 
 
 
 async def grow(call: Call, qube: Qube, size: int) -> None:
-    """Growing is one request, so it needs no undo. Only the disk of a qube that the world made counts in the budget, and can grow."""
+    """Growing is one request, so it needs no undo; and nothing can undo it. Only the disk of a qube that the world made counts in the
+    budget, and can grow."""
     if call.world.born not in qube.tags or size < int((await call.host.volume(qube.name))["size"]):
         # INVARIANT budget.hard
         raise Refused(REFUSAL.not_permitted, "a disk only grows, of a qube that the world made")
     await call.admit(qube.name, budget.Charge(disk=size))
-    await act(call, qube.name, [["resize", size]], [])
+    try:
+        await act(call, qube.name, [["resize", size]], [])
+    except AdminError as error:
+        # qubesd grows the disk first, and then asks a running qube to use it.
+        if int((await call.host.volume(qube.name))["size"]) < size:
+            raise
+        why = "the disk has grown, but the qube cannot use that before its next start"
+        raise Refused(REFUSAL.failed, why, unfinished=True) from error
 
 
 async def set_firewall(call: Call, qube: Qube, rules: list[Rule]) -> Reply:

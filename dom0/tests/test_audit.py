@@ -48,6 +48,34 @@ class Chain(unittest.TestCase):
         log.append("refusal", call="c")
         self.assertEqual(verify(self.lines()), 0)
 
+    def test_the_end_of_a_change_is_written_although_the_disk_is_full_by_then(self) -> None:
+        log, write, reserve = AuditLog(self.path), os.write, self.path.with_suffix(".reserve")
+        log.append("intent", durable=True, call="c")
+        self.assertEqual(reserve.stat().st_size, LIMITS.audit_reserve_bytes)
+
+        def full(descriptor: int, data: bytes) -> int:
+            return write(descriptor, data[:10] if reserve.exists() else data)
+
+        with mock.patch("os.write", full):
+            with self.assertRaises(
+                OSError
+            ):  # a refusal, which changes nothing, is not worth the room
+                log.append("refusal", call="d")
+            log.append("outcome", is_owed=True, call="c")
+        self.assertEqual([json.loads(line)["kind"] for line in self.lines()], ["intent", "outcome"])
+        self.assertEqual(verify(self.lines()), 0)
+        log.append("intent", durable=True, call="e")
+        self.assertTrue(reserve.exists())
+
+    def test_without_room_for_its_end_no_change_is_announced(self) -> None:
+        log = AuditLog(self.path)
+        with (
+            mock.patch("os.posix_fallocate", side_effect=OSError),
+            self.assertRaises(OSError),
+        ):
+            log.append("intent", durable=True, call="c")
+        self.assertEqual(self.lines(), [])
+
     def test_a_changed_a_missing_and_a_swapped_line_are_found(self) -> None:
         self.write(*["intent"] * 5)
         lines = self.lines()

@@ -52,10 +52,10 @@ export const REFUSALS = Object.freeze({
   },
   busy: {
     means:
-      'Too many calls at once, a request that did not end in time, a host without enough memory for a start, or a world that the operator changed during the call.',
-    agent: 'Another call is working on this; try again shortly.',
-    operator: 'concurrent_calls is in qmcp.toml.',
-    data: [],
+      'Too many calls at once, a request that did not end in time, a host without enough memory for a start, a world that the operator changed during the call, or a qubesd that does not answer.',
+    agent: 'Another call is working on this, or the host does not answer; try again shortly.',
+    operator: 'concurrent_calls is in qmcp.toml. systemctl status qubesd says whether qubesd runs.',
+    data: ['unfinished'],
   },
   frozen: {
     means: 'The operator stopped the world.',

@@ -3,7 +3,7 @@ passes only when the test says so. qmcpd runs in it as it is, down to the bytes 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextvars import Context
 from types import SimpleNamespace
 from typing import Any, Self
@@ -33,6 +33,16 @@ class Socket:
         self.request = b""
         self.reply: bytes | None = None
         self.stream: Stream | None = None
+        self.asked: Pending | None = None
+
+    def recv(self, _: int) -> bytes:
+        """Without waiting; of a request that was made and for whose reply nobody waits any more."""
+        if self.asked and not self.asked.is_over:
+            raise BlockingIOError
+        return b""
+
+    def close(self) -> None:
+        pass
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +68,7 @@ class Pending:
         self.actor, self.request, self._sent = actor, loop.host.named(request), request
         self._loop = loop
         self._exchange: Exchange | None = None
-        self._reply: asyncio.Future[bytes] = loop.create_future()
+        self.reply: asyncio.Future[bytes] = loop.create_future()
 
     def __str__(self) -> str:
         return said(self.request)
@@ -66,6 +76,10 @@ class Pending:
     @property
     def is_begun(self) -> bool:
         return self._exchange is not None
+
+    @property
+    def is_over(self) -> bool:
+        return self.reply.done()
 
     def step(self) -> bool:
         """True when it is over, and its caller has the reply."""
@@ -75,17 +89,14 @@ class Pending:
         try:
             next(self._exchange)
         except StopIteration as done:
-            if not self._reply.done():
-                self._reply.set_result(done.value)
+            if not self.reply.done():
+                self.reply.set_result(done.value)
             return True
         return False
 
     def finish(self) -> None:
         while not self.step():
             pass
-
-    def __await__(self) -> Generator[Any, None, bytes]:
-        return self._reply.__await__()
 
 
 def said(request: bytes) -> str:
@@ -151,10 +162,12 @@ class Loop(asyncio.BaseEventLoop):
             self.clock.asked.append(sock.request)
             sock.reply = self.host.ask(sock.request)
         elif sock.reply is None:
-            task = asyncio.current_task(self)
-            assert task
-            self.pending.append(Pending(self, task.get_name(), sock.request))
-            sock.reply = await self.pending[-1]
+            if sock.asked is None:
+                task = asyncio.current_task(self)
+                assert task
+                sock.asked = Pending(self, task.get_name(), sock.request)
+                self.pending.append(sock.asked)
+            sock.reply = await asyncio.shield(sock.asked.reply)
         chunk, sock.reply = sock.reply[:nbytes], sock.reply[nbytes:]
         return chunk
 

@@ -91,10 +91,12 @@ class Machine:
         (self.root / "etc/qmcp/contracts").symlink_to(DOM0 / "contracts")
         (self.root / "etc/qmcp/qmcp.toml").write_text(worlds)
         self.replies: dict[str, str] = {}
+        self.errors: dict[str, dict[str, Any]] = {}
         self.trace: Trace = []
         self.orphans: list[Pending] = []
         self.said = io.StringIO()
         self.look: Callable[[], None] = lambda: None  # called whenever qubesd has done anything
+        self.hangs = False  # whether qubesd answers nobody, as after a SIGSTOP
         self.boot()
 
     def close(self) -> None:
@@ -136,6 +138,7 @@ class Machine:
         async for line in self.kernel.answer(header, payload):
             reply = json.loads(line)
             self.replies[name] = "ok" if reply["ok"] else reply["error"]["code"]
+            self.errors[name] = reply.get("error")
 
     def pending(self, name: str | None) -> Pending | None:
         """The call to qubesd it waits for, or None."""
@@ -182,13 +185,17 @@ class Machine:
             return
         with contextlib.redirect_stderr(self.said):
             self.loop.drain()
-            while background := [one for one in self.loop.pending if one.actor not in self._tasks]:
+            while background := self._background():
                 for one in background:
                     self.trace.append((one.actor, one.request))
                     one.finish()
                     self.loop.pending.remove(one)
                     self.look()
                 self.loop.drain()
+
+    def _background(self) -> list[Pending]:
+        pending = [] if self.hangs else self.loop.pending
+        return [one for one in pending if one.actor not in self._tasks]
 
     def kill(self, name: str | None = None, done: str = "before") -> None:
         """kill -9. What `name` had just asked of qubesd was not heard (before), is done and nobody is told (after), or is under
