@@ -90,7 +90,8 @@ describe.skipIf(why !== undefined)(`a qube in a sandbox${why ? ` (skipped: ${why
       const write = async (path: string) => {
         const request = JSON.stringify({ path, size: 3 });
         const sent = Buffer.concat([Buffer.from(`${request}\n`), ...inputFrames(Buffer.from('new'))]);
-        const { said } = await serve(guest, 'qmcp.exec.FileWrite', sent.toString('latin1'));
+        const call = { argument: 'app' };
+        const { said } = await serve(guest, 'qmcp.exec.FileWrite', sent.toString('latin1'), call);
         return /access-denied|"size"/.exec(said)?.[0];
       };
       await run(
