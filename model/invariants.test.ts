@@ -490,6 +490,18 @@ const BROKEN: Readonly<
       }),
     ],
   ],
+  'consent.opens-nothing': (
+    [
+      ['a question about a guarded qube', 'qmcp.exec.Run * mcp-control @tag:ai-guard ask'],
+      ['a question about a removed qube', 'qmcp.spawn.Kill * mcp-control @tag:ai-tombstone ask'],
+      ['a question about every qube', 'qmcp.exec.Run * mcp-control @anyvm ask'],
+      ['a question about a qube by its name', 'qmcp.exec.Run * mcp-control work ask'],
+      ['a question for another caller', 'qmcp.exec.Run * work @tag:ai-exec ask'],
+    ] as const
+  ).map(([what, line]): [string, HostSnapshot, HostSnapshot] => {
+    const host = dom0({ policy: [...DOM0.policy, line] });
+    return [what, host, host];
+  }),
   'policy.consistent': [
     ['a contract without its line', HOST, dom0({ contracts: [...DOM0.contracts, 'qmcp.spawn.Create'] })],
     ['a line without its contract', HOST, dom0({ contracts: [] })],

@@ -67,6 +67,14 @@ const allowingLine = (line: string) => {
   return action[0] === 'deny' ? [] : [{ service, argument, source, target, action }];
 };
 
+/** The tags that may open a qube to an agent. */
+const authority = ({ umbrella, bornTag, tierTags, disposableTags }: WorldTags): readonly string[] => [
+  umbrella,
+  bornTag,
+  ...tierTags,
+  ...disposableTags,
+];
+
 const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
   // ---- who may be seen
 
@@ -95,6 +103,18 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
     // The log shows the argument of a call that names another qube than its target. Such a call changes nothing.
     (_before, { dom0 }) =>
       (dom0?.audit ?? []).every(({ kind, argument }) => kind !== 'intent' || argument === undefined),
+
+  'consent.opens-nothing':
+    // A question has the source and the target of a line that could allow: a principal, and dom0 or a tag that gives authority.
+    (_before, { dom0 }, worldTags) =>
+      (dom0?.policy ?? [])
+        .flatMap(allowingLine)
+        .filter(({ service, action }) => service.startsWith('qmcp.') && action[0] === 'ask')
+        .every(
+          ({ source, target }) =>
+            worldTags.world.principals.includes(source) &&
+            ['@adminvm', ...authority(worldTags).map((tag) => `@tag:${tag}`)].includes(target),
+        ),
 
   // ---- tags and tiers
 

@@ -13,6 +13,7 @@ export const selfExcluded = named('scope.self-excluded');
 // ---- what the operator is asked
 
 export const namesTheQube = named('consent.names-the-qube');
+export const opensNothing = named('consent.opens-nothing');
 
 // ---- tags and tiers
 

@@ -14,7 +14,6 @@ from answer import Answer, Options
 from host import CONFIG, CONTRACTS, LINKS, Member, clock, members, open_qubesd, run, strays
 from place import place
 from policy import frozen
-from policy.generate import generate
 from qmcpd import gateways, invariants
 from qmcpd.errors import Misconfigured
 from qmcpd.qubesd import Qubesd
@@ -149,8 +148,8 @@ def _contracts(root: Path) -> Iterator[Problem]:
 
 def _policy(root: Path, worlds: Worlds) -> Iterator[Problem]:
     installed, ours = contracts.load(root / CONTRACTS)[0], policy_admin.in_force(root)
-    if ours != generate(worlds, installed):
-        what = "differs from what the installed contracts and qmcp.toml make"
+    if not policy_admin.is_current(root, worlds, installed):
+        what = "differs from what the installed contracts, qmcp.toml and asks.json make"
         yield Problem(what, policy_admin.INSTALLED, "qmcp-admin policy install")
     for row in policy_admin.findings(root, worlds, installed, ours):
         if row["result"] == "BROKEN":

@@ -94,8 +94,9 @@ def refresh(root: Path) -> list[str]:
 
 def policy(root: Path) -> str:
     """Empty while nothing is frozen."""
-    sources = _frozen(root)
-    return frozen.policy(sources) if sources else ""
+    sources, installed = _frozen(root), root / frozen.WRITTEN[0]
+    text = installed.read_text("utf-8", "replace") if sources and installed.exists() else ""
+    return frozen.policy(sources, frozen.questions_in(text)) if sources else ""
 
 
 def allowed(root: Path) -> Iterator[str]:

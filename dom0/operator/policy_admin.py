@@ -6,10 +6,22 @@ from pathlib import Path
 
 import freezing
 from answer import Answer, Incomplete, Options, stop
-from host import CONTRACTS, SOCKET_OF_QUBESD, open_qubesd, read_worlds, run, strays, tagged, write
-from policy import claims, frozen
-from policy.generate import generate
+from host import (
+    CONTRACTS,
+    SOCKET_OF_QUBESD,
+    members,
+    open_qubesd,
+    read_worlds,
+    run,
+    strays,
+    tagged,
+    write,
+)
+from policy import asking, claims, frozen
+from policy.asking import Ask
+from policy.generate import generate, names_in
 from policy.rules import DIRECTORIES, Policy
+from qmcpd.errors import Misconfigured
 from qmcpd.qubesd import Qube
 from settings import contracts
 from settings.config import World
@@ -20,7 +32,7 @@ Installed = dict[str, contracts.Contract]
 Row = dict[str, str]
 
 
-def _read(
+def read(
     root: Path, config_path: Path | None = None, contracts_path: Path | None = None
 ) -> tuple[dict[str, World], Installed]:
     """None of the contracts may be unusable."""
@@ -32,7 +44,35 @@ def _read(
 
 
 def render(options: Options) -> Answer:
-    return Answer(generate(*_read(options.root, options.config, options.contracts)).splitlines())
+    worlds, installed = read(options.root, options.config, options.contracts)
+    return Answer(generated(options.root, worlds, installed).splitlines())
+
+
+def generated(
+    root: Path, worlds: dict[str, World], installed: Installed, asks: list[Ask] | None = None
+) -> str:
+    """The policy as it would be installed, with these questions in place of those in asks.json."""
+    asks = read_asks(root) if asks is None else asks
+    there = asks and (root / SOCKET_OF_QUBESD).exists()
+    found = run(members(open_qubesd(root), worlds)) if there else []
+    return generate(worlds, installed, asks, [one.name for one in found if one.klass != "DispVM"])
+
+
+def is_current(
+    root: Path, worlds: dict[str, World], installed: Installed, asks: list[Ask] | None = None
+) -> bool:
+    """Whether the installed policy says what it would say now, with these questions in place of those in asks.json. The names that
+    it preselects may be older: they open nothing."""
+    ours = in_force(root)
+    asks = read_asks(root) if asks is None else asks
+    return ours == generate(worlds, installed, asks, names_in(ours))
+
+
+def read_asks(root: Path) -> list[Ask]:
+    try:
+        return asking.load(root)
+    except Misconfigured as problem:
+        stop(f"{problem}; fix it, or remove the file and ask again with qmcp-admin ask")
 
 
 def in_force(root: Path, name: str = INSTALLED) -> str:
@@ -41,8 +81,10 @@ def in_force(root: Path, name: str = INSTALLED) -> str:
 
 
 def lint(options: Options) -> Answer:
-    worlds, installed = _read(options.root)
-    ours = generate(worlds, installed) if options.rendered else in_force(options.root)
+    worlds, installed = read(options.root)
+    ours = (
+        generated(options.root, worlds, installed) if options.rendered else in_force(options.root)
+    )
     rows = findings(options.root, worlds, installed, ours) + _strays(options.root, worlds)
     wrong = [row for row in rows if row["result"] not in ("holds", "asks", "opened", "unread")]
     return Answer(rows, int(bool(wrong)))
@@ -71,9 +113,13 @@ def findings(root: Path, worlds: dict[str, World], installed: Installed, ours: s
 
 def install(options: Options) -> Answer:
     """Check first. At no moment is there no policy: without it the qubes of the worlds are not closed."""
-    root = options.root
-    worlds, installed = _read(root)
-    new, old, target = generate(worlds, installed), in_force(root), root / INSTALLED
+    return installing(options.root, read_asks(options.root))
+
+
+def installing(root: Path, asks: list[Ask]) -> Answer:
+    """Installs the policy with these questions, and keeps them in asks.json."""
+    worlds, installed = read(root)
+    new, old, target = generated(root, worlds, installed, asks), in_force(root), root / INSTALLED
     rows = findings(root, worlds, installed, new)
     broken = [row for row in rows if row["result"] == "BROKEN"] + _abandoned(root, worlds, old)
     if broken:
@@ -82,10 +128,13 @@ def install(options: Options) -> Answer:
 
     def do() -> list[str]:
         """What is frozen stays so: its policy names new principals before ours does."""
-        still = freezing.refresh(root)
+        if asks != read_asks(root):
+            write(root / asking.PATH, asking.text(asks))
+        freezing.refresh(root)
         if old and old != new:
             write(target.with_name(NAME + ".old"), old)
         write(target, new)
+        still = freezing.refresh(root)
         if still:
             raise Incomplete([f"NOT FROZEN any more: {why}" for why in still])
         return [f"installed {target}"]

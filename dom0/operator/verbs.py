@@ -20,6 +20,7 @@ import grants
 import membership
 import operator_log
 import policy_admin
+import questions
 import watching
 import worlds
 from answer import Answer, Options
@@ -55,6 +56,7 @@ COMMANDS: dict[str, Callable[[Options], Answer]] = {
     "policy render": policy_admin.render,
     "policy lint": policy_admin.lint,
     "policy install": policy_admin.install,
+    "ask": questions.ask,
     "audit tail": audit_view.tail,
     "audit show": audit_view.show,
     "audit verify": audit_view.verify,

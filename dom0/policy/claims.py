@@ -28,6 +28,8 @@ KINDS = {
     "half-enrolled": "half-enrolled",
 }
 CONSISTENT = "every contract has its lines in ours, and no line but one that denies is about a service of ours without its contract"
+NAMES_THE_QUBE = "every dialog names the qube it is about"
+OPENS_NOTHING = "an ask line opens nothing that is closed"
 # What the operator may open: it is told, and keeps nothing from being installed.
 OPENED = {claim["words"]: "opened" for claim in CLAIMS if claim.get("yours")}
 
@@ -78,7 +80,10 @@ def _beyond_tier(call: Call) -> bool:
         invariants.require_reach(world, judged, contract.target["capability"], True)
     except Refused:
         return True
-    return contract.route == "qube" and call.qube["power_state"] != "Running"
+    # A question with autostart=no does not offer a qube that does not run.
+    action, _, rule = call.verdict
+    offers = action != "ask" or rule is None or rule.given.get("autostart") != "no"
+    return contract.route == "qube" and call.qube["power_state"] != "Running" and offers
 
 
 def _misplaced_file(call: Call) -> bool:
@@ -94,6 +99,15 @@ def _misplaced_file(call: Call) -> bool:
         or world.guard in target["tags"]
         or not (sends and (takes or into))
     )
+
+
+def _names_another(call: Call) -> bool:
+    """Of a service that is called on a qube: that it runs elsewhere than the dialog and the argument say."""
+    contract = call.excused["granted"]
+    if not (contract and contract.target) or call.verdict.to is None:
+        return False
+    expected = ADMINVM if contract.route == "dom0" else (call.target,)
+    return call.verdict.to not in expected
 
 
 def _tells(call: Call) -> bool:
@@ -118,6 +132,7 @@ JUDGED = [
         "files go between qubes at tier exec, into a sink, never out of one, and past no guard",
         _misplaced_file,
     ),
+    ("consent.names-the-qube", NAMES_THE_QUBE, _names_another),
     (
         "scope.existence-hidden",
         "a qube outside of a world is answered as a name that does not exist",
@@ -147,16 +162,23 @@ def findings(
             "unread", "a file of before 4.1, which qrexec reads and this does not", file, where
         )
     found = {words: defaultdict(dict) for _, words, _ in JUDGED} | {
-        CONSISTENT: {"allow": _unmatched(policy.rules, worlds, installed, ours)}
+        CONSISTENT: {"allow": _unmatched(policy.rules, worlds, installed, ours)},
+        OPENS_NOTHING: defaultdict(dict),
     }
     for call in _calls(policy.rules, _invented(policy.rules, worlds, look), installed):
+        decides = call.missing if call.arrives == "nowhere" else call.verdict
+        example = f"{call.service}: {call.source} -> {call.target}"
+        where = decides.rule.where if decides.rule else ""
+        opens = False
         for _, words, breaks in JUDGED:
             if breaks(call):
-                decides = call.missing if call.arrives == "nowhere" else call.verdict
-                example = f"{call.service}: {call.source} -> {call.target}"
-                found[words][decides.action].setdefault(
-                    example, decides.rule.where if decides.rule else ""
-                )
+                # A dialog that names another qube is no better for having been shown.
+                action = "allow" if words == NAMES_THE_QUBE else decides.action
+                found[words][action].setdefault(example, where)
+                opens = opens or words not in OPENED
+        if decides.action == "ask" and (opens or call.caller["kind"] == "principal"):
+            # INVARIANT consent.opens-nothing
+            found[OPENS_NOTHING]["allow" if opens else "ask"].setdefault(example, where)
     for words, examples in found.items():
         worst = (("allow", OPENED.get(words, "BROKEN")), ("ask", "asks"))
         result, first = next(
@@ -248,7 +270,7 @@ def _invented(
 
     for of, world in worlds.items():
         one, marks = world.umbrella, world.kinds["disposable"]
-        full = {one, world.tag("tier", TIERS[-1])}
+        full = {one, *world.kinds["tier"]}
         for tag in sorted(world.own):
             base = {one} if tag in world.kinds["authority"] else full
             make(f"{of}: {tag} alone", {tag})

@@ -56,13 +56,27 @@ def together(*many: Sources) -> Sources:
     return found
 
 
-def policy(sources: Mapping[str, Collection[str]]) -> str:
+def questions_in(text: str) -> set[tuple[str, str]]:
+    """`(service, source)` of each question about a call on dom0 in a policy of ours. qmcpd refuses other calls on dom0 as frozen, but
+    it hears of these only after a person was asked."""
+    lines = [line.split() for line in text.splitlines()]
+    return {(words[0], words[2]) for words in lines if words[3:5] == ["@adminvm", "ask"]}
+
+
+def policy(
+    sources: Mapping[str, Collection[str]], questions: Collection[tuple[str, str]] = ()
+) -> str:
     """First match wins, and this file sorts before the others."""
     lines = ["# Written by qmcp-admin freeze, and taken away by qmcp-admin thaw.\n"]
     for world, those in sorted(sources.items()):
         lines.append(f"\n# ---- world {world}: frozen\n\n")
         for source in sorted(those):
             lines.append(rule("*", source, "@anyvm", "deny"))  # INVARIANT frozen.means-frozen
+        lines += [
+            rule(service, source, "@adminvm", "deny")  # INVARIANT consent.opens-nothing
+            for service, source in sorted(questions)
+            if source in those
+        ]
     return "".join(lines)
 
 

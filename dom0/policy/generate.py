@@ -7,30 +7,71 @@ else anywhere; and nobody but a principal of the world, or a qube of it with fil
 qrexec takes the first line that matches, and a line asks for one tag. So what narrows comes before what allows, tag by tag.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from settings.config import World
 from settings.contracts import Contract
 from spec import NAMES, SERVICE, TIERS
 
+from .asking import Ask, tiers
+
 DISPOSABLE = "@type:DispVM"
 HEADER = """\
 # What the agents of this host may ask of dom0 and of each other's qubes.
 # Generated from the installed contracts and qmcp.toml; a change here is lost when it is generated again.
-# To be asked before a call happens, copy its line into a file that sorts before this one and write `ask` for `allow`.
+# To be asked before a call happens, use `qmcp-admin ask`. A line that is copied into a file that sorts before this one also sorts
+# before the lines that deny.
 # First match wins. A contract is in force only while its line below names the digest dom0 has installed.
 """
 
 
-def generate(worlds: dict[str, World], installed: dict[str, Contract]) -> str:
+# dom0 is the one choice in the dialog, which shows the qube in the argument.
+ASK_DOM0 = "ask target=@adminvm default_target=@adminvm"
+
+
+class Questions(NamedTuple):
+    asks: Sequence[Ask]
+    qubes: Sequence[str]
+
+
+class Asked(NamedTuple):
+    tiers: Sequence[str]
+    qubes: Sequence[str]
+
+
+def generate(
+    worlds: dict[str, World],
+    installed: dict[str, Contract],
+    asks: Sequence[Ask] = (),
+    qubes: Sequence[str] = (),
+) -> str:
+    """`asks`: what the operator is asked about. `qubes`: the names that are preselected in the dialogs about them."""
     lines = [HEADER]
     lines += [
         f"# contract {name} {contract.digest}\n" for name, contract in sorted(installed.items())
     ]
+    lines += [f"# asked {ask.words()}\n" for ask in asks]
+    lines += [f"# qubes {' '.join(sorted(qubes))}\n"] if asks else []
+    questions = Questions(asks, sorted(qubes))
+    lines += [
+        line for _, world in sorted(worlds.items()) for line in _asked(world, installed, asks)
+    ]
     # What is the same for every name comes first: a line that closes a name before it would tell that there is one.
     lines += [line for _, world in sorted(worlds.items()) for line in _boot(world)]
-    lines += [line for _, world in sorted(worlds.items()) for line in _world(world, installed)]
+    lines += [
+        line for _, world in sorted(worlds.items()) for line in _world(world, installed, questions)
+    ]
     return "".join(lines)
+
+
+def _asked(world: World, installed: dict[str, Contract], asks: Sequence[Ask]) -> Iterator[str]:
+    """For qmcpd's catalog: which principal's calls of which service wait for the operator, and at which tiers."""
+    for name, contract in sorted(installed.items()):
+        own = [ask for ask in asks if ask.concerns(contract)]
+        for principal in sorted(world.principals) if own else ():
+            if contract.plugin in world.principals[principal]:
+                yield f"# asks {' '.join([principal, name, *tiers(own, contract)])}\n"
 
 
 def _boot(world: World) -> Iterator[str]:
@@ -47,7 +88,7 @@ def _boot(world: World) -> Iterator[str]:
             yield rule(SERVICE.date, source, target, "allow target=@adminvm")
 
 
-def _world(world: World, installed: dict[str, Contract]) -> Iterator[str]:
+def _world(world: World, installed: dict[str, Contract], questions: Questions) -> Iterator[str]:
     principals, elsewhere = sorted(world.principals), sorted(world.kinds["elsewhere"])
 
     yield f"\n# ---- world {world.name}: what no principal of it reaches\n\n"
@@ -60,10 +101,10 @@ def _world(world: World, installed: dict[str, Contract]) -> Iterator[str]:
     yield f"\n# ---- world {world.name}: what its principals may call\n\n"
     for principal in principals:
         yield rule(SERVICE.catalog, principal, "@adminvm", "allow")
-    for name, contract in sorted(installed.items()):
+    for _, contract in sorted(installed.items()):
         for principal in principals:
             if contract.plugin in world.principals[principal]:
-                yield from _service(world, name, contract, principal)
+                yield from _service(world, contract, principal, questions)
 
     if SERVICE.copy_contract in installed:
         yield from _copies(world, elsewhere)
@@ -79,34 +120,68 @@ def _world(world: World, installed: dict[str, Contract]) -> Iterator[str]:
         yield rule("*", "@anyvm", _tag(tag), "deny")
 
 
-def _service(world: World, name: str, contract: Contract, principal: str) -> Iterator[str]:
+def _service(
+    world: World, contract: Contract, principal: str, questions: Questions
+) -> Iterator[str]:
+    name, own = contract.service, [ask for ask in questions.asks if ask.concerns(contract)]
+    anywhere = [ask for ask in own if not ask.qube]
     if contract.target is None:
-        yield rule(name, principal, "@adminvm", "allow")
+        yield rule(name, principal, "@adminvm", ASK_DOM0 if anywhere else "allow")
         return
-    tiers = TIERS[TIERS.index(contract.target["capability"]) :]
+    for qube in sorted({ask.qube for ask in own if ask.qube}):
+        asked = Asked(tiers([Ask(contract.service)], contract), [qube])
+        yield from _on_qubes(world, contract, principal, asked, f"+{qube}")
+        if contract.route == "qube":
+            # dom0 does not see the call, and the qube may be the agent's: another argument must not avoid the question.
+            yield rule(name, principal, qube, "deny")  # INVARIANT consent.names-the-qube
+    asked = Asked(tiers(anywhere, contract), questions.qubes)
+    yield from _on_qubes(world, contract, principal, asked)
+
+
+def _on_qubes(
+    world: World, contract: Contract, principal: str, asked: Asked, argument: str = "*"
+) -> Iterator[str]:
+    """`asked`: the tiers at which the operator is asked, and the names of qubes to preselect."""
+    name = contract.service
     # A guest service never starts a qube. It runs as root inside the qube and drops to the user it is asked for. In a qube that an
     # agent may only look at, it runs as the qube's own user.
-    action = (
-        "allow target=@adminvm"
+    user = "" if contract.target["capability"] == TIERS[0] else "user=root "
+    allow, ask = (
+        ("allow target=@adminvm", ASK_DOM0)
         if contract.route == "dom0"
-        else f"allow {'user=root ' if tiers[0] != TIERS[0] else ''}autostart=no"
+        else (f"allow {user}autostart=no", f"ask {user}autostart=no")
     )
-    if tiers[0] != TIERS[0]:
-        yield rule(name, principal, _tag(world.guard), "deny")
+    for target, tier in _openings(world, contract, bool(asked.tiers)):
+        if tier in asked.tiers and contract.route == "qube":
+            # Only preselected, by `default_target`. A line with `target=` would open a qube that has lost the tag since: a rule
+            # cannot ask for a name and a tag at once. The service in the qube refuses the name of another one.
+            for qube in asked.qubes:
+                yield rule(name, principal, target, f"{ask} default_target={qube}", f"+{qube}")
+        action = "deny" if tier is None else ask if tier in asked.tiers else allow
+        yield rule(name, principal, target, action, argument)
+
+
+def _openings(world: World, contract: Contract, by_tier: bool) -> Iterator[tuple[str, str | None]]:
+    """`(target, tier)` of each line about a service that is called on a qube, in the order of the lines; of a line that denies
+    without a tier. `by_tier`: a qube is matched by its own tier, and not by one that its tier includes."""
+    open_at = TIERS[TIERS.index(contract.target["capability"]) :]
+    looks = open_at[0] == TIERS[0]
+    order = open_at[::-1] if by_tier else open_at
+    if not looks:
+        yield _tag(world.guard), None  # INVARIANT consent.opens-nothing
     # A disposable has every tag of its template, from before its birth is finished, and if it is not the world's at all: its
     # own mark counts, and no other.
-    for tier in tiers:
-        yield rule(name, principal, _tag(world.tag("disposable", tier)), action)
-    yield rule(name, principal, DISPOSABLE, "deny")  # INVARIANT crash.no-residue
-    if tiers[0] != TIERS[0]:
-        for tier in tiers:
-            yield rule(name, principal, _tag(world.tag("tier", tier)), action)
-        return
-    # The umbrella is there from the first moment of a birth, and the mark of its end is not.
-    yield rule(name, principal, _tag(world.born), action)
-    for stamp in sorted(world.kinds["stamp"]):  # INVARIANT crash.no-residue
-        yield rule(name, principal, _tag(stamp), "deny")
-    yield rule(name, principal, _tag(world.umbrella), action)
+    for tier in order:
+        yield _tag(world.tag("disposable", tier)), tier
+    yield DISPOSABLE, None  # INVARIANT crash.no-residue
+    for tier in () if looks else order:
+        yield _tag(world.tag("tier", tier)), tier
+    if looks:
+        # The umbrella is there from the first moment of a birth, and the mark of its end is not.
+        yield _tag(world.born), TIERS[0]
+        for stamp in sorted(world.kinds["stamp"]):  # INVARIANT crash.no-residue
+            yield _tag(stamp), None
+        yield _tag(world.umbrella), TIERS[0]
 
 
 def _copies(world: World, elsewhere: list[str]) -> Iterator[str]:
@@ -132,5 +207,12 @@ def _tag(tag: str) -> str:
     return f"@tag:{tag}"
 
 
-def rule(service: str, source: str, target: str, action: str) -> str:
-    return f"{service:<24} * {source:<24} {target:<24} {action}\n"
+def rule(service: str, source: str, target: str, action: str, argument: str = "*") -> str:
+    return f"{service:<24} {argument} {source:<24} {target:<24} {action}\n"
+
+
+def names_in(policy: str) -> list[str]:
+    """The names that are preselected in the dialogs of a policy of ours."""
+    return next(
+        (line.split()[2:] for line in policy.splitlines() if line.startswith("# qubes ")), []
+    )

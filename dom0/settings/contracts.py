@@ -238,6 +238,10 @@ def catalog(
     """What dom0 enforces for this principal, and which contracts are not in force. A service in a qube is in force only if `policy`, the
     installed text, was generated from this very contract."""
     services, unusable = {}, dict(unusable)
+    asks = {
+        words[0]: words[1:]
+        for words in map(str.split, re.findall(rf"^# asks {principal} (.*)$", policy, re.MULTILINE))
+    }
     for name, contract in contracts.items():
         # INVARIANT policy.consistent
         if contract.route == "qube" and f"# contract {name} {contract.digest}\n" not in policy:
@@ -251,7 +255,7 @@ def catalog(
             "digest": contract.digest,
             "granted": granted,
             "invariants": contract.invariants,
-        }
+        } | ({"asks": asks[name]} if name in asks else {})
     return {
         "format": 1,
         "world": world.name,

@@ -181,6 +181,7 @@ class Dom0(unittest.TestCase):
             "check",
             "policy_admin",
             "freezing",
+            "questions",
             "gateway_admin",
         ):
             patch = mock.patch(f"{module}.open_qubesd", lambda root: self.qubesd)

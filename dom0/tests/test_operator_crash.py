@@ -51,6 +51,9 @@ SWEPT = {
     "contract remove qmcp.spawn.Start qmcp.exec.Run": [],
     "policy install": [],
     "policy install --frozen": ["freeze"],
+    "ask destroy": [],
+    "ask exec --qube work": ["ask destroy"],
+    "ask destroy --off": ["ask destroy"],
 }
 # They change nothing.
 READ = {

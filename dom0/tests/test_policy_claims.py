@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from policy import claims
+from policy.asking import Ask
 from policy.generate import generate
 from policy.rules import Policy
 from qmcpd.qubesd import Qube
@@ -214,18 +215,63 @@ class Claims(unittest.TestCase):
             found = self.lint(line, "40-later.policy")
             self.assertLessEqual(set(found), {start("nobody but a principal")}, line)
 
-    def test_turning_any_line_of_ours_into_a_question_breaks_nothing(self) -> None:
-        lines = [line for line in self.ours.splitlines() if line and not line.startswith("#")]
-        asks = []
-        for line in lines:
-            words = line.split()
-            kept = [word for word in words[5:] if not word.startswith("notify=")]
-            target = (
-                [] if "target=@adminvm" in kept or words[3] != "@default" else ["target=@adminvm"]
-            )
-            asks.append(" ".join([*words[:4], "ask", *kept, *target]))
-        for line in [*asks[::60], "\n".join(asks)]:
-            self.assertNotIn("BROKEN", [result for result, _ in self.lint(line).values()], line)
+    # INVARIANT consent.opens-nothing
+    def test_a_question_that_sorts_before_the_lines_that_deny_is_broken(self) -> None:
+        for line in (
+            "qmcp.exec.Run * mcp-control @tag:ai-exec ask user=root autostart=no",
+            "qmcp.exec.Run +work mcp-control @tag:ai-net ask user=root autostart=no",
+            "qmcp.exec.Run * mcp-control @tag:ai-guard ask user=root autostart=no",
+            "qmcp.spawn.Kill * mcp-control @tag:ai-full ask target=@adminvm default_target=@adminvm",
+            "qmcp.spawn.Kill * mcp-control @tag:ai-tombstone ask target=@adminvm",
+            "qmcp.spawn.Kill * mcp-control @type:DispVM ask target=@adminvm",
+            "qmcp.spawn.Kill * mcp-control @anyvm ask target=@adminvm",
+            "qmcp.exec.Run * mcp-control sys-ai-net ask",
+            "qmcp.exec.Run * mcp-control @dispvm ask",
+            "qubes.VMShell * mcp-control @tag:ai-full ask",
+            "qubes.Filecopy * @tag:ai-dump @tag:ai-full ask",
+            "admin.vm.List * @tag:ai-full @adminvm ask",
+        ):
+            with self.subTest(line):
+                self.assertEqual(
+                    self.lint(line).get(claims.OPENS_NOTHING),
+                    ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1"),
+                )
+
+    def test_a_question_in_place_of_what_is_open_is_shown_and_breaks_nothing(self) -> None:
+        line = "qmcp.spawn.Create * mcp-control @adminvm ask target=@adminvm"
+        self.assertEqual(
+            self.lint(line), {claims.OPENS_NOTHING: ("asks", "etc/qubes/policy.d/10-mine.policy:1")}
+        )
+
+    # INVARIANT consent.names-the-qube
+    def test_a_line_that_sends_a_call_to_another_qube_than_its_dialog_names_is_broken(self) -> None:
+        for line in (
+            "qmcp.exec.Run * mcp-control @tag:ai-exec ask target=work autostart=no",
+            "qmcp.exec.Run * mcp-control @tag:ai-exec allow target=work autostart=no",
+            "qmcp.spawn.Kill * mcp-control @tag:ai-exec ask target=work",
+        ):
+            with self.subTest(line):
+                found = self.lint(
+                    line,
+                    look=lambda name: Qube(
+                        name, "AppVM", "Running", frozenset({"ai-managed", "ai-exec"})
+                    ),
+                )
+                self.assertEqual(found[start("every dialog names the qube")][0], "BROKEN")
+
+    # INVARIANT consent.opens-nothing
+    def test_all_claims_hold_of_every_question_that_is_generated(self) -> None:
+        asks = [
+            *(Ask(effect) for effect in ("read", "write", "destroy")),
+            *(Ask("exec", tier) for tier in ("exec", "net", "full")),
+            *(Ask(what, qube="work") for what in ("qmcp.exec.Run", "spawn", "destroy")),
+        ]
+        for some in [*([one] for one in asks), asks]:
+            with self.subTest(some):
+                self.ours = generate(self.worlds, self.installed, some, ["work", "other"])
+                found = self.lint()
+                self.assertEqual({*found}, {claims.OPENS_NOTHING})
+                self.assertEqual(found[claims.OPENS_NOTHING][0], "asks")
 
     def test_a_contract_without_its_line_and_a_line_without_its_contract(self) -> None:
         whole = self.ours

@@ -6,9 +6,9 @@ DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings, comments and declarations of types cost
 # nothing.
 BOUNDS = {
-    ("qmcpd", "settings", "spec"): 1930,
-    ("operator",): 1685,
-    ("policy",): 386,
+    ("qmcpd", "settings", "spec"): 1931,
+    ("operator",): 1762,
+    ("policy",): 488,
     ("packaging",): 317,
 }
 FUNCTION = 30

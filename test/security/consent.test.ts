@@ -1,6 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Question } from '../../sim/qrexec/daemon.js';
 import { frame } from '../support/fake-host.js';
-import { sharedHarness } from '../support/harness.js';
+import { Harness, sharedHarness } from '../support/harness.js';
 import { installedContracts } from './noninterference/calls.js';
 
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
@@ -97,5 +100,132 @@ describe('a call on a qube names that qube in its argument', () => {
       });
     const listed = await host().done('file_list', { qube: 'ai-one', path: '/home/user' });
     expect(JSON.stringify(listed.result)).not.toContain('ran');
+  });
+});
+
+describe('the operator is asked before anything is destroyed', () => {
+  let harness: Harness;
+  const questions: Question[] = [];
+  /** The choice of the operator in each dialog. */
+  let choice: (question: Question) => string | null;
+  const admin = async (...words: string[]) => {
+    const { code, err, out } = await harness.admin(...words);
+    expect([code, err], out).toEqual([0, '']);
+    return out;
+  };
+
+  beforeAll(async () => {
+    harness = await Harness.start();
+    for (const name of ['ai-one', 'ai-two', 'ai-gone', 'ai-guarded', 'ai-looked'])
+      await harness.done('qube_spawn', { name, template: 'ai-debian', start: true });
+    await admin('guard', 'ai-guarded', '--yes');
+    await admin('tier', 'ai-looked', 'read', '--yes');
+    await harness.done('qube_remove', { qube: 'ai-gone' });
+    await harness.operator('admin.vm.Start', 'vault');
+    await admin('ask', 'destroy', '--yes');
+    harness.sim.qrexec.operator = (question) => {
+      questions.push(question);
+      return choice(question);
+    };
+  });
+  afterAll(() => harness.close());
+  beforeEach(() => {
+    questions.length = 0;
+    choice = ({ preselected }) => preselected;
+  });
+
+  // INVARIANT consent.names-the-qube
+  it('every dialog shows the qube of the call in the argument, and has the one target selected that does it', async () => {
+    await harness.done('exec_run', { qube: 'ai-one', command: 'echo here' });
+    await harness.done('qube_kill', { qube: 'ai-two' });
+    expect(questions).toEqual([
+      expect.objectContaining({
+        service: 'qmcp.exec.Run',
+        argument: 'ai-one',
+        requested: 'ai-one',
+        preselected: 'ai-one',
+        targets: ['ai-one', 'ai-two'],
+      }),
+      expect.objectContaining({
+        service: 'qmcp.spawn.Kill',
+        argument: 'ai-two',
+        requested: 'ai-two',
+        preselected: 'dom0',
+        targets: ['dom0'],
+      }),
+    ]);
+    await harness.done('qube_start', { qube: 'ai-two' });
+  });
+
+  // INVARIANT consent.names-the-qube
+  it('when the operator chooses another qube than the dialog is about, nothing runs in either', async () => {
+    choice = () => 'ai-two';
+    const command = 'touch /home/user/ran';
+    const refused = await harness.tool('exec_run', { qube: 'ai-one', command });
+    expect(refused.code).not.toBe('ok');
+    expect(questions).toHaveLength(1);
+    for (const qube of ['ai-one', 'ai-two']) {
+      const { result } = await harness.done('file_list', { qube, path: '/home/user' });
+      expect(JSON.stringify(result)).not.toContain('ran');
+    }
+  });
+
+  // INVARIANT consent.opens-nothing
+  it('nobody is asked about a qube that is guarded, removed, hidden, missing, under tier or frozen', async () => {
+    const closed = [
+      'ai-guarded',
+      'ai-gone',
+      'ai-looked',
+      'vault',
+      'sys-ai-net',
+      'mcp-control',
+      'no-such-qube',
+    ];
+    const services = ['qmcp.exec.Run', 'qmcp.exec.Stop', 'qmcp.spawn.Kill', 'qmcp.spawn.Remove'];
+    const before = harness.truth();
+    const asked = async (service: string, target: string) => {
+      for (const argument of [target, 'ai-one', '']) {
+        const called = `${service}+${argument}`;
+        expect(await harness.call(target, called), called).toEqual({ exit: 126, stdout: '' });
+      }
+    };
+    for (const service of services) for (const target of closed) await asked(service, target);
+    await admin('freeze');
+    for (const service of services) for (const target of [...closed, 'ai-one']) await asked(service, target);
+    expect(questions).toEqual([]);
+    expect(harness.truth()).toBe(before);
+    await admin('thaw');
+  });
+
+  // INVARIANT consent.opens-nothing
+  it('a question that sorts before the lines that deny is called BROKEN, with its line', async () => {
+    const home = join(harness.sim.root, 'etc/qubes/policy.d');
+    const line = 'qmcp.exec.Run * mcp-control @tag:ai-exec ask user=root autostart=no\n';
+    writeFileSync(join(home, '25-ask.policy'), line);
+    const { code, out } = await harness.admin('policy', 'lint', '--json');
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toContainEqual(
+      expect.objectContaining({
+        result: 'BROKEN',
+        claim: 'an ask line opens nothing that is closed',
+        where: 'etc/qubes/policy.d/25-ask.policy:1',
+      }),
+    );
+    writeFileSync(join(home, '25-ask.policy'), '');
+    expect((await harness.admin('policy', 'lint', '--json')).code).toBe(0);
+  });
+
+  it('a qube that is born later is asked about from its birth, and its dialog offers it', async () => {
+    await harness.done('qube_spawn', { name: 'ai-late', template: 'ai-debian', start: true });
+    choice = () => 'ai-late';
+    const { result } = await harness.done('exec_run', { qube: 'ai-late', command: 'echo late' });
+    expect(JSON.stringify(result)).toContain('late');
+    expect(questions).toEqual([
+      expect.objectContaining({
+        argument: 'ai-late',
+        preselected: null,
+        targets: expect.arrayContaining(['ai-late']),
+      }),
+    ]);
   });
 });

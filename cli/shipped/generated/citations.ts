@@ -53,6 +53,16 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
       test: 'a service in a qube refuses a call that names another qube, as if there were no such qube',
     },
   ],
+  'consent.opens-nothing': [
+    {
+      file: 'test/security/consent.test.ts',
+      test: 'nobody is asked about a qube that is guarded, removed, hidden, missing, under tier or frozen',
+    },
+    {
+      file: 'test/security/consent.test.ts',
+      test: 'a question that sorts before the lines that deny is called BROKEN, with its line',
+    },
+  ],
   'tags.operator-only': [
     { file: 'test/security/lifecycle.test.ts', test: 'a new qube has no tier that its source did not have' },
     {

@@ -20,6 +20,11 @@ export const INVARIANTS = Object.freeze({
     statement:
       "A call on a qube names that qube in its argument, or is answered like a call on a name that does not exist; so every question to the operator, and every line of the policy's log, says which qube it is about.",
   },
+  'consent.opens-nothing': {
+    enforcedBy: 'policy',
+    statement:
+      'A question to the operator opens nothing that the policy closes without it: nobody is asked about a guarded, removed or unfinished qube, a gateway, a qube below the tier or outside the world, or while the world is frozen.',
+  },
   'tags.operator-only': {
     enforcedBy: 'dom0',
     statement: "No call adds or removes a tag, except the marks of a birth and the tombstone's.",
