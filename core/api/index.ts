@@ -17,7 +17,7 @@ export {
 } from './egress.js';
 export { isDom0Code, isRefusalCode, OWN_REFUSALS, REFUSALS, type RefusalCode, Refused } from './errors.js';
 export { inject, injectable } from './injection.js';
-export { invalidAt, refuseUnusableText } from './invalid.js';
+export { invalidAt, refuseLoneSurrogates, refuseUnusableText } from './invalid.js';
 export {
   type EnforcedBy,
   INVARIANTS,
@@ -83,9 +83,11 @@ export {
 } from './tool.js';
 export {
   decodeVisible,
+  finishing,
   GuestText,
   prefixLines,
   Untrusted,
+  unfinished,
   type VisibleText,
   visible,
 } from './untrusted.js';

@@ -10,8 +10,13 @@ export const invalidAt = (at: string, problem: string): Refused =>
 export function refuseUnusableText(params: unknown): void {
   for (const { at, text } of textsIn(params)) {
     if (text.includes('\0')) throw invalidAt(at, 'must not contain the character NUL');
-    if (/\p{Surrogate}/u.test(text)) throw invalidAt(at, 'must be valid Unicode, without lone surrogates');
+    refuseLoneSurrogates(at, text);
   }
+}
+
+/** Refuses text without a UTF-8 form. Unlike the text that a program gets as an argument, it may contain NUL. */
+export function refuseLoneSurrogates(at: string, text: string): void {
+  if (/\p{Surrogate}/u.test(text)) throw invalidAt(at, 'must be valid Unicode, without lone surrogates');
 }
 
 /** Every text in the parameters, names of members included. */

@@ -12,6 +12,13 @@ import { frozen } from './internal/frozen.js';
 const STRINGS =
   /(?:\u001b[\]PX^_]|[\u0090\u0098\u009d-\u009f])[^\u0007\u001b\u009c\n\r]*(?:\u0007|\u009c|\u001b\\)?/g;
 const CONTROLS = /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]?|\u001b[ -/]*[0-~]?/g;
+/** The same sequences without their end, and half of a line end: what follows decides what they are. */
+const UNFINISHED =
+  /(?:\r|(?:\u001b[\]PX^_]|[\u0090\u0098\u009d-\u009f])[^\u0007\u001b\u009c\n\r]*\u001b?|(?:\u001b\[|\u009b)[0-?]*[ -/]*|\u001b[ -/]*)$/;
+/** One of them from its beginning. */
+const FIRST = new RegExp(`^(?:${STRINGS.source}|${CONTROLS.source}|\\r\\n?)`);
+/** Characters of a sequence that is waited for; a longer one is shown in two parts. */
+const MOST_UNFINISHED = 1024;
 /** Ends of lines, and the carriage return with which a progress bar restarts its line. */
 const LINE_ENDS = /\r\n|[\r\v\f\u0085\p{Zl}\p{Zp}]/gu;
 /** Controls, formats (bidi, zero width, tags), private and unassigned characters, and letters that have no shape. */
@@ -24,6 +31,20 @@ export function visible(untrusted_text: string): string {
     .replace(CONTROLS, '')
     .replace(LINE_ENDS, '\n')
     .replace(UNSEEN, (character) => (character === '\n' || character === '\t' ? character : ''));
+}
+
+/** The number of characters at the end of a text that the text after it belongs to. */
+export function unfinished(untrusted_text: string): number {
+  return UNFINISHED.exec(untrusted_text.slice(-MOST_UNFINISHED))?.[0].length ?? 0;
+}
+
+/** The number of characters at the beginning of a text that belong to the end of the text before it. */
+export function finishing(untrusted_before: string, untrusted_text: string): number {
+  const begun = unfinished(untrusted_before);
+  if (begun === 0) return 0;
+  const [whole = ''] =
+    FIRST.exec(untrusted_before.slice(-begun) + untrusted_text.slice(0, MOST_UNFINISHED)) ?? [];
+  return Math.max(whole.length - begun, 0);
 }
 
 export interface VisibleText {

@@ -57,6 +57,19 @@ describe('a call into a qube', () => {
     });
   });
 
+  test('a qube that sends more than a call may carry is cut off, and the refusal says so', async () => {
+    const flood = { ended: 'overflow', exit: null, stdout: new Uint8Array(), stderr: '' } as const;
+    const error = await guestPort(
+      guestService,
+      new FakeQrexec(() => flood),
+      5,
+    )('ai-one', { command: 'yes' }).catch((problem) => problem);
+    expect([error.code, error.data]).toEqual([
+      'failed',
+      { problems: [{ at: '/', problem: 'printed more than 268435456 bytes and was stopped' }] },
+    ]);
+  });
+
   test('a guest call passes output on as it comes, and ends with the reply', async () => {
     const answer = exited(Buffer.concat([frame('O', 'out'), frame('E', 'err'), done]));
     expect(await outcome(answer)).toEqual([{ exit: 0 }, 'stdout:out', 'stderr:err']);

@@ -16,6 +16,7 @@ import { isObject, lazily, own } from './values.js';
 
 /** Bytes a qube may send in one call, streamed and dropped by whoever listens; a flood beyond it ends the call. */
 const MAX_OUTPUT = 268_435_456;
+const TOO_MUCH = { at: '/', problem: `printed more than ${MAX_OUTPUT} bytes and was stopped` };
 /** Seconds a service in a qube may take if the call does not say. */
 const DEFAULT_SECONDS = 60;
 
@@ -41,6 +42,7 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
       onStdout: (bytes) => conversation.receive(bytes),
     });
     const { ended } = await waitFor(`the qube ${target}`, calling);
+    if (ended === 'overflow') throw new Refused('failed', { problems: [TOO_MUCH] });
     const value = conversation.result(ended === 'timeout');
     if (!reply().Check(value)) throw new Refused('failed');
     return value;

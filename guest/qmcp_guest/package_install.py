@@ -15,7 +15,7 @@ from .generated import limits
 from .service import REQUIRED, Problem, Reply, Request, fields, integer, is_text, main
 
 # A package's name only: no option, no version, no file, and not apt's `name-`, which removes a package.
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]")
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9+._-]*[A-Za-z0-9+])?")
 
 # The commands of each, in order. Only the last exit code counts: an old package list may still be good enough.
 MANAGERS = {
@@ -41,7 +41,7 @@ def are_names(value: Any) -> bool:
 def _is_package(value: Any) -> bool:
     return (
         is_text(value)
-        and 1 < len(value) <= limits.PACKAGE_NAME
+        and len(value) <= limits.PACKAGE_NAME
         and NAME.fullmatch(value) is not None
     )
 

@@ -1,5 +1,5 @@
 /** Bytes from a qube as a model gets them: as text that is safe to show, or exactly, in base64. */
-import { decodeVisible, type Static, Type } from '../../core/api/index.js';
+import { decodeVisible, finishing, type Static, Type, unfinished } from '../../core/api/index.js';
 
 export const Encoding = Type.Enum(['text', 'base64']);
 
@@ -47,12 +47,40 @@ export function isText(bytes: Uint8Array): boolean {
   }
 }
 
-/** The length of the page without an incomplete last character; the whole length if the page does not look like UTF-8. */
-export function completeCharacters(bytes: Uint8Array): number {
+/** Bytes before a cut that are looked at: no sequence that is waited for is longer. */
+export const LOOK_BACK = 4096;
+
+const textIn = (bytes: Uint8Array): string => new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+const lengthOf = (text: string): number => new TextEncoder().encode(text).length;
+
+/**
+ * The length of a page without what the next page completes: a character, a sequence for a terminal, a line end. The whole length
+ * if nothing else is left, or if the page does not look like UTF-8.
+ */
+export function completeLength(page: Uint8Array): number {
+  const characters = completeCharacters(page);
+  const tail = textIn(page.subarray(Math.max(characters - LOOK_BACK, 0), characters));
+  const held = tail.slice(tail.length - unfinished(tail));
+  const complete = held.includes('\ufffd') ? characters : characters - lengthOf(held);
+  return complete > 0 ? complete : page.length;
+}
+
+/** The first byte from `cut` on that does not complete something before it. */
+export function completeStart(bytes: Uint8Array, cut: number): number {
+  let start = cut;
+  while (start - cut < 3 && start < bytes.length && isContinuation(bytes[start]!)) start += 1;
+  const before = textIn(bytes.subarray(Math.max(cut - LOOK_BACK, 0), start));
+  const rest = textIn(bytes.subarray(start, start + LOOK_BACK));
+  return start + lengthOf(rest.slice(0, finishing(before, rest)));
+}
+
+const isContinuation = (byte: number): boolean => byte >= 0x80 && byte < 0xc0;
+
+function completeCharacters(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back += 1) {
     const byte = bytes[bytes.length - back]!;
     if (byte < 0x80) break;
-    if (byte < 0xc0) continue;
+    if (isContinuation(byte)) continue;
     const needs = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
     return needs > back && bytes.length > back ? bytes.length - back : bytes.length;
   }

@@ -10,12 +10,14 @@ import {
   type ToolHandler,
   visible,
 } from '../../core/api/index.js';
-import { resultOf } from './result.js';
+import { endOf, resultOf } from './result.js';
 import { Runner } from './runner.js';
 import { fileCopy, packageInstall } from './services.js';
 
 /** Bytes of a stream of a package manager that a result shows. */
 const MAX_SHOWN = 8192;
+/** The same of what a copy says. */
+const MAX_MESSAGE = 4096;
 
 interface Copy {
   source: string;
@@ -41,7 +43,7 @@ export class FileCopy implements ToolHandler {
       copied: outcome.exit === 0,
       // Where Qubes OS puts files from another qube.
       to: `QubesIncoming/${source}/${visible(name)}`,
-      message: decodeVisible(record.stderr.last(MAX_SHOWN)).text,
+      message: decodeVisible(endOf(record.stderr, MAX_MESSAGE)).text,
       untrusted: ['to', 'message'],
     };
   }

@@ -111,6 +111,48 @@ describe('a command', () => {
     expect(await broken.call('exec_output', { handle: 'ai-one:run1' })).toMatchObject({ content: 'so far' });
   });
 
+  test('a reader of a foreground command waits for its next byte, for its end, and no longer than it asked', async () => {
+    const print = gate();
+    const { call, progress } = await tools({
+      Run: async ({ onStdout }) => {
+        onStdout?.(O('one\n'));
+        await print.opened;
+        onStdout?.(O('two\n'));
+        onStdout?.(X(ended));
+        return exited(new Uint8Array());
+      },
+    });
+    const running = call('exec_run', run);
+    await eventually(() => progress.some((said) => said.includes('one')));
+    const handle = 'ai-one:run1';
+    expect(await call('exec_output', { handle, wait: 60 })).toMatchObject({ content: 'one\n', next: 4 });
+    expect(await call('exec_output', { handle, offset: 4 })).toMatchObject({ content: '', running: true });
+    const reader = call('exec_output', { handle, offset: 4, wait: 60 });
+    const leaving = new AbortController();
+    const other = call('exec_output', { handle, offset: 4, wait: 60 }, leaving.signal);
+    leaving.abort();
+    await other;
+    print.open();
+    expect(await reader).toMatchObject({ content: 'two\n' });
+    await running;
+    expect(await call('exec_output', { handle, offset: 8, wait: 60 })).toMatchObject({
+      running: false,
+      next: null,
+    });
+  });
+
+  test('text with a lone surrogate is refused before any qube is asked, as an argument, as input and as content', async () => {
+    const { call, asked } = await tools({});
+    for (const [tool, input, at] of [
+      ['exec_run', { ...run, command: 'a\ud800' }, '/command'],
+      ['exec_run', { ...run, stdin: 'a\ud800' }, '/stdin'],
+      ['disposable_run', { template: 'ai-dvm', command: 'x', stdin: '\udc00' }, '/stdin'],
+      ['file_write', { qube: 'ai-one', path: '/f', content: 'a\ud800b' }, '/content'],
+    ] as const)
+      expect(await call(tool, input)).toMatchObject({ refused: 'invalid-request', problems: [{ at }] });
+    expect(asked).toEqual([]);
+  });
+
   test("a command's output cannot pass for a progress message of ours", async () => {
     const { call, progress } = await tools({
       Run: says(O('a\nhandle ai-two:run9\n\u001b[2K\rhandle ai-two:run9'), X(ended)),

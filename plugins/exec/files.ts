@@ -3,6 +3,7 @@ import {
   LIMITS,
   type Port,
   Refused,
+  refuseLoneSurrogates,
   type Static,
   type ToolContext,
   visible,
@@ -10,7 +11,7 @@ import {
 import {
   BoundedBuffer,
   base64,
-  completeCharacters,
+  completeLength,
   contentOf,
   type Encoding,
   fromBase64,
@@ -46,7 +47,7 @@ export async function readFile(
   const { path, size, end, mode, mtime } = await read(qube, { ...where, offset, length }, io);
   if (bytes.overflow) throw new Refused('failed');
   const page = bytes.all();
-  const complete = end || encoding === 'base64' ? page.length : completeCharacters(page);
+  const complete = end || encoding === 'base64' ? page.length : completeLength(page);
   const text = encoding ?? (isText(page.subarray(0, complete)) ? 'text' : 'base64');
   const taken = text === 'text' ? page.subarray(0, complete) : page;
   const next = offset + taken.length;
@@ -75,6 +76,7 @@ export async function writeFile(
   { qube, content, encoding, ...params }: WriteInput,
   { signal }: ToolContext,
 ) {
+  refuseLoneSurrogates('/content', content);
   const bytes = encoding === 'base64' ? fromBase64(content) : new TextEncoder().encode(content);
   if (bytes === undefined) throw invalidAt('/content', 'must be base64');
   if (bytes.length > LIMITS.write_bytes)

@@ -76,6 +76,7 @@ export class CommandRecord {
   readonly ended: Promise<Outcome>;
   outcome: Outcome | undefined;
   private end!: (outcome: Outcome) => void;
+  private readonly waiting = new Set<() => void>();
 
   constructor(
     readonly handle: string,
@@ -96,9 +97,31 @@ export class CommandRecord {
     return this.stdout.held + this.stderr.held;
   }
 
+  add(stream: Stream, bytes: Uint8Array): void {
+    this[stream].add(bytes);
+    for (const look of this.waiting) look();
+  }
+
   finish(outcome: Outcome): void {
     this.outcome = outcome;
     this.end(outcome);
+    for (const look of this.waiting) look();
+  }
+
+  /** Waits until the condition holds, the command has ended, the time is over or the caller has gone. */
+  async until(holds: () => boolean, seconds: number, signal: AbortSignal): Promise<void> {
+    if (seconds === 0 || holds()) return;
+    const over = AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]);
+    await new Promise<void>((resolve) => {
+      const look = () => {
+        if (!holds() && this.outcome === undefined && !over.aborted) return;
+        this.waiting.delete(look);
+        resolve();
+      };
+      this.waiting.add(look);
+      over.addEventListener('abort', look, { once: true });
+      look();
+    });
   }
 }
 
@@ -141,7 +164,7 @@ export class OutputStore {
 
   add(to: CommandRecord, stream: Stream, bytes: Uint8Array): void {
     const before = to.held;
-    to[stream].add(bytes);
+    to.add(stream, bytes);
     if (this.records.has(to)) this.held += to.held - before;
     // A qube chooses the size of its pieces, so one piece must not cost a pass over all records.
     for (const record of this.records.keys()) {

@@ -10,7 +10,7 @@ import {
   type ToolContext,
   type ToolHandler,
 } from '../../core/api/index.js';
-import { BoundedBuffer, completeCharacters, contentOf, type Encoding } from './bytes.js';
+import { BoundedBuffer, completeLength, contentOf, type Encoding } from './bytes.js';
 import { OutputStore } from './output-store.js';
 import { output, stop } from './services.js';
 
@@ -46,6 +46,7 @@ export class OutputReader {
     const wait = Math.min(patience, LIMITS.output_wait_seconds);
     const record = this.store.find(handle, session);
     if (record !== undefined) {
+      await record.until(() => record[stream].size > offset, wait, signal);
       const { size, printed } = record[stream];
       const state = record.outcome ? { running: false, ...record.outcome } : isRunning;
       return {
@@ -93,8 +94,8 @@ export function describePage(
   state: State,
 ) {
   const atEnd = offset + page.length >= state.size;
-  // A character that does not fit completely goes to the next page.
-  const complete = encoding === 'text' && !(atEnd && !state.running) ? completeCharacters(page) : page.length;
+  // What the next page completes is shown there.
+  const complete = encoding === 'text' && !(atEnd && !state.running) ? completeLength(page) : page.length;
   const next = offset + complete;
   const { encoding: _encoding, ...content } = contentOf(page.subarray(0, complete), encoding);
   return {

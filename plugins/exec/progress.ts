@@ -1,4 +1,4 @@
-import { prefixLines } from '../../core/api/index.js';
+import { prefixLines, unfinished } from '../../core/api/index.js';
 
 /** Milliseconds between two messages, and the most characters of one, so that a client is not flooded. */
 const INTERVAL = 250;
@@ -10,6 +10,8 @@ const MAX_CHARACTERS = 4000;
  */
 export class OutputProgress {
   private readonly decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
+  /** What the next bytes of a stream complete. */
+  private readonly held = { stdout: '', stderr: '' };
   private pending: { stream: 'stdout' | 'stderr'; text: string }[] = [];
   private length = 0;
   private skipped = 0;
@@ -19,8 +21,15 @@ export class OutputProgress {
   constructor(private readonly send: (message: string) => void) {}
 
   add(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
+    const decoded = this.held[stream] + this.decoders[stream].decode(bytes, { stream: true });
+    const complete = decoded.length - unfinished(decoded);
+    this.held[stream] = decoded.slice(complete);
+    this.push(stream, decoded.slice(0, complete));
+  }
+
+  private push(stream: 'stdout' | 'stderr', text: string): void {
+    if (text === '') return;
     const newest = this.pending.at(-1);
-    const text = this.decoders[stream].decode(bytes, { stream: true });
     if (newest?.stream === stream) newest.text += text;
     else this.pending.push({ stream, text });
     this.length += text.length;
@@ -30,6 +39,7 @@ export class OutputProgress {
 
   /** Sends the remaining output. */
   end(): void {
+    for (const stream of ['stdout', 'stderr'] as const) this.push(stream, this.held[stream]);
     this.flush();
   }
 

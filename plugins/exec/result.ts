@@ -1,4 +1,5 @@
 import { decodeVisible, GuestText, type Static, Type, Untrusted } from '../../core/api/index.js';
+import { completeLength, completeStart, LOOK_BACK } from './bytes.js';
 import type { CommandRecord, Outcome, StreamBuffer } from './output-store.js';
 import { Outcome as OutcomeShape } from './services.js';
 
@@ -56,8 +57,16 @@ export function resultOf(
 
 function partsOf(stream: StreamBuffer, shown: number) {
   if (stream.printed <= shown) return { begin: decodeVisible(stream.page(0, shown)), end: undefined };
+  const begin = stream.page(0, shown - MAX_SHOWN_END);
   return {
-    begin: decodeVisible(stream.page(0, shown - MAX_SHOWN_END)),
-    end: decodeVisible(stream.last(MAX_SHOWN_END)),
+    begin: decodeVisible(begin.subarray(0, completeLength(begin))),
+    end: decodeVisible(endOf(stream, MAX_SHOWN_END)),
   };
+}
+
+/** The last bytes of a stream, at most `limit`, from one on that does not complete what was left out. */
+export function endOf(stream: StreamBuffer, limit: number): Uint8Array {
+  const bytes = stream.last(limit + LOOK_BACK);
+  const cut = Math.max(bytes.length - limit, 0);
+  return bytes.subarray(stream.printed > limit ? completeStart(bytes, cut) : cut);
 }

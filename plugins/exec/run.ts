@@ -5,6 +5,7 @@ import {
   LIMITS,
   type Port,
   portOf,
+  refuseLoneSurrogates,
   refuseUnusableText,
   type ToolContext,
   type ToolHandler,
@@ -50,6 +51,7 @@ export class ExecRun implements ToolHandler {
 /** Refuses what the schema cannot say and a qube would refuse without a reason. */
 export function refuseUnusableCommand({ stdin = '', ...params }: Command & { background?: boolean }): void {
   refuseUnusableText(params);
+  refuseLoneSurrogates('/stdin', stdin);
   if (params.command[0] === '') throw invalidAt('/command/0', 'must be the name of a program');
   const size = new TextEncoder().encode(stdin).length;
   if (params.background && size > LIMITS.job_input_bytes)

@@ -176,7 +176,10 @@ export const packageInstall = defineGuestService('qmcp.exec.PackageInstall', {
   params: Type.Object(
     {
       packages: Type.Array(
-        Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$', maxLength: LIMITS.package_name }),
+        Type.String({
+          pattern: '^[A-Za-z0-9]([A-Za-z0-9+._-]*[A-Za-z0-9+])?$',
+          maxLength: LIMITS.package_name,
+        }),
         { minItems: 1, maxItems: LIMITS.packages },
       ),
       timeout: Seconds,

@@ -46,7 +46,7 @@ async function requirePath(fs: MemoryGuest['fs'], home: string, path: string): P
 
 export function packageInstall(guest: MemoryGuest, call: ServiceCall): Promise<number> {
   const name = Type.String({
-    pattern: '^[A-Za-z0-9][A-Za-z0-9+._-]*[A-Za-z0-9+]$',
+    pattern: '^[A-Za-z0-9]([A-Za-z0-9+._-]*[A-Za-z0-9+])?$',
     maxLength: LIMITS.package_name,
   });
   const packages = Type.Array(name, { minItems: 1, maxItems: LIMITS.packages });
