@@ -379,6 +379,283 @@ const CASES: Record<string, Case> = {
     { request: { command: 'f() { f; }; f' }, stderr: /(?:)/, last: expect.anything() },
     { request: { command: 'echo on' }, stdout: 'on\n', last: exited(0) },
   ],
+  'the system says that it is Linux, and on which processor': {
+    request: { command: 'uname; uname -s; [ -n "$(uname -m)" ] && echo known' },
+    stdout: 'Linux\nLinux\nknown\n',
+    last: exited(0),
+  },
+  'the system says which distribution it is': {
+    request: { command: '. /etc/os-release; [ -n "$ID" ] && echo known' },
+    stdout: 'known\n',
+    last: exited(0),
+  },
+  'a user is told by number and by name': {
+    request: {
+      command: '[ "$(id -u)" -ge 0 ] && [ "$(id -un)" = "$(whoami)" ] && [ "$(id -g)" -ge 0 ] && echo same',
+    },
+    stdout: 'same\n',
+    last: exited(0),
+  },
+  'processes are listed, with the shell’s own': {
+    request: { command: 'ps | grep -c PID; ps | grep -q "^ *$$ " && echo listed' },
+    stdout: '1\nlisted\n',
+    last: exited(0),
+  },
+  'users are looked up by name': {
+    request: { command: 'getent passwd root | cut -d: -f1,3; getent passwd no-such-user; echo $?' },
+    stdout: 'root:0\n2\n',
+    last: exited(0),
+  },
+  'a number of processors is known': {
+    request: { command: '[ "$(nproc)" -ge 1 ] && echo known' },
+    stdout: 'known\n',
+    last: exited(0),
+  },
+  'a temporary file is made, and a directory': {
+    request: {
+      command: 'f=$(mktemp); d=$(mktemp -d); [ -f "$f" ] && [ -d "$d" ] && echo made; rm "$f"; rmdir "$d"',
+    },
+    stdout: 'made\n',
+    last: exited(0),
+  },
+  'a script gets its arguments, and its exit code is passed on': {
+    request: {
+      command: "cd DIR; printf '#!/bin/sh\\necho \"$1|$2\"; exit 4\\n' > x; chmod +x x; ./x 'a b' c; echo $?",
+    },
+    stdout: 'a b|c\n4\n',
+    last: exited(0),
+  },
+  'a script whose interpreter is missing exits 127': {
+    request: {
+      command:
+        "cd DIR; printf '#!/no/such/interpreter\\necho no\\n' > x; chmod +x x; ./x 2> err; echo $?; [ -s err ] && echo said",
+    },
+    stdout: '127\nsaid\n',
+    last: exited(0),
+  },
+  'a script is run by the interpreter that its first line names': {
+    request: { command: "cd DIR; printf '#!/bin/cat\\nread\\n' > x; chmod +x x; ./x" },
+    stdout: '#!/bin/cat\nread\n',
+    last: exited(0),
+  },
+  'a script without the bit is not executed, and neither is a directory': {
+    request: {
+      command:
+        "cd DIR; echo 'echo no' > x; mkdir d; ./x 2> err; echo $?; ./d 2>> err; echo $?; ./none 2>> err; echo $?",
+    },
+    stdout: '126\n126\n127\n',
+    last: exited(0),
+  },
+  'a program in a directory of PATH is found, and hides no other': {
+    request: {
+      command:
+        'cd DIR; mkdir bin; printf \'#!/bin/sh\\necho mine\\n\' > bin/mine; chmod +x bin/mine; PATH="$PWD/bin:$PATH"; mine; ls bin; rm bin/mine; ls bin; command -v ls > where; grep -c /ls where',
+    },
+    stdout: 'mine\nmine\n1\n',
+    last: exited(0),
+  },
+  'the environment of a program has what was exported, and no other variable': {
+    request: { command: "mine=1; export given=2; env | grep -E '^(mine|given)='" },
+    stdout: 'given=2\n',
+    last: exited(0),
+  },
+  'a job prints while its shell waits, and its shell goes on': {
+    request: { command: 'echo job & wait; echo on' },
+    stdout: 'job\non\n',
+    last: exited(0),
+  },
+  'the exit code of a job is that of waiting for it': {
+    request: { command: "sh -c 'exit 3' & wait $!; echo $?; true & wait $!; echo $?" },
+    stdout: '3\n0\n',
+    last: exited(0),
+  },
+  'a job has a copy of its shell’s variables and changes none of them': {
+    request: { command: 'x=1; (echo "job $x"; x=2) & wait; echo "shell $x"' },
+    stdout: 'job 1\nshell 1\n',
+    last: exited(0),
+  },
+  'jobs run side by side': {
+    request: {
+      command:
+        'cd DIR; (while [ ! -e two ]; do sleep 0.05; done; echo one > one) & (echo two > two) & wait; cat one two',
+    },
+    stdout: 'one\ntwo\n',
+    last: exited(0),
+  },
+  'a killed job has the exit code of its signal': {
+    request: {
+      command:
+        'sleep 1000 & kill $!; wait $! 2> DIR/err; echo $?; sleep 1000 & kill -9 $!; wait $! 2> DIR/err; echo $?',
+    },
+    stdout: '143\n137\n',
+    last: exited(0),
+  },
+  'a process is asked for with the signal 0': {
+    request: {
+      command:
+        'sleep 1000 & kill -0 $! && echo there; kill $!; wait $! 2> DIR/err; kill -0 $! 2> DIR/err || echo gone',
+    },
+    stdout: 'there\ngone\n',
+    last: exited(0),
+  },
+  'a trap runs when the shell ends, with the shell’s variables, and keeps its exit code': {
+    request: { command: 'x=kept; trap \'echo "bye $x"\' EXIT; echo on; exit 3' },
+    stdout: 'on\nbye kept\n',
+    last: exited(3),
+  },
+  'a trap catches a signal that the shell sends to itself': {
+    request: { command: "trap 'echo caught' TERM USR1; kill -TERM $$; kill -USR1 $$; echo on" },
+    stdout: 'caught\ncaught\non\n',
+    last: exited(0),
+  },
+  'an ignored signal changes nothing, and a trap can be taken off': {
+    request: {
+      command: "trap '' TERM; kill -TERM $$; echo on; trap - TERM; trap 'echo no' EXIT; trap - EXIT",
+    },
+    stdout: 'on\n',
+    last: exited(0),
+  },
+  'a byte that is no character is one byte': {
+    request: {
+      command:
+        "printf '\\377' | wc -c; printf '\\377' > DIR/f; wc -c < DIR/f; x=$(printf 'é'); printf %s \"$x\" | wc -c",
+    },
+    stdout: '1\n1\n2\n',
+    last: exited(0),
+  },
+  'a file is not entered, read or listed as a directory': {
+    request: {
+      command:
+        'cd DIR; echo a > f; cat f/ 2> err || echo 1; ls f/ 2> err || echo 2; cat f/g 2> err || echo 3; (cd f) 2> err || echo 4',
+    },
+    stdout: '1\n2\n3\n4\n',
+    last: exited(0),
+  },
+  'a directory is not written or read as a file': {
+    request: { command: 'cd DIR; mkdir d; (echo x > d) 2> err || echo 1; cat d 2> err || echo 2; ls d' },
+    stdout: '1\n2\n',
+    last: exited(0),
+  },
+  'a file in a directory that is not there is not made': {
+    request: {
+      command:
+        'cd DIR; (echo x > none/f) 2> err || echo refused; (echo x >> none/f) 2> err || echo refused; [ -e none ] || echo none',
+    },
+    stdout: 'refused\nrefused\nnone\n',
+    last: exited(0),
+  },
+  'a link to a directory is followed': {
+    request: {
+      command: "cd DIR; mkdir d; ln -s d l; echo x > l/f; cat d/f; ls l; cd l; pwd -P | grep -c '/d$'",
+    },
+    stdout: 'x\nf\n1\n',
+    last: exited(0),
+  },
+  'a link is removed without what it leads to, and a broken one is no file': {
+    request: {
+      command:
+        'cd DIR; echo x > f; ln -s f l; ln -s none b; cat l; rm l; cat f; [ -e b ] || echo broken; [ -L b ] && echo link',
+    },
+    stdout: 'x\nx\nbroken\nlink\n',
+    last: exited(0),
+  },
+  'a link loop is an error, not a wait': {
+    request: { command: 'cd DIR; ln -s a b; ln -s b a; cat a 2> err || echo refused' },
+    stdout: 'refused\n',
+    last: exited(0),
+  },
+  'a copy keeps the mode': {
+    request: { command: 'cd DIR; echo x > f; chmod 750 f; cp f g; stat -c %a g; mv g h; stat -c %a h' },
+    stdout: '750\n750\n',
+    last: exited(0),
+  },
+  'devices take what is written and give what is read': {
+    request: {
+      command:
+        'cd DIR; echo x > /dev/null; cat /dev/null; head -c 5 /dev/zero | wc -c; (echo x > /dev/full) 2> err || echo full',
+    },
+    stdout: '5\nfull\n',
+    last: exited(0),
+  },
+  'the first error ends a shell that was told so': {
+    request: { command: 'set -e; echo on; false; echo no' },
+    stdout: 'on\n',
+    last: exited(1),
+  },
+  'a pipe has the exit code of its last command, and a group that of its last line': {
+    request: {
+      command: 'false | true; echo $?; (exit 5); echo $?; { true; false; }; echo $?; ! true; echo $?',
+    },
+    stdout: '0\n5\n1\n1\n',
+    last: exited(0),
+  },
+  'a document in a line is read as a file': {
+    request: { command: "x=1; cat <<A; cat <<'B'\n$x\nA\n$x\nB" },
+    stdout: '1\n$x\n',
+    last: exited(0),
+  },
+  'what replaces a shell ends it': {
+    request: { command: 'exec echo x; echo no' },
+    stdout: 'x\n',
+    last: exited(0),
+  },
+  'a command that lets go of a job has ended, and the job runs on': [
+    {
+      request: { command: `(${untilThere('DIR/go')}; echo late > DIR/late) & echo on` },
+      stdout: 'on\n',
+      last: exited(0),
+    },
+    write('go', ''),
+    { request: { command: `${untilThere('DIR/late')}; cat DIR/late` }, stdout: 'late\n', last: exited(0) },
+  ],
+  'a command that is stopped takes its jobs with it': [
+    background(`(echo on; ${untilThere('DIR/go')}; echo late > DIR/late) & wait`),
+    { call: 'Output', request: { job: 'JOB', wait: 60 }, stdout: 'on\n', last: expect.anything() },
+    { call: 'Stop', request: { job: 'JOB' }, last: expect.objectContaining({ signal: 'SIGTERM' }) },
+    { request: { command: `echo > DIR/go; ${TEN_LOOKS}; ls DIR` }, stdout: 'go\n', last: exited(0) },
+  ],
+  'a shell that kills itself says by which signal': [
+    {
+      request: { command: 'echo on; kill -TERM $$; echo no' },
+      stdout: 'on\n',
+      last: { ...exited(0), exit: null, signal: 'SIGTERM' },
+    },
+    { request: { command: 'kill -9 $$' }, last: { ...exited(0), exit: null, signal: 'SIGKILL' } },
+  ],
+  'bytes that are no text are printed as they are': {
+    request: { command: "printf '\\377\\0\\376é'" },
+    stdout: Buffer.from([0xff, 0, 0xfe, 0xc3, 0xa9]),
+    last: exited(0),
+  },
+  'a user may not write where root alone may, or look where root alone looks': {
+    request: {
+      command:
+        'touch /etc/mine 2> DIR/err || echo 1; rm /etc/passwd 2> DIR/err || echo 2; ls /root 2> DIR/err || echo 3',
+      user: 'ME',
+      cwd: '/tmp',
+    },
+    stdout: '1\n2\n3\n',
+    last: exited(0),
+  },
+  'a file that its user made read-only is not written by a redirection, and is removed': {
+    request: {
+      command: 'cd DIR; echo a > f; chmod 444 f; (echo b > f) 2> err || echo refused; cat f; rm -f f; ls',
+      user: 'ME',
+      cwd: '/tmp',
+    },
+    stdout: 'refused\na\nerr\n',
+    last: exited(0),
+  },
+  'a directory that its user made read-only takes no file and gives none up': {
+    request: {
+      command:
+        'cd DIR; mkdir d; echo a > d/f; chmod 555 d; (echo b > d/g) 2> err || echo 1; rm d/f 2> err || echo 2; mv d/f . 2> err || echo 3; ls d; chmod 755 d',
+      user: 'ME',
+      cwd: '/tmp',
+    },
+    stdout: '1\n2\n3\nf\n',
+    last: exited(0),
+  },
   'a background command whose time is up is killed': [
     background(FOREVER, { timeout: 1 }),
     {
@@ -563,7 +840,7 @@ const CASES: Record<string, Case> = {
   ],
 
   'what cannot be a package is not looked for': [
-    ...['-oDebug=1', 'name-', './a.deb', 'a*'].map((name) => ({
+    ...['-oDebug=1', 'name-', '-', 'a-', './a.deb', 'a*', ''].map((name) => ({
       call: 'PackageInstall',
       request: { packages: [name], user: undefined },
       last: invalid,

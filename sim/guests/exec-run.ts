@@ -44,9 +44,9 @@ export function execRun(guest: Guest & { readonly jobs: Jobs }, call: ServiceCal
 }
 
 export function outcomeOf(result: CommandResult, timedOut: boolean): Outcome {
-  return result.aborted
-    ? { exit: null, signal: 'SIGKILL', timed_out: timedOut }
-    : { exit: result.exit, signal: null, timed_out: false };
+  if (result.aborted) return { exit: null, signal: 'SIGKILL', timed_out: timedOut };
+  const { exit, signal = null } = result;
+  return signal === null ? { exit, signal, timed_out: false } : { exit: null, signal, timed_out: false };
 }
 
 const Id = Type.String({ pattern: '^[0-9a-f]{16}$' });

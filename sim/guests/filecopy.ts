@@ -38,8 +38,10 @@ function header(nameLength: number, mode: number, length: number): Buffer {
   return bytes;
 }
 
+type Files = Pick<IFileSystem, 'mkdir' | 'exists' | 'writeFile' | 'chmod'>;
+
 /** Writes the files of a stream under `directory`, and never outside it. Returns the reply for the sender. */
-export async function receive(stream: Uint8Array, fs: IFileSystem, directory: string): Promise<Uint8Array> {
+export async function receive(stream: Uint8Array, fs: Files, directory: string): Promise<Uint8Array> {
   const bytes = Buffer.from(stream.buffer, stream.byteOffset, stream.length);
   let at = 0;
   let lastName = '';
@@ -79,7 +81,7 @@ function safe(path: string): string {
   return path;
 }
 
-async function put(fs: IFileSystem, path: string, mode: number, data: Uint8Array): Promise<void> {
+async function put(fs: Files, path: string, mode: number, data: Uint8Array): Promise<void> {
   if ((mode & TYPE) === DIRECTORY) {
     await fs.mkdir(path, { recursive: true });
     return;
@@ -87,6 +89,7 @@ async function put(fs: IFileSystem, path: string, mode: number, data: Uint8Array
   if ((mode & TYPE) !== REGULAR) throw new MalformedStream(EINVAL);
   if (await fs.exists(path)) throw new MalformedStream(EEXIST);
   await fs.writeFile(path, data);
+  await fs.chmod(path, mode & 0o7777);
 }
 
 function answer(errno: number, read: Uint8Array, lastName: string): Uint8Array {

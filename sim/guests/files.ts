@@ -1,21 +1,17 @@
-/** `qmcp.exec.FileRead`, `FileWrite` and `FileList` for guests without processes. Their files have no owners. */
+/** `qmcp.exec.FileRead`, `FileWrite` and `FileList` for guests without processes. */
 import type { IFileSystem } from 'just-bash';
 import { LIMITS } from '../../core/api/generated/limits.js';
 import { Type } from '../../core/vendor/typebox.js';
-import type { Account } from './accounts.js';
 import type { ServiceCall } from './guest.js';
-import { type Found, follow, followToEnd } from './paths.js';
+import type { MemoryGuest } from './memory-guest.js';
+import { Errno, type Found, follow } from './paths.js';
 import { accountOf, answer, conflict, Path, Refusal, User } from './protocol.js';
-
-interface WithFiles {
-  readonly fs: IFileSystem;
-}
 
 const At = Type.Optional(Type.Integer({ minimum: 0 }));
 const octal = (mode: number): string => (mode & 0o7777).toString(8).padStart(4, '0');
 const seconds = (time: Date): number => Math.floor(time.getTime() / 1000);
 
-export function fileRead({ fs }: WithFiles, call: ServiceCall): Promise<number> {
+export function fileRead(guest: MemoryGuest, call: ServiceCall): Promise<number> {
   const shape = {
     path: Path,
     offset: At,
@@ -26,16 +22,14 @@ export function fileRead({ fs }: WithFiles, call: ServiceCall): Promise<number> 
     call,
     shape,
     async ({ path, offset = 0, length = LIMITS.default_page_bytes, user }, _body, send) => {
-      const account = accountOf(user);
-      const { path: real, found } = await followToEnd(fs, account.home, path);
-      const { isDirectory, isFile, mode, mtime } = found;
-      if (isFile) requireBit(account, mode, 0o400);
-      else throw conflict(isDirectory ? 'is-a-directory' : 'not-a-file');
-      const bytes = await fs.readFileBuffer(real);
+      const { files, at } = placeOf(guest, user, path);
+      const { isDirectory, isFile, mode, mtime } = await files.stat(at);
+      if (!isFile) throw conflict(isDirectory ? 'is-a-directory' : 'not-a-file');
+      const bytes = await files.readFileBuffer(at);
       send('O', bytes.subarray(offset, offset + length));
       const end = offset + length >= bytes.length;
       return {
-        path: real,
+        path: await files.realpath(at),
         size: bytes.length,
         end,
         mode: octal(mode),
@@ -45,7 +39,7 @@ export function fileRead({ fs }: WithFiles, call: ServiceCall): Promise<number> 
   );
 }
 
-export function fileWrite({ fs }: WithFiles, call: ServiceCall): Promise<number> {
+export function fileWrite(guest: MemoryGuest, call: ServiceCall): Promise<number> {
   const shape = {
     path: Path,
     size: Type.Integer({ minimum: 0, maximum: LIMITS.write_bytes }),
@@ -57,51 +51,49 @@ export function fileWrite({ fs }: WithFiles, call: ServiceCall): Promise<number>
   };
   return answer(call, shape, async ({ path, size, mode, offset, append, parents, user }, body) => {
     if (append && offset !== undefined) throw new Refusal('invalid-request');
-    const account = accountOf(user);
-    const { path: real, found, missing } = await target(fs, account.home, path, parents);
-    if (found?.isDirectory) throw conflict('is-a-directory');
-    if (found) requireBit(account, found.mode, 0o200);
-    const isNew = !found || (!append && offset === undefined);
-    if (isNew && missing === undefined)
-      requireBit(account, (await fs.stat(real.slice(0, real.lastIndexOf('/')) || '/')).mode, 0o200);
+    const { files, at: asked } = placeOf(guest, user, path);
+    const { path: real, found, missing } = await target(guest.fs, asked, parents);
+    if (found) await files.canBeWritten(real);
     if (body.length !== size) throw new Refusal('invalid-request');
-    if (parents && missing !== undefined) await fs.mkdir(missing, { recursive: true });
-    const before =
-      found && (append || offset !== undefined) ? await fs.readFileBuffer(real) : new Uint8Array();
+    if (missing !== undefined) await files.mkdir(missing, { recursive: true });
+    const isSplice = append || offset !== undefined;
+    const before = found && isSplice ? await guest.fs.readFileBuffer(real) : new Uint8Array();
     if (offset !== undefined && !found) throw conflict('no-such-file');
     if (offset !== undefined && offset > before.length) throw conflict('beyond-the-end');
     const at = offset ?? before.length;
     const after = Buffer.concat([before.subarray(0, at), body, before.subarray(at + body.length)]);
-    await fs.writeFile(real, after);
-    await fs.chmod(real, mode ? Number.parseInt(mode, 8) : (found?.mode ?? 0o644));
-    return { path: real, size: after.length, mode: octal((await fs.stat(real)).mode) };
+    // Replacing a file makes a new one beside it first.
+    if (!isSplice) await files.requireFolder(real);
+    await files.writeFile(real, after);
+    await files.chmod(real, mode ? Number.parseInt(mode, 8) : (found?.mode ?? 0o644));
+    return { path: real, size: after.length, mode: octal((await files.stat(real)).mode) };
   });
 }
 
 /** The file that a path leads to, which need not exist yet, and the directory that has to be made for it. */
 async function target(
   fs: IFileSystem,
-  home: string,
   path: string,
   parents = false,
 ): Promise<Found & { readonly missing?: string }> {
   try {
-    return await follow(fs, home, path);
+    return await follow(fs, '/', path);
   } catch (error) {
-    if (!parents || !(error instanceof Refusal) || error.problem !== 'no-such-file') throw error;
+    if (!parents || !(error instanceof Errno) || error.code !== 'ENOENT') throw error;
     const slash = path.lastIndexOf('/');
-    if (/^\.{0,2}$/.test(path.slice(slash + 1))) throw conflict('is-a-directory');
-    const folder = await target(fs, home, path.slice(0, slash), true);
+    if (/^\.{0,2}$/.test(path.slice(slash + 1))) throw new Errno('EISDIR', path);
+    const folder = await target(fs, path.slice(0, slash), true);
     return { path: `${folder.path}${path.slice(slash)}`, found: undefined, missing: folder.path };
   }
 }
 
-/** Files in memory have no owners: everybody but root goes by the owner's bits. */
-function requireBit({ uid }: Account, mode: number, bit: number): void {
-  if (uid !== 0 && (mode & bit) === 0) throw conflict('access-denied');
+/** A path as its user gives it, and the files as that user has them. */
+function placeOf(guest: MemoryGuest, user: string | undefined, path: string) {
+  const { uid, home } = accountOf(user);
+  return { files: guest.filesOf(uid), at: path.startsWith('/') ? path : `${home}/${path}` };
 }
 
-export function fileList({ fs }: WithFiles, call: ServiceCall): Promise<number> {
+export function fileList(guest: MemoryGuest, call: ServiceCall): Promise<number> {
   const shape = {
     path: Type.Optional(Path),
     offset: At,
@@ -112,17 +104,17 @@ export function fileList({ fs }: WithFiles, call: ServiceCall): Promise<number> 
     call,
     shape,
     async ({ path = '.', offset = 0, limit = LIMITS.default_list_entries, user }, _body, send) => {
-      const { path: real, found } = await followToEnd(fs, accountOf(user).home, path);
-      if (!found.isDirectory) throw conflict('not-a-directory');
-      const names = (await fs.readdir(real)).sort((one, other) =>
+      const { files, at: asked } = placeOf(guest, user, path);
+      const real = await files.realpath(asked);
+      const names = (await files.readdir(asked)).sort((one, other) =>
         Buffer.compare(Buffer.from(one), Buffer.from(other)),
       );
       const lines: string[] = [];
       for (const name of names.slice(offset, offset + limit)) {
         const at = `${real.replace(/\/$/, '')}/${name}`;
-        const { isDirectory, isSymbolicLink, size, mode, mtime } = await fs.lstat(at);
+        const { isDirectory, isSymbolicLink, size, mode, mtime } = await files.lstat(at);
         const type = isSymbolicLink ? 'link' : isDirectory ? 'directory' : 'file';
-        const link = isSymbolicLink ? { target: await fs.readlink(at) } : {};
+        const link = isSymbolicLink ? { target: await files.readlink(at) } : {};
         lines.push(
           `${JSON.stringify({ name, type, size, mode: octal(mode), mtime: seconds(mtime), ...link })}\n`,
         );

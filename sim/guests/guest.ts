@@ -21,6 +21,8 @@ export interface CommandResult {
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
   readonly aborted: boolean;
+  /** The signal by which it ended, or null. */
+  readonly signal?: string | null;
 }
 
 export interface Command {

@@ -1,27 +1,37 @@
 import type { MountableFs } from 'just-bash';
 import { USERS } from './accounts.js';
+import type { Disk } from './disk.js';
 import { Jobs } from './exec-run.js';
 import type { Command, CommandResult, Guest, ServiceCall } from './guest.js';
+import { LinuxFiles } from './linux-files.js';
 import type { GuestNetwork } from './outside.js';
-import { runInThread } from './shell.js';
+import { ProcessTable } from './process-table.js';
+import { quoted } from './program.js';
 
 /** A service of the in-memory guests. Resolves with the exit code. */
 export type MemoryService = (guest: MemoryGuest, call: ServiceCall) => Promise<number>;
 
-/** The exit codes of a shell for a command that it cannot start, and for one that was killed. */
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** The exit code of a shell for a command that it cannot start. */
 const CANNOT_START = 126;
-const EXIT_KILLED = 137;
 
 export class MemoryGuest implements Guest {
   readonly jobs = new Jobs();
+  private readonly processes = new ProcessTable();
   private readonly stopped = new AbortController();
 
   constructor(
     readonly name: string,
     readonly fs: MountableFs,
+    private readonly disk: Disk,
     private readonly outside: GuestNetwork | undefined,
     private readonly serviceOf: (name: string) => MemoryService | undefined,
   ) {}
+
+  /** The files as a user has them. */
+  filesOf(uid: number): LinuxFiles {
+    return new LinuxFiles(this.fs, uid, this.disk);
+  }
 
   async serve(call: ServiceCall): Promise<number | undefined> {
     const service = this.serviceOf(call.service);
@@ -46,33 +56,40 @@ export class MemoryGuest implements Guest {
     };
     const account = USERS[user];
     if (account === undefined) return cannot(`${user}: no such user`);
+    const files = this.filesOf(account.uid);
     const where = cwd === undefined ? account.home : this.fs.resolvePath(account.home, cwd);
-    if (!(await this.isDirectory(where))) return cannot(`${where}: no such directory`);
+    if (!(await isDirectory(files, where))) return cannot(`${where}: no such directory`);
     const line = typeof command === 'string' ? command : command.map(quoted).join(' ');
-    const ended = AbortSignal.any([this.stopped.signal, ...(signal ? [signal] : [])]);
-    const exit = await runInThread(
+    const end = await this.processes.run(
       {
         ...{ line, name: this.name, user, uid: account.uid, cwd: where, stdin },
-        env: { HOME: account.home, USER: user, LOGNAME: user, PATH: '/usr/local/bin:/usr/bin:/bin', ...env },
+        env: {
+          HOME: account.home,
+          USER: user,
+          LOGNAME: user,
+          SHELL: '/bin/bash',
+          PATH,
+          LANG: 'C.UTF-8',
+          ...env,
+        },
         hasNetwork: this.outside !== undefined,
       },
-      { fs: this.fs, network: this.outside, onOutput },
-      ended,
+      { files, fs: this.fs, network: this.outside, onOutput },
+      AbortSignal.any([this.stopped.signal, ...(signal ? [signal] : [])]),
     );
-    return exit === null ? resultOf(EXIT_KILLED, ended.aborted) : resultOf(exit);
+    return { ...resultOf(end.exit, end.aborted), signal: end.signal };
   }
 
   async stop(): Promise<void> {
     this.stopped.abort();
-  }
-
-  private async isDirectory(path: string): Promise<boolean> {
-    try {
-      return (await this.fs.stat(path)).isDirectory;
-    } catch {
-      return false;
-    }
+    this.processes.stop();
   }
 }
 
-const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
+async function isDirectory(files: LinuxFiles, path: string): Promise<boolean> {
+  try {
+    return (await files.stat(path)).isDirectory;
+  } catch {
+    return false;
+  }
+}

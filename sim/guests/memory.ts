@@ -1,4 +1,5 @@
 import { MountableFs } from 'just-bash';
+import { Disk } from './disk.js';
 import type { Guest, GuestEngine, QubeToStart } from './guest.js';
 import { MemoryGuest, type MemoryService } from './memory-guest.js';
 import type { GuestNetwork } from './outside.js';
@@ -17,6 +18,8 @@ export class MemoryEngine implements GuestEngine {
     templateOf: (name: string) => string | null = () => null,
     /** Services in addition to those of every qube. */
     private readonly services: Readonly<Record<string, MemoryService>> = {},
+    /** Bytes of all files of one guest. A real disk is larger; these files are in the memory of the simulated host. */
+    private readonly disk = 128 << 20,
   ) {
     this.volumes = new Volumes(templateOf);
   }
@@ -31,8 +34,17 @@ export class MemoryEngine implements GuestEngine {
         { mountPoint: '/rw', filesystem: rw },
       ],
     });
+    for (const name of ['bin', 'sbin'])
+      if (!(await fs.exists(`/${name}`))) await fs.symlink(`usr/${name}`, `/${name}`);
     for (const directory of LAYOUT) await fs.mkdir(directory, { recursive: true });
-    return new MemoryGuest(qube.name, fs, this.outside, (name) => SERVICES[name] ?? this.services[name]);
+    const disk = new Disk(fs, this.disk);
+    return new MemoryGuest(
+      qube.name,
+      fs,
+      disk,
+      this.outside,
+      (name) => SERVICES[name] ?? this.services[name],
+    );
   }
 
   import(to: { qube: string; volume: string }, from: { qube: string; volume: string } | null): Promise<void> {

@@ -43,11 +43,10 @@ export function aptGet(
     const missing = names.filter((name) => !Object.hasOwn(REPOSITORY, name));
     if (missing.length > 0) return failed(...missing.map((name) => `Unable to locate package ${name}`));
     const lines: string[] = [];
-    await fs.mkdir('/bin', { recursive: true });
     for (const name of names) {
       const { version, program } = REPOSITORY[name]!;
-      await fs.writeFile(`/bin/${name}`, `#!/bin/sh\n${program}\n`);
-      await fs.chmod(`/bin/${name}`, 0o755);
+      await fs.writeFile(`/usr/bin/${name}`, `#!/bin/sh\n${program}\n`);
+      await fs.chmod(`/usr/bin/${name}`, 0o755);
       lines.push(`Unpacking ${name} (${version}) ...`, `Setting up ${name} (${version}) ...`);
     }
     return done(...lines);

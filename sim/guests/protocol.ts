@@ -72,6 +72,8 @@ const ERRNO: Readonly<Record<string, string>> = {
   EISDIR: 'is-a-directory',
   EEXIST: 'exists',
   ELOOP: 'link-loop',
+  EACCES: 'access-denied',
+  ENOSPC: 'no-space',
 };
 
 /** Messages of the file system in memory begin with an errno name. */

@@ -213,6 +213,7 @@ function argumentsOf(name: string, disk: string, pythonFolder: string | undefine
     ],
     ...['--as-pid-1', '--info-fd', '4', '--setenv', 'PATH', '/usr/sbin:/usr/bin:/sbin:/bin'],
     ...['--ro-bind', '/usr', '/usr', '--ro-bind-try', '/etc/alternatives', '/etc/alternatives'],
+    ...['--ro-bind-try', '/etc/os-release', '/etc/os-release'],
     ...['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'].flatMap((path) => {
       const found = lstatSync(path, { throwIfNoEntry: false });
       if (found === undefined) return [];

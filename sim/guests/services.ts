@@ -1,3 +1,4 @@
+import { USERS } from './accounts.js';
 import { fileCopy, packageInstall } from './carry.js';
 import { execOutput, execRun, execStop } from './exec-run.js';
 import { receive } from './filecopy.js';
@@ -28,7 +29,9 @@ const shell =
 /** Stores files from another qube in a directory of its name. */
 const filecopy: MemoryService = async (guest, call) => {
   const stream = await collect(call.stdin);
-  call.stdout(await receive(stream, guest.fs, `/home/user/QubesIncoming/${call.source}`));
+  call.stdout(
+    await receive(stream, guest.filesOf(USERS.user!.uid), `/home/user/QubesIncoming/${call.source}`),
+  );
   return 0;
 };
 

@@ -49,3 +49,61 @@ test('a flood of output is taken piece by piece, and ends with its command', asy
   // The command waits for each piece to be taken: none is on its way when it ends.
   expect(bytes).toBe(1_001_000);
 });
+
+test('a file in /usr/local/bin, or one that is removed, takes no other command from a template and its qubes', async () => {
+  const templates: Record<string, string> = { app: 'tpl' };
+  const engine = new MemoryEngine(undefined, (name) => templates[name] ?? null);
+  const say = async (name: string, template: string | null, command: string) => {
+    const guest = await engine.start({ name, template, class: template ? 'AppVM' : 'TemplateVM' });
+    const { stdout } = await guest.run({ command, user: 'root' });
+    await guest.stop();
+    return text(stdout);
+  };
+  const tool = "printf '#!/bin/sh\\necho mine\\n' > /usr/local/bin/mine; chmod +x /usr/local/bin/mine";
+  expect(await say('tpl', null, `${tool}; rm /usr/bin/tac; mine; echo on | cat`)).toBe('mine\non\n');
+  for (const [name, template] of [
+    ['tpl', null],
+    ['app', 'tpl'],
+  ] as const)
+    expect(
+      await say(name, template, 'mine; echo on | cat; ls /usr/local/bin; tac < /dev/null || echo gone'),
+    ).toBe('mine\non\nmine\ngone\n');
+  expect(await say('tpl', null, 'rm -r /usr/bin; echo on; mkdir -p /usr/bin')).toBe('on\n');
+});
+
+test('a disk has an end: what does not fit is not written, and room that is given back is room again', async () => {
+  const engine = new MemoryEngine(undefined, () => null, {}, 1 << 20);
+  const guest = await engine.start({ name: 'ai-one', template: null, class: 'AppVM' });
+  const { stdout, stderr } = await guest.run({
+    command:
+      'cd /tmp; head -c 65536 /dev/zero > one; for n in 1 2 3 4 5 6 7 8 9 a b c d e f g h; do cat one >> all; done; wc -c < all; rm all; echo on > f; cat f',
+    user: 'user',
+  });
+  expect(text(stdout)).toBe(`${14 << 16}\non\n`);
+  expect(text(stderr)).toContain('no space left on device');
+});
+
+test('a bomb of processes ends at a bound, and its qube answers on', async () => {
+  const guest = await started();
+  const { stderr } = await guest.run({
+    command: 'i=0; while [ $i -lt 40 ]; do sleep 1000 & i=$((i+1)); done',
+    user: 'user',
+  });
+  expect(text(stderr)).toContain('Cannot fork');
+  expect(
+    text(
+      (await guest.run({ command: 'kill $(ps | grep -v PID | cut -c1-7) ; echo on', user: 'user' })).stdout,
+    ),
+  ).toBe('');
+  expect(text((await guest.run({ command: 'echo on', user: 'user' })).stdout)).toBe('on\n');
+  await guest.stop();
+});
+
+test('a job that its command left behind ends with its qube, and no other qube sees it', async () => {
+  const [guest, other] = [await started(), await started()];
+  await guest.run({ command: 'sleep 1000 &', user: 'user' });
+  const listed = async (one: typeof guest) =>
+    text((await one.run({ command: 'ps aux | grep -c "sleep 1000$"', user: 'user' })).stdout);
+  expect([await listed(guest), await listed(other)]).toEqual(['1\n', '0\n']);
+  await guest.stop();
+});

@@ -4,10 +4,13 @@ import { fileURLToPath } from 'node:url';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { MountableFs } from 'just-bash';
 import { packageFile } from '../root.js';
+import type { LinuxFiles } from './linux-files.js';
 import type { GuestNetwork } from './outside.js';
+import type { JobControl } from './process-table.js';
 
 export interface ShellCommand {
   readonly line: string;
+  readonly pid: number;
   /** The qube. */
   readonly name: string;
   readonly user: string;
@@ -36,7 +39,7 @@ export type FromShell =
   | {
       readonly type: 'call';
       readonly id: number;
-      readonly target: 'fs' | 'network' | 'output';
+      readonly target: 'fs' | 'network' | 'output' | 'jobs';
       readonly method: string;
       readonly args: readonly unknown[];
     }
@@ -45,8 +48,11 @@ export type FromShell =
 
 /** The parts of a guest that a command uses. */
 export interface ShellWorld {
+  readonly files: LinuxFiles;
+  /** Not as a user has them: to complete names. */
   readonly fs: MountableFs;
   readonly network: GuestNetwork | undefined;
+  readonly jobs: JobControl;
   onOutput(stream: 'stdout' | 'stderr', bytes: Uint8Array): void;
 }
 
@@ -130,12 +136,7 @@ class Thread {
     if (world === undefined) return;
     try {
       if (target === 'output') world.onOutput(method as 'stdout' | 'stderr', args[0] as Uint8Array);
-      const value =
-        target === 'fs'
-          ? await this.method(method)(...args)
-          : target === 'network'
-            ? await (world.network as unknown as Record<string, Method>)[method]!(...args)
-            : undefined;
+      const value = target === 'output' ? undefined : await this.method(method, target)(...args);
       this.send({ type: 'answer', id, value });
     } catch (error) {
       const { message, code } = error as ShellError;
@@ -143,9 +144,10 @@ class Thread {
     }
   }
 
-  private method(name: string): Method {
-    const fs = this.world!.fs as unknown as Record<string, Method>;
-    return fs[name]!.bind(fs);
+  private method(name: string, target: 'fs' | 'network' | 'jobs' = 'fs'): Method {
+    const { files, fs, network, jobs } = this.world!;
+    const holder = target === 'network' ? network : target === 'jobs' ? jobs : name in files ? files : fs;
+    return (holder as unknown as Record<string, Method>)[name]!.bind(holder);
   }
 
   private send(message: ToShell): void {

@@ -56,6 +56,7 @@ function within(command: CommandNode): readonly StatementNode[] {
     case 'For':
     case 'CStyleFor':
     case 'Group':
+    case 'Subshell':
       return command.body;
     case 'While':
     case 'Until':

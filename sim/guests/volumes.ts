@@ -1,4 +1,5 @@
 import { InMemoryFs } from 'just-bash';
+import { commandNames } from './commands.js';
 import type { QubeToStart } from './guest.js';
 
 interface PrivateVolume {
@@ -8,6 +9,9 @@ interface PrivateVolume {
 
 const PASSWD =
   'root:x:0:0:root:/root:/bin/bash\nuser:x:1000:1000:user:/home/user:/bin/bash\nnobody:x:65534:65534:nobody:/:/bin/false\n';
+
+const OS_RELEASE =
+  'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nNAME="Debian GNU/Linux"\nVERSION_ID="13"\nVERSION_CODENAME=trixie\nID=debian\n';
 
 /**
  * The disks of qubes in memory. A template or a standalone has its own root; an app qube starts with a copy of its template's,
@@ -64,7 +68,28 @@ export class Volumes {
   }
 }
 
-const freshRoot = (): InMemoryFs => new InMemoryFs({ '/etc/passwd': PASSWD });
+/** Every command is a file, as in a template: a path finds it, and a program of the same name in another directory hides nothing else. */
+const COMMAND = { content: '#!/bin/sh\n', mode: 0o755 };
+
+const DEVICE = { content: '', mode: 0o666 };
+
+function freshRoot(): InMemoryFs {
+  const root = new InMemoryFs({
+    '/etc/passwd': PASSWD,
+    '/etc/group': 'root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n',
+    '/etc/os-release': OS_RELEASE,
+    ...Object.fromEntries(
+      ['null', 'zero', 'full', 'random', 'urandom'].map((name) => [`/dev/${name}`, DEVICE]),
+    ),
+    '/proc/version': 'Linux version 6.12.59-1.qubes.fc41.x86_64\n',
+    '/proc/uptime': '60.00 100.00\n',
+    '/proc/meminfo': 'MemTotal:         400000 kB\nMemFree:          200000 kB\n',
+    ...Object.fromEntries(commandNames().map((name) => [`/usr/bin/${name}`, COMMAND])),
+  });
+  for (const directory of ['/usr/local/bin', '/usr/sbin', '/opt', '/run'])
+    root.mkdirSync(directory, { recursive: true });
+  return root;
+}
 
 function kept<T>(map: Map<string, T>, name: string, make: () => T): T {
   const value = map.get(name) ?? make();
