@@ -40,9 +40,7 @@ def are_names(value: Any) -> bool:
 
 def _is_package(value: Any) -> bool:
     return (
-        is_text(value)
-        and len(value) <= limits.PACKAGE_NAME
-        and NAME.fullmatch(value) is not None
+        is_text(value) and len(value) <= limits.PACKAGE_NAME and NAME.fullmatch(value) is not None
     )
 
 
