@@ -484,16 +484,14 @@ const CASES: Record<string, Case> = {
   },
   'a killed job has the exit code of its signal': {
     request: {
-      command:
-        'sleep 1000 & kill $!; wait $! 2> DIR/err; echo $?; sleep 1000 & kill -9 $!; wait $! 2> DIR/err; echo $?',
+      command: `${FOREVER} & kill $!; wait $! 2> DIR/err; echo $?; ${FOREVER} & kill -9 $!; wait $! 2> DIR/err; echo $?`,
     },
     stdout: '143\n137\n',
     last: exited(0),
   },
   'a process is asked for with the signal 0': {
     request: {
-      command:
-        'sleep 1000 & kill -0 $! && echo there; kill $!; wait $! 2> DIR/err; kill -0 $! 2> DIR/err || echo gone',
+      command: `${FOREVER} & kill -0 $! && echo there; kill $!; wait $! 2> DIR/err; kill -0 $! 2> DIR/err || echo gone`,
     },
     stdout: 'there\ngone\n',
     last: exited(0),

@@ -1,6 +1,6 @@
 /** The processes of a guest in memory: each command, and each job that a shell starts with `&`, has a number and a thread. */
 import { constants } from 'node:os';
-import { runInThread, type ShellCommand, type ShellWorld } from './shell.js';
+import { type JobControl, type NewProcess, runInThread, type ShellWorld } from './shell.js';
 
 /** How a process ended: with an exit code, or by a signal. */
 export interface End {
@@ -12,8 +12,6 @@ export interface End {
 const MOST = 32;
 const FIRST = 300;
 const OUT_OF_MEMORY = 137;
-
-type NewProcess = Omit<ShellCommand, 'pid'>;
 
 /** A command and the jobs that it started. They end with the call, unless the command has ended before. */
 interface Session {
@@ -46,15 +44,6 @@ class Process {
     this.signal = signal;
     this.killed.abort();
   }
-}
-
-/** What a shell asks of its guest about jobs. */
-export interface JobControl {
-  launch(job: NewProcess): Promise<number | null>;
-  wait(pid: number): Promise<number | null>;
-  /** Whether there is such a process. `0` only asks. */
-  kill(pid: number, signal: string): Promise<boolean>;
-  list(): Promise<{ readonly pid: number; readonly line: string }[]>;
 }
 
 export class ProcessTable {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { FOREVER } from '../../test/support/waiting.js';
 import { MemoryEngine } from './memory.js';
 
 const started = () => new MemoryEngine().start({ name: 'ai-one', template: null, class: 'AppVM' });
@@ -86,7 +87,7 @@ test('a disk has an end: what does not fit is not written, and room that is give
 test('a bomb of processes ends at a bound, and its qube answers on', async () => {
   const guest = await started();
   const { stderr } = await guest.run({
-    command: 'i=0; while [ $i -lt 40 ]; do sleep 1000 & i=$((i+1)); done',
+    command: `i=0; while [ $i -lt 40 ]; do ${FOREVER} & i=$((i+1)); done`,
     user: 'user',
   });
   expect(text(stderr)).toContain('Cannot fork');
@@ -101,9 +102,9 @@ test('a bomb of processes ends at a bound, and its qube answers on', async () =>
 
 test('a job that its command left behind ends with its qube, and no other qube sees it', async () => {
   const [guest, other] = [await started(), await started()];
-  await guest.run({ command: 'sleep 1000 &', user: 'user' });
+  await guest.run({ command: `${FOREVER} &`, user: 'user' });
   const listed = async (one: typeof guest) =>
-    text((await one.run({ command: 'ps aux | grep -c "sleep 1000$"', user: 'user' })).stdout);
+    text((await one.run({ command: `ps aux | grep -c "${FOREVER}$"`, user: 'user' })).stdout);
   expect([await listed(guest), await listed(other)]).toEqual(['1\n', '0\n']);
   await guest.stop();
 });

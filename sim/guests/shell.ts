@@ -6,7 +6,6 @@ import type { MountableFs } from 'just-bash';
 import { packageFile } from '../root.js';
 import type { LinuxFiles } from './linux-files.js';
 import type { GuestNetwork } from './outside.js';
-import type { JobControl } from './process-table.js';
 
 export interface ShellCommand {
   readonly line: string;
@@ -19,6 +18,17 @@ export interface ShellCommand {
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: Uint8Array | undefined;
   readonly hasNetwork: boolean;
+}
+
+export type NewProcess = Omit<ShellCommand, 'pid'>;
+
+/** What a shell asks of its guest about jobs. */
+export interface JobControl {
+  launch(job: NewProcess): Promise<number | null>;
+  wait(pid: number): Promise<number | null>;
+  /** Whether there is such a process. `0` only asks. */
+  kill(pid: number, signal: string): Promise<boolean>;
+  list(): Promise<{ readonly pid: number; readonly line: string }[]>;
 }
 
 export interface ShellSetup {
