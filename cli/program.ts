@@ -54,11 +54,22 @@ function addServing(qmcp: Command): void {
       '--token-file <file>',
       'the token that HTTP clients must send; required unless only this machine can connect',
     )
-    .addHelpText(
-      'after',
-      '\nIn the configuration of an MCP client: { "command": "npx", "args": ["qmcp", "serve"] }',
-    )
+    .addHelpText('after', '\nqmcp connect CLIENT writes the configuration of an MCP client.')
     .action(async (options) => (await import('./commands/serve.js')).serve(options));
+
+  qmcp
+    .command('connect')
+    .description('write the configuration of an MCP client, so that it starts this copy of qmcp')
+    .addArgument(
+      new Argument('<client>', 'the client').choices(['claude-code', 'claude-desktop', 'cursor', 'vscode']),
+    )
+    .argument('[words...]', 'flags of qmcp serve, after --')
+    .option('--name <name>', 'the name of the server in the client', 'qmcp')
+    .option('--force', 'replace another server of that name')
+    .option('--print', 'print the configuration, and write nothing')
+    .action(async (client, words, options) =>
+      (await import('./commands/connect.js')).connect(client, words, options),
+    );
 
   qmcp
     .command('demo')

@@ -124,7 +124,9 @@ export function closing(outcomes) {
   const sum = (key) => outcomes.reduce((total, outcome) => total + outcome[key], 0);
   return [
     '',
-    ...(failures.length > 0 ? ['Failed (npx vitest run FILE runs one file again):', ...failures, ''] : []),
+    ...(failures.length > 0
+      ? ['Failed (npx --no-install vitest run FILE runs one file again):', ...failures, '']
+      : []),
     ...lines,
     `${sum('passed')} passed, ${sum('failed')} failed`,
     '',
@@ -165,7 +167,7 @@ function textOf(path) {
 async function main([which]) {
   if (which !== undefined && which !== 'unit')
     throw new Error(
-      `there is no ${which}: without a word everything is run, with "unit" what is quick; one file: npx vitest run FILE`,
+      `there is no ${which}: without a word everything is run, with "unit" what is quick; one file: npx --no-install vitest run FILE`,
     );
   await ready();
   // Check this first, because almost every test needs the interpreter.

@@ -167,11 +167,14 @@ function audit(host: HostProcess, ...words: readonly string[]): string {
 
 function whatNext(narrator: Narrator): void {
   const commands: readonly (readonly [string, string])[] = [
-    ['npx qmcp call qube_list', 'call a tool yourself'],
-    ['npx qmcp explain qube_remove', 'see what limits a tool, down to the line in dom0'],
-    ['npx qmcp sim --dir host', 'keep a simulated host running, and try both sides: agent and operator'],
-    ['npx qmcp serve', 'serve these tools to an MCP client; README.md says how'],
-    ['npx qmcp new plugin hello', 'write a plugin'],
+    ['npx --no-install qmcp call qube_list', 'call a tool yourself'],
+    ['npx --no-install qmcp explain qube_remove', 'see what limits a tool, down to the line in dom0'],
+    [
+      'npx --no-install qmcp sim --dir host',
+      'keep a simulated host running, and try both sides: agent and operator',
+    ],
+    ['npx --no-install qmcp connect claude-code', 'serve these tools to an MCP client'],
+    ['npx --no-install qmcp new plugin hello', 'write a plugin'],
   ];
   narrator.heading('Try next');
   narrator.table(

@@ -84,10 +84,12 @@ describe('the demo', () => {
 
   test('the demo ends with commands to run next, and they exist', () => {
     const [, next] = piped.split('\nTry next\n');
-    const commands = [...next!.matchAll(/^ {3}npx qmcp (\w+) ?(\w*)/gm)].map(([, command, word]) => ({
-      command,
-      word,
-    }));
+    const commands = [...next!.matchAll(/^ {3}npx --no-install qmcp (\w+) ?(\w*)/gm)].map(
+      ([, command, word]) => ({
+        command,
+        word,
+      }),
+    );
     expect(commands.length).toBeGreaterThanOrEqual(4);
     const known = program().commands.map((command) => command.name());
     const tools = BUILT_IN.flatMap((plugin) => plugin.tools.map(({ name }) => name as string));

@@ -71,7 +71,7 @@ test('QMCP_DEBUG writes lines of the channels it names to standard error, and no
   expect(stderr).toMatch(/^qmcp \[config\]: plugins: from .*qmcp\.config\.yaml:1$/m);
   expect(stderr).toMatch(/^qmcp \[boot\]: dom0 answered: world ai, \d+ services$/m);
   expect(stderr).toMatch(/^qmcp \[boot\]: plugin loaded: exec, 9 tools$/m);
-  expect(stderr).toMatch(/^qmcp \[qrexec\]: #2 qmcp\.exec\.FileRead on ai-debian: /m);
+  expect(stderr).toMatch(/^qmcp \[qrexec\]: #2 qmcp\.exec\.FileRead\+ai-debian on ai-debian: /m);
   expect(stderr).toMatch(/^qmcp \[calls\]: #1 file_read: refused, not-found$/m);
   expect(stderr).not.toContain('s3cret');
   const one = await qmcpInProcess(words, { cwd: dir, env: { QMCP_DEBUG: 'calls' } });

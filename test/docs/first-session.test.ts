@@ -15,14 +15,14 @@ const TEXT = readFileSync(join(ROOT, 'docs/tutorial/first-session.md'), 'utf8');
 const SEEN: readonly (readonly [start: string, sees: RegExp])[] = [
   ['export ', /^$/],
   ['alias ', /^$/],
-  ['npx qmcp tools', /qube_spawn .*exec_run /s],
-  ['npx qmcp call qube_list', /ai-debian/],
-  ['npx qmcp call qube_spawn name=ai-one', /state +running/],
-  ['npx qmcp call exec_run qube=ai-one command=id', /not-found/],
-  ['npx qmcp call exec_run', /uid=1000.*hello/s],
-  ['npx qmcp call qube_state', /not-found/],
-  ['npx qmcp call qube_spawn name=vault', /name-not-allowed/],
-  ['npx qmcp call qube_spawn name=ai-two', /not-found/],
+  ['npx --no-install qmcp tools', /qube_spawn .*exec_run /s],
+  ['npx --no-install qmcp call qube_list', /ai-debian/],
+  ['npx --no-install qmcp call qube_spawn name=ai-one', /state +running/],
+  ['npx --no-install qmcp call exec_run qube=ai-one command=id', /not-found/],
+  ['npx --no-install qmcp call exec_run', /uid=1000.*hello/s],
+  ['npx --no-install qmcp call qube_state', /not-found/],
+  ['npx --no-install qmcp call qube_spawn name=vault', /name-not-allowed/],
+  ['npx --no-install qmcp call qube_spawn name=ai-two', /not-found/],
   ["echo '{}' |", /exit 126/],
   ['echo \'{"name"', /"code":"invalid-request"/],
   ["echo '' |", /exit 126/],
@@ -30,14 +30,14 @@ const SEEN: readonly (readonly [start: string, sees: RegExp])[] = [
   ['admin audit tail', /qmcp\.spawn\.Create/],
   ['admin check', /./],
   ['admin freeze ai', /frozen: ai/],
-  ['npx qmcp doctor', /FAIL/],
+  ['npx --no-install qmcp doctor', /FAIL/],
   ['admin thaw ai', /thawed: ai/],
   ['admin tier ai-one read', /- ai-full/],
   ['admin tier ai-one full', /\+ ai-full/],
-  ['npx qmcp call qube_shutdown', /halted|no tool/],
-  ['npx qmcp call qube_remove', /removed +ai-one/],
+  ['npx --no-install qmcp call qube_shutdown', /halted|no tool/],
+  ['npx --no-install qmcp call qube_remove', /removed +ai-one/],
   ['admin tombstones', /ai-one/],
-  ['npx qmcp call qube_restore', /restored +ai-one/],
+  ['npx --no-install qmcp call qube_restore', /restored +ai-one/],
 ];
 
 let folder: string;
@@ -65,7 +65,7 @@ test('every line of the first session does what the tutorial says', async () => 
   expect(lines.length).toBeGreaterThan(20);
   const mark = '@@line@@';
   const script = lines
-    .map((line) => `echo ${mark}\n${line.replace(/^npx qmcp/, `node "${ROOT}cli/qmcp.js"`)}`)
+    .map((line) => `echo ${mark}\n${line.replace(/^npx --no-install qmcp/, `node "${ROOT}cli/qmcp.js"`)}`)
     .join('\n');
   const { stdout } = await promisify(execFile)(
     'bash',

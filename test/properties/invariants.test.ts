@@ -2,8 +2,8 @@
  * Random sessions over all tools, with faults of qubesd: after every call, every declared invariant holds. A control: without
  * one of dom0's checks, the search finds a session that breaks something within as many runs.
  *
- *     QMCP_SESSIONS=2000 npx vitest run test/properties
- *     QMCP_BREAK=all npx vitest run test/properties      removes every marked line of dom0 in turn
+ *     QMCP_SESSIONS=2000 npx --no-install vitest run test/properties
+ *     QMCP_BREAK=all npx --no-install vitest run test/properties      removes every marked line of dom0 in turn
  *     QMCP_SEED=…                                        repeats a run, by the seed it printed
  */
 import { execFileSync } from 'node:child_process';

@@ -71,7 +71,8 @@ async function session<T>(
   work: (client: Client) => Promise<T>,
   from = join(home, 'node_modules/qmcp'),
 ): Promise<T> {
-  const [, , ...words] = [...commands('serve').trim().split(' '), ...more];
+  // npx --no-install qmcp
+  const [, , , ...words] = [...commands('serve').trim().split(' '), ...more];
   const client = new Client({ name: 'author', version: '0' });
   const args = [join(from, 'cli/qmcp.js'), ...words];
   const command = process.execPath;
@@ -89,7 +90,7 @@ async function serveHost(): Promise<void> {
   running = spawn('bash', ['-c', `exec ${commands('host').trim()}`], {
     cwd: home,
     stdio: ['ignore', 'pipe', 'inherit'],
-    // npx starts the host as a separate process, and does not pass a signal on.
+    // The runner of npm starts the host as a separate process, and does not pass a signal on.
     detached: true,
   });
   const up = await new Promise<string>((resolve) => {

@@ -2,7 +2,7 @@
  * Two hosts that differ only outside the world give an agent byte-identical transcripts, whatever it does. This needs no list of
  * attacks: the calls come from the installed contracts, so a new service is attacked as soon as it is installed.
  *
- *     QMCP_PAIRS=20000 npx vitest run test/security/noninterference.test.ts
+ *     QMCP_PAIRS=20000 npx --no-install vitest run test/security/noninterference.test.ts
  *     QMCP_SEED=…           repeats a run, by the seed it printed
  */
 import fc from 'fast-check';
