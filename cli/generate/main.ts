@@ -5,9 +5,10 @@
  * exits 1 when a file differs.
  */
 import { spawnSync } from 'node:child_process';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { contractOf } from '../../core/boot/contract.js';
+import { STEPS } from '../../core/api/generated/steps.js';
+import { type Contract, contractOf } from '../../core/boot/contract.js';
 import { ConfigFile } from '../../core/config/schema.js';
 import { BUILT_IN } from '../../plugins/index.js';
 import { python } from '../../sim/python.js';
@@ -28,6 +29,9 @@ import { readSpec, specFiles } from './spec.js';
 
 const CONTRACTS = join(ROOT, 'dom0', 'contracts');
 
+/** Contracts of a plugin that does not exist yet. */
+const TEMPLATES = join(ROOT, 'cli', 'templates', 'plugin', 'contracts');
+
 const POLICY = join(ROOT, 'dom0', 'policy', '30-qmcp.policy');
 const CITED = join(ROOT, 'cli', 'shipped', 'generated', 'citations.ts');
 const CONFIG_SCHEMA = join(ROOT, 'config', 'generated', 'qmcp.schema.json');
@@ -37,6 +41,17 @@ function contracts(): Map<string, string> {
   for (const plugin of BUILT_IN)
     for (const service of plugin.services)
       files.set(join(CONTRACTS, `${service.name}.json`), pretty(contractOf(plugin, service)));
+  return files;
+}
+
+/** The contracts of the plugin that an author starts from. Their services are in templates; only the methods come from dom0/spec. */
+async function templateContracts(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const name of await readdir(TEMPLATES)) {
+    const contract = JSON.parse(await readFile(join(TEMPLATES, name), 'utf8')) as Pick<Contract, 'steps'>;
+    const calls = contract.steps.flatMap(({ do: step }) => STEPS[step].methods).sort();
+    files.set(join(TEMPLATES, name), pretty({ ...contract, calls }));
+  }
   return files;
 }
 
@@ -93,6 +108,7 @@ async function main(check: boolean): Promise<number> {
   const derived = [
     ...pages,
     [join(ROOT, 'docs', 'invariants.md'), statementsPage(ROOT)] as const,
+    ...(await templateContracts()),
     ...citations(),
     ...configSchema(),
     ...specFiles(spec),

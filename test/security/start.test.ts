@@ -33,7 +33,9 @@ describe('qmcpd does not start', () => {
     });
 
   it('qmcpd does not start without its qmcp.toml', async () => {
-    await expect(startWith((root) => rmSync(config(root)))).rejects.toThrow(/qmcp\.toml: .*is no file/);
+    await expect(startWith((root) => rmSync(config(root)))).rejects.toThrow(
+      /qmcp\.toml: .*is not a regular file/,
+    );
   });
 
   it('qmcpd does not start on an audit log whose end was changed', async () => {
