@@ -13,11 +13,15 @@ export function resultOf(output: Record<string, unknown>): ToolResult {
   return { content, structuredContent: output };
 }
 
-/** A refusal has its code and its data; its text says what is wrong and where, or else the fixed sentence of the code. */
-export function refusalOf({ code, data }: Refused): ToolResult {
+/**
+ * A refusal has its code and its data; its text says what is wrong and where, or else the fixed sentence of the code. `served` are the names of
+ * the tools that the client has.
+ */
+export function refusalOf({ code, data }: Refused, served: ReadonlySet<string>): ToolResult {
   const error = data === undefined ? { code } : { code, data };
+  const sentence = problemsIn(data) ?? adviceFor(REFUSALS[code], served);
   return {
-    content: [{ type: 'text', text: `${code}: ${problemsIn(data) ?? REFUSALS[code]}${waitIn(data)}` }],
+    content: [{ type: 'text', text: `${code}: ${sentence}${waitIn(data)}` }],
     structuredContent: { error },
     isError: true,
   };
@@ -33,4 +37,13 @@ function problemsIn(data: Refused['data']): string | undefined {
   const problems = data?.problems;
   if (!Array.isArray(problems) || problems.length === 0) return undefined;
   return problems.map(({ at, problem }) => `${at} ${problem}.`).join(' ');
+}
+
+const TOOL = /\b[a-z]+(?:_[a-z]+)+\b/g;
+
+/** The sentence without the parts that send the client to a tool that it does not have. */
+function adviceFor(sentence: string, served: ReadonlySet<string>): string {
+  const parts = sentence.split(/(?<=[;.]) /);
+  const useful = parts.filter((part) => (part.match(TOOL) ?? []).every((name) => served.has(name)));
+  return useful.join(' ').replace(/;$/, '.');
 }

@@ -83,7 +83,8 @@ export function mcpServer(
   );
   const session = options.session ?? {};
   answerTools(server, options, session, isModern);
-  if (calls !== undefined) answerTasks(server, calls, session, isModern);
+  const served = new Set(tools.map(({ tool }) => tool.name));
+  if (calls !== undefined) answerTasks(server, calls, { session, isModern, served });
   answerResources(server, { resources }, session);
   answerPrompts(server, { prompts, resources });
   if (subscriber !== undefined) {
@@ -109,6 +110,7 @@ function answerTools(
   isModern: boolean,
 ): void {
   const byName = new Map(tools.map((entry) => [entry.tool.name, entry]));
+  const served = new Set(byName.keys());
   const descriptions = describeTools(
     tools.map(({ tool }) => tool),
     { form: schemas, withTasks: calls !== undefined && !isModern },
@@ -140,7 +142,7 @@ function answerTools(
     if (wantsTask && !(calls && entry.tool.slow))
       throw new ProtocolError(ProtocolErrorCode.MethodNotFound, `${params.name} cannot be a task`);
     if (calls && entry.tool.slow && (wantsTask || (isModern && declaresTasks(mcpReq))))
-      return asTask(entry, given, { mcpReq, calls, session, wantsTask });
+      return asTask(entry, given, { mcpReq, calls, session, wantsTask, served });
     const work = (progress: (message: string) => void) =>
       entry.call(given, {
         signal: mcpReq.signal,
@@ -154,11 +156,11 @@ function answerTools(
         await inScope(session, (scope) => withProgress(notifierOf(mcpReq), () => scope.waitingFor, work)),
       );
     } catch (error) {
-      if (error instanceof Refused) return refusalOf(error);
+      if (error instanceof Refused) return refusalOf(error, served);
       if (error instanceof InputRequired)
         return (await questionOf(error, params.name, context)) as unknown as ToolResult;
       log(`${params.name}: ${String(error)}`);
-      return refusalOf(new Refused('failed'));
+      return refusalOf(new Refused('failed'), served);
     }
   });
 }
@@ -189,12 +191,13 @@ interface TaskRequest {
   readonly session: Session;
   /** The client asked for a task; without that, a call that ends soon has its result as its answer. */
   readonly wantsTask: boolean;
+  readonly served: ReadonlySet<string>;
 }
 
 async function asTask(
   { tool, call }: ServedTool,
   given: unknown,
-  { mcpReq, calls, session, wantsTask }: TaskRequest,
+  { mcpReq, calls, session, wantsTask, served }: TaskRequest,
 ): Promise<ToolResult> {
   const notify = notifierOf(mcpReq);
   const begun = calls.begin(tool.name, session, ({ signal, progress }) =>
@@ -205,6 +208,6 @@ async function asTask(
   const waiting = () => endsWithin(begun, PATIENCE_SECONDS, mcpReq);
   await withProgress(notify, () => begun.status, waiting);
   if (begun.outcome === undefined && mcpReq.signal.aborted) begun.stop();
-  if (begun.outcome !== undefined) return resultIn(begun);
+  if (begun.outcome !== undefined) return resultIn(begun, served);
   return { content: [], resultType: 'task', ...extensionTaskOf(begun) } as unknown as ToolResult;
 }

@@ -66,18 +66,24 @@ export const extensionTaskOf = (call: BackgroundCall) => ({
 });
 
 /** The result of a call that has ended. */
-export async function resultIn(call: BackgroundCall): Promise<ToolResult> {
+export async function resultIn(call: BackgroundCall, served: ReadonlySet<string>): Promise<ToolResult> {
   const outcome = await call.ended;
   if (outcome.kind === 'result') return resultOf(outcome.result);
-  return refusalOf(outcome.kind === 'refused' ? outcome.refusal : new Refused('failed'));
+  return refusalOf(outcome.kind === 'refused' ? outcome.refusal : new Refused('failed'), served);
+}
+
+/** Whose tasks they are, and the names of the tools that it has. */
+interface TaskOwner {
+  readonly session: Session;
+  readonly isModern: boolean;
+  readonly served: ReadonlySet<string>;
 }
 
 /** Answers requests about tasks: `isModern` for the later era. */
 export function answerTasks(
   server: Server,
   calls: BackgroundCalls,
-  session: Session,
-  isModern: boolean,
+  { session, isModern, served }: TaskOwner,
 ): void {
   const find = ({ taskId }: TaskParams): BackgroundCall => {
     const call = calls.find(taskId, session);
@@ -87,7 +93,7 @@ export function answerTasks(
   if (isModern) {
     server.setRequestHandler('tasks/get', { params: ofTask }, async (params) => {
       const call = find(params);
-      const result = statusOf(call) === 'completed' ? { result: await resultIn(call) } : {};
+      const result = statusOf(call) === 'completed' ? { result: await resultIn(call, served) } : {};
       return { ...extensionTaskOf(call), ...result };
     });
     // No call of ours asks for anything while it goes on.
@@ -106,7 +112,7 @@ export function answerTasks(
     tasks: session.isShared ? [] : calls.of(session).map(taskOf),
   }));
   server.setRequestHandler('tasks/result', { params: ofTask }, async (params) => ({
-    ...(await resultIn(find(params))),
+    ...(await resultIn(find(params), served)),
     _meta: { [RELATED_TASK_META_KEY]: { taskId: params.taskId } },
   }));
   server.setRequestHandler('tasks/cancel', { params: ofTask }, async (params) => {

@@ -73,9 +73,9 @@ async function refused(harness: Harness, tool: string, input: unknown): Promise<
   expect(harness.changedSince(before)).toEqual([]);
   note(tool, code);
   if (code === 'ok') return code;
-  const result = refusalOf(new Refused(code as RefusalCode, data));
+  const result = refusalOf(new Refused(code as RefusalCode, data), new Set(TOOLS));
   expect(result).toMatchObject({ isError: true, structuredContent: { error: { code } } });
-  const { text } = result.content[0]!;
+  const { text } = result.content[0] as { text: string };
   const { problems } = (data ?? {}) as { problems?: { at: string; problem: string }[] };
   // A malformed request is always told where and why; the rest may be.
   if (code === 'invalid-request')
