@@ -19,7 +19,17 @@ interface QubeList {
 
 export async function* probes(loaded: Reviewed, qrexec: Qrexec): AsyncGenerator<Finding> {
   const used = loaded.tools.flatMap(({ tool }) => Object.values(tool.uses) as Service[]);
-  const services = [...new Map(used.map((service) => [service.name, service])).values()];
+  const every = [...new Map(used.map((service) => [service.name, service])).values()];
+  const catalog = 'catalog' in loaded.catalog ? loaded.catalog.catalog.services : {};
+  const services = every.filter(({ name }) => catalog[name]?.asks === undefined);
+  const asked = every.filter((service) => !services.includes(service)).map(({ name }) => name);
+  if (asked.length > 0)
+    yield fine(
+      'asked',
+      'qrexec policy',
+      `not tested, because the operator is asked first: ${asked.join(', ')}`,
+      'qmcp-admin ask, in dom0, lists what the operator is asked about.',
+    );
   const call = (target: string, name: string, stdin = INVALID_REQUEST) => {
     const service = target === DOM0 ? name : addressed(name, target);
     return qrexec.call({ target, service, stdin, timeout: TIMEOUT, maxBytes: 4_194_304 });

@@ -20,7 +20,7 @@ export interface Spec {
   readonly steps: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly types: Readonly<Record<string, unknown>>;
   readonly invariants: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-  readonly refusals: Readonly<Record<string, unknown>>;
+  readonly refusals: Readonly<Record<string, { readonly by_server?: boolean }>>;
   readonly features: Readonly<Record<'acts_inside' | 'acts_outside', Readonly<Record<string, string>>>>;
   readonly membership: readonly Readonly<Record<string, unknown>>[];
   /** By group. */
@@ -30,7 +30,7 @@ export interface Spec {
 const DUMP = `import json, spec
 print(json.dumps({
     "names": vars(spec.NAMES), "steps": spec.STEPS, "types": spec.TYPES, "invariants": spec.INVARIANTS,
-    "refusals": spec.REFUSALS, "membership": spec.MEMBERSHIP, "features": spec.FEATURES, "limits": spec.table("limits"),
+    "refusals": spec.table("refusals"), "membership": spec.MEMBERSHIP, "features": spec.FEATURES, "limits": spec.table("limits"),
 }))`;
 
 export function readSpec(): Spec {
@@ -54,7 +54,10 @@ export function specFiles(spec: Spec): Map<string, string> {
     api('steps', 'steps.toml', { STEPS: spec.steps }),
     api('types', 'types.toml', { TYPES: spec.types }),
     api('invariants', 'invariants.toml', { INVARIANTS: statements(spec) }),
-    api('refusals', 'refusals.toml', { REFUSALS: spec.refusals }),
+    api('refusals', 'refusals.toml', {
+      REFUSALS: refusalsBy(spec, false),
+      SERVER_REFUSALS: refusalsBy(spec, true),
+    }),
     api('names', 'names.toml', {
       TIERS: tiers.map(([id]) => id),
       TIER_NAMES: Object.fromEntries(tiers.map(([id, { name }]) => [id, name])),
@@ -70,6 +73,14 @@ export function specFiles(spec: Spec): Map<string, string> {
     guestLimits(spec),
   ]);
 }
+
+/** The refusals of the server in the control qube, or those of dom0. */
+const refusalsBy = ({ refusals }: Spec, server: boolean): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(refusals)
+      .filter(([, { by_server = false }]) => by_server === server)
+      .map(([code, { by_server: _, ...refusal }]) => [code, refusal]),
+  );
 
 function statements({ invariants }: Spec): Record<string, unknown> {
   const rows = Object.entries(invariants).map(([id, { enforced_by, statement }]) => [

@@ -1,20 +1,15 @@
-import { REFUSALS as SPEC } from './generated/refusals.js';
+import { SERVER_REFUSALS, REFUSALS as SPEC } from './generated/refusals.js';
 import { frozen } from './internal/frozen.js';
 
-/** The code of the control qube: dom0 cannot say that it said nothing. A hidden and a missing qube are refused before that. */
-export const OWN_REFUSALS = frozen({
-  'no-answer': {
-    means: 'The server gave up waiting. Nothing is known about the call: it may still take effect.',
-    agent:
-      'No answer came in time, and the call may still take effect; look at the state before you try again.',
-    operator:
-      'Answer the question of qrexec in time, or raise qrexec.timeout; qmcp doctor shows whether dom0 answers.',
-  },
-});
+/**
+ * The codes of the control qube, about calls that dom0 did not hear of or did not answer. A hidden and a missing qube are refused
+ * before that.
+ */
+export const OWN_REFUSALS = frozen({ ...SERVER_REFUSALS });
 
 /**
  * The refusal codes an agent can see, each with the one plain sentence a tool result carries: what the agent can do, nothing
- * about the host. Closed: dom0 has all but one of them from the same file, dom0/spec/refusals.toml.
+ * about the host. Closed: dom0 has its own from the same file, dom0/spec/refusals.toml.
  */
 export const REFUSALS = Object.freeze(
   Object.fromEntries(Object.entries({ ...SPEC, ...OWN_REFUSALS }).map(([code, { agent }]) => [code, agent])),

@@ -1,4 +1,5 @@
 import type { Plugin, RunContext } from '../api/index.js';
+import { Consent, type Questions } from '../ports/consent.js';
 import { Gate } from '../ports/gate.js';
 import type { Qrexec } from '../ports/qrexec.js';
 import { own } from '../ports/values.js';
@@ -44,6 +45,17 @@ const USUAL_CONCURRENCY = 4;
 const concurrencyIn = (answer: CatalogAnswer): number =>
   ('catalog' in answer ? answer.catalog.concurrent_calls : undefined) ?? USUAL_CONCURRENCY;
 
+/** The services of these plugins that the operator is asked about. */
+function questionsIn(plugins: readonly Plugin[], answer: CatalogAnswer): Questions {
+  const services = plugins.flatMap(({ services }) => services);
+  const asks = 'catalog' in answer ? answer.catalog.services : {};
+  return new Map(
+    services
+      .filter(({ name }) => own(asks, name)?.asks !== undefined)
+      .map(({ name, kind }) => [name, { isGuest: kind === 'guest' }]),
+  );
+}
+
 /** The loaded plugins and what they offer, in the order of the plugins and of each plugin's lists. */
 export interface Loaded extends Surface {
   readonly plugins: readonly Plugin[];
@@ -71,7 +83,8 @@ export async function boot(options: BootOptions): Promise<Loaded> {
   const refused = new Set(problems.map(({ plugin }) => plugin));
   const root = rootContainer();
   const limit = options.concurrent ?? concurrencyIn(catalog);
-  const ways = { qubes: qrexec, dom0: new Gate(qrexec, limit) };
+  const asking = new Consent(qrexec, questionsIn(graph.plugins, catalog));
+  const ways = { qubes: asking, dom0: new Gate(asking, limit) };
   const builtins = new Builtins();
   const loaded: { plugin: Plugin; container: PluginContainer; surface: Surface }[] = [];
   for (const plugin of graph.plugins) {

@@ -16,6 +16,8 @@ const Catalog = Type.Object({
       plugin: Type.String(),
       digest: Type.String(),
       granted: Type.Boolean(),
+      /** If it is there, the operator is asked before a call; for a service that is called on a qube, if it has one of these tiers. */
+      asks: Type.Optional(Type.Array(Type.String())),
       invariants: Type.Array(
         Type.Object({ id: Type.String(), with: Type.Record(Type.String(), Type.Unknown()) }),
       ),

@@ -23,7 +23,7 @@ test('a client is told every ten seconds what a silent call waits for', async ()
       notify,
       () => scope.waitingFor,
       async () => {
-        await waitFor('the operator', person.opened);
+        await waitFor('the operator', () => person.opened);
         return 'done';
       },
     ),

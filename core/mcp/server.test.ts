@@ -152,7 +152,7 @@ describe('a tool call over MCP', () => {
     const client = await connected(
       served('say', async () => {
         begun.open();
-        await waitFor('the operator', answered.opened);
+        await waitFor('the operator', () => answered.opened);
         return { word: 'x' };
       }),
     );

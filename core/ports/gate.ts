@@ -47,7 +47,7 @@ export class Gate {
       return { ended: 'aborted', exit: null, stdout: new Uint8Array(), stderr: '' };
     const begun = this.now();
     try {
-      return await waitFor('dom0, where the operator may have to allow this', this.qrexec.call(request));
+      return await waitFor('dom0', () => this.qrexec.call(request));
     } finally {
       if (!isLong) this.usualSeconds += WEIGHT * ((this.now() - begun) / 1000 - this.usualSeconds);
       this.count(-1, isLong);
@@ -96,7 +96,7 @@ export class Gate {
       queue.push(waiter);
       signal?.addEventListener('abort', onAbort, { once: true });
     });
-    return waitFor(`${this.waiting} other calls to dom0`, turn);
+    return waitFor(`${this.waiting} other calls to dom0`, () => turn);
   }
 
   /** Starts the first waiting call that may start, of the session whose turn it is. */

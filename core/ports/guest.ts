@@ -31,17 +31,18 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
     const stdin = messageOf(params, io.stdin);
     const conversation = new Conversation(service.problems, io.onOutput);
     const signal = AbortSignal.any([conversation.broken, ...(io.signal ? [io.signal] : [])]);
-    const calling = qrexec.call({
-      target,
-      service: addressed(service.name, target),
-      stdin,
-      keepStdinOpen: true,
-      signal,
-      timeout: io.timeout ?? timeout + (requestedSeconds(params) || DEFAULT_SECONDS),
-      maxBytes: MAX_OUTPUT,
-      onStdout: (bytes) => conversation.receive(bytes),
-    });
-    const { ended } = await waitFor(`the qube ${target}`, calling);
+    const { ended } = await waitFor(`the qube ${target}`, () =>
+      qrexec.call({
+        target,
+        service: addressed(service.name, target),
+        stdin,
+        keepStdinOpen: true,
+        signal,
+        timeout: io.timeout ?? timeout + (requestedSeconds(params) || DEFAULT_SECONDS),
+        maxBytes: MAX_OUTPUT,
+        onStdout: (bytes) => conversation.receive(bytes),
+      }),
+    );
     if (ended === 'overflow') throw new Refused('failed', { problems: [TOO_MUCH] });
     const value = conversation.result(ended === 'timeout');
     if (!reply().Check(value)) throw new Refused('failed');

@@ -17,14 +17,14 @@ export function inScope<T>(session: object, work: (scope: CallScope) => T): T {
 
 export const currentSession = (): object | undefined => scopes.getStore()?.session;
 
-/** Says of the current call that it waits for this until the promise settles. */
-export async function waitFor<T>(what: string, promise: Promise<T>): Promise<T> {
+/** Does the work, and says of the current call that it waits for this until then. Work inside of it may say something better. */
+export async function waitFor<T>(what: string, work: () => Promise<T>): Promise<T> {
   const scope = scopes.getStore();
-  if (scope === undefined) return promise;
+  if (scope === undefined) return work();
   const before = scope.waitingFor;
   scope.waitingFor = what;
   try {
-    return await promise;
+    return await work();
   } finally {
     scope.waitingFor = before;
   }

@@ -48,7 +48,7 @@ describe('calls in the background', () => {
     const [begun, answered, end] = [gate(), gate(), gate()];
     const call = calls.begin('say', {}, async ({ progress }) => {
       begun.open();
-      await waitFor('the operator', answered.opened);
+      await waitFor('the operator', () => answered.opened);
       progress('half');
       await end.opened;
       return { word: 'done' };

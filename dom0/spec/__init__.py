@@ -42,7 +42,7 @@ FEATURE, SERVICE = SimpleNamespace(**_NAMES["feature"]), SimpleNamespace(**_NAME
 # The tiers, least authority first, and what an agent gains at each.
 GAINS = {tier["name"]: tier["gains"] for tier in _NAMES["tier"].values()}
 TIERS = tuple(GAINS)
-REFUSALS = table("refusals")
+REFUSALS = {code: one for code, one in table("refusals").items() if not one.get("by_server")}
 MEMBERSHIP = table("membership")["row"]
 REFUSAL = SimpleNamespace(**{code.replace("-", "_"): code for code in REFUSALS})
 _LIMITS = {key: one["is"] for group in table("limits").values() for key, one in group.items()}

@@ -49,7 +49,8 @@ export class Qrexec {
     if (asked === undefined || this.host.qube(call.source)?.state !== 'Running') return this.refuse(io);
     const verdict = await this.decide(call.source, asked);
     this.record(call.source, asked, verdict);
-    if (verdict.verdict !== 'allow') return this.refuse(io);
+    // The operator may have answered after the caller had gone.
+    if (verdict.verdict !== 'allow' || io.signal.aborted) return this.refuse(io);
     const { target, user, autostart, instead } = verdict;
     const called = instead === null ? asked : { ...asked, ...serviceOf(instead) };
     if (target === 'dom0') {

@@ -222,6 +222,20 @@ describe('qmcp doctor', () => {
       expect(nodeVersion(version).ok).toBe(true);
   });
 
+  test('qmcp doctor opens no dialog, and names the services that it does not test for that', async () => {
+    const questions: string[] = [];
+    sim.qrexec.operator = ({ service }) => {
+      questions.push(service);
+      return null;
+    };
+    expect(await harness.admin('ask', 'exec', '--yes')).toMatchObject({ code: 0, err: '' });
+    undoing.push(() => harness.admin('ask', 'exec', '--off', '--yes'));
+    const all = await found();
+    expect(all.filter(({ ok }) => !ok)).toEqual([]);
+    expect(all.find(({ id }) => id === 'asked')?.detail).toContain('qmcp.exec.Run');
+    expect(questions).toEqual([]);
+  });
+
   test('qmcp doctor finds that qmcpd does not run', async () => {
     await sim.qmcpd.kill();
     const wrong = (await found()).filter(({ ok }) => !ok);

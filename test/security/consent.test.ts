@@ -2,6 +2,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Question } from '../../sim/qrexec/daemon.js';
+import { SimulatedOperator } from '../../sim/qrexec/operator.js';
+import { Agent } from '../support/agent.js';
 import { frame } from '../support/fake-host.js';
 import { Harness, sharedHarness } from '../support/harness.js';
 import { installedContracts } from './noninterference/calls.js';
@@ -227,5 +229,85 @@ describe('the operator is asked before anything is destroyed', () => {
         targets: expect.arrayContaining(['ai-late']),
       }),
     ]);
+  });
+
+  describe('an agent whose server started since', () => {
+    let agent: Agent;
+    const operator = new SimulatedOperator();
+    beforeAll(async () => {
+      agent = await Agent.of(harness.sim, 'mcp-control');
+    });
+    afterAll(() => agent.close());
+    beforeEach(() => {
+      harness.sim.qrexec.operator = operator.ask;
+      operator.seen.length = 0;
+    });
+    const run = { qube: 'ai-one', command: 'echo here' };
+
+    it('a no of the operator is `declined`, without an effect', async () => {
+      for (const [tool, input] of [
+        ['qube_kill', { qube: 'ai-one' }],
+        ['exec_run', run],
+      ] as const) {
+        const before = harness.truth();
+        const calling = agent.call(tool, input);
+        (await operator.next()).cancel();
+        expect(await calling).toEqual({ code: 'declined' });
+        expect(harness.truth()).toBe(before);
+      }
+    });
+
+    it('hidden and missing names get one answer, and reach no dialog', async () => {
+      for (const qube of ['vault', 'work', 'sys-ai-net', 'ai-gone', 'no-such-qube'])
+        for (const [tool, input] of [
+          ['qube_kill', { qube }],
+          ['exec_run', { ...run, qube }],
+        ] as const)
+          expect([qube, await agent.call(tool, input)]).toEqual([qube, { code: 'not-found' }]);
+      expect(operator.seen).toEqual([]);
+    });
+
+    it('an OK that comes late counts while the client waits, and does nothing once the client has gone', async () => {
+      const waits = agent.call('exec_run', run);
+      (await operator.next()).choose();
+      expect((await waits).code).toBe('ok');
+
+      for (const [tool, input] of [
+        ['qube_kill', { qube: 'ai-one' }],
+        ['exec_run', { ...run, command: 'touch /home/user/late' }],
+      ] as const) {
+        const client = new AbortController();
+        const before = harness.truth();
+        const calling = agent.call(tool, input, { signal: client.signal });
+        const dialog = await operator.next();
+        client.abort();
+        expect((await calling).code).not.toBe('ok');
+        dialog.choose();
+        // An answered call shows that the late one has had its turn.
+        await harness.call('@adminvm', 'qmcp.inspect.List');
+        expect(harness.truth()).toBe(before);
+      }
+      const listed = await agent.call('file_list', { qube: 'ai-one', path: '/home/user' });
+      expect(JSON.stringify(listed)).not.toContain('late');
+    });
+
+    it('the dialog offers what the policy offers, and has no OK for anything else', async () => {
+      const calling = agent.call('exec_run', run);
+      const dialog = await operator.next();
+      expect(dialog.operation).toBe('qmcp.exec.Run+ai-one');
+      expect(dialog.selected).toBe('ai-one');
+      expect(() => dialog.choose('vault')).toThrow('vault is not a choice');
+      expect(() => dialog.choose('ai-guarded')).toThrow('ai-guarded is not a choice');
+      dialog.choose('ai-two');
+      expect((await calling).code).toBe('not-found');
+    });
+
+    it('in a frozen world the call is `frozen`, and nobody is asked', async () => {
+      await admin('freeze');
+      expect(await agent.call('qube_kill', { qube: 'ai-one' })).toEqual({ code: 'frozen' });
+      expect(await agent.call('exec_run', run)).toEqual({ code: 'frozen' });
+      await admin('thaw');
+      expect(operator.seen).toEqual([]);
+    });
   });
 });

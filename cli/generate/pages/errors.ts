@@ -11,10 +11,10 @@ export function errorsPage(root: string): string {
     ([id, { means, agent, operator }]) => [code(id), means, agent, operator],
   );
   const problems = Object.keys(PROBLEMS).map((id) => [code(id), messageTemplate(id).replaceAll('<', '\\<')]);
-  return `${HEADING('Errors', 'dom0/spec/refusals.toml, core/api/errors.ts, core/boot/problems.ts and cli/doctor/')}
+  return `${HEADING('Errors', 'dom0/spec/refusals.toml, core/boot/problems.ts and cli/doctor/')}
 ## Refusals sent to agents
 
-This list is closed and, but for \`no-answer\`, the same in dom0 and in the control qube. A refusal reveals nothing more: a hidden qube and a missing qube get
+This list is closed. dom0 says every code but \`declined\`, \`unanswered\` and \`no-answer\`, which the server says about calls that dom0 did not hear of. A refusal reveals nothing more: a hidden qube and a missing qube get
 the same answer. The result has \`isError\`, \`structuredContent.error.code\` and the sentence for the agent.
 
 ${tableOf(['code', 'meaning', 'message to the agent', 'advice for the operator'], refusals)}

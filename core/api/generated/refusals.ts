@@ -77,3 +77,30 @@ export const REFUSALS = Object.freeze({
     data: ['unfinished'],
   },
 } as const);
+
+export const SERVER_REFUSALS = Object.freeze({
+  declined: {
+    means:
+      'The operator is asked before such calls, and this one was not let through. Only about a qube that the agent can list, or about dom0.',
+    agent: 'The operator did not allow this; do not try it again unless the operator says so.',
+    operator:
+      "qmcp-admin ask lists what you are asked about; qmcp-admin audit show QUBE has the policy's decisions.",
+    data: [],
+  },
+  unanswered: {
+    means:
+      'The operator is asked before such calls, and nothing came in time. An answer to the dialog that comes later has no effect.',
+    agent:
+      'The operator did not answer in time, or the call was not finished; look at the state before you try again.',
+    operator:
+      'Answer the dialog in time, raise qrexec.timeout, or end the question with qmcp-admin ask ... --off.',
+    data: [],
+  },
+  'no-answer': {
+    means: 'The server gave up waiting. Nothing is known about the call: it may still take effect.',
+    agent:
+      'No answer came in time, and the call may still take effect; look at the state before you try again.',
+    operator: 'Raise qrexec.timeout; qmcp doctor shows whether dom0 answers.',
+    data: [],
+  },
+} as const);
