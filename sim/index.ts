@@ -16,6 +16,7 @@ import type { HostSnapshot } from './host/snapshot.js';
 import { type HostSpec, loadHostSpec } from './host-spec.js';
 import { Network } from './network/network.js';
 import type { Destination, Reach } from './network/reach.js';
+import { answerUpdates, reachUpdates } from './network/updates.js';
 import { Qmcpd } from './qmcpd.js';
 import { Qrexec } from './qrexec/daemon.js';
 import { Endpoint } from './qrexec/endpoint.js';
@@ -100,6 +101,8 @@ export async function startHost({
     const outside: GuestNetwork = {
       call: (source, target, service, stdin) => once(qrexec, { source, target, service }, stdin),
       reach: (from, destination) => network.reach(from, destination),
+      reachUpdates: (from, destination) => reachUpdates(host, network, outside.call, from, destination),
+      answerUpdates: async (name, request) => answerUpdates(host, network, name, request),
     };
     const network = new Network(host);
     closing.push(async () => network.close());

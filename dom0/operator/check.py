@@ -8,6 +8,7 @@ from typing import NamedTuple
 import audit_chain
 import freezing
 import grants
+import models
 import operator_log
 import policy_admin
 from answer import Answer, Options
@@ -59,7 +60,7 @@ def problems(root: Path) -> Iterator[Problem]:
         )
         return
     yield from _policy(root, worlds)
-    looks: tuple[Callable[..., Iterable[Problem]], ...] = (_named, _strays, _members)
+    looks: tuple[Callable[..., Iterable[Problem]], ...] = (_named, _models, _strays, _members)
     try:
         for look in looks:
             yield from look(root, open_qubesd(root), worlds)
@@ -202,6 +203,12 @@ async def _of_named(qubesd: Qubesd, world: World, name: str) -> list[Problem]:
         fix = f"make it so; or qmcp-admin gateway remove {name} --world {world.name}"
         found.append(Problem(what, name, fix))
     return found
+
+
+def _models(root: Path, qubesd: Qubesd, worlds: Worlds) -> Iterator[Problem]:
+    """What a principal itself can reach, where that is more than its model."""
+    for fault in run(models.faults(qubesd, worlds)):
+        yield Problem(*fault)
 
 
 def _strays(root: Path, qubesd: Qubesd, worlds: Worlds) -> Iterator[Problem]:

@@ -51,6 +51,7 @@ def switches(world: config.World) -> dict[str, str]:
         "egress-lock": world.egress_lock,
         "sink": world.sink,
         "source": world.source,
+        "updates": world.tag("updates"),
     }
 
 

@@ -106,7 +106,7 @@ def _answer(options: Options, wanted: Change, asked: bool, concerned: list[str])
         "qube": qube.name,
         "world": world.name,
         "changes": wanted.tags,
-        "first": [wanted.leaves] if wanted.leaves else [],
+        "first": [*([wanted.leaves] if wanted.leaves else []), *_updates(world, wanted)],
         "outside the world": concerned,
         "until": ["this ends a temporary grant"]
         if asked and wanted.ends_grant
@@ -127,6 +127,17 @@ def _answer(options: Options, wanted: Change, asked: bool, concerned: list[str])
         world=world.name,
         words=tuple("".join(one.split()) for one in wanted.tags),
     )
+
+
+def _updates(world: World, wanted: Change) -> list[str]:
+    """What it means that a qube may fetch updates. Refuses a qube that may not."""
+    if world.tag("updates") not in wanted.after - wanted.qube.tags:
+        return []
+    if wanted.qube.klass != "TemplateVM" or not world.updates:
+        why = "it is no template" if world.updates else "qmcp.toml names no qube for updates"
+        stop(f"{wanted.qube.name} cannot fetch updates: {why}")
+    reached = f"it reaches any web server through {world.updates}, whatever the ceiling says"
+    return [f"{reached}; an agent with tier {TIERS[1]} on it can send data there"]
 
 
 def _found(options: Options) -> tuple[World, Qube, list[grants.Standing]] | None:

@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 import freezing
+import models
 from answer import Answer, Incomplete, Options, stop
 from host import (
     CONTRACTS,
@@ -121,7 +122,8 @@ def installing(root: Path, asks: list[Ask]) -> Answer:
     worlds, installed = read(root)
     new, old, target = generated(root, worlds, installed, asks), in_force(root), root / INSTALLED
     rows = findings(root, worlds, installed, new)
-    broken = [row for row in rows if row["result"] == "BROKEN"] + _abandoned(root, worlds, old)
+    broken = [row for row in rows if row["result"] == "BROKEN"]
+    broken += _abandoned(root, worlds, old) + _models(root, worlds)
     if broken:
         return Answer(broken, 1, text={"not installed; the policy stays as it was": broken})
     lines = changes(old, new) + changes(in_force(root, frozen.FILE), freezing.policy(root))
@@ -158,6 +160,19 @@ def _abandoned(root: Path, worlds: dict[str, World], old: str) -> list[Row]:
         }
         for name, tags in (gone.items() if there else ())
         if (qubes := sorted(one.name for one in run(tagged(open_qubesd(root), frozen.tags(tags)))))
+    ]
+
+
+def _models(root: Path, worlds: dict[str, World]) -> list[Row]:
+    """No connection is opened to a model through which something could leave."""
+    there = (root / SOCKET_OF_QUBESD).exists()
+    return [
+        {"result": "BROKEN", "for example": f"{where} {what}", "where": fix}
+        | {"claim": "the model of a principal has no network, and no agent can change it"}
+        for world in (worlds.values() if there else ())
+        for model in world.models.values()
+        if isinstance(model, dict)
+        for what, where, fix in run(models.of_qube(open_qubesd(root), worlds, model))
     ]
 
 

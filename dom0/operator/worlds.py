@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import grants
+import models
 import operator_log
 from answer import Answer, Options, stop
 from freezing import is_frozen
@@ -79,6 +80,7 @@ async def _worlds(root: Path, name: str | None = None) -> list[Row]:
 async def _world(
     qubesd: Qubesd, root: Path, world: World, own: list[Member], granted: grants.Granted
 ) -> Row:
+    all_qubes = await qubesd.list()
     counted = Budget(qubesd, _Known(world, own))
     budget = [{"line": line, **row} for line, row in (await counted.status()).items()]
     for row in budget:
@@ -94,9 +96,14 @@ async def _world(
         ],
         "tiers": list(TIERS),
         "plugins": [
-            {"principal": name, "may use": sorted(plugins)}
+            {
+                "principal": name,
+                "may use": sorted(plugins),
+                "reaches": (await models.network(qubesd, name)).words if name in all_qubes else "",
+            }
             for name, plugins in world.principals.items()
         ],
+        "updates through": world.updates,
         "prefix": world.prefix,
         "birth ceiling": world.birth_ceiling,
         "gateways": sorted(world.gateways),

@@ -116,6 +116,7 @@ def _tells(call: Call) -> bool:
         call.caller["kind"] != "outside"
         and call.qube["kind"] != "nobody"
         and hidden
+        and not call.excused["model"]
         and call.verdict[:2] != call.missing[:2]
     )
 
@@ -165,7 +166,7 @@ def findings(
         CONSISTENT: {"allow": _unmatched(policy.rules, worlds, installed, ours)},
         OPENS_NOTHING: defaultdict(dict),
     }
-    for call in _calls(policy.rules, _invented(policy.rules, worlds, look), installed):
+    for call in _calls(policy.rules, _invented(policy.rules, worlds, look), worlds, installed):
         decides = call.missing if call.arrives == "nowhere" else call.verdict
         example = f"{call.service}: {call.source} -> {call.target}"
         where = decides.rule.where if decides.rule else ""
@@ -297,14 +298,18 @@ def _invented(
 
 
 def _calls(
-    rules: list[Rule], system: dict[str, Entry], installed: Mapping[str, Contract]
+    rules: list[Rule],
+    system: dict[str, Entry],
+    worlds: Mapping[str, World],
+    installed: Mapping[str, Contract],
 ) -> Iterator[Call]:
     services = {(rule.service, rule.argument.lstrip("+*")) for rule in rules if rule.service != "*"}
     services |= {
         (service, "")
         for service in (
             "any.Other",
-            "qubes.ConnectTCP",
+            SERVICE.connect,
+            SERVICE.updates,
             *installed,
             *(service for service, _ in services),
         )
@@ -335,8 +340,11 @@ def _calls(
             for target, verdict in decided[key].items():
                 if target != source and {verdict.action, missing.action} != {"deny"}:
                     qube, arrives = system.get(target, nobody), _arrives(system, caller, verdict.to)
+                    to = (verdict if verdict.to else missing).to
+                    outlets = _outlets(worlds, source, caller, f"{service}+{argument}", to)
                     yield Call(
-                        source, caller, service, target, qube, verdict, arrives, missing, excused
+                        *(source, caller, service, target, qube, verdict, arrives, missing),
+                        excused | outlets,
                     )
 
 
@@ -355,6 +363,22 @@ def _arrives(system: dict[str, Entry], caller: Entry, to: str | None) -> str:
     if one["kind"] in KINDS.values() and one["world"] is not caller["world"]:
         return "elsewhere"
     return "peer" if one["kind"] == "member" else one["kind"]
+
+
+def _outlets(
+    worlds: Mapping[str, World], source: str, caller: Entry, call: str, to: str | None
+) -> dict[str, bool]:
+    """Whether it is one of the two ways out of a world."""
+    models = [world.models[source] for world in worlds.values() if source in world.models]
+    return {
+        "model": any(
+            isinstance(model, dict)
+            and (call, to) == (f"{SERVICE.connect}+{model['port']}", model["qube"])
+            for model in models
+        ),
+        "updates": call.partition("+")[0] == SERVICE.updates
+        and to in {w.updates for w in worlds.values() if w.tag("updates") in caller["tags"]},
+    }
 
 
 def _excused(

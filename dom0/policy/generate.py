@@ -1,8 +1,9 @@
 """The qrexec policy, generated from the installed contracts and qmcp.toml.
 
 What it says, world by world: a principal may call what its plugins' contracts name, on qubes at the tier they ask for, and
-nothing else anywhere; a qube with any tag of the world may call dom0's boot services, copy files within the world, and nothing
-else anywhere; and nobody but a principal of the world, or a qube of it with files, reaches such a qube.
+nothing else anywhere, but for its model; a qube with any tag of the world may call dom0's boot services, copy files within the world, fetch
+updates with a tag for that, and nothing else anywhere; and nobody but a principal of the world, or a qube of it with files, reaches such a
+qube.
 
 qrexec takes the first line that matches, and a line asks for one tag. So what narrows comes before what allows, tag by tag.
 """
@@ -59,6 +60,7 @@ def generate(
     ]
     # What is the same for every name comes first: a line that closes a name before it would tell that there is one.
     lines += [line for _, world in sorted(worlds.items()) for line in _boot(world)]
+    lines += [line for _, world in sorted(worlds.items()) for line in _outlets(world)]
     lines += [
         line for _, world in sorted(worlds.items()) for line in _world(world, installed, questions)
     ]
@@ -74,18 +76,34 @@ def _asked(world: World, installed: dict[str, Contract], asks: Sequence[Ask]) ->
                 yield f"# asks {' '.join([principal, name, *tiers(own, contract)])}\n"
 
 
+# qrexec reads a name that does not exist as @default: what is allowed on that is allowed on every name there could be, or the refusal
+# would tell which exist. A disposable that is only asked for is no qube of any class.
+EVERY_NAME = ("@default", *(f"@type:{klass}" for klass in NAMES.classes))
+
+
 def _boot(world: World) -> Iterator[str]:
     yield f"\n# ---- world {world.name}: what a principal and a qube of it may ask of dom0 to boot\n\n"
     yield rule(SERVICE.date, _tag(world.tag("anonymous")), "@anyvm", "deny")
     tags = map(_tag, (world.umbrella, world.tombstone, world.sink))
-    # qrexec reads a name that does not exist as @default: what is allowed on that is allowed on every name there could be,
-    # or the refusal would tell which exist. A disposable that is only asked for is no qube of any class.
-    targets = ("@default", *(f"@type:{klass}" for klass in NAMES.classes))
     for source in (*sorted(world.principals), *tags):
         for service in NAMES.boot_services:
             yield rule(service, source, "@adminvm", "allow")
-        for target in targets:  # INVARIANT scope.existence-hidden
+        for target in EVERY_NAME:  # INVARIANT scope.existence-hidden
             yield rule(SERVICE.date, source, target, "allow target=@adminvm")
+
+
+def _outlets(world: World) -> Iterator[str]:
+    """The two ways out of a world besides its gateways: updates for templates with a tag for that, and a principal's model."""
+    if world.updates:
+        yield f"\n# ---- world {world.name}: its templates fetch updates through this qube, from any web server\n\n"
+        for target in EVERY_NAME:  # INVARIANT scope.existence-hidden
+            action = f"allow target={world.updates}"
+            yield rule(SERVICE.updates, _tag(world.tag("updates")), target, action)
+    for principal, model in sorted(world.models.items()):
+        if isinstance(model, dict):
+            yield f"\n# ---- world {world.name}: the model of {principal}\n\n"
+            port = f"+{model['port']}"
+            yield rule(SERVICE.connect, principal, model["qube"], "allow autostart=no", port)
 
 
 def _world(world: World, installed: dict[str, Contract], questions: Questions) -> Iterator[str]:

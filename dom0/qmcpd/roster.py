@@ -86,6 +86,9 @@ class Roster:
         membership.toml. A birth in progress is left alone: it ends by itself, in a qube of the world or in none."""
         row = self.world.membership(qube.klass, qube.tags)
         losing = frozenset[str]().union(*(self.world.kinds[kind] for kind in row.get("loses", ())))
+        # The policy cannot ask for a tag and a class at once.
+        # INVARIANT policy.closed
+        losing |= self.world.kinds["updates"] if qube.klass != "TemplateVM" else frozenset()
         for tag in sorted(losing & qube.tags) if qube.name not in begun else ():
             say(f"{qube.name} is {row['is']}; removing {tag}")
             try:

@@ -57,6 +57,11 @@ class World:
             name: _least(_GATEWAY) | gateway for name, gateway in settings["gateway"].items()
         }
         self.guarded: list[str] = settings["guarded"]
+        self.updates: str = settings["updates"]
+        # The model of each principal: `host:port`, or `{"qube": …, "port": …}`.
+        self.models: dict[str, str | Json] = {
+            who: grant["model"] for who, grant in table["principal"].items() if "model" in grant
+        }
         self.properties: list[str] = settings["properties"]
         self.features: list[str] = settings["features"]
         self.egress: list[Json] = settings["egress"]
@@ -67,6 +72,8 @@ class World:
         self.budget: dict[str, int] = _least(_WORLD["budget"]["properties"]) | settings["budget"]
         self.excluded = frozenset(
             {"dom0", *self.principals, *self.gateways, *self.guarded, *excluded}
+            | {model["qube"] for model in self.models.values() if isinstance(model, dict)}
+            | ({self.updates} - {""})
         )
         self.umbrella, self.tombstone, self.born, self.guard, self.egress_lock, self.sink = map(
             self.tag, ("umbrella", "tombstone", "born", "guard", "egress_lock", "sink")

@@ -21,6 +21,15 @@ prefix = "lab-"
 plugins = ["inspect"]
 """
 
+DESK = """
+[world.lab]
+prefix = "lab-"
+updates = "sys-net"
+[world.lab.principal.mcp-lab]
+plugins = ["inspect"]
+model = { qube = "ai-llm", port = 11434 }
+"""
+
 
 def start(claim: str) -> str:
     """A claim by its first words."""
@@ -80,6 +89,30 @@ class Claims(unittest.TestCase):
         for worlds in ("", LAB):
             self.use(worlds)
             self.assertEqual(self.lint(), {})
+
+    def test_the_claims_hold_of_updates_and_models_and_no_line_widens_either(self) -> None:
+        self.use(DESK)
+        self.assertEqual(self.lint(), {})
+        connection, update = "no connection is forwarded", "nothing is fetched as an update"
+        outside = "no qube with a tag of a world, and no principal, reaches a qube outside"
+        for claim, line in (
+            (connection, "qubes.ConnectTCP +11435 mcp-lab ai-llm allow"),
+            (connection, "qubes.ConnectTCP * mcp-lab ai-llm allow"),
+            (connection, "qubes.ConnectTCP +11434 mcp-lab work allow"),
+            (connection, "qubes.ConnectTCP +11434 mcp-control ai-llm allow"),
+            (connection, "qubes.ConnectTCP +11434 @tag:lab-managed ai-llm allow"),
+            (outside, "qubes.ConnectTCP +11434 mcp-control ai-llm allow"),
+            (update, "qubes.UpdatesProxy * @tag:lab-managed @default allow target=sys-net"),
+            (update, "qubes.UpdatesProxy * @type:TemplateVM @default allow target=sys-net"),
+            (update, "qubes.UpdatesProxy * @tag:lab-updates @default allow target=sys-other"),
+            (update, "qubes.UpdatesProxy * @tag:ai-updates @default allow target=sys-net"),
+            (update, "qubes.UpdatesProxy * mcp-lab @default allow target=sys-net"),
+            (outside, "qubes.UpdatesProxy * @tag:lab-managed sys-net allow"),
+        ):
+            with self.subTest(line=line):
+                self.assertEqual(
+                    self.lint(line)[start(claim)], ("BROKEN", "etc/qubes/policy.d/10-mine.policy:1")
+                )
 
     def test_every_claim_of_the_list_is_broken_by_a_line_that_breaks_it(self) -> None:
         for claim, line in (
@@ -280,9 +313,7 @@ class Claims(unittest.TestCase):
             + "\n"
         )
         self.assertEqual(self.lint()[claims.CONSISTENT][0], "BROKEN")
-        self.ours = whole.replace(
-            "# contract qmcp.spawn.Kill sha256:9", "# contract qmcp.spawn.Kill sha256:8"
-        )
+        self.ours = whole.replace(self.installed["qmcp.spawn.Kill"].digest, "sha256:" + "8" * 64)
         self.assertNotEqual(self.ours, whole)
         self.assertEqual(self.lint()[claims.CONSISTENT][0], "BROKEN")
         self.ours = whole
@@ -308,7 +339,7 @@ class Claims(unittest.TestCase):
     def test_each_closing_line_of_ours_taken_out_breaks_a_claim(self) -> None:
         lines = self.ours.splitlines()
         closing = [n for n, line in enumerate(lines) if line.startswith("*")]
-        self.assertEqual(len(closing), 46)
+        self.assertEqual(len(closing), 49)
         for number in closing:
             self.ours = "\n".join(lines[:number] + lines[number + 1 :]) + "\n"
             broken = self.lint(

@@ -50,8 +50,9 @@ const DATA = 'city,people\nLyon,522969\nNantes,323204\n';
 async function session() {
   narrator.scene(
     'Install a package',
-    'Only a template keeps what is installed. The operator has put this one on the world’s gateway, so that it can fetch packages.',
+    'Only a template keeps what is installed. The operator has put this one on the world’s gateway, so that it can fetch packages there.',
   );
+  await person('feature', 'ai-debian', 'service.updates-proxy-setup', '');
   await person('prefs', 'ai-debian', 'netvm', 'sys-ai-net');
   await call('qube_start', { qube: 'ai-debian' }, { shows: ({ state }) => state });
   const installed = await call(

@@ -65,7 +65,7 @@ export function commandsOf({ name, user, uid, outside, jobs }: CommandSetup): Cu
     aptGet(
       uid,
       (destination) =>
-        outside?.reach(name, destination) ?? { reached: true, address: '127.0.0.1', seen: name },
+        outside?.reachUpdates(name, destination) ?? { reached: true, address: '127.0.0.1', seen: name },
     ),
     ...(outside === undefined ? [] : outward(name, outside)),
   ];

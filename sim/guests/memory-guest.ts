@@ -24,7 +24,7 @@ export class MemoryGuest implements Guest {
     readonly name: string,
     readonly fs: MountableFs,
     private readonly disk: Disk,
-    private readonly outside: GuestNetwork | undefined,
+    readonly outside: GuestNetwork | undefined,
     private readonly serviceOf: (name: string) => MemoryService | undefined,
   ) {}
 

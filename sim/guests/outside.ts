@@ -12,6 +12,10 @@ export interface CallOut {
 export interface GuestNetwork {
   call(source: string, target: string, service: string, stdin: Uint8Array): Promise<CallOut>;
   reach(from: string, destination: Destination): Reach | Promise<Reach>;
+  /** Whether the package manager of a qube gets something from there. */
+  reachUpdates(from: string, destination: Destination): Promise<Reach>;
+  /** The answer of the proxy for updates in a qube. */
+  answerUpdates(name: string, request: string): Promise<string>;
 }
 
 const FAILURES = {

@@ -35,6 +35,14 @@ const filecopy: MemoryService = async (guest, call) => {
   return 0;
 };
 
+/** The proxy through which templates fetch updates. */
+const updatesProxy: MemoryService = async (guest, call) => {
+  const request = Buffer.from(await collect(call.stdin)).toString('utf8');
+  const answer = (await guest.outside?.answerUpdates(guest.name, request)) ?? '';
+  call.stdout(Buffer.from(answer));
+  return answer === '' ? 1 : 0;
+};
+
 export const SERVICES: Readonly<Record<string, MemoryService>> = {
   'qmcp.exec.Run': named(execRun),
   'qmcp.exec.Output': named(execOutput),
@@ -45,6 +53,7 @@ export const SERVICES: Readonly<Record<string, MemoryService>> = {
   'qmcp.exec.FileCopy': named(fileCopy),
   'qmcp.exec.PackageInstall': named(packageInstall),
   'qubes.Filecopy': filecopy,
+  'qubes.UpdatesProxy': updatesProxy,
   'qubes.VMShell': shell(),
   'qubes.VMRootShell': shell('root'),
 };

@@ -78,6 +78,8 @@ const fs = Object.fromEntries([
 const network: GuestNetwork = {
   call: (...args) => ask('network', 'call', args),
   reach: (...args) => ask('network', 'reach', args),
+  reachUpdates: (...args) => ask('network', 'reachUpdates', args),
+  answerUpdates: (...args) => ask('network', 'answerUpdates', args),
 };
 
 async function run(command: ShellCommand): Promise<void> {

@@ -134,7 +134,7 @@ export const INVARIANTS = Object.freeze({
   'policy.closed': {
     enforcedBy: 'policy',
     statement:
-      'A principal reaches only the services its lines name, on qubes of its world at the tier they ask for; a qube of the world reaches dom0 to boot, others of its world to copy files, and nothing else: no form of `@dispvm`, no principal, no qube of another world.',
+      'A principal reaches only the services its lines name, on qubes of its world at the tier they ask for; a qube of the world reaches dom0 to boot, others of its world to copy files, and nothing else, but that a principal reaches its model, and a template with the tag for updates their proxy: no form of `@dispvm`, no principal, no qube of another world.',
   },
   'policy.consistent': {
     enforcedBy: 'policy',

@@ -58,6 +58,11 @@ export const TAGS = Object.freeze({
     pattern: '{world}-source',
     words: 'a template that agents may build qubes on, at the birth ceiling, whatever its own tier',
   },
+  updates: {
+    pattern: '{world}-updates',
+    words:
+      'a template that fetches updates through the qube that qmcp.toml names, and so from any web server',
+  },
   anonymous: {
     pattern: 'anon-vm',
     words: "it must not be recognised by the time it has: the host's own tag, and not of any world",
@@ -89,6 +94,8 @@ export const SERVICE = Object.freeze({
   copy_contract: 'qmcp.exec.FileCopy',
   copy: 'qubes.Filecopy',
   date: 'qubes.GetDate',
+  updates: 'qubes.UpdatesProxy',
+  connect: 'qubes.ConnectTCP',
 } as const);
 
 export const POWER_STATES = Object.freeze([
