@@ -59,6 +59,20 @@ describe.each(CLIENTS)('%s', (who, connect) => {
   });
   afterAll(() => client.close());
 
+  test('a client lets a slow call go on in the background, follows it and stops it', async () => {
+    const done = async (name: string, args: Record<string, unknown>) =>
+      (await client.call(name, args)).structuredContent as Record<string, unknown>;
+    const { handle, running } = await done('event_wait', { seconds: 600, background: true });
+    expect(running).toBe(true);
+    expect(await done('call_result', { handle })).toMatchObject({ running: true, tool: 'event_wait' });
+    expect(await done('call_stop', { handle })).toEqual({ running: false });
+    expect(await done('call_result', { handle, wait: 60 })).toEqual({
+      running: false,
+      tool: 'event_wait',
+      status: 'stopped',
+    });
+  });
+
   test('a client reads the list of qubes, and each qube, by address', async () => {
     const { resources } = await client.look.listResources();
     expect(resources.map(({ uri }) => uri)).toEqual(['qube://', 'qube://ai-debian']);
