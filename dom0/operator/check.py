@@ -8,6 +8,7 @@ from typing import NamedTuple
 import audit_chain
 import freezing
 import grants
+import machine
 import models
 import operator_log
 import policy_admin
@@ -20,9 +21,10 @@ from qmcpd.errors import Misconfigured
 from qmcpd.qubesd import Qubesd
 from settings import config, contracts
 from settings.config import World
-from spec import FEATURE, NAMES, SERVICE
+from spec import FEATURE, NAMES, SERVICE, TIERS
 
 Worlds = dict[str, World]
+REPORTED = "supported-rpc.{}"  # the feature by which the platform's agent reports a service
 
 
 class Problem(NamedTuple):
@@ -49,6 +51,7 @@ def _grouped(found: Iterable[Problem]) -> list[Problem]:
 
 def problems(root: Path) -> Iterator[Problem]:
     """What needs the worlds is left out when they cannot be read."""
+    yield from (Problem(*row) for row in machine.problems(root))
     for look in (_logs, _unfinished, _grants, _freeze, _contracts):
         yield from look(root)
     try:
@@ -60,7 +63,9 @@ def problems(root: Path) -> Iterator[Problem]:
         )
         return
     yield from _policy(root, worlds)
-    looks: tuple[Callable[..., Iterable[Problem]], ...] = (_named, _models, _strays, _members)
+    looks: tuple[Callable[..., Iterable[Problem]], ...] = (
+        *(_named, _models, _strays, _members, _guests),
+    )
     try:
         for look in looks:
             yield from look(root, open_qubesd(root), worlds)
@@ -254,3 +259,28 @@ async def _of_member(qubesd: Qubesd, one: Member) -> list[Problem]:
             what = f"has {key}, a way out of its world"
             found.append(Problem(what, one.name, f"qvm-prefs {one.name} {key} ''"))
     return found
+
+
+def _guests(root: Path, qubesd: Qubesd, worlds: Worlds) -> list[Problem]:
+    """Services that agents call in a qube and that it lacks. Its template says which it has, when it was started."""
+    installed = contracts.load(root / CONTRACTS)[0]
+    services = [name for name, one in installed.items() if one.route != "dom0"]
+
+    async def look() -> list[Problem]:
+        found = []
+        for one in await members(qubesd, worlds):
+            if one.removed() or one.tier() not in TIERS[1:]:
+                continue
+            if not await qubesd.inherited(one.name, REPORTED.format(SERVICE.copy)):
+                continue  # it has never said what it has
+            missing = [
+                name
+                for name in services
+                if not await qubesd.inherited(one.name, REPORTED.format(name))
+            ]
+            if missing:
+                fix = "install the guest package in its template, and start the template once"
+                found.append(Problem(f"lacks {', '.join(missing)}", one.name, fix))
+        return found
+
+    return run(look())

@@ -34,7 +34,7 @@ const list = () => machine.call('qmcp.inspect.List');
 beforeAll(async () => {
   machine = await Machine.create(process.env.QMCP_SYSTEM_ROOT!);
   await machine.boot();
-  await machine.sh('systemctl enable --now qubesd');
+  await machine.sh('systemctl enable --now qubesd qubes-qrexec-policy-daemon');
   bundle = await bundleOfCheckout();
   newer = rebundled(bundle, {
     [`${HOME}/version.json`]: textOf(bundle, `${HOME}/version.json`).replace('"0.1.0"', '"0.2.0"'),
@@ -221,6 +221,56 @@ describe('after a crash', () => {
     expect(await machine.sh('journalctl -b -u qmcp-expire --no-pager -o cat')).toContain(
       'revoked: ai-debian',
     );
+  });
+});
+
+describe('when the machine is in trouble', () => {
+  test('a qubesd that is stopped by a signal makes calls busy, and they are answered when it goes on', async () => {
+    await machine.sh('systemctl kill -s STOP qubesd');
+    expect(await list()).toBe('busy');
+    expect(await machine.call('qmcp.spawn.Create', 'dom0', { name: 'ai-late', template: 'ai-debian' })).toBe(
+      'busy',
+    );
+    await machine.sh('systemctl kill -s CONT qubesd');
+    await eventually(list).toBe('ok');
+  });
+
+  test('on a full disk no change begins, and with room again it does; the log stays whole', async () => {
+    const create = () =>
+      machine.call('qmcp.spawn.Create', 'dom0', { name: 'ai-full', template: 'ai-debian' });
+    await machine.sh(`
+      systemctl stop qmcpd
+      mount -t tmpfs -o size=4m,mode=1770,gid=$(id -g qmcpd) tmpfs /var/log/qmcp
+      systemctl start qmcpd`);
+    await eventually(list).toBe('ok');
+    await machine.sh('dd if=/dev/zero of=/var/log/qmcp/full bs=4k 2>/dev/null || true');
+    expect(await create()).toBe('failed');
+    expect((await machine.run('qmcp-admin', 'check')).out).toMatch(/has 0 bytes of disk left/);
+    await machine.sh('rm /var/log/qmcp/full');
+    expect(await create()).toBe('ok');
+    expect(await machine.sh('qmcp-admin audit verify')).toContain('intact');
+    await machine.sh('systemctl stop qmcpd; umount /var/log/qmcp; systemctl start qmcpd');
+    await eventually(list).toBe('ok');
+  });
+
+  test('check names a unit that is masked or down, a missing socket, and a folder that qmcpd cannot write', async () => {
+    const check = async () => (await machine.run('qmcp-admin', 'check')).out.replace(/\s+/g, ' ');
+    expect(await check()).not.toMatch(/qmcp[d-]\S*\.(service|socket|timer|path)/);
+    await machine.sh(
+      'systemctl mask --now qmcp-reap.timer; systemctl stop qmcpd.socket qmcpd; chmod 0750 /var/log/qmcp',
+    );
+    const found = await check();
+    for (const problem of [
+      'is masked',
+      'does not run (inactive',
+      'is no socket',
+      'cannot be written by qmcpd',
+    ])
+      expect(found).toContain(problem);
+    await machine.sh(
+      'chmod 1770 /var/log/qmcp; systemctl unmask qmcp-reap.timer; systemctl start qmcp-reap.timer qmcpd.socket qmcpd',
+    );
+    await eventually(list).toBe('ok');
   });
 });
 

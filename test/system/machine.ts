@@ -52,6 +52,15 @@ RestartSec=0
 WantedBy=multi-user.target
 `;
 
+/** Only there so that it runs: what decides in these tests is qmcpd. */
+const POLICY_DAEMON_UNIT = `
+[Service]
+ExecStart=/bin/sleep infinity
+
+[Install]
+WantedBy=multi-user.target
+`;
+
 /** Calls qmcpd's socket as qrexec does: \`call SERVICE TARGET PAYLOAD\`. */
 const CALL = `#!/usr/bin/python3 -B
 import socket, sys
@@ -95,6 +104,7 @@ export class Machine {
     this.write(NODE, '');
     this.write('opt/qubesd.mjs', QUBESD);
     this.write('etc/systemd/system/qubesd.service', QUBESD_UNIT);
+    this.write('etc/systemd/system/qubes-qrexec-policy-daemon.service', POLICY_DAEMON_UNIT);
     this.write('usr/local/bin/call', CALL);
     chmodSync(join(this.root, 'usr/local/bin/call'), 0o755);
   }

@@ -39,6 +39,7 @@ export const LIMITS = Object.freeze({
   audit_file_bytes: 16777216,
   audit_reserve_bytes: 1048576,
   audit_line_bytes: 65536,
+  check_free_bytes: 67108864,
   policy_includes: 32,
   report_value: 48,
   report_sentence: 400,
