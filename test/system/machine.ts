@@ -55,7 +55,7 @@ WantedBy=multi-user.target
 /** Only there so that it runs: what decides in these tests is qmcpd. */
 const POLICY_DAEMON_UNIT = `
 [Service]
-ExecStart=/bin/sleep infinity
+ExecStart=/usr/bin/tail -f /dev/null
 
 [Install]
 WantedBy=multi-user.target
