@@ -450,6 +450,18 @@ const BROKEN: Readonly<
     ],
     ['a line gone', HOST, dom0({ audit: DOM0.audit.slice(1) })],
   ],
+  'plans.approved': [
+    [
+      'a step that was begun twice',
+      HOST,
+      dom0({
+        audit: ['1', '2'].flatMap((call) => [
+          { kind: 'intent', call, plan: 'a', step: 1 },
+          { kind: 'outcome', call, plan: 'a', step: 1 },
+        ]),
+      }),
+    ],
+  ],
   'crash.no-residue': [
     ['half a birth', HOST, with_(untagged('ai-born')(child('ai-two')))],
     ['half a removal', HOST, after('ai-one', tagged('ai-tombstone'))],

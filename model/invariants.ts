@@ -403,6 +403,17 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
     );
   },
 
+  // ---- plans
+
+  'plans.approved':
+    // About decisions that the host does not show. The log shows that no step was begun twice.
+    (_before, { dom0 }) => {
+      const steps = (dom0?.audit ?? [])
+        .filter(({ kind, step, says }) => kind === 'intent' && step !== undefined && says === undefined)
+        .map(({ plan, step }) => `${plan} ${step}`);
+      return new Set(steps).size === steps.length;
+    },
+
   // ---- whatever happens
 
   'audit.complete': (before, after) => {
@@ -459,7 +470,12 @@ const PREDICATES: Readonly<Record<InvariantId, Predicate>> = {
       .flatMap(allowingLine)
       .map(({ service }) => service)
       .filter((service) => service.startsWith('qmcp.') && service !== SERVICE.catalog);
-    return isEqual([...new Set(granted)].sort(), [...new Set(dom0.contracts)].sort());
+    // A command of a plan has a line of its own for as long as a person approves it.
+    const standing = [...dom0.contracts].filter((service) => service !== SERVICE.approved);
+    return isEqual(
+      [...new Set(granted)].filter((service) => service !== SERVICE.approved).sort(),
+      [...new Set(standing)].sort(),
+    );
   },
 };
 

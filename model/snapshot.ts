@@ -36,6 +36,11 @@ export interface Dom0Snapshot {
     readonly names?: readonly string[];
     /** The argument of a call on a qube, where it is not the name of that qube. */
     readonly argument?: string;
+    /** The plan and the number of its step that the call carried out. */
+    readonly plan?: string;
+    readonly step?: number;
+    /** Who says so, if dom0 did not see it. */
+    readonly says?: string;
   }[];
 }
 

@@ -5,6 +5,7 @@ import events from './events/plugin.js';
 import exec from './exec/plugin.js';
 import inspect from './inspect/plugin.js';
 import networking from './networking/plugin.js';
+import plan from './plan/plugin.js';
 import spawn from './spawn/plugin.js';
 import storage from './storage/plugin.js';
 
@@ -18,4 +19,5 @@ export const BUILT_IN: readonly Plugin[] = [
   networking,
   events,
   storage,
+  plan,
 ];

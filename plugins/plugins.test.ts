@@ -21,6 +21,8 @@ const REVERSIBLE = [
   'device_attach',
   'network_disconnect',
   'network_reconnect',
+  'plan_propose',
+  'plan_withdraw',
 ];
 /** Tools of which a second call adds something or runs something again. */
 const REPEATING = [
@@ -32,6 +34,8 @@ const REPEATING = [
   'file_write',
   'file_copy',
   'package_install',
+  'plan_run',
+  'plan_withdraw',
 ];
 
 const TOOLS: readonly Tool[] = BUILT_IN.flatMap(({ tools }) => tools);
@@ -78,6 +82,10 @@ describe('the built-in plugins', () => {
         "read event_wait(seconds, qube?, kinds?)",
         "read budget_get()",
         "destroy volume_grow(qube, size)",
+        "write plan_propose(title, reason, steps)",
+        "read plan_status(digest?, wait?)",
+        "destroy plan_run(digest)",
+        "write plan_withdraw(digest)",
       ]
     `);
   });

@@ -59,6 +59,10 @@ export const bothEnds = named('devices.both-ends');
 
 export const removeIsATombstone = named('remove.is-a-tombstone');
 
+// ---- plans
+
+export const planApproved = named('plans.approved');
+
 // ---- whatever happens
 
 export const auditComplete = named('audit.complete');

@@ -52,6 +52,8 @@ export interface GuestService<P extends TSchema = TSchema, R extends TSchema = T
   readonly kind: 'guest';
   readonly capability: Tier;
   readonly problems: GuestProblems;
+  /** Its argument is the SHA-256 of the request, so that the policy can allow one request and no other. */
+  readonly digestInArgument: boolean;
 }
 
 /**
@@ -138,9 +140,13 @@ export function defineStreamService<
 /** A service that runs inside the qube it is called on. Only the policy decides whether the call arrives. */
 export function defineGuestService<P extends TSchema, R extends TSchema>(
   name: ServiceName,
-  service: Common<P, R> & { readonly capability: Tier; readonly problems?: GuestProblems },
+  service: Common<P, R> & {
+    readonly capability: Tier;
+    readonly problems?: GuestProblems;
+    readonly digestInArgument?: boolean;
+  },
 ): GuestService<P, R> {
-  return Object.freeze({ problems: {}, ...service, kind: 'guest' as const, name });
+  return Object.freeze({ problems: {}, digestInArgument: false, ...service, kind: 'guest' as const, name });
 }
 
 /** Every Admin API method these steps may use. */

@@ -43,6 +43,11 @@ interface Kinds {
   seconds: number;
   switch: boolean;
   rules: readonly unknown[];
+  plan_text: string;
+  digest: string;
+  step_number: number;
+  exit_code: number;
+  plan_wait: number;
 }
 
 type Taken<S extends StepName> = (typeof STEPS)[S]['arguments'];

@@ -44,7 +44,7 @@ export interface Origin {
 }
 
 export const DEFAULTS = {
-  plugins: ['inspect', 'spawn', 'exec', 'devices', 'egress', 'networking', 'events', 'storage'],
+  plugins: ['inspect', 'spawn', 'exec', 'devices', 'egress', 'networking', 'events', 'storage', 'plan'],
   options: {},
   onRefusal: 'exit',
   readOnly: false,

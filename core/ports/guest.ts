@@ -28,13 +28,15 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
   const reply = lazily(() => Compile(service.reply));
   const port = async (qube: string, params: unknown, io: GuestIo = {}) => {
     const target = qubeName(qube);
-    const stdin = messageOf(params, io.stdin);
+    const request = requestLine(params);
+    const stdin = Buffer.concat([request, Buffer.from('\n'), ...inputFrames(io.stdin ?? new Uint8Array())]);
+    const digest = service.digestInArgument ? `+${await sha256(request)}` : '';
     const conversation = new Conversation(service.problems, io.onOutput);
     const signal = AbortSignal.any([conversation.broken, ...(io.signal ? [io.signal] : [])]);
     const { ended } = await waitFor(`the qube ${target}`, () =>
       qrexec.call({
         target,
-        service: addressed(service.name, target),
+        service: addressed(service.name, target) + digest,
         stdin,
         keepStdinOpen: true,
         signal,
@@ -51,11 +53,15 @@ export function guestPort<S extends GuestService>(service: S, qrexec: Qrexec, ti
   return port as unknown as Port<S>;
 }
 
-/** The request on one line, then the program's standard input in frames, with an empty frame at the end. */
-function messageOf(params: unknown, stdin: Uint8Array = new Uint8Array()): Uint8Array {
+/** The request, without its newline. After it come the frames of the program's standard input, the last of them empty. */
+function requestLine(params: unknown): Uint8Array {
   refuseUnusableText(params);
-  const request = requestOf(params, 1);
-  return Buffer.concat([request, Buffer.from('\n'), ...inputFrames(stdin)]);
+  return requestOf(params, 1);
+}
+
+async function sha256(bytes: Uint8Array): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes));
+  return Buffer.from(digest).toString('hex');
 }
 
 /** What a qube has sent so far in one call. */

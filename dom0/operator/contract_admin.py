@@ -136,7 +136,7 @@ def _in_words(contract: contracts.Contract) -> list[str]:
         f"runs inside that qube, as {_user(contract)}; dom0 sees the call, but none of its bytes"
         if contract.route == "qube"
         else f"is answered by qmcpd, through /{LINKS}/{contract.service}",
-        *map(_step_in_words, contract.steps),
+        *map(step_in_words, contract.steps),
         *(
             f"is bound by {one['id']}" + (f" with {json.dumps(one['with'])}" if one["with"] else "")
             for one in contract.invariants
@@ -150,7 +150,7 @@ def _user(contract: contracts.Contract) -> str:
     return "the qube's own user, also where agents may only look" if looked_at else "root"
 
 
-def _step_in_words(entry: dict) -> str:
+def step_in_words(entry: dict) -> str:
     """Its parameters are shown as data: whoever wrote the contract chose their names."""
     step = contracts.STEPS[entry["do"]]
     exactly = [

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import plan_admin
 from answer import Answer, Incomplete, Options
 from host import clock, open_qubesd, run
 from qmcpd.effects import perform
@@ -120,16 +121,19 @@ async def forget(
 
 
 def expire(options: Options) -> Answer:
-    """All that have ended; with --all, all of them."""
-    over = run(_ready(options.root, options.all))
+    """All that have ended; with --all, all of them. And what stands of plans whose approval is over."""
+    over, stale = run(_ready(options.root, options.all)), plan_admin.is_stale(options.root)
 
     def do() -> list[str]:
+        if stale:
+            plan_admin.refresh(options.root)
         failed, waiting = run(_revoke(options.root, over))
         said = [
             f"revoked but for its membership, at read, while it runs: {name}" for name in waiting
         ]
         whole = [name for name in over if name not in {*failed, *waiting}]
         said += [f"revoked: {', '.join(whole)}"] if whole else []
+        said += ["closed: what plans had opened whose approval is over"] if stale else []
         if failed:
             again = "NOT REVOKED, and tried again in a minute"
             raise Incomplete([*(f"{again}: {name}: {why}" for name, why in failed.items()), *said])
@@ -137,8 +141,8 @@ def expire(options: Options) -> Answer:
 
     return Answer(
         [],
-        text=[] if over else "No grant has ended.",
-        do=do if over else None,
+        text=[] if over or stale else "No grant has ended.",
+        do=do if over or stale else None,
         about=tuple(over),
         at_once=True,
     )

@@ -131,6 +131,7 @@ def write(path: Path, text: str, like: bool = False) -> None:
     """Replace the file atomically; `like`: with the same owner, group and mode. Nothing reads a file with the draft's suffix."""
     draft = path.with_suffix(".draft")
     draft.write_text(text, encoding="utf-8")
+    draft.chmod(0o644)  # whatever the umask is: the policy daemon and qmcpd are not root
     if like:
         was = path.stat()
         os.chown(draft, was.st_uid, was.st_gid)

@@ -8,6 +8,7 @@ from pathlib import Path
 import dependents
 import grants
 import operator_log
+import plan_admin
 from answer import Answer, Incomplete, Options, near, stop
 from host import clock, open_qubesd, read_worlds, run, switched_on, switches
 from qmcpd.effects import perform
@@ -120,9 +121,16 @@ def _answer(options: Options, wanted: Change, asked: bool, concerned: list[str])
     }
     if wanted.after == qube.tags and not (wanted.grant or (asked and wanted.ends_grant)):
         return Answer(says, text=says | {"changes": "Nothing changes."})
+
+    def do() -> list[str]:
+        try:
+            return run(_write(options.root, wanted))
+        finally:  # no command of a plan stands for a qube that left the world
+            plan_admin.refresh(options.root)
+
     return Answer(
         says,
-        do=lambda: run(_write(options.root, wanted)),
+        do=do,
         about=(qube.name,),
         world=world.name,
         words=tuple("".join(one.split()) for one in wanted.tags),

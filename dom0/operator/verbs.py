@@ -19,6 +19,7 @@ import gateway_admin
 import grants
 import membership
 import operator_log
+import plan_admin
 import policy_admin
 import questions
 import watching
@@ -57,6 +58,11 @@ COMMANDS: dict[str, Callable[[Options], Answer]] = {
     "policy lint": policy_admin.lint,
     "policy install": policy_admin.install,
     "ask": questions.ask,
+    "plan list": plan_admin.listing,
+    "plan show": plan_admin.show,
+    "plan approve": plan_admin.approve,
+    "plan reject": plan_admin.reject,
+    "plan revoke": plan_admin.revoke,
     "audit tail": audit_view.tail,
     "audit show": audit_view.show,
     "audit verify": audit_view.verify,

@@ -16,6 +16,7 @@ from settings.config import World
 from settings.contracts import Contract
 from spec import NAMES, SERVICE, TIERS
 
+from . import approved
 from .rules import ADMINVM, Policy, Rule, Verdict, concerning, decide, matches
 
 CLAIMS = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))["claim"]
@@ -77,7 +78,10 @@ def _beyond_tier(call: Call) -> bool:
         return False
     try:
         judged = Qube(call.target, qube["type"], qube["power_state"], frozenset(qube["tags"]))
-        invariants.require_reach(world, judged, contract.target["capability"], True)
+        is_approved = call.service == SERVICE.approved
+        invariants.require_reach(
+            world, judged, contract.target["capability"], True, approved=is_approved
+        )
     except Refused:
         return True
     # A question with autostart=no does not offer a qube that does not run.
@@ -218,7 +222,14 @@ def _unmatched(
     found |= {
         f"{name}: no line is about it": ""
         for name, one in installed.items()
-        if one.plugin in granted and name not in ruled
+        if one.plugin in granted and name not in {SERVICE.approved, *ruled}
+    }
+    found |= {
+        f"{SERVICE.approved}: it is for more than one request to one qube": rule.where
+        for rule in rules
+        if rule.service == SERVICE.approved
+        and rule.action != "deny"
+        and not approved.is_exact(rule)
     }
     return found | {
         f"{name}: no such contract": where

@@ -111,17 +111,16 @@ def _world(world: World, installed: dict[str, Contract], questions: Questions) -
 
     yield f"\n# ---- world {world.name}: what no principal of it reaches\n\n"
     for principal in principals:
-        for target in sorted(world.excluded - {"dom0", principal}):
-            yield rule("*", principal, target, "deny")
-        for tag in (world.tombstone, *elsewhere):  # INVARIANT policy.closed
-            yield rule("*", principal, _tag(tag), "deny")
+        yield from closed(world, principal, "*")
 
     yield f"\n# ---- world {world.name}: what its principals may call\n\n"
     for principal in principals:
         yield rule(SERVICE.catalog, principal, "@adminvm", "allow")
     for _, contract in sorted(installed.items()):
         for principal in principals:
-            if contract.plugin in world.principals[principal]:
+            # A command of a plan gets a line of its own while its approval stands: see approved.py.
+            is_standing = contract.service != SERVICE.approved
+            if is_standing and contract.plugin in world.principals[principal]:
                 yield from _service(world, contract, principal, questions)
 
     if SERVICE.copy_contract in installed:
@@ -136,6 +135,14 @@ def _world(world: World, installed: dict[str, Contract], questions: Questions) -
     yield f"\n# ---- world {world.name}: and nobody else reaches them\n\n"
     for tag in sorted(world.own):  # INVARIANT policy.closed
         yield rule("*", "@anyvm", _tag(tag), "deny")
+
+
+def closed(world: World, principal: str, service: str) -> Iterator[str]:
+    """The lines that come before every line that allows."""
+    for target in sorted(world.excluded - {"dom0", principal}):
+        yield rule(service, principal, target, "deny")
+    for tag in (world.tombstone, *sorted(world.kinds["elsewhere"])):  # INVARIANT policy.closed
+        yield rule(service, principal, _tag(tag), "deny")
 
 
 def _service(

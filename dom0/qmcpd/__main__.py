@@ -21,6 +21,7 @@ from .audit import AuditLog
 from .errors import Misconfigured, say
 from .journal import Journal
 from .kernel import Kernel
+from .plans import Plans
 from .qubesd import Qubesd
 
 
@@ -158,7 +159,9 @@ async def main() -> None:
     rosters = roster.Rosters(qubesd.limited(roster.METHODS), journal)
     settings = Settings(options.root, rosters.look_for)
     log = AuditLog(options.root / "var/log/qmcp/audit.log")
-    kernel = Kernel(settings, qubesd, rosters, journal, log)
+    plans = Plans(options.root)
+    plans.recover()
+    kernel = Kernel(settings, qubesd, rosters, journal, log, plans)
     kernel.is_open = False
     listener = _listener(options.root / "run/qmcp/qmcpd.sock")
     stop = asyncio.Event()

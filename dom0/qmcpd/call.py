@@ -42,6 +42,12 @@ class Call:
         self.checks: list[Callable[[], Awaitable[object]]] = []
         self.at_commit: list[Callable[[], Awaitable[object]]] = []
         self.begun = False
+        # Of a plan: the step that this call carries out, or only whether a person's approval is taken for granted.
+        self.step: Any = None
+        self.approved = False
+        self.plans: Any = _NOT_YET
+        self.judge: Callable[..., Awaitable[str]] = _NOT_YET
+        self.about: dict[str, Any] = {}  # further facts for the log
         self.asked = [0]  # requests to qubesd that the budget has not counted yet
         self.require_same: Callable[[], Awaitable[None]] = _NOT_YET
         self.lock, self._journal = lock, journal
@@ -49,14 +55,18 @@ class Call:
     def facts(self) -> dict[str, Any]:
         """With the argument where it does not name the target: that is the qube the operator was asked about."""
         other = self.target != "dom0" and self.argument != self.target
-        return {
-            "call": self.identity,
-            "principal": self.principal,
-            "world": self.world and self.world.name,
-            "service": self.service,
-            "target": self.target,
-            "names": sorted(self.names),
-        } | ({"argument": self.argument} if other else {})
+        return (
+            {
+                "call": self.identity,
+                "principal": self.principal,
+                "world": self.world and self.world.name,
+                "service": self.service,
+                "target": self.target,
+                "names": sorted(self.names),
+            }
+            | ({"argument": self.argument} if other else {})
+            | self.about
+        )
 
     def intend(
         self,

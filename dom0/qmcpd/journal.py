@@ -14,6 +14,30 @@ Operation = Sequence[Any]  # see effects.py
 Intent = dict[str, Any]  # see Call.intend
 
 
+def keep(path: Path, value: Any) -> None:
+    """Write a file, or replace it: the disk has it whole when this returns, or as it was if this raises OSError."""
+    draft = path.with_suffix(".draft")
+    with open(draft, "wb") as file:
+        file.write(messages.canonical(value))
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(draft, path)
+    sync(path.parent)
+
+
+def drop(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def sync(directory: Path) -> None:
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 class Journal:
     """The intents of a directory, in memory too, in the order in which they were written."""
 
@@ -31,22 +55,14 @@ class Journal:
     def open(self, intent: Intent) -> str:
         """Write an intent to the disk and return its id. Raises OSError if that fails; then no effect may follow."""
         identity = secrets.token_hex(8)
-        path = self._path(identity)
-        draft = path.with_suffix(".draft")
-        with open(draft, "xb") as file:
-            file.write(messages.canonical(intent))
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(draft, path)
-        self._sync()
+        keep(self._path(identity), intent)
         self._held.add(identity)
         self._intents[identity] = intent
         return identity
 
     def close(self, identity: str) -> None:
         """Delete an intent from the disk. A caller hears of success only after this."""
-        self._path(identity).unlink(missing_ok=True)
-        self._sync()
+        drop(self._path(identity))
         del self._intents[identity]
 
     def release(self, identities: Iterable[str]) -> None:
@@ -73,10 +89,3 @@ class Journal:
 
     def _path(self, identity: str) -> Path:
         return self._directory / f"{identity}.intent"
-
-    def _sync(self) -> None:
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)

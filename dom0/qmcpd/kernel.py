@@ -10,13 +10,14 @@ import weakref
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from settings import contracts
 from settings.contracts import Contract, Use
 from settings.current import Settings
-from spec import LIMITS, REFUSAL, SERVICE, STEPS, TYPES
+from spec import LIMITS, NAMES, REFUSAL, SERVICE, STEPS, TYPES
 
 from . import effects, invariants, messages, schema, steps
 from .audit import AuditLog
@@ -24,12 +25,13 @@ from .budget import Budget
 from .call import Call
 from .errors import Refused, say
 from .journal import Intent, Journal
+from .plans import ALLOWED, DONE, FAILED, NEEDS_APPROVAL, Plans, Step, inside
 from .qubesd import ASKED, Qubesd, Unreachable
 from .roster import Rosters
 
 Uses = list[tuple[str, Use]]
 Parameters = dict[str, Any]
-Step = dict[str, Any]
+Entry = dict[str, Any]
 
 SETTLE_METHODS = frozenset({"admin.vm.Kill", "admin.vm.Remove"}).union(
     *(step["methods"] for step in STEPS.values())
@@ -48,6 +50,7 @@ class Kernel:
         rosters: Rosters,
         journal: Journal,
         audit: AuditLog,
+        plans: Plans,
     ) -> None:
         self.settings, self.qubesd, self.rosters, self.journal, self.audit = (
             settings,
@@ -59,7 +62,7 @@ class Kernel:
         self.is_open = True
         # The handles of the intents for which qubesd may still carry out a request.
         self._in_doubt: dict[str, Qubesd] = {}
-        self._qubesd = qubesd.limited(SETTLE_METHODS)
+        self.plans, self._qubesd = plans, qubesd.limited(SETTLE_METHODS)
         self._unknown_callers = Budget(self._qubesd, UNKNOWN_CALLERS)
         self._last_turn: defaultdict[str, float] = defaultdict(float)
         self._budgets: dict[str, Budget] = {}
@@ -118,6 +121,8 @@ class Kernel:
         params = schema.check(
             call.contract.params if call.contract else contracts.NOTHING, untrusted_params
         )
+        if call.contract and STEPS[call.contract.steps[0]["do"]].get("replaces"):
+            params = self._step_of_plan(call, params)
 
         with call.budget.call():
             if call.service == SERVICE.catalog:
@@ -139,7 +144,7 @@ class Kernel:
                                 call.budget.charge(call.asked)
                                 yield self._promised(call, event)
                             return
-                        result = await (self._change if call.contract.changes else self._run)(
+                        result = await (self._approved if call.step else self._carry_out)(
                             call, params
                         )
                 finally:
@@ -159,6 +164,7 @@ class Kernel:
         call.world, call.roster = world, self.rosters[world.name]
         call.budget = self._budget(world.name)
         call.budget.count("calls_per_minute")
+        call.plans, call.judge = self.plans, partial(self._judge, call)
         ASKED.set(call.asked)
 
     def _budget(self, world: str) -> Budget:
@@ -194,6 +200,9 @@ class Kernel:
         uses = [
             (_given(call, params, reference), use) for reference, use in call.contract.uses.items()
         ]
+        if call.service == SERVICE.approved:
+            contract = self.settings.contracts[SERVICE.approved]
+            uses = [(call.target, Use("qube", contract.target["capability"], True))]
         named = {name[: LIMITS.report_value] for name, _ in uses if isinstance(name, str)}
         call.names = named - {call.target}
         for name, use in uses:
@@ -229,7 +238,11 @@ class Kernel:
                     invariants.require_tombstone(call.world, qube, name in listed)
                 else:
                     source = use.kind == "source"
-                    invariants.require_reach(call.world, qube, use.tier, name in listed, source)
+                    invariants.require_reach(
+                        call.world, qube, use.tier, name in listed, source, call.approved
+                    )
+                if call.step:
+                    call.step.require_identity(qube)
                 call.qubes[name] = call.judged[name] = qube
                 call.host.pin(qube)
 
@@ -246,7 +259,7 @@ class Kernel:
                 # INVARIANT tiers.no-escalation
                 raise Refused(REFUSAL.busy, f"the operator has changed {name} meanwhile")
 
-    def _arguments(self, call: Call, params: Parameters, entry: Step) -> dict[str, Any]:
+    def _arguments(self, call: Call, params: Parameters, entry: Entry) -> dict[str, Any]:
         """The arguments of a step. The kernel's own types apply to them, because a contract may allow more."""
         step, arguments = STEPS[entry["do"]], {}
         for argument, kind in step["arguments"].items():
@@ -258,12 +271,88 @@ class Kernel:
             elif kind in ("qube", "source", "removed"):
                 qube = arguments[argument] = call.qubes[given]
                 if kind != "removed":  # again, for a qube that this very call has made
-                    invariants.require_reach(call.world, qube, step["tier"], True, kind == "source")
+                    invariants.require_reach(
+                        call.world, qube, step["tier"], True, kind == "source", call.approved
+                    )
             elif given is not None:
                 arguments[argument] = given if kind == "new" else schema.check(TYPES[kind], given)
         return arguments
 
-    def _step(self, call: Call, params: Parameters, entry: Step) -> Any:
+    # ---- plans
+
+    def _described(self, call: Call, step: Entry, params: Parameters) -> Parameters:
+        """Make the call the one that a step of a plan describes. Returns its parameters; for a command in a qube, those it had."""
+        call.service, call.target = (
+            (SERVICE.approved, step["qube"])
+            if inside(step)
+            else (step["service"], step.get("target", "dom0"))
+        )
+        call.argument = call.target
+        contract = self.settings.contracts.get(call.service)
+        if inside(step) and contract and contract.plugin in call.world.principals[call.principal]:
+            return params
+        call.contract = self._contract(call)
+        if any({"streams", "replaces"} & {*STEPS[one["do"]]} for one in call.contract.steps):
+            raise Refused(REFUSAL.not_permitted, "no step of a plan may be such a call")
+        return schema.check(call.contract.params, step["params"])
+
+    def _step_of_plan(self, call: Call, params: Parameters) -> Parameters:
+        """The call becomes the one that dom0's own copy of the plan describes. From here on it goes the way of every call."""
+        given = self._arguments(call, params, call.contract.steps[0])
+        call.step, call.approved = Step(self.plans, call, **given), True
+        return self._described(call, call.step.described, params)
+
+    async def _approved(self, call: Call, params: Parameters) -> Any:
+        """Carry out a step of a plan: the disk has that it is begun before anything happens."""
+        call.step.begin()
+        call.checks.append(call.step.require_approval)
+        is_inside = inside(call.step.described)
+        try:
+            result = await self._carry_out(call, params)
+            new = [name for name, use in self._uses(call, params) if use.kind == "new"]
+            born = {name: (await call.roster.look(name)).uuid for name in new}
+        except BaseException:
+            call.step.end(FAILED, {})
+            raise
+        if is_inside:
+            return result  # begun, until the control qube says how it ended
+        call.step.end(DONE, born)
+        return {"result": messages.canonical(result).decode()}
+
+    async def _judge(self, call: Call, step: Entry, made: set[str], found: Parameters) -> str:
+        """What a step of a plan would meet now: a verdict, or the code of a refusal. `made`: names that earlier steps make. Adds to
+        `found` how the qubes are now."""
+        inner = Call(self.locked, self.journal)
+        inner.principal, inner.world, inner.roster = call.principal, call.world, call.roster
+        inner.contract, inner.approved, lacks = call.contract, True, False
+        try:
+            params = self._described(inner, step, {})
+            uses = [one for one in self._uses(inner, params) if one[0] not in made]
+            await self._reach(inner, uses, await self._listed(inner))
+        except Refused as refused:
+            return refused.code
+        for name, use in uses:
+            if use.kind == "new":
+                made.add(name)
+                continue
+            qube = inner.qubes[name]
+            properties = await self._qubesd.properties(name)
+            found[name] = {
+                "uuid": qube.uuid,
+                "class": qube.klass,
+                "tags": sorted(qube.tags),
+                **{key: properties.get(key, ("",))[0] for key in NAMES.plan_properties},
+            }
+            try:
+                invariants.require_reach(call.world, qube, use.tier, True, use.kind == "source")
+            except Refused:
+                lacks |= use.kind != "removed"
+        return NEEDS_APPROVAL if lacks or inside(step) else ALLOWED
+
+    async def _carry_out(self, call: Call, params: Parameters) -> Any:
+        return await (self._change if call.contract.changes else self._run)(call, params)
+
+    def _step(self, call: Call, params: Parameters, entry: Entry) -> Any:
         self._require_thawed(call)
         return steps.RUN[entry["do"]](call, **self._arguments(call, params, entry))
 

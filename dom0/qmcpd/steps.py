@@ -7,7 +7,7 @@ from typing import Any
 
 from spec import FEATURE, LIMITS, NAMES, REFUSAL, TYPES
 
-from . import budget, egress, gateways, invariants, schema
+from . import budget, egress, gateways, invariants, plans, schema
 from .births import clone, create, disposable, entomb, restore
 from .call import Call
 from .devices import attach, detach, list_devices
@@ -279,4 +279,9 @@ RUN: dict[str, Callable[..., Any]] = {
     "network": network,
     "attach": attach,
     "detach": detach,
+    "plan_propose": plans.propose,
+    "plan_status": plans.status,
+    "plan_withdraw": plans.withdraw,
+    "plan_step": plans.hand_over,
+    "plan_done": plans.done,
 }

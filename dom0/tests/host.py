@@ -6,15 +6,18 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
 from policy.generate import generate
-from qmcpd import qubesd
+from qmcpd import plans, qubesd
 from qmcpd.audit import AuditLog
 from settings import config, contracts
+from settings.config import Json
+from spec import NAMES
 
 DOM0 = Path(__file__).parent.parent
 sys.path.append(str(DOM0 / "operator"))
@@ -183,10 +186,43 @@ class Dom0(unittest.TestCase):
             "freezing",
             "questions",
             "gateway_admin",
+            "plan_admin",
         ):
             patch = mock.patch(f"{module}.open_qubesd", lambda root: self.qubesd)
             patch.start()
             self.addCleanup(patch.stop)
+
+    def add_plan(self, *steps: Json, **more: Any) -> str:
+        """A plan of the principal, as qmcpd keeps it. Returns its digest."""
+        plan: Json = {
+            "format": 1,
+            "world": "ai",
+            "principal": "mcp-control",
+            "proposed": int(time.time()),
+            "nonce": "0",
+            "title": "Tidy up",
+            "reason": "It is full.",
+            "steps": list(steps),
+        } | more
+        found = {one: self.now(one) for one in self.qubesd.qubes}
+        record = {"plan": plan, "found": found, "steps": ["waiting"] * len(steps), "born": {}}
+        plans.Plans(self.root).write(record)
+        return plans.name_of(record)
+
+    def approve(self, digest: str) -> None:
+        """As `qmcp-admin plan approve` leaves it, for a plan that names no qube."""
+        decisions, marks = self.root / plans.DECISIONS, self.root / plans.IN_FORCE
+        for directory in (decisions, marks):
+            directory.mkdir(parents=True, exist_ok=True)
+        decision = {"decision": "approved", "over": plans.now() + 3600, "qubes": {}, "requests": {}}
+        (decisions / f"{digest}.json").write_text(json.dumps(decision))
+        (marks / digest).touch()
+
+    def now(self, name: str) -> Json:
+        tags, _, properties = self.qubesd.qubes[name]
+        about = {key: properties.get(key, "") for key in NAMES.plan_properties}
+        named = {"uuid": properties.get("uuid", ""), "class": self.qubesd.classes[name]}
+        return named | {"tags": sorted(tags)} | about
 
     def tags(self, name: str = "work") -> set[str]:
         return set(self.qubesd.qubes[name][0])

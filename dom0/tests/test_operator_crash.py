@@ -5,6 +5,7 @@ import json
 import os
 import random
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -54,16 +55,20 @@ SWEPT = {
     "ask destroy": [],
     "ask exec --qube work": ["ask destroy"],
     "ask destroy --off": ["ask destroy"],
+    "plan approve {plan}": [],
+    "plan reject {plan}": [],
+    "plan revoke {plan}": ["plan approve {plan}"],
 }
 # They change nothing.
 READ = {
     *("status", "world", "check", "tombstones", "contract list", "contract review"),
-    *("policy render", "policy lint"),
+    *("policy render", "policy lint", "plan list", "plan show"),
     *("audit tail", "audit show", "audit verify", "audit report"),
 }
 
 
 MANY = 10_000
+PROPOSED = int(time.time())  # the same in every run, so that the plan has one name
 # A command is killed at a share of its points, drawn anew in every run; with QMCP_SWEEP=all, at all of them.
 STRIDE = 1 if os.environ.get("QMCP_SWEEP") == "all" else 6
 SEED = int(os.environ.get("QMCP_SEED", random.randrange(2**31)))
@@ -112,6 +117,8 @@ class Sweep(Dom0):
         host.add("gone", "ai-managed", "ai-exec", "ai-tombstone")
         host.qubes["gone"][1]["qmcp-entombed"] = "1000000000"
         host.states["mcp-control"] = "Running"
+        host.qubes["work"].properties["uuid"] = "uuid-of-work"
+        self.plan = self.add_plan({"qube": "work", "command": "rm -r /tmp/old"}, proposed=PROPOSED)
         (self.root / "etc/qubes/policy.d/90-default.policy").write_text(DEFAULTS)
         for service in (START, RUN):
             text = (DOM0 / f"contracts/{service}.json").read_text()
@@ -123,6 +130,9 @@ class Sweep(Dom0):
         clock.start()
         self.addCleanup(clock.stop)
         self._counted(audit.AuditLog, "append")
+        keys = mock.patch("secrets.token_hex", lambda size=32: "0" * 2 * size)
+        keys.start()
+        self.addCleanup(keys.stop)
         # Whether the policy keeps its claims is not in question here, and costs most.
         patch = mock.patch("policy_admin.findings", return_value=[])
         patch.start()
@@ -143,7 +153,7 @@ class Sweep(Dom0):
         self.doCleanups()
         self.setUp()
         for words in SWEPT[command]:
-            self.assertEqual(self.admin(*words.split(), "--yes")[0], 0)
+            self.assertEqual(self.admin(*words.format(plan=self.plan).split(), "--yes")[0], 0)
         if command == "policy install --frozen":
             toml = self.root / "etc/qmcp/qmcp.toml"
             toml.write_text(
@@ -154,7 +164,11 @@ class Sweep(Dom0):
             self.policy.write_text(self.policy.read_text().replace("@tag:ai-guard ", "@tag:none "))
 
     def words(self, command: str) -> list[str]:
-        files = {"start": self.root / f"{START}.json", "run": self.root / f"{RUN}.json"}
+        files = {
+            "start": self.root / f"{START}.json",
+            "run": self.root / f"{RUN}.json",
+            "plan": self.plan,
+        }
         return [*command.removesuffix(" --frozen").format(**files).split(), "--yes"]
 
     def killed(self, command: str, left: int) -> bool:

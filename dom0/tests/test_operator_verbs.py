@@ -30,8 +30,15 @@ ASKS = {
     "gateway add": "sys-vpn --world ai",
     "gateway change": "sys-ai-net --world ai --label home",
     "gateway remove": "sys-spare --world ai",
+    "plan approve": "{plan}",
 }
-AT_ONCE = {"freeze": "", "thaw": "ai", "expire": "--all"}
+AT_ONCE = {
+    "freeze": "",
+    "thaw": "ai",
+    "expire": "--all",
+    "plan reject": "{plan}",
+    "plan revoke": "{approved}",
+}
 READS = {
     "status": "",
     "world": "ai",
@@ -42,6 +49,8 @@ READS = {
     "contract review": "{file}",
     "policy render": "",
     "policy lint": "--rendered",
+    "plan list": "",
+    "plan show": "{plan}",
     "audit tail": "",
     "audit show": "call1",
     "audit verify": "",
@@ -63,6 +72,10 @@ class Verbs(Dom0):
             (DOM0 / f"contracts/{START}.json").read_text().replace('"exec"', '"net"')
         )
         self.policy.write_text("# before\n")
+        self.qubesd.qubes["work"].properties["uuid"] = "uuid-of-work"
+        step = {"service": START, "target": "work", "params": {}}
+        self.plan, self.approved = self.add_plan(step), self.add_plan(step, nonce="1")
+        self.approve(self.approved)
         log = self.root / "var/log/qmcp/audit.log"
         from qmcpd.audit import AuditLog
 
@@ -83,7 +96,7 @@ class Verbs(Dom0):
             self.policy.write_text(self.admin("policy", "render")[1])
 
     def words(self, verb: str, given: str) -> list[str]:
-        return [*verb.split(), *given.format(file=self.file, root=self.root).split()]
+        return [*verb.split(), *given.format(**self.__dict__).split()]
 
     def log(self) -> list[Json]:
         path = self.root / "var/log/qmcp/operator/audit.log"

@@ -22,6 +22,8 @@ OTHER_MEANING = {
     ("operator/worlds.py", "frozen"): "the state of a world",
     ("policy/claims.py", "default_dispvm"): "a key of what the policy daemon knows of a qube",
     ("policy/rules.py", "default_dispvm"): "a key of what the policy daemon knows of a qube",
+    ("operator/plan_words.py", "read"): "an effect",
+    ("qmcpd/plans.py", "failed"): "the state of a plan, and of its step",
     ("qmcpd/steps.py", "read"): "a step",
     ("settings/contracts.py", "read"): "an effect",
 }
@@ -36,6 +38,7 @@ NO_LIMIT = {
     ("operator/audit_report.py", 19): "characters of a time in the log",
     ("operator/audit_view.py", 1e6): "microseconds in a second",
     ("operator/grants.py", 43200): "half a day: a time within it is shown without its date",
+    ("operator/plan_words.py", 96): "characters of a script on one line of a page",
     ("operator/worlds.py", 30): "a power of two: GiB",
     ("policy/rules.py", 13): "characters of a token",
     ("settings/rules.py", 65535): "the greatest port",

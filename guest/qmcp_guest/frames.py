@@ -27,8 +27,10 @@ class Input:
     """The input after the request: frames of kind `I`, ended by an empty one. `ended` is true once that one has arrived. The
     caller keeps its side open after it: end of file means that the caller has gone."""
 
-    def __init__(self, fd: int, received: bytes = b"") -> None:
+    def __init__(self, fd: int, received: bytes = b"", request: bytes = b"") -> None:
+        """`request`: the very bytes of the request's line."""
         self.fd, self.ended, self._received = fd, False, bytearray(received)
+        self.request = request
 
     def take(self) -> bytes:
         """The bytes of the next frame; empty when the frame is incomplete, or is the last."""
@@ -87,7 +89,7 @@ def read_request(fd: int) -> tuple[Request, Input]:
         raise BadRequest from None
     if not isinstance(request, dict):
         raise BadRequest
-    return request, Input(fd, received)
+    return request, Input(fd, received, line)
 
 
 class Frames:

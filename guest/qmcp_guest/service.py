@@ -36,13 +36,14 @@ class Problem(Exception):
         self.word, self.code = word, code
 
 
-def main(handle: Callable[[Request, Input, Frames], Reply]) -> int:
-    """Serve one call: `handle(request, received, frames)` sends frames and returns the reply. Returns the exit code of the process."""
+def main(handle: Callable[[Request, Input, Frames], Reply], more: bool = False) -> int:
+    """Serve one call: `handle(request, received, frames)` sends frames and returns the reply. Returns the exit code of the process.
+    `more`: the argument has more than the name of the qube, after a plus."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     frames = Frames(1)
     try:
         try:
-            if not is_called_by_name():
+            if not is_called_by_name(more):
                 raise Problem(code="not-found")
             request, received = read_request(0)
             frames.received = received
@@ -60,10 +61,11 @@ def main(handle: Callable[[Request, Input, Frames], Reply]) -> int:
     return 0
 
 
-def is_called_by_name() -> bool:
+def is_called_by_name(more: bool) -> bool:
     """Whether the call's argument is the name of this qube. The operator may have been asked about the argument and have chosen
     another qube in the dialog."""
     argument = os.environ.get("QREXEC_SERVICE_ARGUMENT", "")
+    argument = argument.partition("+")[0] if more else argument
     return argument != "" and argument == own_name()
 
 

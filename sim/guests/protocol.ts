@@ -28,6 +28,8 @@ export type Handle<P extends TProperties> = (
   body: Uint8Array,
   send: Respond,
   signal: AbortSignal,
+  /** The request as the caller wrote it. */
+  line: string,
 ) => Promise<object>;
 
 /**
@@ -45,12 +47,13 @@ export async function answer<P extends TProperties>(
   };
   try {
     const input = new Incoming(call.stdin);
-    const request: unknown = JSON.parse(await input.line());
+    const line = await input.line();
+    const request: unknown = JSON.parse(line);
     const schema = Type.Object(shape, { additionalProperties: false });
     if (!Check(schema, request)) throw new Refusal('invalid-request');
     const body = await input.body();
     const signal = AbortSignal.any([call.signal, input.callerSignal()]);
-    const reply = await handle(request as Static<TObject<P>>, body, send, signal);
+    const reply = await handle(request as Static<TObject<P>>, body, send, signal, line);
     if (signal.aborted) return 1;
     call.stdout(frame('X', jsonOf(reply)));
   } catch (error) {

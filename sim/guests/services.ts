@@ -4,13 +4,14 @@ import { execOutput, execRun, execStop } from './exec-run.js';
 import { receive } from './filecopy.js';
 import { fileList, fileRead, fileWrite } from './files.js';
 import type { MemoryService } from './memory-guest.js';
+import { planApproved } from './plan-approved.js';
 import { refusalFrame } from './protocol.js';
 
 /** A service that answers only calls whose argument is the name of its qube, like each service of the guest package. */
 const named =
-  (service: MemoryService): MemoryService =>
+  (service: MemoryService, nameIn = (argument: string) => argument): MemoryService =>
   async (guest, call) => {
-    if (call.argument === guest.name) return service(guest, call);
+    if (nameIn(call.argument) === guest.name) return service(guest, call);
     call.stdout(refusalFrame('not-found'));
     return 0;
   };
@@ -52,6 +53,7 @@ export const SERVICES: Readonly<Record<string, MemoryService>> = {
   'qmcp.exec.FileList': named(fileList),
   'qmcp.exec.FileCopy': named(fileCopy),
   'qmcp.exec.PackageInstall': named(packageInstall),
+  'qmcp.plan.Approved': named(planApproved, (argument) => argument.split('+')[0]!),
   'qubes.Filecopy': filecopy,
   'qubes.UpdatesProxy': updatesProxy,
   'qubes.VMShell': shell(),

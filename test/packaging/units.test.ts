@@ -77,11 +77,11 @@ describe('the systemd units', () => {
     expect(3 * LIMITS.watchdog_seconds).toBe(120);
   });
 
-  test('the units let qmcpd write only its journal and its log, as an account without groups', () => {
+  test('the units let qmcpd write only its journal, its plans and its log, as an account without groups', () => {
     const service = 'qmcpd.service';
     expect(values(service, 'User')).toEqual(['qmcpd']);
     expect(values(service, 'SupplementaryGroups')).toEqual(['qubes']);
-    expect(values(service, 'StateDirectory')).toEqual(['qmcp/journal']);
+    expect(values(service, 'StateDirectory')).toEqual(['qmcp/journal qmcp/plans']);
     expect(values(service, 'ReadWritePaths')).toEqual(['/var/log/qmcp']);
     for (const key of ['LogsDirectory', 'BindPaths', 'RuntimeDirectory', 'AmbientCapabilities'])
       expect(values(service, key).join(''), key).toBe('');

@@ -30,7 +30,7 @@ const LAB = `
 [world.lab]
 prefix = "lab-"
 [world.lab.principal.lab-control]
-plugins = ["inspect", "spawn", "exec", "storage", "events", "networking", "egress", "devices"]
+plugins = ["inspect", "spawn", "exec", "storage", "events", "networking", "egress", "devices", "plan"]
 `;
 
 interface World {
@@ -209,7 +209,9 @@ const FOREIGN = [
   'policy.List',
   'any.Other',
 ];
-const SERVICES = ['qmcp.Catalog', ...Object.keys(told.contracts), ...BOOT, COPY, ...FOREIGN];
+// A command of a plan has no line until a person approves it.
+const STANDING = Object.keys(told.contracts).filter((name) => name !== 'qmcp.plan.Approved');
+const SERVICES = ['qmcp.Catalog', ...STANDING, ...BOOT, COPY, ...FOREIGN];
 const deciding = Object.fromEntries(SERVICES.map((service) => [service, new Deciding(service)]));
 
 /** Calls that were decided: on a qube with any set of tags, of such a qube, and of files between two. */

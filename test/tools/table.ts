@@ -1,4 +1,4 @@
-import type { RefusalCode } from '../../core/api/index.js';
+import { LIMITS, type RefusalCode } from '../../core/api/index.js';
 import type { Harness } from '../support/harness.js';
 import {
   answerForQubes,
@@ -24,6 +24,8 @@ export interface Provoked {
   readonly input?: Input;
   /** An earlier action of the operator, the host or the agent. */
   readonly before?: Act;
+  /** Arguments that depend on that action. */
+  readonly filled?: (harness: Harness) => Promise<Input>;
 }
 
 export interface Entry {
@@ -32,6 +34,8 @@ export interface Entry {
   readonly before?: Act;
   /** Arguments that depend on the earlier action. */
   readonly filled?: (harness: Harness) => Promise<Input>;
+  /** dom0 answers it without qubesd, so that it does not fail with qubesd. */
+  readonly withoutQubesd?: boolean;
   /** The services that it calls: dom0's by default. Only `TROUBLE` with those affects it. */
   readonly asks?: readonly Asked[];
   /** Arguments that name a qube which must exist; a handle begins with the name of one. */
@@ -64,8 +68,10 @@ type Undo = () => void | Promise<void>;
  * The codes that a tool can give. Every tool refuses malformed input, and answers not-found if nobody answers. One that calls
  * dom0 can exceed the limit of calls.
  */
-export function declared({ asks = ['dom0'], refusals = {} }: Entry): string[] {
-  const troubles = asks.flatMap((whom) => Object.keys(TROUBLE[whom]));
+export function declared({ asks = ['dom0'], refusals = {}, withoutQubesd = false }: Entry): string[] {
+  const troubles = asks
+    .flatMap((whom) => Object.keys(TROUBLE[whom]))
+    .filter((code) => !(withoutQubesd && code === 'failed'));
   const often = asks.includes('dom0') ? ['rate-limited'] : [];
   const codes = ['invalid-request', 'not-found', ...troubles, ...often, ...Object.keys(refusals)];
   return [...new Set(codes)].sort();
@@ -107,8 +113,25 @@ const refusal = (said: { code: RefusalCode; problem: string }) => {
 const stick = { class: 'block', backend: 'ai-two', device: 'sdb' };
 const GB = 2 ** 30;
 
+const START_AI_ALONE = { service: 'qmcp.spawn.Start', target: 'ai-alone' };
+const planOf = async (harness: Harness, title: string): Promise<string> => {
+  const plan = { title, reason: 'It is needed.', steps: [START_AI_ALONE] };
+  return (await harness.done('plan_propose', plan)).result!.digest as string;
+};
+const proposedPlan = async (harness: Harness): Promise<Input> => ({
+  digest: await planOf(harness, 'Start it'),
+});
+const approvedPlan = async (harness: Harness): Promise<Input> => {
+  const digest = await planOf(harness, 'Start it');
+  await harness.admin('plan', 'approve', digest.slice(0, 8), '--yes');
+  return { digest };
+};
+const everyPlan = async (harness: Harness) => {
+  for (let plan = 0; plan < LIMITS.plans_open; plan += 1) await planOf(harness, `Plan ${plan}`);
+};
 /** Values that differ in every run: names of disposables, handles, times. */
-export const DRAWN = /disp\d+|:run\d+|:[0-9a-f]{16}|(?<="mtime": ?)\d+/g;
+export const DRAWN =
+  /disp\d+|:run\d+|:[0-9a-f]{16}|(?<="mtime": ?)\d+|\b[0-9a-f]{64}\b|(?<="expires": ?)\d+/g;
 
 export const TABLE: Readonly<Record<string, Entry>> = {
   // ---- inspect
@@ -237,6 +260,22 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     filters: ['qube'],
     waits: { for: 'qmcp.events.Watch', input: { seconds: 600 } },
   },
+  plan_propose: {
+    golden: { title: 'Start it', reason: 'It is needed.', steps: [START_AI_ALONE] },
+    refusals: { 'over-budget': { before: everyPlan, input: { title: 'One more' } } },
+  },
+  plan_status: {
+    golden: {},
+    withoutQubesd: true,
+    refusals: { 'not-found': { input: { digest: '0'.repeat(64) } } },
+  },
+  plan_run: {
+    golden: {},
+    filled: approvedPlan,
+    withoutQubesd: true,
+    refusals: { 'not-approved': { before: () => {}, filled: proposedPlan } },
+  },
+  plan_withdraw: { golden: {}, filled: proposedPlan, withoutQubesd: true },
   budget_get: { golden: {} },
   volume_grow: {
     golden: { qube: 'ai-one', size: 3 * GB },

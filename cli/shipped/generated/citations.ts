@@ -226,6 +226,13 @@ export const CITED: Readonly<Record<string, readonly { readonly file: string; re
       test: 'the operator reaps the qubes whose retention has ended, and only those',
     },
   ],
+  'plans.approved': [
+    {
+      file: 'test/security/plans.test.ts',
+      test: 'an approved plan does what was read on the qubes that were there, once',
+    },
+    { file: 'test/security/plans.test.ts', test: 'a plan that nobody approved does nothing' },
+  ],
   'audit.complete': [
     {
       file: 'test/security/lifecycle.test.ts',

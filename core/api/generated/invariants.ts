@@ -117,6 +117,11 @@ export const INVARIANTS = Object.freeze({
     statement:
       "Remove halts and marks, and the mark alone takes a qube out of every reach; it keeps its charge, and can be restored to what its tags say then, until the operator's retention ends; only the timer reaps.",
   },
+  'plans.approved': {
+    enforcedBy: 'dom0',
+    statement:
+      'A step of a plan happens at most once, in order, as a person read it, on the very qubes that it was approved for, and only while the approval stands; the approval lifts the tier, and no guard and nothing else.',
+  },
   'audit.complete': {
     enforcedBy: 'dom0',
     statement:

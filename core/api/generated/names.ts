@@ -91,6 +91,7 @@ export const FEATURE = Object.freeze({
 
 export const SERVICE = Object.freeze({
   catalog: 'qmcp.Catalog',
+  approved: 'qmcp.plan.Approved',
   copy_contract: 'qmcp.exec.FileCopy',
   copy: 'qubes.Filecopy',
   date: 'qubes.GetDate',
@@ -127,6 +128,7 @@ export const NAMES = Object.freeze({
     'devices_denied',
     'template_for_dispvms',
   ],
+  plan_properties: ['label', 'template', 'netvm', 'memory', 'maxmem', 'vcpus', 'default_user'],
   boot_services: [
     'qubes.FeaturesRequest',
     'qubes.GetRandomizedTime',

@@ -69,6 +69,13 @@ export const REFUSALS = Object.freeze({
     operator: 'qmcp-admin status shows the state of each qube.',
     data: [],
   },
+  'not-approved': {
+    means:
+      "A step of a plan that no person has approved, whose approval is over, or that is not the plan's next one.",
+    agent: 'No person has approved this step, or it is not the next one of its plan; plan_status shows why.',
+    operator: 'qmcp-admin plan show has the plan and what was decided.',
+    data: [],
+  },
   failed: {
     means: 'Anything else. No detail: the operator has it in the journal of qmcpd.',
     agent: 'The call failed; the operator can find the reason. Look at qube_list before trying again.',

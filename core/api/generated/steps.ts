@@ -417,4 +417,51 @@ export const STEPS = Object.freeze({
       'admin.vm.volume.Info',
     ],
   },
+  plan_propose: {
+    words: 'keeps a plan for you to read; nothing of it happens before you approve it',
+    arguments: {
+      plan: 'plan_text',
+    },
+    methods: ['admin.vm.List', 'admin.vm.property.GetAll', 'admin.vm.tag.List'],
+    tier: 'read',
+  },
+  plan_status: {
+    words: 'reads the plans that it proposed, and what you decided',
+    reads_only: true,
+    arguments: {
+      'digest?': 'digest',
+      'wait?': 'plan_wait',
+    },
+    methods: [],
+    tier: 'read',
+  },
+  plan_withdraw: {
+    words: 'deletes a plan that it proposed',
+    arguments: {
+      digest: 'digest',
+    },
+    methods: [],
+    tier: 'read',
+  },
+  plan_step: {
+    words:
+      'carries out a step of a plan that you approved, once; your approval lifts the tier and nothing else',
+    replaces: true,
+    arguments: {
+      digest: 'digest',
+      number: 'step_number',
+    },
+    methods: ['admin.vm.List', 'admin.vm.property.GetAll', 'admin.vm.tag.List'],
+    tier: 'read',
+  },
+  plan_done: {
+    words: 'says how a step inside a qube ended; dom0 takes its word',
+    arguments: {
+      digest: 'digest',
+      number: 'step_number',
+      'exit?': 'exit_code',
+    },
+    methods: [],
+    tier: 'read',
+  },
 } as const);

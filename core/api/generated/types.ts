@@ -84,6 +84,33 @@ export const TYPES = Object.freeze({
     pattern: '^[a-zA-Z0-9_.-]*$',
     maxLength: 64,
   },
+  plan_text: {
+    type: 'string',
+    minLength: 2,
+    maxLength: 65536,
+  },
+  digest: {
+    description: '64 hexadecimal digits',
+    type: 'string',
+    pattern: '^[0-9a-f]*$',
+    minLength: 64,
+    maxLength: 64,
+  },
+  step_number: {
+    type: 'integer',
+    minimum: 1,
+    maximum: 32,
+  },
+  exit_code: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 255,
+  },
+  plan_wait: {
+    type: 'integer',
+    minimum: 0,
+    maximum: 60,
+  },
   devclass: {
     enum: ['block', 'usb', 'mic'],
   },

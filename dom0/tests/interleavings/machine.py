@@ -18,6 +18,7 @@ from qmcpd import qubesd, roster
 from qmcpd.audit import AuditLog
 from qmcpd.journal import Journal
 from qmcpd.kernel import Kernel
+from qmcpd.plans import Plans
 from settings import config, contracts
 from settings.current import Settings
 
@@ -119,7 +120,7 @@ class Machine:
         rosters = roster.Rosters(host.limited(roster.METHODS), self.journal)
         settings = Settings(self.root, rosters.look_for)
         self.log = AuditLog(self.root / "var/log/qmcp/audit.log")
-        self.kernel = Kernel(settings, host, rosters, self.journal, self.log)
+        self.kernel = Kernel(settings, host, rosters, self.journal, self.log, Plans(self.root))
         await self.kernel.settle_unfinished()
         self._house = asyncio.get_running_loop().create_task(
             self.kernel.retry_unfinished(), name="house"

@@ -44,3 +44,7 @@ PACKAGES = 50
 PACKAGE_NAME = 128
 # characters of a path
 PATH_CHARACTERS = 4096
+# steps of a plan
+PLAN_STEPS = 32
+# approved commands that a qube remembers, so that none runs twice: the newest
+APPROVED_MARKS = 1024
