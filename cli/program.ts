@@ -75,6 +75,12 @@ function addServing(qmcp: Command): void {
     .command('demo')
     .description('watch an agent’s session on a simulated host, as the agent and as the operator see it')
     .action(async () => (await import('./demo/demo.js')).demo());
+  qmcp
+    .command('window')
+    .description('open the operator’s window on a new simulated host; it needs PyGObject and GTK 3')
+    .addOption(world())
+    .option('--dir <folder>', 'the folder for its files (default: a new folder, removed at the end)')
+    .action(async (options) => (await import('./commands/window.js')).window(options));
   addSimulating(qmcp);
 }
 

@@ -22,13 +22,18 @@ const FOLDERS: readonly (readonly [folder: string, files: RegExp, to: string])[]
   ['spec/shapes', /\.json$/, `${HOME}/spec/shapes`],
   ['operator', /\.(py|toml|template)$|^qmcp-admin$/, `${HOME}/operator`],
   ['policy', /\.(py|toml)$/, `${HOME}/policy`],
+  ['window', /\.(py|css)$|^qmcp-window$/, `${HOME}/window`],
   ['packaging', /\.py$|^qmcp-dom0$/, `${HOME}/packaging`],
   ['packaging/systemd', /^qmcp.*\.(service|socket|timer|path)$/, UNITS],
 ];
+const PROGRAMS: ReadonlySet<string> = new Set(
+  ['operator/qmcp-admin', 'packaging/qmcp-dom0', 'window/qmcp-window'].map((file) => `${HOME}/${file}`),
+);
 const FILES: readonly (readonly [file: string, to: string])[] = [
   ['README.md', `${HOME}/README.md`],
   ['qmcp.toml', `${HOME}/qmcp.toml`],
   ['packaging/sysusers.conf', 'usr/lib/sysusers.d/qmcp.conf'],
+  ['window/qmcp-window.desktop', 'usr/share/applications/qmcp-window.desktop'],
   ['packaging/tmpfiles.conf', 'usr/lib/tmpfiles.d/qmcp.conf'],
 ];
 
@@ -83,7 +88,7 @@ export function tarOf(files: ReadonlyMap<string, Buffer>): Buffer {
 
 function header(path: string, size: number): Buffer {
   if (path.length > 99) throw new Error(`${path}: expected a path of at most 99 characters`);
-  const executable = path === `${HOME}/operator/qmcp-admin` || path === `${HOME}/packaging/qmcp-dom0`;
+  const executable = PROGRAMS.has(path);
   const block = Buffer.alloc(512);
   const octal = (value: number, at: number, digits: number) =>
     block.write(value.toString(8).padStart(digits, '0'), at, 'latin1');

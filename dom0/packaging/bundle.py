@@ -9,20 +9,25 @@ from typing import NoReturn
 BLOCK = 512  # of tar
 LIMIT = 131072  # bytes of a file, five times the size of our longest
 HOME, UNITS, CONTRACTS = "usr/lib/qmcp", "usr/lib/systemd/system", "etc/qmcp/contracts"
-ADMIN, DOM0 = f"{HOME}/operator/qmcp-admin", f"{HOME}/packaging/qmcp-dom0"
+PROGRAMS = ADMIN, DOM0, WINDOW = (
+    f"{HOME}/operator/qmcp-admin",
+    f"{HOME}/packaging/qmcp-dom0",
+    f"{HOME}/window/qmcp-window",
+)
 VERSION, SHIPPED = f"{HOME}/version.json", f"{HOME}/qmcp.toml"
 # Where a bundle may put a file. dom0 itself makes the links and the list of installed files.
 PLACE = re.compile(
     rf"{HOME}/(?:README\.md|qmcp\.toml|version\.json)"
-    rf"|{HOME}/(?:qmcpd|settings|spec|operator|policy|packaging)/(?:[a-z]+/)?[a-z0-9_-]+(?:\.(?:py|json|toml|template))?"
+    rf"|{HOME}/(?:qmcpd|settings|spec|operator|policy|packaging|window)/(?:[a-z]+/)?[a-z0-9_-]+(?:\.(?:py|json|toml|template|css))?"
+    rf"|usr/share/applications/qmcp-window\.desktop"
     rf"|{UNITS}/qmcp[a-z-]*\.(?:service|socket|timer|path)|usr/lib/(?:sysusers|tmpfiles)\.d/qmcp\.conf"
     rf"|{CONTRACTS}/qmcp\.[a-z][a-z0-9]*\.[A-Z][A-Za-z]*\.json"
 )
-NEEDED = {ADMIN, DOM0, VERSION, SHIPPED, f"{HOME}/qmcpd/__main__.py", f"{UNITS}/qmcpd.socket"}
+NEEDED = {*PROGRAMS, VERSION, SHIPPED, f"{HOME}/qmcpd/__main__.py", f"{UNITS}/qmcpd.socket"}
 
 
 def mode(name: str) -> int:
-    return 0o755 if name in (ADMIN, DOM0) else 0o644
+    return 0o755 if name in PROGRAMS else 0o644
 
 
 def header(name: str, size: int) -> bytes:

@@ -10,6 +10,7 @@ BOUNDS = {
     ("operator",): 2215,
     ("policy",): 538,
     ("packaging",): 317,
+    ("window",): 899,
 }
 FUNCTION = 30
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -53,11 +53,16 @@ describe('install', () => {
   test('install puts every file of the bundle in its place, byte for byte, and makes only commands executable', async () => {
     const dom0 = await installed();
     const tree = dom0.tree();
-    const commands = [`${HOME}/operator/qmcp-admin`, `${HOME}/packaging/qmcp-dom0`];
+    const commands = ['operator/qmcp-admin', 'packaging/qmcp-dom0', 'window/qmcp-window'].map(
+      (file) => `${HOME}/${file}`,
+    );
     for (const [path, data] of filesOf(bundle))
       expect(tree[path], path).toBe(`${commands.includes(path) ? 755 : 644} ${sha256(data)}`);
     expect((await run(join(dom0.root, 'usr/bin/qmcp-admin'), ['--help'])).code).toBe(0);
     expect((await run(join(dom0.root, 'usr/bin/qmcp-dom0'), ['--help'])).code).toBe(0);
+    // GTK may be missing here.
+    expect(tree['usr/bin/qmcp-window']).toBe('-> ../../usr/lib/qmcp/window/qmcp-window');
+    expect(tree['usr/share/applications/qmcp-window.desktop']).toBeDefined();
   });
 
   test('install opens dom0 for the installed contracts and the catalog, by links to the one socket, and for nothing else', async () => {
