@@ -23,9 +23,6 @@ const PACKAGES = ['dbus', 'libstdc++6', 'procps', 'python3', 'systemd', 'systemd
 /** The same release as this machine's: its registry certainly has that. */
 const RELEASE = /^VERSION_CODENAME=(\w+)$/m.exec(textOf('/etc/os-release'))?.[1];
 
-/** A reason for which the tests cannot run on this machine. */
-class Impossible extends Error {}
-
 const say = (text) => process.stderr.write(`system: ${text}\n`);
 
 function textOf(path) {
@@ -41,7 +38,7 @@ function quietly(command, words, minutes) {
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   });
   if (error || status !== 0)
-    throw new Impossible(
+    throw new Error(
       `${command} ${words.join(' ')}: ${error?.message ?? `exit code ${status}`}\n${`${stdout}${stderr}`.split('\n').slice(-8).join('\n')}`,
     );
 }
@@ -49,12 +46,12 @@ function quietly(command, words, minutes) {
 const isThere = (tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status === 0;
 
 function tools(install) {
-  if (process.getuid?.() !== 0) throw new Impossible('it needs root, to boot a container');
-  if (RELEASE === undefined || !isThere('apt-get')) throw new Impossible('it needs Debian');
+  if (process.getuid?.() !== 0) throw new Error('it needs root, to boot a container');
+  if (RELEASE === undefined || !isThere('apt-get')) throw new Error('it needs Debian');
   const missing = Object.keys(TOOLS).filter((tool) => !isThere(tool));
   if (missing.length === 0) return;
   const packages = missing.map((tool) => TOOLS[tool]);
-  if (!install) throw new Impossible(`missing: ${packages.join(' ')}; --install installs them`);
+  if (!install) throw new Error(`missing: ${packages.join(' ')}; --install installs them`);
   say(`installing ${packages.join(' ')}`);
   quietly('apt-get', ['update'], 3);
   quietly('apt-get', ['install', '-y', '--no-install-recommends', ...packages], 5);
@@ -103,23 +100,25 @@ async function main() {
   const own = new Set(['--install', '--if-possible']);
   const words = process.argv.slice(2);
   await ready();
+  let root;
   try {
     tools(words.includes('--install'));
-    const root = base();
+    root = base();
     probe(root);
-    const config = join(ROOT, 'test/system/vitest.config.ts');
-    const vitest = [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run', '--root', ROOT, '--config', config];
-    const { status } = spawnSync(
-      'unshare',
-      [...APART, process.execPath, ...vitest, ...words.filter((word) => !own.has(word))],
-      { stdio: 'inherit', env: { ...process.env, QMCP_SYSTEM_ROOT: root } },
-    );
-    process.exitCode = status ?? 1;
   } catch (problem) {
-    if (!(problem instanceof Impossible)) throw problem;
+    // Whatever keeps this machine from booting a container is not a failure of what the tests test.
     say(`NOT RUN: ${problem.message}`);
     process.exitCode = words.includes('--if-possible') ? 0 : 1;
+    return;
   }
+  const config = join(ROOT, 'test/system/vitest.config.ts');
+  const vitest = [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run', '--root', ROOT, '--config', config];
+  const { status } = spawnSync(
+    'unshare',
+    [...APART, process.execPath, ...vitest, ...words.filter((word) => !own.has(word))],
+    { stdio: 'inherit', env: { ...process.env, QMCP_SYSTEM_ROOT: root } },
+  );
+  process.exitCode = status ?? 1;
 }
 
 await main();
