@@ -217,6 +217,7 @@ async def entomb(call: Call, qube: Qube) -> dict[str, str]:
     """Halt the qube and hide it with a tombstone. Its other tags stay, so a tag that the operator removes meanwhile stays removed. A
     disposable has nothing to keep, and is removed."""
     end, leave, world = UNDO, [], call.world
+    await _require_unused(call, qube)
     if (await call.host.list(qube.name))[qube.name][0] != "DispVM":
         now = str(int(time.time()))
         # INVARIANT remove.is-a-tombstone
@@ -228,6 +229,18 @@ async def entomb(call: Call, qube: Qube) -> dict[str, str]:
         leave = [["match_tombstone", world.tombstone, now]]
     await act(call, qube.name, end, end, leave)
     return {"removed": qube.name}
+
+
+async def _require_unused(call: Call, qube: Qube) -> None:
+    """No template while a qube of the world runs from it: the world could make no other, and an undo would come too late."""
+    own = await call.host.properties(qube.name)
+    is_template = own["klass"][0] == "TemplateVM"
+    is_template |= own.get("template_for_dispvms", ("",))[0] == "True"
+    for name in await call.roster.names() if is_template else ():
+        child = await call.roster.look(name)
+        runs = invariants.reach(call.world, child) and child.state not in ("Halted", "Crashed")
+        if runs and (await call.host.properties(name)).get("template", ("",))[0] == qube.name:
+            raise Refused(REFUSAL.conflict, "a running qube is based on it")
 
 
 async def restore(call: Call, qube: Qube) -> dict[str, str]:

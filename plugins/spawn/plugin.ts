@@ -171,7 +171,7 @@ export default definePlugin({
       name: 'qube_remove',
       title: 'Remove a qube',
       description:
-        'Halts a qube and removes it. For some days qube_restore brings it back; its name and disk stay taken.',
+        'Halts a qube and removes it. For some days qube_restore brings it back; its name and disk stay taken. A template only while none of its qubes runs.',
       effect: 'destroy',
       idempotent: true,
       slow: true,

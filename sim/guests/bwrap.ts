@@ -176,7 +176,7 @@ class BwrapGuest implements Guest {
 /** The frames of guest/PROTOCOL.md; if the last one is missing, the command was cut off. */
 function resultOf(reply: Buffer): CommandResult {
   const streams: Record<string, Uint8Array[]> = { O: [], E: [] };
-  let last: { exit: number | null; timed_out: boolean } | undefined;
+  let last: { exit: number | null; signal: string | null; timed_out: boolean } | undefined;
   for (let at = 0; at + 5 <= reply.length; ) {
     const kind = reply.toString('latin1', at, at + 1);
     const payload = reply.subarray(at + 5, at + 5 + reply.readUInt32BE(at + 1));
@@ -186,7 +186,13 @@ function resultOf(reply: Buffer): CommandResult {
     at += 5 + payload.length;
   }
   const [stdout, stderr] = [Buffer.concat(streams.O!), Buffer.concat(streams.E!)];
-  return { exit: last?.exit ?? EXIT_KILLED, stdout, stderr, aborted: last === undefined || last.timed_out };
+  return {
+    exit: last?.exit ?? EXIT_KILLED,
+    stdout,
+    stderr,
+    aborted: last === undefined || last.timed_out,
+    signal: last?.signal ?? null,
+  };
 }
 
 function testSandbox(): string | undefined {

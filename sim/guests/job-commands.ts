@@ -40,7 +40,7 @@ const failed = (why: string, exitCode = 1): ExecResult => ({ stdout: '', stderr:
 export function jobCommands(jobs: Jobs): CustomCommand[] {
   return [
     defineCommand(JOB, async ([line = ''], context) => {
-      const pid = await jobs.launch(line, context);
+      const pid = await jobs.launch(`(exit ${context.env.get('?') ?? 0}); ${line}`, context);
       if (pid === null) return failed('Cannot fork', 2);
       jobs.children.push(pid);
       await context.assignShellVariable!(LAST_JOB, String(pid));

@@ -29,12 +29,15 @@ type Word = SimpleCommandNode['args'][number];
 
 export function rewritten(ast: ScriptNode): ScriptNode {
   const functions: StatementNode[] = [];
-  return rewrite(ast, functions) as ScriptNode;
+  return rewrite(ast, functions, false) as ScriptNode;
 }
 
-/** `functions` are those defined before: a job has a shell of its own, which does not know them. */
-function rewrite(value: unknown, functions: StatementNode[]): unknown {
-  if (Array.isArray(value)) return value.map((one) => rewrite(one, functions));
+/**
+ * `functions` are those defined before: a job has a shell of its own, which does not know them. `isInner`: in a shell of its own,
+ * which an `exit` ends.
+ */
+function rewrite(value: unknown, functions: StatementNode[], isInner: boolean): unknown {
+  if (Array.isArray(value)) return value.map((one) => rewrite(one, functions, isInner));
   if (typeof value !== 'object' || value === null) return value;
   const node = value as { readonly type?: string };
   if (node.type === 'Statement') {
@@ -42,11 +45,12 @@ function rewrite(value: unknown, functions: StatementNode[]): unknown {
     if (statement.background) return asJob(statement, functions);
     if (statement.pipelines[0]?.commands[0]?.type === 'FunctionDef') functions.push(statement);
   }
-  const parts = Object.entries(node).map(([key, part]) => [key, rewrite(part, functions)]);
+  const inner = isInner || ['Subshell', 'CommandSubstitution'].includes(node.type ?? '');
+  const parts = Object.entries(node).map(([key, part]) => [key, rewrite(part, functions, inner)]);
   const copy = Object.fromEntries(parts) as Record<string, unknown>;
   if (node.type === 'ParameterExpansion' && copy.parameter === '!') copy.parameter = LAST_JOB;
   if (node.type === 'Redirection') return marked(copy as unknown as RedirectionNode);
-  return node.type === 'SimpleCommand' ? byOurs(copy as unknown as SimpleCommandNode) : copy;
+  return node.type === 'SimpleCommand' ? byOurs(copy as unknown as SimpleCommandNode, isInner) : copy;
 }
 
 function asJob(statement: StatementNode, functions: readonly StatementNode[]): StatementNode {
@@ -70,16 +74,20 @@ const group = (commands: readonly CommandNode[]): GroupNode => ({
   body: commands.map(statementOf),
 });
 
-function byOurs(command: SimpleCommandNode): SimpleCommandNode | GroupNode {
+function byOurs(command: SimpleCommandNode, isInner: boolean): SimpleCommandNode | GroupNode {
   const parts = command.name?.parts ?? [];
   const [first] = parts;
   const name = parts.length === 1 && first?.type === 'Literal' ? first.value : undefined;
   if (name === 'wait') return { ...command, name: word(WAIT) };
-  if (name === 'exit') return group([plain(LEAVE), command]);
+  if (name === 'exit' && !isInner) return group([plain(LEAVE), command]);
+  // The exit code of an assignment is 0, and so is that of a loop that was left. The shell in memory keeps the one before.
+  if (command.name === null && command.assignments.length > 0 && !hasSubstitution(command))
+    return group([command, plain(':')]);
+  if (name === 'break') return group([plain(':'), command]);
   // The shell in memory goes on after it.
   const [replacement, ...args] = command.args;
   if (name === 'exec' && replacement)
-    return group([byOurs({ ...command, name: replacement, args }), plain('exit')]);
+    return group([byOurs({ ...command, name: replacement, args }, isInner), plain('exit')]);
   const isPath = parts.some((part) => part.type === 'Literal' && part.value.includes('/'));
   return isPath ? { ...command, name: word(PROGRAM), args: [command.name!, ...command.args] } : command;
 }
@@ -92,5 +100,10 @@ function marked(redirection: RedirectionNode): RedirectionNode {
   if (first?.type === 'Literal' && first.value.startsWith('/dev/')) return redirection;
   return { ...redirection, target: { ...target, parts: [...word(WRITTEN).parts, ...target.parts] } };
 }
+
+const hasSubstitution = (node: unknown): boolean =>
+  typeof node === 'object' &&
+  node !== null &&
+  ((node as { type?: string }).type === 'CommandSubstitution' || Object.values(node).some(hasSubstitution));
 
 const word = (value: string): Word => ({ type: 'Word', parts: [{ type: 'Literal', value }] });

@@ -106,8 +106,16 @@ async function run(command: ShellCommand): Promise<void> {
   });
   shell.registerTransformPlugin({ name: 'jobs', transform: ({ ast }) => ({ ast: rewritten(ast) }) });
   // A line that redirects its own output permanently is not heard until it ends.
-  if (!/\bexec\b/.test(line))
-    shell.registerTransformPlugin({ name: 'tap', transform: ({ ast }) => ({ ast: hearing(ast) }) });
+  // The scripts that a line runs print to their caller, who may read them.
+  let isLine = !/\bexec\b/.test(line);
+  shell.registerTransformPlugin({
+    name: 'tap',
+    transform: ({ ast }) => {
+      const heard = isLine ? hearing(ast) : ast;
+      isLine = false;
+      return { ast: heard };
+    },
+  });
   const input = stdin && { stdin: Buffer.from(stdin).toString('latin1'), stdinKind: 'bytes' as const };
   const { exitCode, env: left } = await execute(shell, line, input);
   const atExit = jobs.traps.get('EXIT');

@@ -113,6 +113,35 @@ describe('removing', () => {
 });
 
 // INVARIANT audit.complete
+describe('removing a template', () => {
+  const remove = (name: string) => reply(name, 'qmcp.spawn.Remove');
+
+  it('a template for disposables is not removed while a disposable of the world runs from it', async () => {
+    await spawn('ai-dvm', { class: 'DispVMTemplate' });
+    await spawn('ai-other', { class: 'DispVMTemplate' });
+    const made = await reply('@adminvm', 'qmcp.spawn.Disposable', { template: 'ai-dvm' });
+    const before = harness.truth();
+    expect(await remove('ai-dvm')).toEqual({ ok: false, error: { code: 'conflict' } });
+    expect(harness.truth()).toBe(before);
+    expect((await remove('ai-other')).ok).toBe(true);
+    await reply(String(made.result!.name), 'qmcp.spawn.Kill');
+    expect((await remove('ai-dvm')).ok).toBe(true);
+  });
+
+  it('a template is not removed while a qube of the world runs from it, and qubes outside the world do not count', async () => {
+    for (const tag of ['ai-exec', 'ai-net', 'ai-full'])
+      await harness.operator('admin.vm.tag.Set', 'ai-debian', tag);
+    await spawn('ai-one');
+    await reply('ai-one', 'qmcp.spawn.Start');
+    const before = harness.truth();
+    expect(await remove('ai-debian')).toEqual({ ok: false, error: { code: 'conflict' } });
+    expect(harness.truth()).toBe(before);
+    // Its principal runs from the same template as any other qube of the host, and is none of the world's.
+    await harness.operator('admin.vm.tag.Remove', 'ai-one', 'ai-managed');
+    expect((await remove('ai-debian')).ok).toBe(true);
+  });
+});
+
 describe('the audit log', () => {
   it('the audit log has an intent and an outcome for every change, and no value of it', async () => {
     await spawn('ai-one', { memory: 567 });
