@@ -8,6 +8,7 @@ import { type Row, SEED, show } from './measure.js';
 import { addWorld, shares } from './shares.js';
 import { simulated } from './simulated.js';
 import { startup } from './startup.js';
+import { typed } from './typed.js';
 
 /** Raises the limits of the shipped qmcp.toml, so that the bench measures the cost of a call and not the rate limit. */
 function raiseLimits(root: string): void {
@@ -44,6 +45,7 @@ show([
   ...(await measureOn(demo, kernel)),
   ...(await measureOn(withMany(demo), listOfMany)),
   ...(await measureOn(demo, startup)),
+  ...(await measureOn(demo, typed)),
   ...(await measureOn(demo, shares, addWorld)),
   ...(await simulated()),
 ]);

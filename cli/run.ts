@@ -1,8 +1,16 @@
 /** Errors in the command line or the configuration: exit code 2. */
 const USAGE = ['BadConfig', 'UsageError'];
 
+/** Output that cannot be written is a failure; a reader that went away needs no words about it. */
+function failOnLostOutput({ code, message }: NodeJS.ErrnoException): void {
+  if (code !== 'EPIPE') process.stderr.write(`qmcp: the output cannot be written: ${message}\n`);
+  process.exit(1);
+}
+
 /** Runs a command line. Reports a failure on standard error and sets the exit code of this process. */
 export async function run(words: readonly string[]): Promise<void> {
+  // A server keeps its own watch over its output.
+  if (words[0] !== 'serve') process.stdout.on('error', failOnLostOutput);
   try {
     const { program } = await import('./program.js');
     await program().parseAsync(words, { from: 'user' });

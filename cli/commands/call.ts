@@ -2,8 +2,11 @@ import { readFileSync } from 'node:fs';
 import { Refused } from '../../core/api/index.js';
 import { printable } from '../../core/boot/problems.js';
 import { nearestName } from '../../core/config/fault.js';
-import { load } from '../../core/main.js';
+import { type Config, configuredPlugins, load } from '../../core/main.js';
+import { OWN_TOOLS } from '../../core/serve/background.js';
+import { invalidRequest } from '../../core/serve/faults.js';
 import type { ServedTool } from '../../core/serve/served.js';
+import { Compile } from '../../core/vendor/typebox.js';
 import type { ServeFlags } from '../arguments/flags.js';
 import { argumentsOf, UsageError } from '../arguments/input.js';
 import { onHost } from '../host/choose.js';
@@ -16,40 +19,68 @@ export interface CallFlags extends ServeFlags {
 }
 
 /** Calls a tool from the shell, with the same checks, refusals and limits as an agent's call. */
-export function call(name: string, words: readonly string[], flags: CallFlags): Promise<void> {
-  return onHost({ onRefusal: 'skip', ...flags }, async (config) => {
+export async function call(name: string, words: readonly string[], flags: CallFlags): Promise<void> {
+  let input: unknown;
+  const act = async (config: Config) => {
     const loaded = await load(config);
     try {
-      await callOne(loaded.tools, name, words, flags);
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      printRefusal(error, flags.json === true);
+      const served = servedAs(name, loaded.tools);
+      input ??= inputOf(served.tool.input, words, flags);
+      print(await served.call(input, { signal: abortOnInterrupt(), progress: printProgress }), served, flags);
     } finally {
       await loaded.dispose();
     }
-  });
+  };
+  // A host takes seconds to start: whatever is wrong with the command line is found before.
+  const check = async (config: Config) => {
+    if (OWN_TOOLS.some((own) => own === name)) return;
+    const plugins = await configuredPlugins(config);
+    const { tool } = servedAs(
+      name,
+      plugins.flatMap(({ tools }) => tools.map((tool) => ({ tool }))),
+    );
+    input = inputOf(tool.input, words, flags);
+    const schema = Compile(tool.input);
+    if (!schema.Check(input)) throw invalidRequest(tool.input, schema.Errors(input)[1]);
+  };
+  try {
+    await onHost({ onRefusal: 'skip', ...flags }, act, check);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    printRefusal(error, flags.json === true);
+  }
 }
 
-async function callOne(
-  tools: readonly ServedTool[],
+function servedAs<S extends { readonly tool: { readonly name: string } }>(
   name: string,
-  words: readonly string[],
-  flags: CallFlags,
-): Promise<void> {
+  tools: readonly S[],
+): S {
   const served = tools.find(({ tool }) => tool.name === name);
-  if (served === undefined) {
-    const near = nearestName(
-      name,
-      tools.map(({ tool }) => tool.name),
+  if (served !== undefined) return served;
+  const near = nearestName(
+    name,
+    tools.map(({ tool }) => tool.name),
+  );
+  throw new UsageError(
+    `no tool called ${JSON.stringify(name)} is served here; ${near ? `did you mean ${near}?` : 'qmcp tools --all lists all tools and why some are not served'}`,
+  );
+}
+
+const inputOf = (schema: unknown, words: readonly string[], { input }: CallFlags): unknown =>
+  input === undefined ? argumentsOf(schema, words) : parseInput(input, words);
+
+/** The handle of output that a server keeps; this process, which was the server, is about to end. */
+const KEPT_HERE = /:run\d+$/;
+
+function print(output: Record<string, unknown>, { tool }: ServedTool, { json }: CallFlags): void {
+  const { handle, ...rest } = output;
+  const isLost = typeof handle === 'string' && KEPT_HERE.test(handle);
+  const shown = isLost ? rest : output;
+  process.stdout.write(`${json ? JSON.stringify(shown) : result(shown, tool.output)}\n`);
+  if (isLost && ('stdout_end' in rest || 'stderr_end' in rest))
+    process.stderr.write(
+      'qmcp: the middle of the output is left out and not kept; to read all of it, add background=true and read it with exec_output\n',
     );
-    throw new UsageError(
-      `no tool called ${JSON.stringify(name)} is served here; ${near ? `did you mean ${near}?` : 'qmcp tools --all lists all tools and why some are not served'}`,
-    );
-  }
-  const input =
-    flags.input === undefined ? argumentsOf(served.tool.input, words) : parseInput(flags.input, words);
-  const output = await served.call(input, { signal: abortOnInterrupt(), progress: printProgress });
-  process.stdout.write(`${flags.json ? JSON.stringify(output) : result(output, served.tool.output)}\n`);
 }
 
 function parseInput(text: string, words: readonly string[]): unknown {

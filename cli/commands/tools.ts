@@ -1,4 +1,5 @@
 import type { Plugin } from '../../core/api/index.js';
+import { report } from '../../core/boot/problems.js';
 import { configuredPlugins, load, type Reviewed } from '../../core/main.js';
 import type { ServeFlags } from '../arguments/flags.js';
 import { onHost } from '../host/choose.js';
@@ -20,6 +21,11 @@ export function tools(flags: ServeFlags & { readonly all?: true; readonly json?:
   return onHost({ ...flags, onRefusal: 'skip' }, async (config) => {
     const loaded = await load(config);
     await loaded.dispose();
+    // An agent would be offered nothing, and the table does not say why.
+    if (loaded.tools.length === 0 && loaded.problems.length > 0) {
+      process.stderr.write(`${report(loaded.problems).trim()}\n`);
+      process.exitCode = 1;
+    }
     const listed = all(await configuredPlugins(config), loaded, config.readOnly).filter(
       ({ why }) => flags.all || why === undefined,
     );

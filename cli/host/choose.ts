@@ -29,9 +29,17 @@ export async function chooseHost({ host, world, client }: HostFlags): Promise<Ch
   return { kind, through, stop: simulated.stop };
 }
 
-/** Resolves the configuration, chooses the host and calls `act`. A fault in the configuration is found before a host starts. */
-export async function onHost<T>(flags: ServeFlags, act: (config: Config) => Promise<T>): Promise<T> {
+/**
+ * Resolves the configuration, chooses the host and calls `act`. A fault in the configuration, or one that `check` finds, is found
+ * before a host starts.
+ */
+export async function onHost<T>(
+  flags: ServeFlags,
+  act: (config: Config) => Promise<T>,
+  check: (config: Config) => Promise<void> = async () => {},
+): Promise<T> {
   const config = await configuration(configFromFlags(flags));
+  await check(config);
   const host = await chooseHost(flags);
   try {
     return await act(host.through(config));

@@ -28,6 +28,8 @@ export function result(output: Row, schema: unknown): string {
 
 /** Escapes control characters, so that text from inside a qube cannot control the terminal. Line breaks stay. */
 const safe = (text: string): string => printable(text.replaceAll('\t', '    '));
+/** A line break in a name must not pass for the end of a row. */
+const onOneLine = (text: string): string => safe(text).replaceAll('\n', '\\n');
 const isText = (value: unknown): value is string => typeof value === 'string' && value.includes('\n');
 const isRows = (value: unknown): value is Row[] =>
   Array.isArray(value) &&
@@ -49,9 +51,9 @@ function rows(value: readonly Row[], schema: Schema = {}): string {
 
 function cell(value: unknown): string {
   if (value === null) return '–';
-  if (typeof value === 'string') return safe(value);
+  if (typeof value === 'string') return onOneLine(value);
   if (Array.isArray(value) && value.every((each) => typeof each !== 'object'))
-    return safe(value.join(' ')) || '–';
+    return onOneLine(value.join(' ')) || '–';
   if (typeof value === 'object') {
     const inside = Object.entries(value).map(([key, each]) => `${key} ${cell(each)}`);
     return inside.join(', ').slice(0, columns() * 3);
