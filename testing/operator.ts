@@ -28,6 +28,8 @@ export async function installContracts(
   world: string,
   principal: string,
 ): Promise<string> {
+  // Of a plugin without services, dom0 has nothing to review or to grant.
+  if (plugin.services.length === 0) return '';
   const folder = join(root, 'tmp', plugin.id);
   mkdirSync(folder, { recursive: true });
   const files = [...contractFiles(plugin)].map(([name, text]) => {

@@ -65,13 +65,16 @@ export class FrameDecoder {
     this.headerBytes += taken.length;
     this.kind();
     if (this.headerBytes === HEADER) this.payloadLeft = this.header.readUInt32BE(1);
-    if (this.payloadLeft > LIMITS.frame_bytes) throw new BrokenFraming('frame too long');
+    if (this.payloadLeft > LIMITS.frame_bytes) throw new BrokenFraming('a frame that is too long');
     return bytes.subarray(taken.length);
   }
 
   private kind(): Frame['kind'] {
-    const kind = KINDS[String.fromCharCode(this.header[0]!)];
-    if (kind === undefined) throw new BrokenFraming('unknown kind of frame');
+    const [byte] = this.header;
+    const kind = KINDS[String.fromCharCode(byte!)];
+    // What a program's author sees first: one that prints without frames.
+    if (kind === undefined)
+      throw new BrokenFraming(`byte 0x${byte!.toString(16).padStart(2, '0')} where a frame was expected`);
     return kind;
   }
 }

@@ -57,6 +57,19 @@ describe('a call into a qube', () => {
     });
   });
 
+  test('a program that prints plain JSON is refused with the byte that is no frame, and with nothing else of it', async () => {
+    const plain = new FakeQrexec(() => exited(Buffer.from('{"exit":0,"secret":1}')));
+    const error = await guestPort(
+      guestService,
+      plain,
+      5,
+    )('ai-one', { command: 'x' }).catch((problem) => problem);
+    expect([error.code, error.data]).toEqual([
+      'failed',
+      { problems: [{ at: '/', problem: 'was answered with byte 0x7b where a frame was expected' }] },
+    ]);
+  });
+
   test('a qube that sends more than a call may carry is cut off, and the refusal says so', async () => {
     const flood = { ended: 'overflow', exit: null, stdout: new Uint8Array(), stderr: '' } as const;
     const error = await guestPort(

@@ -7,7 +7,7 @@ import {
   refuseUnusableText,
 } from '../api/index.js';
 import { Compile } from '../vendor/typebox.js';
-import { type Frame, FrameDecoder, inputFrames } from './frames.js';
+import { BrokenFraming, type Frame, FrameDecoder, inputFrames } from './frames.js';
 import { addressed, qubeName, requestedSeconds } from './messages.js';
 import type { Qrexec } from './qrexec.js';
 import { requestOf } from './request.js';
@@ -96,7 +96,13 @@ class Conversation {
   /** The reply's value. Throws the refusal: `not-found` if nothing came, `no-answer` if nothing came in time, `failed` if the conversation broke off. */
   result(isTimedOut: boolean): unknown {
     if (this.silent) throw new Refused(isTimedOut ? 'no-answer' : 'not-found');
-    if (this.broken.aborted || !this.decoder.complete || this.last === undefined) throw new Refused('failed');
+    const { aborted, reason } = this.broken;
+    // In our words, and of the qube's only the number of a byte.
+    if (aborted && reason instanceof BrokenFraming)
+      throw new Refused('failed', {
+        problems: [{ at: '/', problem: `was answered with ${reason.message}` }],
+      });
+    if (aborted || !this.decoder.complete || this.last === undefined) throw new Refused('failed');
     const untrusted_value = parse(this.last.bytes);
     if (this.last.kind === 'reply') return untrusted_value;
     const { code: untrusted_code, problem: untrusted_problem } = isObject(untrusted_value)

@@ -107,7 +107,10 @@ describe('a command', () => {
     const silent = await tools({ Run: () => denied });
     expect(await silent.call('exec_run', run)).toEqual({ refused: 'not-found' });
     const broken = await tools({ Run: says(O('so far'), Uint8Array.of(0x4f, 0xff, 0xff, 0xff, 0xff)) });
-    expect(await broken.call('exec_run', run)).toEqual({ refused: 'failed', handle: 'ai-one:run1' });
+    expect(await broken.call('exec_run', run)).toEqual({
+      ...{ refused: 'failed', handle: 'ai-one:run1' },
+      problems: [{ at: '/', problem: 'was answered with a frame that is too long' }],
+    });
     expect(await broken.call('exec_output', { handle: 'ai-one:run1' })).toMatchObject({ content: 'so far' });
   });
 

@@ -27,9 +27,10 @@ type GroupNode = Extract<CommandNode, { type: 'Group' }>;
 type RedirectionNode = SimpleCommandNode['redirections'][number];
 type Word = SimpleCommandNode['args'][number];
 
-export function rewritten(ast: ScriptNode): ScriptNode {
+/** `isLine`: it is the line of the shell itself, and no script that the line runs. */
+export function rewritten(ast: ScriptNode, isLine: boolean): ScriptNode {
   const functions: StatementNode[] = [];
-  return rewrite(ast, functions, false) as ScriptNode;
+  return rewrite(ast, functions, !isLine) as ScriptNode;
 }
 
 /**

@@ -104,14 +104,15 @@ async function run(command: ShellCommand): Promise<void> {
     executionLimits: { maxCommandCount: 10_000_000, maxLoopIterations: 10_000_000 },
     ...(outside && { fetch: fetchFrom(outside, name) }),
   });
-  shell.registerTransformPlugin({ name: 'jobs', transform: ({ ast }) => ({ ast: rewritten(ast) }) });
-  // A line that redirects its own output permanently is not heard until it ends.
-  // The scripts that a line runs print to their caller, who may read them.
-  let isLine = !/\bexec\b/.test(line);
+  // The scripts that a line runs print to their caller, who may read them. A line that redirects its own output permanently is not
+  // heard until it ends.
+  const isHeard = !/\bexec\b/.test(line);
+  let isLine = true;
   shell.registerTransformPlugin({
-    name: 'tap',
+    name: 'line',
     transform: ({ ast }) => {
-      const heard = isLine ? hearing(ast) : ast;
+      const runnable = rewritten(ast, isLine);
+      const heard = isLine && isHeard ? hearing(runnable) : runnable;
       isLine = false;
       return { ast: heard };
     },

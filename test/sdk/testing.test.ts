@@ -119,3 +119,32 @@ describe('the testing kit', () => {
     await expect(host.call('mine_other')).rejects.toThrow('there is no tool mine_other');
   });
 });
+
+test('a plugin without services has nothing in dom0, and its tools are tested like any other', async () => {
+  const words = definePlugin({
+    id: 'words',
+    apiVersion: 1,
+    title: 'Words',
+    services: [],
+    tools: [
+      defineTool({
+        ...{
+          name: 'words_upper',
+          title: 'Upper',
+          description: 'Upper case.',
+          effect: 'read',
+          uses: {},
+          upholds: [],
+        },
+        ...{ input: Word, output: Word },
+        run: async (_, { word }) => ({ word: word.toUpperCase() }),
+      }),
+    ],
+  });
+  const host = await simulatedHost({ plugins: [words] });
+  try {
+    expect(await host.call('words_upper', { word: 'a' })).toEqual({ word: 'A' });
+  } finally {
+    await host.close();
+  }
+});
