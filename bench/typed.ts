@@ -10,7 +10,7 @@ import { medians, ms, type Row } from './measure.js';
 const RUNS = 10;
 const QMCP = fileURLToPath(new URL('../cli/main.js', import.meta.url));
 
-/** Each command, the exit code that it must have, and the most times `node -e 0` that it may take. */
+/** Each command, the exit code that it must have, and the most times that an empty program takes, which it may take. */
 export async function typed(sim: SimHost): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'qmcp-'));
   const config = join(folder, 'bad.yaml');
@@ -31,13 +31,13 @@ export async function typed(sim: SimHost): Promise<Row[]> {
       name,
       () => ended([QMCP, ...words], exit),
     ]);
-    const times = await medians({ node: () => ended(['-e', '0'], 0), ...Object.fromEntries(acts) }, RUNS);
-    const node = times.get('node')!;
+    const times = await medians({ nothing: () => ended(['-e', '0'], 0), ...Object.fromEntries(acts) }, RUNS);
+    const least = times.get('nothing')!;
     return Object.entries(commands).map(([name, { aim }]) => ({
-      what: `${name} ÷ node -e 0`,
-      ratio: times.get(name)! / node,
+      what: `${name} ÷ an empty program`,
+      ratio: times.get(name)! / least,
       aim: `< ${aim}`,
-      detail: `${ms(times.get(name)!)} ÷ ${ms(node)}`,
+      detail: `${ms(times.get(name)!)} ÷ ${ms(least)}`,
     }));
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -4,9 +4,8 @@ import { printable } from '../../core/boot/problems.js';
 import { nearestName } from '../../core/config/fault.js';
 import { type Config, configuredPlugins, load } from '../../core/main.js';
 import { OWN_TOOLS } from '../../core/serve/background.js';
-import { invalidRequest } from '../../core/serve/faults.js';
+import { refuseInvalid } from '../../core/serve/faults.js';
 import type { ServedTool } from '../../core/serve/served.js';
-import { Compile } from '../../core/vendor/typebox.js';
 import type { ServeFlags } from '../arguments/flags.js';
 import { argumentsOf, UsageError } from '../arguments/input.js';
 import { onHost } from '../host/choose.js';
@@ -40,8 +39,7 @@ export async function call(name: string, words: readonly string[], flags: CallFl
       plugins.flatMap(({ tools }) => tools.map((tool) => ({ tool }))),
     );
     input = inputOf(tool.input, words, flags);
-    const schema = Compile(tool.input);
-    if (!schema.Check(input)) throw invalidRequest(tool.input, schema.Errors(input)[1]);
+    refuseInvalid(tool.input, input);
   };
   try {
     await onHost({ onRefusal: 'skip', ...flags }, act, check);

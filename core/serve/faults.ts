@@ -1,6 +1,6 @@
 /** Says what is wrong with an agent's arguments: the place, the rule and what is allowed. */
 import { Refused, visible } from '../api/index.js';
-import type { TSchema } from '../vendor/typebox.js';
+import { Compile, type TSchema } from '../vendor/typebox.js';
 
 /** The most faults of the arguments that one refusal names. */
 const MAX_FAULTS = 5;
@@ -31,6 +31,12 @@ export function invalidRequest(schema: TSchema, faults: readonly Fault[]): Refus
     .slice(0, MAX_FAULTS)
     .map(({ at, problem }) => ({ at: shorten(at || '/'), problem: shorten(problem) }));
   return new Refused('invalid-request', { problems });
+}
+
+/** Refuses arguments before anything is called; a call checks them again. */
+export function refuseInvalid(schema: TSchema, input: unknown): void {
+  const compiled = Compile(schema);
+  if (!compiled.Check(input)) throw invalidRequest(schema, compiled.Errors(input)[1]);
 }
 
 /** The keywords of a schema that a message can use. */
