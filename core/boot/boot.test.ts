@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { catalogOf, denied, exited, FakeQrexec, ok, refused } from '../../test/support/fake-host.js';
 import { kept, OneQube, pluginOf, serviceOf, toolOf, Word } from '../../test/support/plugins.js';
+import { gate, turn } from '../../test/support/waiting.js';
 import {
   defineTool,
   inject,
@@ -164,6 +165,31 @@ describe('loading plugins', () => {
     await host.dispose();
     expect(Sayer.disposed).toEqual(['own']);
   });
+
+  test.each([1, 3])(
+    'as many calls as dom0 allows the world are in progress at once: %i',
+    async (concurrent_calls) => {
+      const [plugin, end] = [pluginOf('a'), gate()];
+      let inProgress = 0;
+      const qrexec = new FakeQrexec(async ({ service }) => {
+        if (service === 'qmcp.Catalog') return ok({ ...catalogOf([plugin]), concurrent_calls });
+        inProgress += 1;
+        await end.opened;
+        return ok({ word: 'hello' });
+      });
+      const { tools } = await boot({
+        candidates: [{ origin: 'a', plugin }],
+        ...connectDom0(qrexec, 5),
+        onRefusal: 'exit',
+        log: () => {},
+      });
+      const calls = [1, 2, 3, 4].map(() => tools[0]!.call({ qube: 'x' }, context));
+      await turn();
+      expect(inProgress).toBe(concurrent_calls);
+      end.open();
+      expect(await Promise.all(calls)).toHaveLength(4);
+    },
+  );
 
   test('a plugin cannot resolve the port of another plugin, loaded or not', async () => {
     const victim = pluginOf('foreign', { services: [foreign], tools: [toolOf('foreign_say', foreign)] });

@@ -167,7 +167,7 @@ export const ConfigFile = Type.Object(
               minimum: 1,
               maximum: 1000,
               description:
-                'The most calls to dom0 in progress at once; further calls wait. Set it to concurrent_calls of the world in dom0’s qmcp.toml, unless dom0 tells the number itself.',
+                'The most calls to dom0 in progress at once; further calls wait. By default the number that dom0 tells: concurrent_calls of the world in qmcp.toml.',
             }),
           ),
         },

@@ -260,6 +260,8 @@ def catalog(
         "format": 1,
         "world": world.name,
         "prefix": world.prefix,
+        # For the control qube, which lets further calls wait.
+        "concurrent_calls": world.budget["concurrent_calls"],
         "services": services,
         "unusable": unusable,
         "invariants": {

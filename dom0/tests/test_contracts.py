@@ -289,7 +289,14 @@ class Loading(unittest.TestCase):
 
 
 class Catalog(unittest.TestCase):
-    world = World("ai", {"prefix": "ai-", "principal": {"mcp-control": {"plugins": ["exec"]}}})
+    world = World(
+        "ai",
+        {
+            "prefix": "ai-",
+            "principal": {"mcp-control": {"plugins": ["exec"]}},
+            "budget": {"concurrent_calls": 7},
+        },
+    )
 
     def catalog(self, policy: str = "") -> tuple[dict[str, Contract], dict[str, Json]]:
         guest = changed(
@@ -309,6 +316,7 @@ class Catalog(unittest.TestCase):
             both, {"qmcp.spawn.Kill": "why"}, self.world, "mcp-control", policy
         )
         self.assertEqual(catalog["unusable"]["qmcp.spawn.Kill"], "why")
+        self.assertEqual(catalog["concurrent_calls"], 7)
         return both, catalog["services"]
 
     def test_it_says_what_is_granted_to_the_principal_that_asks(self) -> None:
