@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { SimulatedCalls } from '../../testing/simulated-calls.js';
 import { Harness } from '../support/harness.js';
+import { holdFirst } from '../support/interference.js';
 
 const NOT_FOUND = { code: 'not-found' };
 const NOT_APPROVED = { code: 'not-approved' };
@@ -212,5 +213,124 @@ describe('a command of a plan', () => {
     await decided('plan', 'revoke', digest.slice(0, 8));
     expect(await step(digest, 2)).toEqual(NOT_APPROVED);
     expect((await status(digest)).state).toBe('revoked');
+  });
+});
+
+// INVARIANT plans.approved
+describe('an attack on plans', () => {
+  test('of two runs at once, one begins the step', async () => {
+    const digest = await proposed(START);
+    await decided('plan', 'approve', digest.slice(0, 8));
+    const codes = (await Promise.all([step(digest, 1), step(digest, 1), step(digest, 1)])).map(
+      ({ code }) => code,
+    );
+    expect(codes.sort()).toEqual(['not-approved', 'not-approved', 'ok']);
+    await decided('expire');
+  });
+
+  test('a revocation in the middle of a step undoes the step', async () => {
+    const digest = await proposed(START, REMOVE);
+    await decided('plan', 'approve', digest.slice(0, 8));
+    const held = holdFirst(harness, 'admin.vm.Start');
+    const running = step(digest, 1);
+    await held.arrived;
+    await decided('plan', 'revoke', digest.slice(0, 8));
+    held.release();
+    expect(await running).toEqual(NOT_APPROVED);
+    expect(harness.qube('ai-one')?.state).toBe('Halted');
+    expect(await step(digest, 2)).toEqual(NOT_APPROVED);
+  });
+
+  test('an approval that ends between two steps ends the plan', async () => {
+    const digest = await proposed(START, REMOVE);
+    await decided('plan', 'approve', digest.slice(0, 8));
+    expect((await step(digest, 1)).code).toBe('ok');
+    const path = join(harness.sim.root, 'var/lib/qmcp/decisions', `${digest}.json`);
+    writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), over: 0 }));
+    expect(await step(digest, 2)).toEqual(NOT_APPROVED);
+    expect(tagsOf('ai-one')).not.toContain('ai-tombstone');
+    await decided('expire');
+    expect((await status(digest)).state).toBe('expired');
+  });
+
+  test('a step that was begun when qmcpd died is undone, and never begun again', async () => {
+    const digest = await proposed(START, REMOVE);
+    await decided('plan', 'approve', digest.slice(0, 8));
+    const held = holdFirst(harness, 'admin.vm.Start');
+    const running = step(digest, 1);
+    await held.arrived;
+    await harness.sim.qmcpd.kill();
+    held.release();
+    expect((await running).code).not.toBe('ok');
+    await harness.sim.qmcpd.restart();
+    for (const number of [1, 2]) expect(await step(digest, number)).toEqual(NOT_APPROVED);
+    expect((await status(digest)).state).toBe('failed');
+    expect(tagsOf('ai-one')).not.toContain('ai-tombstone');
+    await decided('expire');
+  });
+
+  test('another qube under an approved name gets nothing', async () => {
+    const digest = await proposed(START);
+    await decided('plan', 'approve', digest.slice(0, 8));
+    await harness.operator('admin.vm.Remove', 'ai-one');
+    await harness.operator('admin.vm.Create.AppVM', 'dom0', 'ai-debian', 'name=ai-one label=red');
+    await decided('enroll', 'ai-one', '--world', 'ai', '--tier', 'read');
+    const before = harness.truth();
+    expect(await step(digest, 1)).toEqual(NOT_FOUND);
+    expect(harness.truth()).toBe(before);
+    await decided('plan', 'revoke', digest.slice(0, 8));
+  });
+
+  test('a freeze stops an approved plan, and a plan lifts no ceiling', async () => {
+    const digest = await proposed(START, {
+      service: 'qmcp.inspect.Set',
+      target: 'ai-one',
+      params: { default_user: 'root' },
+    });
+    await decided('plan', 'approve', digest.slice(0, 8));
+    await decided('freeze', 'ai');
+    expect(await step(digest, 1)).toEqual({ code: 'frozen' });
+    await decided('thaw', 'ai');
+    expect((await step(digest, 1)).code).toBe('ok');
+    expect(await step(digest, 2)).toEqual({ code: 'not-permitted' });
+    expect((await status(digest)).state).toBe('failed');
+    await decided('expire');
+  });
+
+  test('the plan after the last that a world may have open is over budget, and a withdrawn one makes room', async () => {
+    const digests: string[] = [];
+    for (let number = 1; number <= 16; number += 1)
+      digests.push((await propose(plan([START], `Plan ${number}`))).result.digest);
+    expect(new Set(digests).size).toBe(16);
+    expect(await propose(plan([START], 'Plan 17'))).toEqual({ code: 'over-budget' });
+    expect((await propose(plan([START], 'Plan 1'))).result.digest).toBe(digests[0]);
+    await harness.ask('@adminvm', 'qmcp.plan.Withdraw', { digest: digests[0] });
+    expect((await propose(plan([START], 'Plan 17'))).code).toBe('ok');
+  });
+
+  test('a plan of a thousand steps, a plan in a plan and a stream in a plan are refused', async () => {
+    expect(await propose(plan(Array(1000).fill(START)))).toEqual({ code: 'invalid-request' });
+    for (const [service, params] of [
+      ['qmcp.plan.Step', { digest: '0'.repeat(64), number: 1 }],
+      ['qmcp.events.Watch', { seconds: 1 }],
+      ['qmcp.plan.Approved', {}],
+      ['qmcp.Catalog', {}],
+    ] as const) {
+      const answer = await propose(plan([{ service, params }]));
+      expect(answer.result?.digest ?? null, service).toBeNull();
+    }
+  });
+
+  test('a plan that was withdrawn cannot be approved, and a plan that somebody edited is none', async () => {
+    const digest = await proposed(START);
+    await harness.ask('@adminvm', 'qmcp.plan.Withdraw', { digest });
+    expect((await harness.admin('plan', 'approve', digest.slice(0, 8), '--yes')).code).not.toBe(0);
+    const edited = await proposed(START);
+    await decided('plan', 'approve', edited.slice(0, 8));
+    const path = join(harness.sim.root, 'var/lib/qmcp/plans/ai', `${edited}.plan`);
+    writeFileSync(path, readFileSync(path, 'utf8').replace('qmcp.spawn.Start', 'qmcp.spawn.Remove'));
+    expect(await step(edited, 1)).toEqual(NOT_FOUND);
+    expect(tagsOf('ai-one')).not.toContain('ai-tombstone');
+    await decided('expire');
   });
 });
