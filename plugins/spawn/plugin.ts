@@ -74,8 +74,7 @@ export default definePlugin({
         label: { description: 'its colour', default: 'red' },
         network: { description: 'the network of your world, or none', default: 'inherit' },
         memory: 'its initial memory in MiB; by default that of the template',
-        maxmem:
-          'the most memory it may get, in MiB, at least memory; by default that of the template, or memory if that is more',
+        maxmem: 'the most memory it may get, in MiB; by default that of the template, but at least memory',
         vcpus: 'its number of virtual CPUs; by default that of the template',
         private_size: 'the size of its private disk in bytes; 2 GiB by default',
         start: { description: 'start it, too', default: false },
