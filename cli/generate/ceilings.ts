@@ -30,19 +30,22 @@ export async function ceilings(folder: string): Promise<Map<string, string>> {
     const denied = granted.flatMap(({ services }) =>
       services.map(({ name }) => name).filter((name) => !used.has(name)),
     );
-    files.set(join(folder, `${preset}.qmcp.toml`), grant(preset, plugins));
+    files.set(join(folder, `${preset}.qmcp.toml`), grant(preset, plugins, preset === SUPERVISED));
     files.set(join(folder, `${preset}.policy`), denial(preset, denied));
   }
   return files;
 }
 
-const grant = (preset: string, plugins: readonly string[]): string =>
+/** The preset with which the operator is asked before anything is destroyed. Only dom0 can ask, so its file in config/ cannot say it. */
+const SUPERVISED: (typeof PRESETS)[number] = 'supervised';
+
+const grant = (preset: string, plugins: readonly string[], asks: boolean): string =>
   `# dom0's side of the preset ${preset}: the plugins to grant to the principal in /etc/qmcp/qmcp.toml. Generated from ${preset}.yaml.
 # After the change, run: qmcp-admin policy install. Calls to services of other plugins are then refused, whoever makes them.
 
 [world.ai.principal.mcp-control]
 plugins = [${plugins.map((id) => JSON.stringify(id)).join(', ')}]
-`;
+${asks ? 'destructive = "ask"\n' : ''}`;
 
 const denial = (preset: string, services: readonly string[]): string =>
   [

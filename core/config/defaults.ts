@@ -4,7 +4,7 @@
  */
 
 /** The shipped presets, each a file in config/ of this package. */
-export const PRESETS = ['read-only', 'developer', 'disposable-lab', 'audit'] as const;
+export const PRESETS = ['read-only', 'developer', 'supervised', 'disposable-lab', 'audit'] as const;
 
 /** A complete configuration. */
 export interface Config {

@@ -20,7 +20,7 @@ from host import (
 )
 from policy import asking, claims, frozen
 from policy.asking import Ask
-from policy.generate import generate, names_in
+from policy.generate import asks_at_all, generate, names_in
 from policy.rules import DIRECTORIES, Policy
 from qmcpd.errors import Misconfigured
 from qmcpd.qubesd import Qube
@@ -54,7 +54,7 @@ def generated(
 ) -> str:
     """The policy as it would be installed, with these questions in place of those in asks.json."""
     asks = read_asks(root) if asks is None else asks
-    there = asks and (root / SOCKET_OF_QUBESD).exists()
+    there = asks_at_all(worlds.values(), asks) and (root / SOCKET_OF_QUBESD).exists()
     found = run(members(open_qubesd(root), worlds)) if there else []
     return generate(worlds, installed, asks, [one.name for one in found if one.klass != "DispVM"])
 

@@ -9,6 +9,7 @@ from answer import Answer, Options, near, stop
 from host import Worlds, open_qubesd, run
 from policy import asking
 from policy.asking import Ask
+from policy.generate import DESTROY
 from spec import SHAPES, TIERS
 
 EFFECTS = SHAPES["contract"]["properties"]["effect"]["enum"]
@@ -18,7 +19,7 @@ def ask(options: Options) -> Answer:
     root, asks = options.root, policy_admin.read_asks(options.root)
     worlds, installed = policy_admin.read(root)
     if options.what is None:
-        return _listing(asks, installed)
+        return _listing(asks, worlds, installed)
     if options.tier and options.qube:
         stop("--tier and --qube exclude each other: use one of them")
     wanted = Ask(options.what, options.tier or "", options.qube or "")
@@ -47,13 +48,19 @@ def ask(options: Options) -> Answer:
     )
 
 
-def _listing(asks: list[Ask], installed: policy_admin.Installed) -> Answer:
+def _listing(asks: list[Ask], worlds: Worlds, installed: policy_admin.Installed) -> Answer:
+    in_toml = [
+        (DESTROY, f"destructive of {principal} in qmcp.toml")
+        for world in worlds.values()
+        for principal in sorted(world.asked_before_destroying)
+    ]
     rows = [
         {
             "you are asked about": one.words(),
+            "because of": source,
             "services": [name for name, contract in installed.items() if one.concerns(contract)],
         }
-        for one in asks
+        for one, source in [*((one, asking.PATH) for one in asks), *in_toml]
     ]
     none = "You are asked about nothing. To be asked before anything is destroyed: qmcp-admin ask destroy"
     return Answer(rows, text=rows or none)

@@ -8,7 +8,7 @@ qube.
 qrexec takes the first line that matches, and a line asks for one tag. So what narrows comes before what allows, tag by tag.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from settings.config import World
@@ -27,6 +27,8 @@ HEADER = """\
 """
 
 
+# `destructive = "ask"` of a principal in qmcp.toml.
+DESTROY = Ask("destroy")
 # dom0 is the one choice in the dialog, which shows the qube in the argument.
 ASK_DOM0 = "ask target=@adminvm default_target=@adminvm"
 
@@ -53,7 +55,7 @@ def generate(
         f"# contract {name} {contract.digest}\n" for name, contract in sorted(installed.items())
     ]
     lines += [f"# asked {ask.words()}\n" for ask in asks]
-    lines += [f"# qubes {' '.join(sorted(qubes))}\n"] if asks else []
+    lines += [f"# qubes {' '.join(sorted(qubes))}\n"] if asks_at_all(worlds.values(), asks) else []
     questions = Questions(asks, sorted(qubes))
     lines += [
         line for _, world in sorted(worlds.items()) for line in _asked(world, installed, asks)
@@ -70,10 +72,20 @@ def generate(
 def _asked(world: World, installed: dict[str, Contract], asks: Sequence[Ask]) -> Iterator[str]:
     """For qmcpd's catalog: which principal's calls of which service wait for the operator, and at which tiers."""
     for name, contract in sorted(installed.items()):
-        own = [ask for ask in asks if ask.concerns(contract)]
-        for principal in sorted(world.principals) if own else ():
-            if contract.plugin in world.principals[principal]:
+        for principal in sorted(world.principals):
+            own = _own(world, contract, principal, asks)
+            if own and contract.plugin in world.principals[principal]:
                 yield f"# asks {' '.join([principal, name, *tiers(own, contract)])}\n"
+
+
+def _own(world: World, contract: Contract, principal: str, asks: Sequence[Ask]) -> list[Ask]:
+    """What the operator is asked about before this principal's calls of the service."""
+    more = [DESTROY] if principal in world.asked_before_destroying else []
+    return [ask for ask in [*asks, *more] if ask.concerns(contract)]
+
+
+def asks_at_all(worlds: Iterable[World], asks: Sequence[Ask]) -> bool:
+    return bool(asks) or any(world.asked_before_destroying for world in worlds)
 
 
 # qrexec reads a name that does not exist as @default: what is allowed on that is allowed on every name there could be, or the refusal
@@ -148,7 +160,7 @@ def closed(world: World, principal: str, service: str) -> Iterator[str]:
 def _service(
     world: World, contract: Contract, principal: str, questions: Questions
 ) -> Iterator[str]:
-    name, own = contract.service, [ask for ask in questions.asks if ask.concerns(contract)]
+    name, own = contract.service, _own(world, contract, principal, questions.asks)
     anywhere = [ask for ask in own if not ask.qube]
     if contract.target is None:
         yield rule(name, principal, "@adminvm", ASK_DOM0 if anywhere else "allow")

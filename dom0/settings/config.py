@@ -69,6 +69,9 @@ class World:
         self.principals = {
             who: frozenset(grant.get("plugins", ())) for who, grant in table["principal"].items()
         }
+        self.asked_before_destroying = frozenset(
+            who for who, grant in table["principal"].items() if grant.get("destructive") == "ask"
+        )
         self.budget: dict[str, int] = _least(_WORLD["budget"]["properties"]) | settings["budget"]
         self.excluded = frozenset(
             {"dom0", *self.principals, *self.gateways, *self.guarded, *excluded}

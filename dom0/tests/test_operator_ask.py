@@ -146,6 +146,21 @@ class Opens(Asked):
         self.admin("thaw")
         self.assertEqual(self.action(CREATE, "@adminvm"), "ask")
 
+    def test_a_principal_with_destructive_ask_in_qmcp_toml_is_asked_about_alone(self) -> None:
+        toml = self.root / "etc/qmcp/qmcp.toml"
+        before = toml.read_text()
+        toml.write_text(before.replace("\nplugins = ", '\ndestructive = "ask"\nplugins = ', 1))
+        self.assertNotEqual(toml.read_text(), before)
+        self.assertEqual(self.admin("policy", "install", "--yes")[0], 0)
+        for service in (RUN, KILL):
+            self.assertEqual(self.action(service, "work"), "ask")
+            self.assertEqual(self.action(service, "guarded"), "deny")
+        self.assertEqual(self.action(CREATE, "@adminvm"), "allow")
+        self.assertIn(f"# asks mcp-control {KILL} exec net full\n", self.policy.read_text())
+        self.assertEqual(self.broken(), [])
+        whats = [row["what"] for row in self.json("check")[1]]
+        self.assertFalse([what for what in whats if "asks.json" in what])
+
 
 # INVARIANT consent.names-the-qube
 class Names(Asked):

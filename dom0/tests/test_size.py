@@ -6,9 +6,9 @@ DOM0 = Path(__file__).parent.parent
 # Statements: what a reviewer has to read. Formatting changes no number here, and docstrings, comments and declarations of types cost
 # nothing.
 BOUNDS = {
-    ("qmcpd", "settings", "spec"): 2179,
-    ("operator",): 2215,
-    ("policy",): 538,
+    ("qmcpd", "settings", "spec"): 2180,
+    ("operator",): 2217,
+    ("policy",): 544,
     ("packaging",): 317,
     ("window",): 899,
 }

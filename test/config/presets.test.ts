@@ -17,12 +17,13 @@ import { addressed } from '../support/qmcpd-socket.js';
 /** Changes dom0 as the two files beside a preset say. */
 async function ceiling(root: string, preset: string): Promise<void> {
   const grant = parse(readFileSync(packageFile(`config/generated/${preset}.qmcp.toml`), 'utf8')) as {
-    world: { ai: { principal: { 'mcp-control': { plugins: string[] } } } };
+    world: { ai: { principal: { 'mcp-control': { plugins: string[]; destructive?: string } } } };
   };
-  const { plugins } = grant.world.ai.principal['mcp-control'];
+  const { plugins, destructive } = grant.world.ai.principal['mcp-control'];
   const path = join(root, 'etc/qmcp/qmcp.toml');
   const before = readFileSync(path, 'utf8');
-  const after = before.replace(/^plugins = .*$/m, `plugins = ${JSON.stringify(plugins)}`);
+  const asks = destructive === undefined ? '' : `\ndestructive = ${JSON.stringify(destructive)}`;
+  const after = before.replace(/^plugins = .*$/m, `plugins = ${JSON.stringify(plugins)}${asks}`);
   expect(after).not.toBe(before);
   writeFileSync(path, after);
   expect(await qmcpAdmin(root, 'policy', 'install', '--yes')).toMatchObject({ code: 0 });
@@ -63,6 +64,17 @@ describe.each(PRESETS)('the preset %s, with its ceiling in dom0', (preset) => {
     const page = readFileSync(new URL('../../docs/reference/config.md', import.meta.url), 'utf8');
     const row = page.split('\n').find((line) => line.startsWith(`| \`${preset}\``))!;
     expect([...row.matchAll(/`([a-z]+_[a-z_]+)`/g)].map(([, name]) => name)).toEqual(served.names);
+  });
+
+  test('the operator is asked before anything is destroyed with the preset supervised, and with no other', async () => {
+    const questions: string[] = [];
+    sim.qrexec.operator = ({ service, argument }) => {
+      questions.push(`${service}+${argument}`);
+      return null;
+    };
+    for (const service of BUILT_IN.flatMap(({ services }) => services))
+      if (service.name === 'qmcp.spawn.Kill' || service.name === 'qmcp.spawn.Start') await ask(service);
+    expect(questions).toEqual(preset === 'supervised' ? ['qmcp.spawn.Kill+ai-debian'] : []);
   });
 
   test('dom0 refuses what the preset leaves out, called directly, and answers what it has', async () => {
