@@ -15,7 +15,7 @@ const Handle = Type.String();
 const HANDLE = 'the handle from a result with `running`';
 const { background: Background } = describedInput(
   { background: Type.Optional(Type.Boolean()) },
-  { background: { description: 'return a handle at once: see call_result', default: false } },
+  { background: { description: 'return a handle for call_result', default: false } },
 ).properties;
 
 /** The tools with which an agent follows a call in the background. */
