@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import anonymity
 import audit_chain
 import freezing
 import grants
@@ -211,8 +212,8 @@ async def _of_named(qubesd: Qubesd, world: World, name: str) -> list[Problem]:
 
 
 def _models(root: Path, qubesd: Qubesd, worlds: Worlds) -> Iterator[Problem]:
-    """What a principal itself can reach, where that is more than its model."""
-    for fault in run(models.faults(qubesd, worlds)):
+    """What a principal itself can reach, where that is more than its model; and what tells where an anonymous world is."""
+    for fault in run(models.faults(qubesd, worlds)) + run(anonymity.faults(qubesd, worlds)):
         yield Problem(*fault)
 
 

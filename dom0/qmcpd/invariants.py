@@ -112,7 +112,9 @@ def birth_tier(world: World, source: Qube) -> str:
 
 
 def birth_restrictions(world: World, source_tags: frozenset[str]) -> list[str]:
-    return sorted(source_tags & world.restrictions)  # INVARIANT restrictions.inherit
+    anonymous = world.kinds["anonymous"] if world.anonymous else frozenset[str]()
+    # INVARIANT restrictions.inherit
+    return sorted(source_tags & world.restrictions | anonymous)
 
 
 def birth_network(world: World, source_network: str | None) -> str:

@@ -58,6 +58,7 @@ class World:
         }
         self.guarded: list[str] = settings["guarded"]
         self.updates: str = settings["updates"]
+        self.anonymous: bool = settings["anonymous"]
         # The model of each principal: `host:port`, or `{"qube": …, "port": …}`.
         self.models: dict[str, str | Json] = {
             who: grant["model"] for who, grant in table["principal"].items() if "model" in grant
@@ -209,6 +210,15 @@ def _disagreement(tables: dict[str, Json]) -> tuple[tuple[str, ...], str] | None
                 not set(gateways).isdisjoint(principals),
                 ("gateway",),
                 "no principal: it cannot be a gateway",
+            ),
+            *(
+                (
+                    # INVARIANT egress.gateways-as-declared
+                    table.get("anonymous", False) and not gateway.get("anonymising", False),
+                    ("gateway", gateway_name, "anonymising"),
+                    "true, because the world is anonymous",
+                )
+                for gateway_name, gateway in gateways.items()
             ),
             *(
                 (

@@ -168,6 +168,11 @@ class Reading(unittest.TestCase):
                 "one of filters, anonymising, label",
             ),
             (
+                GOOD.replace("[world.ai]", "[world.ai]\nanonymous = true"),
+                "world.ai.gateway.sys-ai-net.anonymising: ",
+                "true, because the world is anonymous",
+            ),
+            (
                 GOOD.replace("[world.ai.p", "filters = false\n[world.ai.p"),
                 "world.ai.gateway.sys-ai-net.filters: ",
                 "or a ceiling of everything",

@@ -118,6 +118,32 @@ class Gateways(Dom0):
         del self.qubesd.qubes["sys-vpn"]
         self.assertEqual(self.row("sys-vpn")["state"], "missing")
 
+    def test_what_tells_where_an_anonymous_world_is_is_a_problem(self) -> None:
+        text = self.toml.read_text().replace("filters = true\n", "anonymising = true\n")
+        self.toml.write_text(
+            text.replace("[world.ai]\n", '[world.ai]\nanonymous = true\nupdates = "sys-vpn"\n')
+        )
+        self.assertEqual(self.admin("policy", "install", "--yes")[0], 0)
+        self.qubesd.qubes["sys-vpn"].properties["netvm"] = ""
+        self.qubesd.add("sys-tor", provides_network="True")
+        self.qubesd.qubes["sys-tor"].features["whonix-gw"] = "1"
+        self.qubesd.qubes["sys-ai-net"].properties["netvm"] = "sys-tor"
+        self.qubesd.add("debian", klass="TemplateVM", netvm="")
+        self.qubesd.qubes["work"].properties.update(netvm="sys-ai-net", template="debian")
+
+        def told() -> list[str]:
+            return [one["where"] for one in self.json("check")[1] if "anonymous" in one["what"]]
+
+        self.assertEqual(told(), ["sys-vpn"])
+        self.qubesd.qubes["sys-vpn"].properties["netvm"] = "sys-tor"
+        self.assertEqual(told(), [])
+        self.qubesd.add("sys-clear", provides_network="True")
+        self.qubesd.qubes["debian"].properties["netvm"] = "sys-clear"
+        self.assertEqual(told(), ["sys-clear"])
+        self.qubesd.qubes["debian"].properties["netvm"] = ""
+        self.qubesd.qubes["sys-ai-net"].properties["netvm"] = ""
+        self.assertEqual(told(), ["sys-ai-net"])
+
     def test_a_gateway_that_is_not_as_declared_is_a_problem_with_a_fix(self) -> None:
         self.assertEqual(self.admin("check")[0], 0)
         self.qubesd.qubes["sys-ai-net"].features.clear()

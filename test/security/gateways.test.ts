@@ -1,4 +1,4 @@
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Harness, roomy } from '../support/harness.js';
@@ -99,6 +99,44 @@ describe('a gateway that should apply the rules of its qubes', () => {
     expect((await spawn('ai-one')).code).toBe('gateway-unusable');
     await feature('sys-ai-net', 'qubes-firewall', '1');
     await done(spawn('ai-one', { start: true }));
+  });
+});
+
+// INVARIANT egress.gateways-as-declared
+// INVARIANT restrictions.inherit
+describe('an anonymous world', () => {
+  let tor: Harness;
+  beforeEach(async () => {
+    tor = await Harness.start({
+      prepare: (root) => {
+        roomy(root);
+        const path = join(root, 'etc/qmcp/qmcp.toml');
+        const text = readFileSync(path, 'utf8')
+          .replace('[world.ai]\n', '[world.ai]\nanonymous = true\n')
+          .replace('filters = true\n', 'filters = true\nanonymising = true\n');
+        writeFileSync(path, text);
+      },
+    });
+  });
+  afterEach(() => tor.close());
+  const make = (name: string) => tor.ask('@adminvm', 'qmcp.spawn.Create', { name, template: 'ai-debian' });
+
+  it('an anonymous world uses no gateway that does not lead to Tor, and one behind a Whonix gateway', async () => {
+    const before = tor.truth();
+    expect(await make('ai-one')).toEqual({ code: 'gateway-unusable' });
+    expect(tor.truth()).toBe(before);
+    await tor.operator('admin.vm.feature.Set', 'sys-firewall', 'whonix-gw', '1');
+    expect((await make('ai-one')).code).toBe('ok');
+    expect((await tor.ask('ai-one', 'qmcp.spawn.Start')).code).toBe('ok');
+    const found = tor.sim.reach('ai-one', { host: '198.51.100.7', port: 443, protocol: 'tcp' });
+    expect(found).toMatchObject({ reached: true, seen: 'tor' });
+  });
+
+  it('every child of an anonymous world carries the tag by which the host hides the time from it', async () => {
+    await tor.operator('admin.vm.feature.Set', 'sys-firewall', 'whonix-gw', '1');
+    await make('ai-one');
+    expect(tor.qube('ai-debian')!.tags).not.toContain('anon-vm');
+    expect(tor.qube('ai-one')!.tags).toContain('anon-vm');
   });
 });
 

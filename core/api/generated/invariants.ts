@@ -41,7 +41,7 @@ export const INVARIANTS = Object.freeze({
   'restrictions.inherit': {
     enforcedBy: 'dom0',
     statement:
-      'Restriction tags of a source (guard, egress lock, anonymity) are carried by every child; no call changes the rules or the network of a qube with an egress lock.',
+      'Restriction tags of a source (guard, egress lock, anonymity) are carried by every child, and anonymity by every child of an anonymous world; no call changes the rules or the network of a qube with an egress lock.',
   },
   'birth.tagged-before-named': {
     enforcedBy: 'dom0',
