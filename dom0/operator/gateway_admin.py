@@ -73,7 +73,9 @@ async def _users(qubesd: Qubesd, world: World, name: str, own: list[Member]) -> 
 def add(options: Options) -> Answer:
     world, name = _world(options), options.gateway
     if name in world.gateways:
-        stop(f"{name} is a gateway of {world.name} already: qmcp-admin gateway change {name}")
+        if not _wanted(options).items() <= world.gateways[name].items():
+            stop(f"{name} is a gateway of {world.name} already: qmcp-admin gateway change {name}")
+        return _finish(options)
     why = run(_no_gateway(open_qubesd(options.root), read_worlds(options.root), name))
     if why:
         stop(f"{name} cannot be a gateway: {why}")
@@ -93,15 +95,22 @@ async def _no_gateway(qubesd: Qubesd, worlds: Worlds, name: str) -> str | None:
 
 
 def change(options: Options) -> Answer:
-    world = _declared(options)
-    wanted = _wanted(options)
+    world, wanted = _world(options), _wanted(options)
+    if options.gateway not in world.gateways:
+        meant = near(options.gateway, world.gateways)
+        stop(f"{options.gateway} is not a gateway of {world.name}{meant}")
     if not wanted:
         stop("say what to change: --filters, --anonymising or --label")
     return _answer(options, world, wanted)
 
 
 def remove(options: Options) -> Answer:
-    world, name, qubesd = _declared(options), options.gateway, open_qubesd(options.root)
+    world, name, qubesd = _world(options), options.gateway, open_qubesd(options.root)
+    if name not in world.gateways:
+        meant = near(name, world.gateways)
+        if meant:
+            stop(f"{name} is not a gateway of {world.name}{meant}")
+        return _finish(options)
     if name == world.birth_gateway:
         stop(f"{name} is in use: new qubes get it; first change birth_gateway in qmcp.toml")
     users = run(_users(qubesd, world, name, run(members(qubesd, {world.name: world}))))
@@ -115,11 +124,11 @@ def _world(options: Options) -> World:
     return read_worlds(options.root, options.world)[options.world]
 
 
-def _declared(options: Options) -> World:
-    world, name = _world(options), options.gateway
-    if name not in world.gateways:
-        stop(f"{name} is not a gateway of {world.name}{near(name, world.gateways)}")
-    return world
+def _finish(options: Options) -> Answer:
+    """qmcp.toml says what is asked for. Installs the policy if a command was interrupted before it did."""
+    if not policy_admin.is_current(options.root, *policy_admin.read(options.root)):
+        return policy_admin.install(options)
+    return Answer([], text="Nothing changes.")
 
 
 def _wanted(options: Options) -> Row:
@@ -135,7 +144,7 @@ def _answer(options: Options, world: World, wanted: Row | None) -> Answer:
     _require_readable(path, new)
     shown = policy_admin.changes(old, new)
     if not shown:
-        return Answer([], text="Nothing changes.")
+        return _finish(options)
 
     def do() -> list[str]:
         if path.read_text(encoding="utf-8") != old:

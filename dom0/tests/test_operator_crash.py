@@ -4,6 +4,7 @@ before or as after, `check` names what is half done, and the same command again 
 import json
 import os
 import random
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -52,6 +53,9 @@ SWEPT = {
     "contract remove qmcp.spawn.Start qmcp.exec.Run": [],
     "policy install": [],
     "policy install --frozen": ["freeze"],
+    "gateway add sys-vpn --world ai": [],
+    "gateway change sys-ai-net --world ai --label home": [],
+    "gateway remove sys-vpn --world ai": ["gateway add sys-vpn --world ai"],
     "ask destroy": [],
     "ask exec --qube work": ["ask destroy"],
     "ask destroy --off": ["ask destroy"],
@@ -61,8 +65,8 @@ SWEPT = {
 }
 # They change nothing.
 READ = {
-    *("status", "world", "check", "tombstones", "contract list", "contract review"),
-    *("policy render", "policy lint", "plan list", "plan show"),
+    *("status", "world", "check", "watch", "tombstones", "contract list", "contract review"),
+    *("policy render", "policy lint", "plan list", "plan show", "gateway list"),
     *("audit tail", "audit show", "audit verify", "audit report"),
 }
 
@@ -119,6 +123,7 @@ class Sweep(Dom0):
         host.states["mcp-control"] = "Running"
         host.qubes["work"].properties["uuid"] = "uuid-of-work"
         self.plan = self.add_plan({"qube": "work", "command": "rm -r /tmp/old"}, proposed=PROPOSED)
+        host.add("sys-vpn", provides_network="True", netvm="sys-ai-net")
         (self.root / "etc/qubes/policy.d/90-default.policy").write_text(DEFAULTS)
         for service in (START, RUN):
             text = (DOM0 / f"contracts/{service}.json").read_text()
@@ -130,7 +135,9 @@ class Sweep(Dom0):
         clock.start()
         self.addCleanup(clock.stop)
         self._counted(audit.AuditLog, "append")
-        keys = mock.patch("secrets.token_hex", lambda size=32: "0" * 2 * size)
+        # An approval has the same key in every run; names of files stay apart.
+        drawn = secrets.token_hex
+        keys = mock.patch("secrets.token_hex", lambda size=None: drawn(size) if size else "0" * 64)
         keys.start()
         self.addCleanup(keys.stop)
         # Whether the policy keeps its claims is not in question here, and costs most.

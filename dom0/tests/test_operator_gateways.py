@@ -62,9 +62,15 @@ class Gateways(Dom0):
             ("sys-vpm", "did you mean sys-vpn"),
             ("vault", "it provides no network"),
             ("sys-mine", "first run qmcp-admin expel sys-mine"),
-            ("sys-ai-net", "already"),
         ):
             self.assertIn(why, self.refused("add", name), name)
+
+    def test_a_gateway_that_is_declared_is_added_again_only_as_it_is(self) -> None:
+        self.assertIn("already", self.refused("add", "sys-ai-net", "--label", "other"))
+        self.admin("policy", "install", "--yes")
+        self.assertEqual(self.gateway("add", "sys-ai-net"), (0, "Nothing changes.\n"))
+        self.assertEqual(self.gateway("remove", "vault"), (0, "Nothing changes.\n"))
+        self.assertIn("did you mean sys-ai-net", self.refused("remove", "sys-ai-nat"))
 
     def test_a_gateway_that_does_not_filter_needs_a_ceiling_of_everything(self) -> None:
         self.toml.write_text(self.toml.read_text().replace(OPEN, 'to = "10.0.0.0/8"'))

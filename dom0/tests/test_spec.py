@@ -19,6 +19,7 @@ SPACES = ("LIMITS", "NAMES", "REFUSAL", "FEATURE", "SERVICE")
 # Words of the spec that mean something else where they are.
 OTHER_MEANING = {
     ("operator/check.py", "frozen"): "the state of a world",
+    ("operator/watching.py", "frozen"): "the state of a world",
     ("operator/worlds.py", "frozen"): "the state of a world",
     ("policy/claims.py", "default_dispvm"): "a key of what the policy daemon knows of a qube",
     ("policy/rules.py", "default_dispvm"): "a key of what the policy daemon knows of a qube",
