@@ -2,11 +2,13 @@ import json
 from unittest import mock
 
 from policy.approved import FILE
+from policy.rules import Policy, System, concerning, decide
 from qmcpd import plans
 from settings.config import Json
 
 from .host import Dom0, Outcome
 
+APPROVED = "qmcp.plan.Approved"
 SCRIPT = {"qube": "work", "command": "rm -r /tmp/old\nsh /home/user/job.sh"}
 START = {"service": "qmcp.spawn.Start", "target": "work", "params": {}}
 
@@ -147,6 +149,27 @@ class Approved(Plans):
         self.admin("expire")
         self.assertEqual(len(self.policy_lines()), 1)
         self.assertEqual(self.admin("expel", "work", "--yes")[0], 0)
+        self.assertEqual(self.policy_lines(), [])
+
+    def test_no_approval_opens_a_guarded_a_removed_or_an_excluded_qube(self) -> None:
+        self.decide("approve", self.add_plan(SCRIPT))
+        rules = Policy(self.root).rules
+        argument = self.policy_lines()[0].split()[1].removeprefix("+")
+
+        def action(*tags: str, name: str = "work") -> str:
+            system: System = {
+                "mcp-control": {"type": "AppVM", "tags": {"x"}},
+                name: {"type": "AppVM", "tags": {"ai-managed", *tags}},
+            }
+            ours = concerning(rules, system, APPROVED, argument, "mcp-control")
+            return decide(ours, system, "mcp-control", name).action
+
+        self.assertEqual(action(), "allow")
+        for tag in ("ai-guard", "ai-tombstone"):
+            self.assertEqual(action(tag), "deny", tag)
+        toml = self.root / "etc/qmcp/qmcp.toml"
+        toml.write_text(toml.read_text().replace("guarded = []", 'guarded = ["work"]'))
+        self.admin("expire")
         self.assertEqual(self.policy_lines(), [])
 
     def test_the_request_of_a_command_has_a_key_that_nobody_can_guess(self) -> None:

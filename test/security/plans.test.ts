@@ -94,17 +94,30 @@ describe('a plan', () => {
     await decided('expire');
   });
 
-  test('a hidden name in a plan is judged like a missing one, and such a plan is not kept', async () => {
-    for (const target of ['vault', 'no-such-qube']) {
-      const answer = await propose(plan([{ ...REMOVE, target }, START]));
+  test('a hidden name in a plan is judged like a missing one, after the same work, and such a plan is not kept', async () => {
+    await harness.operator('admin.vm.tag.Set', 'vault', 'lab-managed');
+    const asked: string[][] = [];
+    const original = harness.sim.host.call.bind(harness.sim.host);
+    harness.sim.host.call = (request) => {
+      asked.at(-1)?.push(harness.named(Buffer.from(request).toString('latin1')));
+      return original(request);
+    };
+    for (const target of ['no-such-qube', 'vault', 'sys-ai-net', 'mcp-control']) {
+      asked.push([]);
+      const command = { qube: target, command: 'true' };
+      const answer = await propose(plan([{ ...REMOVE, target }, command, START]));
       expect(answer.result).toEqual({
         digest: null,
         steps: [
           { number: 1, verdict: 'would be refused', code: 'not-found' },
-          { number: 2, verdict: 'needs approval' },
+          { number: 2, verdict: 'would be refused', code: 'not-found' },
+          { number: 3, verdict: 'needs approval' },
         ],
       });
     }
+    harness.sim.host.call = original;
+    expect(asked[0]!.length).toBeGreaterThan(4);
+    for (const requests of asked) expect(requests).toEqual(asked[0]);
     expect((await harness.ask('@adminvm', 'qmcp.plan.Status')).result.plans).toEqual([]);
   });
 
