@@ -12,11 +12,12 @@ import grants
 import machine
 import models
 import operator_log
+import plan_admin
 import policy_admin
 from answer import Answer, Options
 from host import CONFIG, CONTRACTS, LINKS, Member, clock, members, open_qubesd, run, strays
 from place import place
-from policy import frozen
+from policy import approved, frozen
 from qmcpd import gateways, invariants
 from qmcpd.errors import Misconfigured
 from qmcpd.qubesd import Qubesd
@@ -65,7 +66,7 @@ def problems(root: Path) -> Iterator[Problem]:
         return
     yield from _policy(root, worlds)
     looks: tuple[Callable[..., Iterable[Problem]], ...] = (
-        *(_named, _models, _strays, _members, _guests),
+        *(_named, _models, _strays, _members, _guests, _plans),
     )
     try:
         for look in looks:
@@ -215,6 +216,12 @@ def _models(root: Path, qubesd: Qubesd, worlds: Worlds) -> Iterator[Problem]:
     """What a principal itself can reach, where that is more than its model; and what tells where an anonymous world is."""
     for fault in run(models.faults(qubesd, worlds)) + run(anonymity.faults(qubesd, worlds)):
         yield Problem(*fault)
+
+
+def _plans(root: Path, _qubesd: Qubesd, _worlds: Worlds) -> Iterator[Problem]:
+    if plan_admin.is_stale(root):
+        fix = "qmcp-admin expire; systemctl status qmcp-expire.timer"
+        yield Problem("has what plans had opened whose approval is over", approved.FILE, fix)
 
 
 def _strays(root: Path, qubesd: Qubesd, worlds: Worlds) -> Iterator[Problem]:

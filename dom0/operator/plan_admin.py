@@ -23,6 +23,11 @@ from settings.config import World
 from spec import SERVICE
 
 SHORT = 8  # characters of a digest that a person types
+# What a command makes of a plan, and in which states.
+ENDS = {
+    "plan reject": (REJECTED, (PROPOSED, EXPIRED)),
+    "plan revoke": (REVOKED, (APPROVED, EXPIRED)),
+}
 LISTENERS = {"agent": "the agent", "nobody": "nobody: it stays in the qube"}
 Json = dict[str, Any]
 
@@ -101,15 +106,9 @@ def approve(options: Options) -> Answer:
     )
 
 
-def reject(options: Options) -> Answer:
-    return _ended(options, REJECTED, (PROPOSED, EXPIRED))
-
-
-def revoke(options: Options) -> Answer:
-    return _ended(options, REVOKED, (APPROVED, EXPIRED))
-
-
-def _ended(options: Options, decision: str, of: tuple[str, ...]) -> Answer:
+def end(options: Options) -> Answer:
+    """Reject a plan, or revoke its approval: at once, and without a question."""
+    decision, of = ENDS[options.command]
     store, record = _found(options)
     digest, state = plans.name_of(record), store.state(record)
     if state == decision:

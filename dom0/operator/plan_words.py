@@ -40,7 +40,11 @@ def step(
     return {
         "service": one["service"],
         "qube": one.get("target"),
-        "in words": [words(entry, one) for entry in contract.steps if _happens(entry, one)],
+        "in words": [
+            words(entry, one)
+            for entry in contract.steps
+            if "when" not in entry or one["params"].get(entry["when"][1:], False)
+        ],
         "params": one["params"],
         **shared,
         "still holds": [INVARIANTS[entry["id"]]["statement"] for entry in contract.invariants],
@@ -51,21 +55,14 @@ def step(
 def words(entry: Json, one: Json) -> str:
     """A step of the contract, with the values of the call instead of its parameters."""
     values = {"$target": one.get("target")} | {f"${k}": v for k, v in one["params"].items()}
-    said, _, _ = contract_admin.step_in_words(entry | {"with": _fixed(entry)}).partition(": ")
+    fixed = {name: value for name, value in entry["with"].items() if not value.startswith("$")}
+    said, _, _ = contract_admin.step_in_words(entry | {"with": fixed}).partition(": ")
     given = [
         f"{name} {json.dumps(values[value])}"
         for name, value in entry["with"].items()
         if value in values
     ]
     return f"{said}: {', '.join(given)}" if given else said
-
-
-def _fixed(entry: Json) -> dict[str, str]:
-    return {name: value for name, value in entry["with"].items() if not value.startswith("$")}
-
-
-def _happens(entry: Json, one: Json) -> bool:
-    return "when" not in entry or one["params"].get(entry["when"][1:], False)
 
 
 def _ceilings(contract: Contract, world: World) -> Json:
@@ -145,9 +142,9 @@ def pages(shown: Json) -> list[str]:
     for one in shown["steps"]:
         said += ["", f"step {one['number']} of {len(shown['steps'])} ({one['state']})"]
         said += [f"  {line}" for line in _lines_of(one)]
-    said += ["", *(f"CHANGED since it was proposed: {line}" for line in shown["changed"])]
-    said += [f"{key}: {value}" for key, value in shown.get("approval", {}).items()]
-    return said
+    changed = [f"CHANGED since it was proposed: {line}" for line in shown["changed"]]
+    approval = [f"{key}: {value}" for key, value in shown.get("approval", {}).items()]
+    return [*said, "", *changed, *approval]
 
 
 def _lines_of(one: Json) -> Iterator[str]:

@@ -112,7 +112,9 @@ class Approved(Plans):
         self.decide("approve", digest)
         (self.root / plans.IN_FORCE / digest).unlink()  # /run is empty after a boot
         self.assertEqual(plans.Plans(self.root).state(self.record(digest)), "expired")
+        self.assertIn("whose approval is over", self.admin("check")[1])
         self.assertIn("closed", self.admin("expire")[1])
+        self.assertNotIn("whose approval is over", self.admin("check")[1])
         self.assertEqual(self.policy_lines(), [])
         self.assertEqual(self.decide("approve", digest)[0], 0)
         over = plans.now() + 3601.0
