@@ -17,6 +17,7 @@ import audit_chain
 import grants
 from answer import Answer, Options, safe
 from host import CONFIG, FROZEN, Worlds, clock, instant, open_qubesd, switched_on
+from qmcpd import plans
 from qmcpd.errors import Misconfigured
 from qmcpd.qubesd import AdminError, Qube, Qubesd
 from settings import config
@@ -113,6 +114,7 @@ class Files:
         looks: dict[str, tuple[Callable[[], Any], Callable[[], Event]]] = {
             "frozen": (self._frozen, lambda: {"worlds": self._frozen()}),
             "grants": (self._grants, self._ends),
+            "plans": (self._plans, lambda: {"plans": len(self._plans())}),
             "settings": (self._settings, lambda: {"problem": read_worlds(self._root)[1]}),
         }
         for log in self._logs:
@@ -141,6 +143,12 @@ class Files:
                 {"qube": name, "until": instant(grants.ends(found, name))} for name in sorted(found)
             ]
         }
+
+    def _plans(self) -> list[tuple[str, int]]:
+        """The files of plans and of decisions, each with when it was written."""
+        found = [*(self._root / plans.PLANS).glob("*/*.plan")]
+        found += (self._root / plans.DECISIONS).glob("*.json")
+        return sorted((str(path), path.stat().st_mtime_ns) for path in found if path.exists())
 
     def _settings(self) -> tuple[int, int] | None:
         path = self._root / CONFIG
@@ -244,6 +252,8 @@ def _line(event: Event) -> str:
         words = [f"{one['qube']} until {one['until']}" for one in event["grants"]] or ["none"]
     elif kind == "frozen":
         words = event["worlds"] or ["none"]
+    elif kind == "plans":
+        words = ["changed: qmcp-admin plan list"]
     elif kind == "settings":
         words = [event["problem"] or "qmcp.toml is valid"]
     else:

@@ -7,7 +7,7 @@ DOM0 = Path(__file__).parent.parent
 # nothing.
 BOUNDS = {
     ("qmcpd", "settings", "spec"): 2182,
-    ("operator",): 2252,
+    ("operator",): 2259,
     ("policy",): 544,
     ("packaging",): 317,
     ("window",): 899,

@@ -56,7 +56,7 @@ class Watching(Dom0):
     def test_a_change_of_a_file_is_shown_once_and_the_first_look_says_how_things_are(self) -> None:
         files = watching.Files(self.root)
         first = list(files.changes())
-        self.assertEqual({one["event"] for one in first}, {"frozen", "grants", "settings"})
+        self.assertEqual({one["event"] for one in first}, {"frozen", "grants", "plans", "settings"})
         self.assertTrue(all(one["first"] for one in first))
         self.assertEqual(list(files.changes()), [])
         self.admin("freeze", "ai")

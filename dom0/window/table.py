@@ -19,6 +19,7 @@ class Table(Gtk.Box):
         columns: Iterable[tuple[str, int]],
         most: int = 10_000,
         newest_first: bool = False,
+        shows_whole: bool = True,
     ) -> None:
         super().__init__(orientation=Gtk.Orientation.VERTICAL, spacing=MARGIN)
         self.columns, self._most, self._first = list(columns), most, newest_first
@@ -35,7 +36,8 @@ class Table(Gtk.Box):
         self._whole = Gtk.Label(xalign=0, wrap=True, lines=3, ellipsize=Pango.EllipsizeMode.END)
         self._whole.set_selectable(True)
         self._whole.set_no_show_all(True)
-        self.view.get_selection().connect("changed", lambda _: self._show_whole())
+        if shows_whole:
+            self.view.get_selection().connect("changed", lambda _: self._show_whole())
         self.actions = Gtk.FlowBox(
             selection_mode=Gtk.SelectionMode.NONE, max_children_per_line=9, column_spacing=MARGIN
         )

@@ -8,6 +8,7 @@ from admin import Admin
 from forms import KEEP, Field, Form, text
 from freeze import Freeze
 from gi.repository import GLib, Gtk, Pango
+from review import PROPOSED, Review
 from table import MARGIN, Table
 from tray import Tray
 from words import Json, Row, safe
@@ -16,7 +17,7 @@ MORE = [("disk", 9), ("switches", 14), ("made by", 14), ("class", 12)]
 ROUTE = [("anonymity", 26), ("leads to", 20), ("used by", 24), ("label", 20)]
 ON_OFF = [KEEP, "on", "off"]
 LASTING = ["until it is changed", "10m", "1h", "8h", "1d"]
-WORLDS, GATEWAYS = ("world",), ("gateway", "list")
+WORLDS, PLANS, GATEWAYS = ("world",), ("plan", "list"), ("gateway", "list")
 REMOVED, CHECK, LOG = ("tombstones",), ("check",), ("audit", "tail", "-n", "10000")
 # After what kind of event which documents are read again.
 TOUCHES = {
@@ -24,6 +25,7 @@ TOUCHES = {
     "qubesd": (WORLDS, GATEWAYS, REMOVED, CHECK),
     "grants": (WORLDS,),
     "frozen": (CHECK,),
+    "plans": (PLANS,),
 }
 SOON = 1  # seconds in which several events are one reason to read
 
@@ -35,7 +37,7 @@ class Window(Gtk.ApplicationWindow):
         self._worlds: list[Json] = []
         self._wrong: dict[str, str] = {}  # what cannot be shown, and why
         self._due: set[tuple[str, ...]] = set()
-        self._problems = 0
+        self._waiting, self._problems = 0, 0
         self._book = Gtk.Notebook(scrollable=True)
         self._banner = text("", "wrong", 2)
         self._banner.set_no_show_all(True)
@@ -47,6 +49,7 @@ class Window(Gtk.ApplicationWindow):
         self._lay_out()
         self._take = {
             WORLDS: self._show_worlds,
+            PLANS: self._show_plans,
             GATEWAYS: lambda rows: self._gateways.fill(map(words.gateway, rows)),
             REMOVED: lambda rows: self._removed.fill(map(words.removed, rows)),
             CHECK: self._show_problems,
@@ -79,6 +82,8 @@ class Window(Gtk.ApplicationWindow):
         self._qubes.add_action("C_hange...", self._change_qube)
         self._qubes.add_action("E_xpel...", self._expel)
         self._qubes.add_action("_Enroll...", self._enroll, row=False)
+        self._plans = Review(self._admin, self, self._say)
+        self._plans_label = self._add(self._plans, "_Plans")
         self._activity = self._page(
             "_Activity",
             [("time", 24), ("who", 14), ("call", 30), ("qubes", 30), ("result", 24)],
@@ -179,6 +184,12 @@ class Window(Gtk.ApplicationWindow):
                 self._budgets.attach(widget, column, row, 1, 1)
         self._budgets.show_all()
 
+    def _show_plans(self, plans: list[Json]) -> None:
+        self._waiting = sum(one["state"] == PROPOSED for one in plans)
+        self._plans_label.set_text_with_mnemonic(f"_Plans ({self._waiting})")
+        self._plans.fill(plans)
+        self._show_state()
+
     def _show_problems(self, found: list[Json]) -> None:
         self._problems = len(found)
         self._check.fill(words.problem(number, one) for number, one in enumerate(found))
@@ -193,7 +204,9 @@ class Window(Gtk.ApplicationWindow):
         style.add_class("light")
         style.remove_class("good" if wrong else "bad")
         style.add_class("bad" if wrong else "good")
-        self._tray.show("frozen" if self.freeze.frozen else "bad" if wrong else "good")
+        frozen, waits = bool(self.freeze.frozen), bool(self._waiting)
+        state = "frozen" if frozen else "bad" if wrong else "wait" if waits else "good"
+        self._tray.show(state, self._waiting)
 
     def _show_entry(self, entry: Json) -> None:
         if isinstance(entry, dict) and entry.get("kind") != "start":

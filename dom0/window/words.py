@@ -8,8 +8,12 @@ from datetime import datetime
 from typing import Any
 
 MOST = 200  # characters of a value on one line
+WIDTH = 90  # characters of a line of a plan: nothing is to the right of it
+RIGHT = "beyond"  # the style of a line of a plan that says what an agent has no right to do
+HEADING, AGENT, PLAIN = "heading", "agent", "plain"
 Json = dict[str, Any]
 Row = tuple[str, ...]
+Line = tuple[str, str, str]  # style, number, text
 
 
 def safe(value: object, most: int = MOST) -> str:
@@ -95,6 +99,12 @@ def problem(number: int, one: Json) -> Row:
     return str(number), safe(one["where"]), safe(one["what"], 400), safe(one["fix"], 400)
 
 
+def plan(one: Json) -> Row:
+    keys = ("plan", "state", "world", "of", "steps")
+    shown = [safe(one[key]) for key in keys]
+    return shown[0], *shown, local(one["expires"]), safe(one["title, in the agent's words"])
+
+
 def call(entry: Json, before: Row | None) -> Row:
     """A call is one row: its outcome takes the place of its intent."""
     key = safe(entry.get("call") or entry.get("hash"))
@@ -111,3 +121,56 @@ def call(entry: Json, before: Row | None) -> Row:
         safe(about),
         safe(result),
     )
+
+
+# ---- a plan, as lines
+
+
+def review(shown: Json) -> Iterator[Line]:
+    """All of it. What an agent wrote stands behind a bar, in quotes or behind line numbers."""
+    yield HEADING, "", f"Plan {safe(shown['digest'])}"
+    who = f"proposed by {safe(shown['principal'])} of the world {safe(shown['world'])}"
+    yield from _wrapped(f"{safe(shown['state'])}, {who} at {local(shown['proposed'])}")
+    yield PLAIN, "", "The agent gave it this title and this reason, which do nothing by themselves:"
+    for text in (shown["title"], shown["reason"]):
+        yield from _wrapped(safe(text, 20_000), AGENT, "|")
+    for one in shown["steps"]:
+        yield PLAIN, "", ""
+        yield HEADING, "", f"Step {one['number']} of {len(shown['steps'])}: {safe(one['state'])}"
+        yield from _step(one)
+    for said in shown["changed"]:
+        yield from _wrapped(f"CHANGED since it was proposed: {safe(said, 4000)}", RIGHT)
+    yield PLAIN, "", "This is the end of the plan."
+
+
+def _step(one: Json) -> Iterator[Line]:
+    for said in one["in words"]:
+        yield from _wrapped(safe(said, 100_000))
+    for said in one["beyond the tier"]:
+        yield from _wrapped(f"NEEDS YOUR YES: {safe(said, 4000)}", RIGHT)
+    for said in one.get("warnings", ()):
+        yield from _wrapped(f"WARNING: {safe(said, 4000)}", RIGHT)
+    for key in ("script", "input"):
+        yield from _numbered(key, one.get(key) or [])
+    for said in one.get("not pinned", ()):
+        yield from _wrapped(f"CAN CHANGE before the run, because it is not pinned: {said}", RIGHT)
+    for name in ("directory", "pinned", "service", "params", "still holds", "ceilings", "undo"):
+        for said in _listed(one.get(name)):
+            yield from _wrapped(f"{name}: {safe(said, 100_000)}")
+
+
+def _listed(value: object) -> list[Any]:
+    return [] if value in (None, "", [], {}) else value if isinstance(value, list) else [value]
+
+
+def _numbered(key: str, rows: list[Json]) -> Iterator[Line]:
+    if rows:
+        yield PLAIN, "", f"The {key}, with {rows[-1].get('to', rows[-1]['line'])} lines:"
+    for row in rows:
+        blank = f"(blank up to line {row.get('to')})" if "to" in row else ""
+        yield from _wrapped(blank or safe(row["text"], 100_000), AGENT, str(row["line"]))
+
+
+def _wrapped(text: str, style: str = PLAIN, number: str = "") -> Iterator[Line]:
+    for at in range(0, max(len(text), 1), WIDTH):
+        yield style, "" if at and number != "|" else number, text[at : at + WIDTH]

@@ -99,4 +99,45 @@ describe.skipIf(why !== undefined)(`the operator's window${why ? ` (skipped: ${w
     const cells = await screen.names('table cell');
     expect(cells.filter((cell) => /[^ -~]/.test(cell))).toEqual([]);
   });
+
+  it('the window approves the plan that is on display, and exactly that happens', async () => {
+    await harness.admin('enroll', 'vault', '--world', 'ai', '--yes');
+    const title = '<b>Tidy up</b> https://x.example';
+    const steps = [{ service: 'qmcp.spawn.Start', target: 'vault', params: {} }];
+    const plan = JSON.stringify({ title, reason: 'It is late.', steps });
+    const { digest } = (await harness.ask('@adminvm', 'qmcp.plan.Propose', { plan })).result;
+    await open();
+    await screen.tab('Plans (1)');
+    await screen.row(digest.slice(0, 8));
+    await screen.shows(/NEEDS YOUR YES: vault has the tier read/);
+    expect(await screen.text()).toContain(title);
+    await screen.end();
+    await screen.press('Approve...');
+    await screen.shows(new RegExp(` plan approve ${digest} --for 1h --output agent --json --yes$`, 'm'));
+    await screen.press('OK');
+    await screen.shows('Plans (0)');
+    expect((await harness.ask('@adminvm', 'qmcp.plan.Step', { digest, number: 1 })).code).toBe('ok');
+    expect(harness.qube('vault')?.state).toBe('Running');
+  });
+
+  it('the window approves no plan whose end was not on the screen, and rejects it', async () => {
+    await harness.admin('enroll', 'vault', '--world', 'ai', '--yes');
+    const command = Array.from({ length: 300 }, (_, line) => `echo ${line}`).join('\n');
+    const plan = JSON.stringify({
+      title: 'Long',
+      reason: 'It is long.',
+      steps: [{ qube: 'vault', command }],
+    });
+    const { digest } = (await harness.ask('@adminvm', 'qmcp.plan.Propose', { plan })).result;
+    await open();
+    await screen.tab('Plans (1)');
+    await screen.row(digest.slice(0, 8));
+    await screen.shows('Approve is off until the end of the plan was on the screen.');
+    const approve = (await screen.look()).find(({ name }) => name === 'Approve...');
+    expect(approve).toMatchObject({ role: 'push button', sensitive: false });
+    await screen.press('Reject...');
+    await screen.press('OK');
+    await screen.shows(`rejected: ${digest.slice(0, 8)}`);
+    expect((await harness.ask('@adminvm', 'qmcp.plan.Step', { digest, number: 1 })).code).not.toBe('ok');
+  });
 });

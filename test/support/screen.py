@@ -101,6 +101,12 @@ def focus(one: Atspi.Accessible) -> bool:
 DO = {"press": press, "choose": choose, "row": select_row, "write": write, "focus": focus}
 
 
+def scroll(one: Atspi.Accessible) -> bool:
+    """To the end, if it is a bar for that."""
+    bar = one.get_value_iface() if one.get_role_name() == "scroll bar" else None
+    return bar is None or Atspi.Value.set_current_value(bar, Atspi.Value.get_maximum_value(bar))
+
+
 def picture(path: str) -> bool:
     root = Gdk.get_default_root_window()
     size = root.get_width(), root.get_height()
@@ -119,6 +125,8 @@ def answer(process: subprocess.Popen[bytes], request: dict[str, Any]) -> Any:
     if kind == "over":
         return process.poll()
     of = application(process.pid)
+    if kind == "end":
+        return of is not None and all(list(map(scroll, below(of))))
     if kind == "look":
         return [row(one) for one in below(of)] if of is not None else []
     one = found(of, request.pop("role"), request.pop("name")) if of is not None else None

@@ -114,6 +114,11 @@ export class Screen {
     return this.act({ do: 'row', role: 'table cell', name: cell });
   }
 
+  /** Scrolls all that is shown to its end. */
+  end(): Promise<void> {
+    return this.act({ do: 'end' });
+  }
+
   write(name: string, text: string): Promise<void> {
     return this.act({ do: 'write', role: 'text', name, text });
   }
@@ -131,6 +136,7 @@ export class Screen {
   }
 
   async close(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.child.once('exit', resolve));
     this.child.stdin!.end();
     await ended;
