@@ -39,6 +39,22 @@ async function twoWithADisk(at: Harness): Promise<void> {
   host.plug(deviceOf(host.domain(ONE), { class: 'block', port: 'sda' }));
 }
 
+const START = { service: 'qmcp.spawn.Start', target: ONE, params: {} };
+const planOf = (step: object) => ({
+  plan: JSON.stringify({ title: 'One step', reason: 'It is needed.', steps: [step] }),
+});
+/** The plan of each host. */
+const plans = new WeakMap<Harness, string>();
+
+/** Proposes a plan with this step, and approves it. */
+async function approve(at: Harness, step: object): Promise<void> {
+  const { result } = await at.ask('@adminvm', 'qmcp.plan.Propose', planOf(step));
+  plans.set(at, result.digest);
+  const { code, out, err } = await at.admin('plan', 'approve', result.digest.slice(0, 8), '--yes');
+  if (code !== 0) throw new Error(out + err);
+}
+const runStep = (at: Harness) => at.call('@adminvm', 'qmcp.plan.Step', { digest: plans.get(at), number: 1 });
+
 export const VERBS: Readonly<Record<string, Verb>> = {
   create: {
     service: 'qmcp.spawn.Create',
@@ -189,5 +205,40 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     },
     call: (at) => at.call('ai-two', 'qmcp.devices.Detach', DISK),
     whole: () => true,
+  },
+  'propose a plan': {
+    service: 'qmcp.plan.Propose',
+    prepare: create,
+    call: (at) => at.call('@adminvm', 'qmcp.plan.Propose', planOf(START)),
+    whole: (qube) => isBorn(qube(ONE)) && qube(ONE)?.state === 'Halted',
+  },
+  'run a step of an approved plan': {
+    service: 'qmcp.plan.Step',
+    prepare: async (at) => {
+      await create(at);
+      await at.admin('tier', ONE, 'read', '--yes');
+      await approve(at, START);
+    },
+    call: runStep,
+    whole: (qube) => qube(ONE)?.state === 'Running',
+  },
+  'report a command of a plan': {
+    service: 'qmcp.plan.Done',
+    prepare: async (at) => {
+      await running(at);
+      await approve(at, { qube: ONE, command: 'true' });
+      await runStep(at);
+    },
+    call: (at) => at.call('@adminvm', 'qmcp.plan.Done', { digest: plans.get(at), number: 1, exit: 0 }),
+    whole: (qube) => isBorn(qube(ONE)) && qube(ONE)?.state === 'Running',
+  },
+  'withdraw a plan': {
+    service: 'qmcp.plan.Withdraw',
+    prepare: async (at) => {
+      await create(at);
+      await approve(at, START);
+    },
+    call: (at) => at.call('@adminvm', 'qmcp.plan.Withdraw', { digest: plans.get(at) }),
+    whole: (qube) => isBorn(qube(ONE)) && qube(ONE)?.state === 'Halted',
   },
 };
