@@ -125,7 +125,7 @@ describe('the sandbox of qmcpd, while it runs', () => {
     expect(status).toMatch(/^Groups:\t98 \d+ *$/m);
   });
 
-  test('qmcpd can write its journal and its log, and no other file, also not in /run, /dev/shm and /dev/mqueue', async () => {
+  test('qmcpd can write its journal, the plans and its log, and no other file, also not in /run, /dev/shm and /dev/mqueue', async () => {
     const written = await asQmcpd(`
 import json, os
 found = []
@@ -140,7 +140,7 @@ for folder, folders, _ in os.walk("/"):
     except OSError:
         pass
 print(json.dumps(sorted(found)))`);
-    expect(written).toEqual(['/var/lib/qmcp/journal', '/var/log/qmcp']);
+    expect(written).toEqual(['/var/lib/qmcp/journal', '/var/lib/qmcp/plans', '/var/log/qmcp']);
   });
 
   const SOCKETS = `
