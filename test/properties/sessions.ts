@@ -64,7 +64,7 @@ const KNOWN: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   vcpus: fc.constantFrom(1, 2, 16),
   private_size: fc.constantFrom(2 ** 30, 3 * 2 ** 30, 5 * 2 ** 30),
   size: fc.constantFrom(2 ** 30, 3 * 2 ** 30, 5 * 2 ** 30),
-  ...{ seconds: fc.constant(1), timeout: fc.constant(1) },
+  ...{ seconds: fc.constant(1), timeout: fc.constant(1), wait: fc.constant(0) },
   command: fc.constantFrom('id', 'echo hello > /home/user/note', 'cat /home/user/note'),
   ...{ cwd: fc.constant('/home/user'), user: fc.constant('user'), stdin: fc.constant('') },
   path: fc.constantFrom('/home/user/note', '/home/user', '/etc/hosts'),

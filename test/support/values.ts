@@ -48,8 +48,16 @@ export function valuesOf(schema: object, known: Known = () => undefined, name = 
     }
     case 'string': {
       const { minLength = 0, maxLength = 20, pattern } = bounds;
-      if (pattern === undefined)
-        return fc.string({ minLength, maxLength: Math.max(minLength, Math.min(maxLength, 20)) });
+      const size = { minLength, maxLength: Math.max(minLength, Math.min(maxLength, 20)) };
+      if (pattern === undefined) return fc.string(size);
+      // A row of any length of one class of characters: a filter would hardly ever let one of a certain length through.
+      const [, unit] = /^\^(\[[^\]]+\])[*+]\$$/.exec(pattern) ?? [];
+      if (unit !== undefined)
+        return fc.string({
+          ...size,
+          minLength: Math.max(1, minLength),
+          unit: fc.stringMatching(new RegExp(`^${unit}$`)),
+        });
       return fc
         .stringMatching(new RegExp(pattern), { size: 'small' })
         .filter((text) => text.length >= minLength && text.length <= (bounds.maxLength ?? 64));

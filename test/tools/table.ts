@@ -218,7 +218,12 @@ export const TABLE: Readonly<Record<string, Entry>> = {
     },
   },
   qube_kill: { golden: { qube: 'ai-one' }, names: ['qube'] },
-  qube_remove: { golden: { qube: 'ai-one' }, names: ['qube'] },
+  qube_remove: {
+    golden: { qube: 'ai-one' },
+    names: ['qube'],
+    // Qubes of the world run from it.
+    refusals: { conflict: { input: { qube: 'ai-debian' } } },
+  },
   qube_restore: { golden: { qube: 'ai-gone' }, names: ['qube'] },
 
   // ---- devices
