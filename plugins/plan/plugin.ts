@@ -17,13 +17,18 @@ import * as services from './services.js';
 const { propose, status, withdraw, runStep, approved, done, Digest } = services;
 
 const { command, input, user, cwd, timeout, files } = approved.params.properties;
+const PinnedFile = describedInput(files.items.properties, {
+  path: 'absolute path in the qube',
+  sha256: 'in hexadecimal',
+});
 const PlanStep = describedInput(
   {
     service: Type.Optional(Type.String({ pattern: '^qmcp[.][a-z][a-z0-9]*[.][A-Za-z]+$', maxLength: 72 })),
     target: Type.Optional(QubeName),
     params: Type.Optional(Type.String({ maxLength: LIMITS.request_bytes })),
     qube: Type.Optional(QubeName),
-    ...{ command: Type.Optional(command), input, user, cwd, timeout, files },
+    ...{ command: Type.Optional(command), input, user, cwd, timeout },
+    files: Type.Optional(Type.Array(PinnedFile, { maxItems: LIMITS.pinned_files })),
   },
   {
     service: 'a service of dom0, such as qmcp.spawn.Remove; or else give qube and command',

@@ -75,3 +75,11 @@ describe('links in the documentation', () => {
     expect(objection(page, link)).toBeDefined();
   });
 });
+
+test('every decision has a number of its own, and its heading says it', () => {
+  const decisions = pages.filter((page) => page.startsWith('docs/adr/'));
+  const numbers = decisions.map((page) => Number(/\/(\d+)-/.exec(page)![1]));
+  expect(new Set(numbers).size).toBe(decisions.length);
+  const headings = decisions.map((page) => /^# (\d+)\. /.exec(readFileSync(join(ROOT, page), 'utf8'))?.[1]);
+  expect(headings.map(Number)).toEqual(numbers);
+});

@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { configure, Harness, roomy, sharedHarness } from '../support/harness.js';
+import { eventually } from '../support/waiting.js';
 
 const NOT_FOUND = '{"error":{"code":"not-found"},"ok":false}\n';
 const host = sharedHarness();
@@ -185,6 +186,7 @@ describe('what a reply says of other qubes', () => {
   it('a reply about a qube of the operator does not name its outside network or template', async () => {
     await host().operator('admin.vm.tag.Set', 'work', 'ai-managed');
     try {
+      await eventually(() => host().ask('work', 'qmcp.inspect.State')).toMatchObject({ code: 'ok' });
       const { stdout } = await host().call('work', 'qmcp.inspect.State');
       const { result } = JSON.parse(stdout) as { result: Record<string, unknown> };
       expect([result.template, result.network]).toEqual(['<out-of-scope>', '<out-of-scope>']);
