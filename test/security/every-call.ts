@@ -13,6 +13,9 @@ const SAID: Readonly<Record<string, unknown>> = {
   size: 2 ** 34,
   rules: [],
   seconds: 1,
+  digest: '0'.repeat(64),
+  number: 1,
+  plan: '{}',
 };
 
 export interface EveryCall {
