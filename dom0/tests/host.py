@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,8 @@ from settings.config import Json
 from spec import NAMES
 
 DOM0 = Path(__file__).parent.parent
+# Seconds, since 1970 or since the boot, that no test reaches.
+LATER = 4_000_000_000
 sys.path.append(str(DOM0 / "operator"))
 
 import verbs  # noqa: E402
@@ -198,13 +199,13 @@ class Dom0(unittest.TestCase):
             "format": 1,
             "world": "ai",
             "principal": "mcp-control",
-            "proposed": int(time.time()),
+            "proposed": LATER,
             "nonce": "0",
             "title": "Tidy up",
             "reason": "It is full.",
             "steps": list(steps),
         } | more
-        found = {one: self.now(one) for one in self.qubesd.qubes}
+        found = {one: self.recorded(one) for one in self.qubesd.qubes}
         record = {"plan": plan, "found": found, "steps": ["waiting"] * len(steps), "born": {}}
         plans.Plans(self.root).write(record)
         return plans.name_of(record)
@@ -214,11 +215,11 @@ class Dom0(unittest.TestCase):
         decisions, marks = self.root / plans.DECISIONS, self.root / plans.IN_FORCE
         for directory in (decisions, marks):
             directory.mkdir(parents=True, exist_ok=True)
-        decision = {"decision": "approved", "over": plans.now() + 3600, "qubes": {}, "requests": {}}
+        decision = {"decision": "approved", "over": LATER, "qubes": {}, "requests": {}}
         (decisions / f"{digest}.json").write_text(json.dumps(decision))
         (marks / digest).touch()
 
-    def now(self, name: str) -> Json:
+    def recorded(self, name: str) -> Json:
         tags, _, properties = self.qubesd.qubes[name]
         about = {key: properties.get(key, "") for key in NAMES.plan_properties}
         named = {"uuid": properties.get("uuid", ""), "class": self.qubesd.classes[name]}

@@ -6,7 +6,6 @@ import os
 import random
 import secrets
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
@@ -72,7 +71,6 @@ READ = {
 
 
 MANY = 10_000
-PROPOSED = int(time.time())  # the same in every run, so that the plan has one name
 # A command is killed at a share of its points, drawn anew in every run; with QMCP_SWEEP=all, at all of them.
 STRIDE = 1 if os.environ.get("QMCP_SWEEP") == "all" else 6
 SEED = int(os.environ.get("QMCP_SEED", random.randrange(2**31)))
@@ -122,7 +120,7 @@ class Sweep(Dom0):
         host.qubes["gone"][1]["qmcp-entombed"] = "1000000000"
         host.states["mcp-control"] = "Running"
         host.qubes["work"].properties["uuid"] = "uuid-of-work"
-        self.plan = self.add_plan({"qube": "work", "command": "rm -r /tmp/old"}, proposed=PROPOSED)
+        self.plan = self.add_plan({"qube": "work", "command": "rm -r /tmp/old"})
         host.add("sys-vpn", provides_network="True", netvm="sys-ai-net")
         (self.root / "etc/qubes/policy.d/90-default.policy").write_text(DEFAULTS)
         for service in (START, RUN):

@@ -14,8 +14,9 @@ import machine
 from .host import Dom0
 
 GUEST = (
-    *("FileCopy", "FileList", "FileRead", "FileWrite"),
-    *("Output", "PackageInstall", "Run", "Stop"),
+    *(f"qmcp.exec.{name}" for name in ("FileCopy", "FileList", "FileRead", "FileWrite")),
+    *(f"qmcp.exec.{name}" for name in ("Output", "PackageInstall", "Run", "Stop")),
+    "qmcp.plan.Approved",
 )
 Account = namedtuple("Account", "pw_uid pw_gid")
 
@@ -107,7 +108,7 @@ class Guests(Dom0):
         self.qubesd.qubes["ai-work"].features["supported-rpc.qubes.Filecopy"] = "1"
         self.assertRegex(self.admin("check")[1], r"lacks qmcp\.exec\.\w+")
         for name in GUEST:
-            self.qubesd.qubes["ai-work"].features[f"supported-rpc.qmcp.exec.{name}"] = "1"
+            self.qubesd.qubes["ai-work"].features[f"supported-rpc.{name}"] = "1"
         self.assertNotIn("lacks qmcp", self.admin("check")[1])
 
 

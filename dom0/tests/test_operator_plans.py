@@ -6,7 +6,7 @@ from policy.rules import Policy, System, concerning, decide
 from qmcpd import plans
 from settings.config import Json
 
-from .host import Dom0, Outcome
+from .host import LATER, Dom0, Outcome
 
 APPROVED = "qmcp.plan.Approved"
 SCRIPT = {"qube": "work", "command": "rm -r /tmp/old\nsh /home/user/job.sh"}
@@ -117,8 +117,7 @@ class Approved(Plans):
         self.assertNotIn("whose approval is over", self.admin("check")[1])
         self.assertEqual(self.policy_lines(), [])
         self.assertEqual(self.decide("approve", digest)[0], 0)
-        over = plans.now() + 3601.0
-        with mock.patch("time.clock_gettime", lambda _: over):
+        with mock.patch("time.clock_gettime", lambda _: float(LATER)):
             self.assertEqual(plans.Plans(self.root).state(self.record(digest)), "expired")
             self.admin("expire")
         self.assertEqual((self.marks(), self.policy_lines()), ([], []))
