@@ -9,7 +9,7 @@ BOUNDS = {
     ("qmcpd", "settings", "spec"): 2182,
     ("operator",): 2259,
     ("policy",): 544,
-    ("packaging",): 317,
+    ("packaging",): 318,
     ("window",): 899,
 }
 FUNCTION = 30
