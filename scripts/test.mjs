@@ -19,6 +19,7 @@ const UNIT = ['core', 'plugins', 'model', 'sim', 'cli', 'test/architecture'];
 const NOT_UNIT = [
   'sim/guests/behaviour.test.ts',
   'sim/guests/bwrap.test.ts',
+  'sim/guests/random-scripts.test.ts',
   'cli/cli.test.ts',
   'cli/commands/new.test.ts',
 ];
