@@ -1,4 +1,4 @@
-/** What a tool or a prompt shows besides text. */
+/** The content besides text that a tool or a prompt can show. */
 export type ContentBlock =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'image' | 'audio'; readonly bytes: Uint8Array; readonly mimeType: string }

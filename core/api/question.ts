@@ -10,7 +10,7 @@ export interface Question<S extends TObject = TObject> {
 /** Asks the person at the client: see `RunContext.ask`. */
 export type Ask = <S extends TObject>(name: string, question: Question<S>) => Static<S> | undefined;
 
-/** What a client may be able to do. A tool that requires it is not offered to a client that cannot. */
+/** The capabilities of clients that a tool can require. Clients without one do not get the tool. */
 export const CLIENT_CAPABILITIES = frozen(['elicitation', 'sampling', 'roots'] as const);
 export type ClientCapability = (typeof CLIENT_CAPABILITIES)[number];
 

@@ -70,7 +70,7 @@ export interface Tool<I extends TSchema = TSchema, O extends TSchema = TSchema, 
   readonly openWorld?: boolean;
   /** A call can take longer than clients wait: a minute. An agent can let it go on in the background, with `background: true`. */
   readonly slow?: boolean;
-  /** What a client must be able to do. To any other, the tool is not offered. */
+  /** The capabilities that a client needs. Other clients do not get the tool. */
   readonly requires?: readonly ClientCapability[];
   readonly run?: (ports: Ports<U>, input: Static<I>, context: RunContext) => Promise<Static<O>>;
   readonly handler?: new (...args: never[]) => ToolHandler<Static<I>, Static<O>>;

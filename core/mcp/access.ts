@@ -10,7 +10,7 @@ const HEALTH = '/healthz';
 /** Where a client looks for the rules of a protected resource: RFC 9728. Anybody may read it. */
 const METADATA = '/.well-known/oauth-protected-resource';
 
-/** What a page of an allowed origin may send and read. */
+/** The headers that a page of an allowed origin may send and read. */
 const PREFLIGHT = {
   'access-control-allow-methods': 'GET, POST, DELETE',
   'access-control-allow-headers':

@@ -21,7 +21,7 @@ describe('a file of tokens', () => {
   });
 
   test.each([
-    ['', '1: there is no token in it'],
+    ['', '1: the file contains no token'],
     ['short', '1: expected a token of at least 16 visible'],
     [`one ${A}\ntwo short`, '2: expected a token of at least 16 visible'],
     [`one ${A}\n${B}`, '2: expected a token of at least 16 visible'],

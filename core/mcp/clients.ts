@@ -16,7 +16,7 @@ export interface Client {
   /** For the operator's logs. */
   readonly name: string;
   readonly rights: Rights;
-  /** What is kept for the client belongs to it; undefined if each of its sessions has its own. */
+  /** The owner of the state that the server keeps for the client; undefined if each session has its own. */
   readonly session: Session | undefined;
 }
 
@@ -61,7 +61,7 @@ export function parseTokens(text: string): Token[] {
   const tokens = lines.map(({ words: [name = '', secret = '', ...narrowing], number }) =>
     tokenOf(name, secret, narrowing, number),
   );
-  if (tokens.length === 0) throw new BadTokens('1: there is no token in it');
+  if (tokens.length === 0) throw new BadTokens('1: the file contains no token');
   for (const key of ['name', 'hash'] as const) {
     const seen = tokens.map((token) => String(token[key]));
     const twice = seen.findIndex((value, index) => seen.indexOf(value) !== index);

@@ -32,7 +32,7 @@ const MAX_CLIENTS = 256;
 
 export interface OAuthOptions {
   readonly issuer: string;
-  /** What the token must be for: by default, the address of this server. */
+  /** The audience that the token must name: by default, the address of this server. */
   readonly audience: string;
   /** The keys of the issuer: the content of a JWKS file, or its address. */
   readonly keys: { readonly jwks: unknown } | { readonly url: string };
